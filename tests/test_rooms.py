@@ -1,0 +1,68 @@
+"""The rules between rooms (docs/architecture.md, "Rooms"), read from the import statements themselves."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("infra", "training_code", "inference_code", "analysis_code", "local_cloud", "darkroom")
+MAY_IMPORT = {
+    "infra": ("training_code.contract",),
+    "training_code": ("inference_code.contract",),
+    "inference_code": (),
+    "analysis_code": ("inference_code.contract",),
+    "local_cloud": (),
+    "darkroom": ("local_cloud",),
+}
+
+
+def imports_of(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def trespasses(room: str, source: str) -> list[str]:
+    allowed = (room, *MAY_IMPORT[room])
+    return [
+        name
+        for name in imports_of(source)
+        if name.split(".")[0] in ROOMS and not any(name == a or name.startswith(a + ".") for a in allowed)
+    ]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_what_the_architecture_allows(room):
+    found = {
+        str(path.relative_to(ROOT)): bad
+        for path in sorted((ROOT / room).rglob("*.py"))
+        if (bad := trespasses(room, path.read_text()))
+    }
+    assert not found
+
+
+def test_a_trespass_is_found():
+    assert trespasses("training_code", "from infra.settings import Settings") == ["infra.settings.Settings"]
+    assert trespasses("analysis_code", "import inference_code.server") == ["inference_code.server"]
+    assert trespasses("training_code", "from inference_code.contract import decode") == []
+
+
+def test_the_local_cloud_names_no_darkroom_stack():
+    named = [
+        f"{path.relative_to(ROOT)}: {match.group()}"
+        for path in sorted((ROOT / "local_cloud").rglob("*.py"))
+        for match in re.finditer(r"Darkroom-(Storage|Images|Pipeline|Endpoints|Comparison)", path.read_text())
+    ]
+    assert not named
+
+
+def test_every_room_is_described_in_the_architecture_page():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    assert [room for room in ROOMS if f"`{room}/`" not in page] == []
