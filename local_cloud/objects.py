@@ -1,0 +1,134 @@
+"""S3 for the cloud's own parts: objects are files on disk, read and written in process.
+
+Jobs read through `link` or `fetch` (a hard link or one copy) and write through `store`; the S3 API sees the same
+objects. Refuses buckets and keys that do not exist with AWS's own error codes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from local_cloud.errors import AwsError
+from local_cloud.s3.content import ContentStore, StoredContent
+from local_cloud.s3.rows import ObjectRows
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """One current object as ListObjectsV2 shows it."""
+
+    bucket: str
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
+
+
+class Objects:
+    """The buckets of this account; every method names a bucket and raises NoSuchBucket or NoSuchKey."""
+
+    def __init__(self, account_id: str, content: ContentStore, rows: ObjectRows):
+        self._account_id = account_id
+        self._content = content
+        self._rows = rows
+        self._lock = threading.RLock()
+
+    def list(self, bucket: str, prefix: str = "") -> list[ObjectInfo]:
+        """Current objects whose key starts with `prefix`, in key order (UTF-8 binary order, as S3 lists)."""
+        infos = [self._info(bucket, name, key) for name, key in self._current(bucket) if name.startswith(prefix)]
+        return sorted(infos, key=lambda info: info.key.encode())
+
+    def read(self, bucket: str, key: str) -> bytes:
+        """The bytes of one object."""
+        return self._path(bucket, key).read_bytes()
+
+    def fetch(self, bucket: str, key: str, dest: str | Path) -> Path:
+        """Copy one object to `dest`, making its folders; `dest` is the caller's own file and may be changed."""
+        return self._place(bucket, key, dest, shutil.copyfile)
+
+    def link(self, bucket: str, key: str, dest: str | Path) -> Path:
+        """Put one object at `dest` without copying where the file system allows it; `dest` must not be written to."""
+        return self._place(bucket, key, dest, _hard_link_or_copy)
+
+    def store(
+        self, bucket: str, key: str, path: str | Path, content_type: str | None = None, consume: bool = False
+    ) -> None:
+        """Make the file at `path` the object's new content; with `consume` the file is moved, not copied."""
+        self.require_bucket(bucket)
+        adopt = self._content.adopt if consume else self._content.copy
+        self._write(bucket, key, adopt(Path(path)), content_type)
+
+    def put(self, bucket: str, key: str, data: bytes, content_type: str | None = None) -> None:
+        """Make `data` the object's new content."""
+        self.require_bucket(bucket)
+        self._write(bucket, key, self._content.write(data), content_type)
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete the object as DeleteObject does: no error when it is not there."""
+        self.require_bucket(bucket)
+        with self._lock:
+            self._backend.delete_object(bucket, key)
+            self._rows.flush()
+
+    def require_bucket(self, bucket: str) -> None:
+        """Raise NoSuchBucket unless the bucket exists."""
+        if bucket not in self._backend.buckets:
+            raise AwsError("NoSuchBucket", f"The specified bucket does not exist: {bucket}", 404)
+
+    @property
+    def _backend(self) -> Any:
+        from moto.s3.models import s3_backends
+
+        return s3_backends[self._account_id]["aws"]
+
+    def _write(self, bucket: str, key: str, content: StoredContent, content_type: str | None) -> None:
+        with self._lock:
+            new = self._backend.put_object(bucket, key, content, etag=content.md5)
+            new.set_metadata({"Content-Type": content_type or "binary/octet-stream"})
+            self._rows.touch(bucket, key)
+            self._rows.flush()
+
+    def _current(self, bucket: str) -> Iterator[tuple[str, Any]]:
+        self.require_bucket(bucket)
+        for name, key in self._backend.buckets[bucket].keys.items():
+            if hasattr(key, "content"):  # a delete marker has none
+                yield name, key
+
+    def _path(self, bucket: str, key: str) -> Path:
+        self.require_bucket(bucket)
+        found = self._backend.buckets[bucket].keys.get(key)
+        if found is None or not hasattr(found, "content"):
+            raise AwsError("NoSuchKey", f"The specified key does not exist: s3://{bucket}/{key}", 404)
+        return found.content.path
+
+    def _place(self, bucket: str, key: str, dest: str | Path, place: Any) -> Path:
+        target = Path(dest)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = self._path(bucket, key)
+        partial = target.with_name(f".{target.name[:200]}.{os.getpid()}-{threading.get_ident()}")
+        try:
+            place(source, partial)
+            os.replace(partial, target)
+        except FileNotFoundError as missing:  # deleted between the look-up and the copy
+            raise AwsError("NoSuchKey", f"The specified key does not exist: s3://{bucket}/{key}", 404) from missing
+        return target
+
+    @staticmethod
+    def _info(bucket: str, name: str, key: Any) -> ObjectInfo:
+        return ObjectInfo(bucket, name, key.size, key.etag.strip('"'), key.last_modified.replace(tzinfo=UTC))
+
+
+def _hard_link_or_copy(source: Path, dest: Path) -> None:
+    try:
+        os.link(source, dest)
+    except FileNotFoundError:
+        raise
+    except OSError:  # another file system, or too many links
+        shutil.copyfile(source, dest)

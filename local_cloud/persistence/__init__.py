@@ -1,0 +1,1 @@
+"""What the cloud has acknowledged survives it, `kill -9` included."""
