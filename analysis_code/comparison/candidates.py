@@ -123,7 +123,8 @@ def relative_to(rows: list[dict[str, Any]], base: str, columns: tuple[str, ...])
     reference = next((r for r in rows if r["name"] == base), None)
     if reference is None:
         raise ValueError(f"The base {base!r} is not among the candidates: {', '.join(r['name'] for r in rows)}.")
-    return {
-        r["name"]: {c: r[c] / reference[c] if r[c] is not None and reference[c] else None for c in columns}
-        for r in rows
-    }
+
+    def ratio(row: dict[str, Any], column: str) -> float | None:
+        return row[column] / reference[column] if row[column] is not None and reference[column] else None
+
+    return {row["name"]: {column: ratio(row, column) for column in columns} for row in rows}

@@ -69,7 +69,7 @@ def _extreme(rows: Sequence[Row], purpose: str, key: str, say: Callable[[Row], s
 
 
 def _cheapest(rows: Sequence[Row], best: Row, tied: Sequence[str], minimum: float | None) -> Recommendation:
-    """Cheapest per prediction among those good enough: above the wished accuracy or, without one, not worse than best."""
+    """Cheapest per prediction among the good enough: above the wish or, without one, not worse than the best."""
     if minimum is not None:
         enough, rule = [r for r in rows if r["balanced_accuracy"] >= minimum], f"reaches the wished {minimum:.1%}"
     else:
