@@ -24,8 +24,9 @@ class Metric:
 
     @property
     def regex(self) -> str:
-        # The word boundary keeps `validation_accuracy` from matching inside another name.
-        return rf"\b{re.escape(self.printed_name)}=(-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|nan|-?inf);"
+        # The word boundary keeps `validation_accuracy` from matching inside another name. Only numbers: SageMaker can
+        # neither compare nor plot NaN, and a training with a NaN loss fails by itself.
+        return rf"\b{re.escape(self.printed_name)}=(-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?);"
 
 
 METRICS = (

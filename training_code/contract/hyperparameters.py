@@ -1,0 +1,157 @@
+"""The hyperparameters of `train`: name, type, allowed values, default and meaning, once.
+
+SageMaker passes every value as a string; unknown names and values out of range are refused before any work is done.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from training_code.contract import metrics
+from training_code.contract.failure import JobFailure
+from training_code.contract.validation import (
+    InvalidField,
+    a_boolean,
+    a_choice,
+    a_number,
+    a_text,
+    an_integer,
+    interval,
+    unknown_field,
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What one hyperparameter may be. `kind`: number, integer, choice, boolean or text."""
+
+    kind: str
+    meaning: str
+    minimum: float | None = None
+    maximum: float | None = None
+    above: bool = False
+    choices: tuple[str, ...] = ()
+
+    def check(self, path: str, value: Any) -> Any:
+        """The value in its own type; InvalidField otherwise."""
+        checks: dict[str, Callable[[], Any]] = {
+            "number": lambda: a_number(path, value, self.minimum, self.maximum, above=self.above),
+            "integer": lambda: an_integer(path, value, int(self.minimum or 0), int(self.maximum or 0)),
+            "choice": lambda: a_choice(path, value, self.choices),
+            "boolean": lambda: a_boolean(path, value),
+            "text": lambda: a_text(path, value),
+        }
+        return checks[self.kind]()
+
+    @property
+    def allowed(self) -> str:
+        if self.kind == "choice":
+            return ", ".join(self.choices)
+        if self.kind in ("number", "integer"):
+            noun = "a whole number" if self.kind == "integer" else "a number"
+            return noun + interval(self.minimum, self.maximum, above=self.above)
+        return {"boolean": "true or false", "text": "text"}[self.kind]
+
+
+def _number(default: float, minimum: float, maximum: float, meaning: str, above: bool = False) -> Any:
+    return field(default=default, metadata={"rule": Rule("number", meaning, minimum, maximum, above)})
+
+
+def _integer(default: int, minimum: int, maximum: int, meaning: str) -> Any:
+    return field(default=default, metadata={"rule": Rule("integer", meaning, minimum, maximum)})
+
+
+def _choice(choices: tuple[str, ...], meaning: str, default: str | None = None) -> Any:
+    return field(default=default or choices[0], metadata={"rule": Rule("choice", meaning, choices=choices)})
+
+
+def _boolean(default: bool, meaning: str) -> Any:
+    return field(default=default, metadata={"rule": Rule("boolean", meaning)})
+
+
+def _text(default: str, meaning: str) -> Any:
+    return field(default=default, metadata={"rule": Rule("text", meaning)})
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Checked values of one training job. The defaults suit a head on a frozen backbone."""
+
+    model: str = _text("efficientnet_lite0", "architecture: efficientnet_lite0, or a torchvision or timm name")
+    pretrained: bool = _boolean(True, "start from the published weights of the architecture")
+    fine_tune: str = _choice(("head", "last_block", "all"), "which part of the model learns")
+    image_size: int = _integer(0, 0, 1024, "side of the square input in pixels; 0: as the weights were trained")
+    learning_rate: float = _number(1e-3, 0, 10, "peak learning rate", above=True)
+    batch_size: int = _integer(64, 1, 8192, "photos per step, over all machines")
+    epochs: int = _integer(30, 1, 1000, "passes over the training photos")
+    optimizer: str = _choice(("adamw", "adam", "sgd", "rmsprop"), "optimizer")
+    weight_decay: float = _number(1e-4, 0, 1, "weight decay")
+    epsilon: float = _number(1e-8, 0, 1, "epsilon of adam, adamw and rmsprop", above=True)
+    momentum: float = _number(0.9, 0, 0.9999, "momentum of sgd and rmsprop")
+    schedule: str = _choice(("cosine", "constant"), "learning rate over time, after the warm-up")
+    warmup: float = _number(0.05, 0, 0.5, "share of all steps in which the learning rate rises")
+    label_smoothing: float = _number(0.0, 0, 0.5, "label smoothing")
+    dropout: float = _number(0.0, 0, 0.9, "dropout in front of the last layer")
+    hidden_units: int = _integer(0, 0, 8192, "units of a hidden layer in the head; 0: a linear head")
+    class_balance: str = _choice(("loss", "sampling", "none"), "how rare classes are made to count")
+    backbone_learning_rate: float = _number(0.1, 0, 1, "learning rate of the backbone, as a share of the head's")
+    augmentation: str = _choice(("light", "none"), "random crops and flips while fine-tuning")
+    flip_view: bool = _boolean(True, "features of the mirrored training photos too (frozen backbone)")
+    test_time_flip: bool = _boolean(False, "serve the mean over a photo and its mirror image")
+    calibrate: bool = _boolean(True, "fit the temperature of the probabilities on the validation photos")
+    ema_decay: float = _number(0.0, 0, 0.99999, "decay of the moving average of the weights; 0: none")
+    patience: int = _integer(0, 0, 1000, "epochs without a better objective before training ends; 0: all epochs")
+    objective: str = _choice(metrics.OBJECTIVES, "metric by which the best epoch is chosen", metrics.DEFAULT_OBJECTIVE)
+    precision: str = _choice(("auto", "float32", "bfloat16", "float16"), "arithmetic of fine-tuning")
+    workers: int = _integer(-1, -1, 128, "processes that read photos; -1: chosen by the machine")
+    checkpoint_steps: int = _integer(0, 0, 1_000_000, "steps between checkpoints; 0: one an epoch")
+    seed: int = _integer(0, 0, 2**31 - 1, "of weights, order and augmentation")
+    export: bool = _boolean(True, "write the model that is served; trials of a tuning job do not")
+    search: str = _text("", "JSON of the search that `single_job` tuning makes inside one training job")
+
+    @classmethod
+    def from_strings(cls, raw: Mapping[str, Any]) -> Hyperparameters:
+        """From `hyperparameters.json` (all strings); names of SageMaker's own (`sagemaker_…`, `_…`) are passed over."""
+        own = {
+            name: _unquoted(value) for name, value in raw.items() if not name.startswith(("sagemaker_", "_"))
+        }
+        return cls(**check_hyperparameters(own))
+
+    def to_strings(self) -> dict[str, str]:
+        return {item.name: as_string(getattr(self, item.name)) for item in fields(self)}
+
+
+RULES: dict[str, Rule] = {item.name: item.metadata["rule"] for item in fields(Hyperparameters)}
+
+
+def check_hyperparameters(values: Mapping[str, Any], path: str = "hyperparameters") -> dict[str, Any]:
+    """The given values in their own types; the first unknown name or wrong value is an InvalidField."""
+    checked = {}
+    for name, value in values.items():
+        if name not in RULES:
+            raise unknown_field(path, name, RULES)
+        checked[name] = RULES[name].check(f"{path}.{name}", value)
+    return checked
+
+
+def as_string(value: Any) -> str:
+    """As SageMaker wants it: `true`, `0.001`, `64`."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _unquoted(value: Any) -> Any:
+    """The SageMaker SDK writes values as JSON: `"\\"resnet18\\""` is resnet18."""
+    if isinstance(value, str) and len(value) >= 2 and value[0] == value[-1] == '"':
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+__all__ = ["RULES", "Hyperparameters", "InvalidField", "JobFailure", "Rule", "as_string", "check_hyperparameters"]
