@@ -1,0 +1,123 @@
+"""The `compare` command: candidates' folders in, `comparison.json`, `comparison.csv` and `comparison.html` out.
+
+A SageMaker processing job. Inputs below `<base>/processing/input/`: `candidates/<name>/…` (see candidates.py),
+`request/request.json` (what was asked), `outcomes/outcomes.json` (what became of each candidate). Output:
+`<base>/processing/output/comparison/`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis_code.comparison.candidates import Candidate, read_candidates, relative_to, table_row
+from analysis_code.comparison.page import render
+from analysis_code.comparison.photos import disagreements
+from analysis_code.comparison.prices import Prices
+from analysis_code.comparison.recommend import pareto_front, recommend
+from analysis_code.comparison.statistics import (
+    Pair,
+    balanced_accuracy_interval,
+    compare_pairs,
+    wilson_interval,
+)
+
+RELATIVE = ("accuracy", "training_seconds", "latency_p50_ms")
+COSTS = ("latency_p50_ms", "disk_bytes", "dollars_per_million")
+
+
+def main() -> None:
+    base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml")) / "processing"
+    request = json.loads((base / "input" / "request" / "request.json").read_text())
+    outcomes = json.loads((base / "input" / "outcomes" / "outcomes.json").read_text())
+    override = base / "input" / "request" / "prices.json"
+    prices = Prices.read(override) if override.is_file() else Prices.read()
+    candidates = read_candidates(base / "input" / "candidates", outcomes)
+    result = compare(candidates, request, prices)
+    photos = disagreements(candidates, request.get("test_uri"))
+    write(result, render(result, candidates, photos), base / "output" / "comparison")
+    print(f"Compared {len(candidates)} candidates: {base / 'output' / 'comparison' / 'comparison.html'}")
+
+
+def compare(candidates: Sequence[Candidate], request: Mapping[str, Any], prices: Prices) -> dict[str, Any]:
+    """Everything the page and the files show, as one JSON object."""
+    training = request.get("training_instance", "ml.m5.xlarge")
+    serving = request.get("serving_instance", "ml.m5.xlarge")
+    rows = [table_row(c, prices, training, serving) for c in candidates]
+    done = [c for c in candidates if c.finished and "test" in c.splits]
+    for candidate in done:
+        _add_intervals(candidate, next(r for r in rows if r["name"] == candidate.name))
+    pairs = _pairs(done)
+    finished = [r for r in rows if r["status"] == "finished"]
+    base = request.get("base") or (finished[0]["name"] if finished else None)
+    base_row = next((r for r in finished if r["name"] == base), None)
+    return {
+        "dataset": request.get("dataset"),
+        "second_dataset": request.get("evaluate_on"),
+        "base": base,
+        "base_failed": bool(base and base_row is None),
+        "candidates": rows,
+        "relative": relative_to(finished, base, RELATIVE) if base_row else {},
+        "pareto": {cost: sorted(pareto_front(finished, cost)) for cost in COSTS},
+        "pairs": [asdict(p) | {"distinguishable": p.distinguishable} for p in pairs],
+        "recommendations": [
+            asdict(r) for r in recommend(finished, pairs, request.get("minimum"), request.get("weights"))
+        ],
+        "prices": {"as_of": prices.as_of, "region": prices.region, "source": prices.source,
+                   "training_instance": training, "serving_instance": serving},
+        "machine": next((c.benchmark.get("machine") for c in candidates if c.finished), None),
+    }  # fmt: skip
+
+
+def _pairs(done: Sequence[Candidate]) -> list[Pair]:
+    """Only candidates that answered the very same photos, in the same order, can be paired."""
+    if not done:
+        return []
+    photos = done[0].splits["test"].photo_ids
+    different = [c.name for c in done if c.splits["test"].photo_ids != photos]
+    if different:
+        raise ValueError(
+            f"{', '.join(different)} answered other test photos than {done[0].name}: benchmark them again."
+        )
+    return compare_pairs({c.name: c.splits["test"].correct for c in done})
+
+
+def _add_intervals(candidate: Candidate, row: dict[str, Any]) -> None:
+    test = candidate.splits["test"]
+    row["n"] = len(test.labels)
+    row["accuracy_interval"] = wilson_interval(int(test.correct.sum()), len(test.labels))
+    row["balanced_accuracy_interval"] = balanced_accuracy_interval(test.labels, test.predicted)
+
+
+def write(result: Mapping[str, Any], page: str, folder: Path) -> None:
+    """All three files, each complete or absent."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "comparison.json", json.dumps(result, indent=1, default=_plain))
+    rows = result["candidates"]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    temporary = folder / "comparison.csv.part"
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    temporary.rename(folder / "comparison.csv")
+    _write(folder / "comparison.html", page)
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(text)
+    temporary.rename(path)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON: {value!r}")

@@ -1,0 +1,115 @@
+"""The page: one file, no network; it opens from a disk, a mail or a bucket alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from analysis_code.comparison import charts
+from analysis_code.comparison.candidates import Candidate
+from analysis_code.comparison.photos import Disagreement
+
+PANELS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("accuracy", "Accuracy, test", lambda v: f"{v:.1%}"),
+    ("balanced_accuracy", "Balanced accuracy, test", lambda v: f"{v:.1%}"),
+    ("loss", "Loss, test", lambda v: f"{v:.3f}"),
+    ("validation_accuracy", "Accuracy, validation", lambda v: f"{v:.1%}"),
+    ("second_accuracy", "Accuracy, second set", lambda v: f"{v:.1%}"),
+    ("second_loss", "Loss, second set", lambda v: f"{v:.3f}"),
+    ("training_seconds", "Training time", lambda v: f"{v:.1f} s"),
+    ("tuning_seconds", "Tuning time", lambda v: f"{v:.1f} s"),
+    ("latency_p50_ms", "Inference, one photo (p50)", lambda v: f"{v:.1f} ms"),
+    ("seconds_per_photo", "Inference per photo at best batch", lambda v: f"{v * 1e3:.1f} ms"),
+    ("peak_memory_bytes", "Peak memory while serving", lambda v: f"{v / 1e6:,.0f} MB"),
+    ("disk_bytes", "Size on disk", lambda v: f"{v / 1e6:,.1f} MB"),
+)
+FRONTS = (
+    ("latency_p50_ms", "one photo, p50 (ms)"),
+    ("disk_bytes", "size on disk (bytes)"),
+    ("dollars_per_million", "dollars per million predictions"),
+)
+COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("accuracy", "Accuracy", lambda v: f"{v:.1%}"),
+    ("balanced_accuracy", "Balanced", lambda v: f"{v:.1%}"),
+    ("loss", "Loss", lambda v: f"{v:.3f}"),
+    ("second_accuracy", "Second set", lambda v: f"{v:.1%}"),
+    ("training_seconds", "Training s", lambda v: f"{v:,.1f}"),
+    ("latency_p50_ms", "p50 ms", lambda v: f"{v:.2f}"),
+    ("latency_p99_ms", "p99 ms", lambda v: f"{v:.2f}"),
+    ("seconds_per_photo", "ms a photo, best batch", lambda v: f"{v * 1e3:.2f}"),
+    ("parameters", "Parameters M", lambda v: f"{v / 1e6:,.2f}"),
+    ("disk_bytes", "Disk MB", lambda v: f"{v / 1e6:,.1f}"),
+    ("peak_memory_bytes", "Peak MB", lambda v: f"{v / 1e6:,.0f}"),
+    ("training_dollars", "$ a training", lambda v: f"{v:.4f}"),
+    ("dollars_per_million", "$ a million", lambda v: f"{v:.2f}"),
+)
+
+
+def render(result: Mapping[str, Any], candidates: Sequence[Candidate], photos: Sequence[Disagreement]) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
+    )
+    rows = result["candidates"]
+    finished = [r for r in rows if r["status"] == "finished"]
+    colours = {r["name"]: charts.colour_of(r["framework"]) for r in rows}
+    done = [c for c in candidates if c.finished]
+    return environment.get_template("comparison.html.jinja").render(
+        result=result,
+        rows=rows,
+        columns=[(key, label) for key, label, _ in COLUMNS],
+        cells={r["name"]: {k: "–" if r[k] is None else show(r[k]) for k, _, show in COLUMNS} for r in rows},
+        relative=[c for c in _relative(result, colours)],
+        panels=[
+            charts.bars({r["name"]: r[key] for r in finished}, colours, title, show)
+            for key, title, show in PANELS
+            if any(r[key] is not None for r in finished)
+        ],
+        unmeasured=[title for key, title, _ in PANELS if all(r[key] is None for r in finished)],
+        fronts=[_front(finished, colours, result, key, label) for key, label in FRONTS],
+        curves=[_curves(c) for c in done],
+        confusions=[_confusion(c) for c in done if "test" in c.splits],
+        photos=photos,
+        undecided=[p for p in result["pairs"] if not p["distinguishable"]],
+    )
+
+
+def _relative(result: Mapping[str, Any], colours: Mapping[str, str]) -> list[Markup]:
+    titles = {"accuracy": "Accuracy", "training_seconds": "Training time", "latency_p50_ms": "Inference time"}
+    return [
+        charts.bars(
+            {name: ratios[key] for name, ratios in result["relative"].items()},
+            colours,
+            f"{title} relative to {result['base']}",
+            lambda v: f"{v:.2f}×",
+            mark=1.0,
+        )
+        for key, title in titles.items()
+        if result["relative"]
+    ]
+
+
+def _front(
+    rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str], result: Mapping[str, Any], key: str, label: str
+) -> Markup:
+    points = [
+        (r["name"], r[key], r["balanced_accuracy"]) for r in rows if r[key] and r["balanced_accuracy"] is not None
+    ]
+    return charts.scatter(points, colours, set(result["pareto"][key]), label, "balanced accuracy")
+
+
+def _curves(candidate: Candidate) -> Markup:
+    names = {"train_loss": "train", "validation_loss": "validation"}
+    series = {short: [e[key] for e in candidate.epochs if e.get(key) is not None] for key, short in names.items()}
+    return charts.lines({k: v for k, v in series.items() if v}, candidate.name)
+
+
+def _confusion(candidate: Candidate) -> Markup:
+    test, classes = candidate.splits["test"], candidate.manifest["classes"]
+    matrix = np.zeros((len(classes), len(classes)), int)
+    np.add.at(matrix, (test.labels, test.predicted), 1)
+    return charts.confusion(matrix, classes, candidate.name)

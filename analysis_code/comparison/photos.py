@@ -1,0 +1,72 @@
+"""The photos on which the candidates disagree most, read one by one from S3: nothing else of the set is needed here."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from analysis_code.comparison.candidates import Candidate
+from inference_code.contract import UnreadablePhoto, decode
+
+THUMBNAIL = 144
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """One test photo: its label, what each candidate answered, and a small picture of it as a data URI."""
+
+    photo_id: str
+    label: str
+    answers: dict[str, tuple[str, float]]
+    picture: str | None
+
+
+def disagreements(candidates: Sequence[Candidate], test_uri: str | None, most: int = 12) -> list[Disagreement]:
+    """Ordered by how evenly right and wrong are divided; photos that all answer alike are left out."""
+    done = [c for c in candidates if c.finished and "test" in c.splits]
+    if len(done) < 2:
+        return []
+    answers = np.stack([c.splits["test"].predicted for c in done])
+    right = np.stack([c.splits["test"].correct for c in done]).mean(axis=0)
+    differ = np.flatnonzero((answers != answers[0]).any(axis=0))
+    chosen = sorted(differ, key=lambda i: (abs(right[i] - 0.5), i))[:most]
+    classes = done[0].manifest["classes"]
+    test = done[0].splits["test"]
+    return [
+        Disagreement(
+            photo_id=test.photo_ids[i],
+            label=classes[test.labels[i]],
+            answers={
+                c.name: (
+                    classes[c.splits["test"].predicted[i]],
+                    float(c.splits["test"].probabilities[i].max()),
+                )
+                for c in done
+            },
+            picture=_thumbnail(test_uri, test.photo_ids[i]) if test_uri else None,
+        )
+        for i in chosen
+    ]
+
+
+def _thumbnail(test_uri: str, photo_id: str) -> str | None:
+    """A photo that cannot be had any more is shown as missing, not as a failed comparison."""
+    import boto3
+    from botocore.exceptions import ClientError
+
+    bucket, _, prefix = test_uri.removeprefix("s3://").partition("/")
+    s3 = boto3.client("s3")
+    try:
+        data = s3.get_object(Bucket=bucket, Key=f"{prefix.rstrip('/')}/{photo_id}")["Body"].read()
+        rgb = decode(data)
+    except (ClientError, UnreadablePhoto) as error:
+        print(f"No picture of {photo_id}: {error}")
+        return None
+    scale = THUMBNAIL / max(rgb.shape[:2])
+    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    ok, jpeg = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" if ok else None

@@ -1,0 +1,153 @@
+"""Comparing candidates: the statistics against textbook values, the ranking rules, and the files for whole runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from analysis_code.comparison.candidates import read_candidates
+from analysis_code.comparison.command import compare, write
+from analysis_code.comparison.page import render
+from analysis_code.comparison.photos import disagreements
+from analysis_code.comparison.prices import Prices
+from analysis_code.comparison.recommend import pareto_front, recommend
+from analysis_code.comparison.statistics import (
+    Pair,
+    balanced_accuracy,
+    compare_pairs,
+    mcnemar_p,
+    wilson_interval,
+)
+
+CLASSES = ["ants", "bees", "wasps"]
+
+
+def write_candidate(folder, name, hits, labels, latency, size):
+    """A candidate's folder as its benchmark job leaves it; `hits` says which test photos it gets right."""
+    target = folder / name
+    target.mkdir(parents=True)
+    answers = np.where(hits, labels, (labels + 1) % len(CLASSES))
+    probabilities = np.full((len(labels), len(CLASSES)), 0.1)
+    probabilities[np.arange(len(labels)), answers] = 0.8
+    judged = {"accuracy": float(hits.mean()), "balanced_accuracy": balanced_accuracy(labels, answers), "loss": 0.4}
+    benchmark = {
+        "evaluations": {"test": judged},
+        "latency": {
+            "batch_1": {"p50_ms": latency, "p99_ms": latency * 2},
+            "best_batch": {"batch": 8, "seconds_per_photo": latency / 2e3},
+        },
+        "size": {"parameters": size // 4, "memory_bytes": size, "disk_bytes": size},
+        "peak_memory_bytes": size * 3,
+    }
+    (target / "benchmark.json").write_text(json.dumps(benchmark))
+    (target / "manifest.json").write_text(json.dumps({"classes": CLASSES}))
+    (target / "epochs.jsonl").write_text('{"epoch": 1, "train_loss": 1.0, "validation_loss": 1.1}\n' * 2)
+    ids = np.array([f"bees/{i}.jpg" for i in range(len(labels))])
+    np.savez(
+        target / "predictions.npz",
+        **{"test/labels": labels, "test/probabilities": probabilities, "test/photo_ids": ids},
+    )
+
+
+@pytest.fixture
+def three(tmp_path):
+    random = np.random.default_rng(1)
+    labels = random.integers(0, 3, 300)
+    draw = random.random(300)
+    write_candidate(tmp_path, "large", draw < 0.95, labels, 40.0, 200_000_000)
+    write_candidate(tmp_path, "middle", draw < 0.945, labels, 12.0, 20_000_000)
+    write_candidate(tmp_path, "small", draw < 0.7, labels, 4.0, 5_000_000)
+    describe = {"framework": "PyTorch", "weights": "ImageNet"}
+    outcomes = {n: {"description": describe, "training_seconds": 36.0} for n in ("large", "middle", "small")}
+    outcomes["broken"] = {"description": describe, "error": "AlgorithmError: <no weights> for broken"}
+    return read_candidates(tmp_path, outcomes)
+
+
+def test_the_wilson_interval_agrees_with_the_published_example():
+    # Newcombe (1998), table I: 81 of 263 gives 0.2553 to 0.3662.
+    low, high = wilson_interval(81, 263)
+    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_mcnemar_is_the_exact_binomial_test_on_the_disagreements():
+    assert mcnemar_p(0, 0) == 1.0
+    assert mcnemar_p(1, 9) == pytest.approx(2 * (1 + 10) / 2**10)
+
+
+def test_holm_never_makes_a_pair_more_significant():
+    random = np.random.default_rng(0)
+    correct = {name: random.random(80) < p for name, p in (("a", 0.9), ("b", 0.85), ("c", 0.4))}
+    pairs = compare_pairs(correct)
+    assert len(pairs) == 3
+    assert all(p.p_holm >= p.p for p in pairs)
+    assert {(p.a, p.b) for p in pairs if p.distinguishable} == {("a", "c"), ("b", "c")}
+
+
+def test_the_pareto_front_leaves_out_what_another_beats_in_both():
+    rows = [
+        {"name": "good", "balanced_accuracy": 0.9, "ms": 10},
+        {"name": "worse", "balanced_accuracy": 0.8, "ms": 20},
+        {"name": "fast", "balanced_accuracy": 0.7, "ms": 1},
+        {"name": "unmeasured", "balanced_accuracy": 0.99, "ms": None},
+    ]
+    assert pareto_front(rows, "ms") == {"good", "fast"}
+
+
+def test_nobody_is_called_cheapest_when_none_reaches_the_wish(three):
+    result = compare(three, {"minimum": 0.999}, Prices.read())
+    cheapest = next(r for r in result["recommendations"] if r["purpose"].startswith("Cheapest"))
+    assert cheapest["candidate"] is None
+    assert "99.9%" in cheapest["reason"]
+
+
+def test_the_cheapest_is_one_that_cannot_be_told_from_the_best(three):
+    by_purpose = {r["purpose"]: r["candidate"] for r in compare(three, {}, Prices.read())["recommendations"]}
+    assert by_purpose["Most accurate"] == "large"
+    assert by_purpose["Cheapest that is accurate enough"] == "middle"
+    assert by_purpose["Smallest"] == by_purpose["Fastest"] == "small"
+
+
+def test_the_users_weights_decide(three):
+    rows = compare(three, {"weights": {"disk_bytes": 1.0}}, Prices.read())["recommendations"]
+    assert next(r for r in rows if r["purpose"] == "By your weights")["candidate"] == "small"
+
+
+def test_a_failed_candidate_is_reported_with_its_reason_and_stops_nobody(three, tmp_path):
+    result = compare(three, {"base": "large"}, Prices.read())
+    page = render(result, three, disagreements(three, None))
+    write(result, page, tmp_path / "out")
+    assert "AlgorithmError: &lt;no weights&gt; for broken" in page
+    assert {r["name"]: r["status"] for r in result["candidates"]}["broken"] == "failed"
+    with (tmp_path / "out" / "comparison.csv").open() as file:
+        assert [row["name"] for row in csv.DictReader(file)] == ["large", "middle", "small", "broken"]
+    assert json.loads((tmp_path / "out" / "comparison.json").read_text())["relative"]["small"]["latency_p50_ms"] == 0.1
+    assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_a_base_that_failed_is_said_and_nothing_is_shown_relative_to_it(three):
+    result = compare(three, {"base": "broken"}, Prices.read())
+    assert result["base_failed"]
+    assert result["relative"] == {}
+
+
+def test_photos_of_disagreement_are_those_where_right_and_wrong_divide(three):
+    photos = disagreements(three, None)
+    assert photos
+    for photo in photos:
+        assert len({label for label, _ in photo.answers.values()}) > 1
+
+
+def test_a_price_table_that_lacks_its_date_is_refused(tmp_path):
+    path = tmp_path / "prices.json"
+    path.write_text('{"region": "x", "source": "y", "per_hour": {}}')
+    with pytest.raises(ValueError, match="as_of"):
+        Prices.read(path)
+    assert Prices.read().training_dollars(3600, "ml.unknown.type") is None
+
+
+def test_recommendations_of_nothing_recommend_nothing():
+    assert recommend([], [Pair("a", "b", 0, 0, 1.0, 1.0)])[0].candidate is None
