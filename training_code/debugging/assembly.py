@@ -24,6 +24,13 @@ def _wanted(
     wanted: list[tuple[str, Callable[[], NoObserver]]] = []
     if settings.enabled:
         wanted.append(("step timeline", lambda: _timeline(settings, hyperparameters)))
+        wanted.append(("tensor statistics", lambda: _statistics(settings)))
+    if settings.enabled and settings.interval_ms:
+        wanted.append(("companion", lambda: _companion(settings)))
+    if settings.enabled and settings.window_steps:
+        wanted.append(("profiler window", lambda: _window(settings)))
+    if settings.hook_config or settings.hook != "off":
+        wanted.append(("smdebug hook", lambda: _hook(settings)))
     return wanted
 
 
@@ -39,3 +46,27 @@ def _timeline(settings: ObservationSettings, hyperparameters: Mapping[str, str])
     from training_code.profiling.steps import StepTimeline
 
     return StepTimeline(settings.directory, {"hyperparameters": dict(hyperparameters)})
+
+
+def _statistics(settings: ObservationSettings) -> NoObserver:
+    from training_code.debugging.statistics import TensorStatistics
+
+    return TensorStatistics(settings.directory)
+
+
+def _companion(settings: ObservationSettings) -> NoObserver:
+    from training_code.health.companion import Companion
+
+    return Companion(settings.directory, settings.interval_ms, settings.stop_rules)
+
+
+def _window(settings: ObservationSettings) -> NoObserver:
+    from training_code.profiling.window import ProfilerWindow
+
+    return ProfilerWindow(settings.directory, settings.window_steps)
+
+
+def _hook(settings: ObservationSettings) -> NoObserver:
+    from training_code.debugging.hook import SmdebugHook
+
+    return SmdebugHook(settings.hook_config or settings.hook, settings.directory / "tensors")

@@ -1,19 +1,112 @@
-"""What a health rule is, and their names.
+"""What a health rule is, their names, and what comes out of one.
 
-The names are those of SageMaker Debugger's built-in rules (https://docs.aws.amazon.com/sagemaker/latest/dg/debugger-built-in-rules.html)
-so that a configuration can be carried over; definitions and implementations are ours (docs/health.md), and every result says so.
+The names are those of SageMaker Debugger's built-in rules
+(https://docs.aws.amazon.com/sagemaker/latest/dg/debugger-built-in-rules.html), so that a configuration can be carried
+over. Definitions and implementations are ours (docs/health.md), and every result says so. A rule that lacks what it needs
+says `NoData` and names it; it never passes for want of evidence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
-Status = Literal["IssuesFound", "NoIssuesFound", "NoData"]
+if TYPE_CHECKING:
+    from training_code.health.observations import Observations
+
+Status = Literal["IssuesFound", "NoIssuesFound", "NoData", "Error"]
 
 RULE_NAMES = (
     "LossNotDecreasing", "VanishingGradient", "ExplodingTensor", "Overfit", "Overtraining", "PoorWeightInitialization",
     "DeadRelu", "SaturatedActivation", "ClassImbalance", "LowGPUUtilization", "LowCPUUtilization", "CPUBottleneck",
     "IOBottleneck", "BatchSize", "LoadBalancing", "StepOutlier", "MaxInitializationTime", "LongEvaluation",
 )  # fmt: skip
+IMPLEMENTATION = "Darkroom (not SageMaker's built-in rule of this name)"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`seen`: values and steps. `why` and `change` only with an issue. `gain_seconds`: what the change should save."""
+
+    status: Status
+    seen: str
+    why: str = ""
+    change: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    steps: tuple[int, ...] = ()
+    gain_seconds: float = 0.0
+
+
+def healthy(seen: str, **values: Any) -> Outcome:
+    return Outcome("NoIssuesFound", seen, values=values)
+
+
+def no_data(missing: str) -> Outcome:
+    return Outcome("NoData", missing)
+
+
+Check = Callable[["Observations", Mapping[str, float]], Outcome]
+
+
+@dataclass(frozen=True)
+class Rule:
+    name: str
+    definition: str
+    parameters: Mapping[str, float]
+    check: Check
+
+    def evaluate(self, observed: Observations, chosen: Mapping[str, float] | None = None) -> dict[str, Any]:
+        """One entry of `health.json`. A rule that fails is an `Error` of that rule alone."""
+        parameters = {**self.parameters, **(chosen or {})}
+        try:
+            outcome = self.check(observed, parameters)
+        except Exception as error:
+            outcome = Outcome("Error", f"{type(error).__name__}: {error}")
+        return {"name": self.name, "implementation": IMPLEMENTATION, "parameters": parameters, **asdict(outcome)}
+
+
+RULES: dict[str, Rule] = {}
+
+
+def rule(name: str, definition: str, **parameters: float) -> Callable[[Check], Check]:
+    """Registers the decorated function as the rule `name` with these parameters and their defaults."""
+
+    def register(check: Check) -> Check:
+        RULES[name] = Rule(name, definition, parameters, check)
+        return check
+
+    return register
+
+
+def chosen_rules(configuration: Mapping[str, Any]) -> list[tuple[Rule, dict[str, float]]]:
+    """The rules of a configuration: `{"rules": [{"name": …, "parameters": {…}}]}`; all with their defaults when it names none.
+
+    Also reads SageMaker's `DebugRuleConfigurations` (`RuleParameters.rule_to_invoke`), whose values are strings.
+    """
+    from training_code.health import rules  # noqa: F401  (fills RULES)
+
+    entries = configuration.get("rules")
+    if entries is None:
+        return [(RULES[name], {}) for name in RULE_NAMES]
+    return [_chosen(entry) for entry in entries]
+
+
+def _chosen(entry: Mapping[str, Any]) -> tuple[Rule, dict[str, float]]:
+    managed = dict(entry.get("RuleParameters") or {})
+    name = entry.get("name") or managed.pop("rule_to_invoke", None)
+    if name not in RULES:
+        raise ValueError(f"rule {name!r} is not known; allowed: {', '.join(RULE_NAMES)}")
+    known = RULES[name].parameters
+    given = {**managed, **(entry.get("parameters") or {})}
+    unknown = sorted(set(given) - set(known))
+    if unknown and not managed:
+        raise ValueError(f"rule {name} has no parameter {', '.join(unknown)}; allowed: {', '.join(known) or 'none'}")
+    return RULES[name], {k: _number(name, k, v) for k, v in given.items() if k in known}
+
+
+def _number(name: str, parameter: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"parameter {parameter} of rule {name} is {value!r}; allowed: a number") from None

@@ -1,0 +1,195 @@
+"""Statistics of gradients, weights and activations for the health rules: `tensors.jsonl`.
+
+Looks at the first steps and then only as often as its cost stays below `BUDGET` of the training's time. Between two looks
+nothing is registered on the model, so a step that is not looked at costs one comparison.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from training_code.observation import Mode, NoObserver, TensorKind
+
+BUDGET = 0.01
+FIRST_LOOKS = (0, 1, 2)
+NEVER_MORE = 500  # lines: a training of weeks still leaves a readable file
+RELU = ("ReLU", "ReLU6", "LeakyReLU")
+BOUNDED = {"Sigmoid": (0.0, 1.0), "Tanh": (-1.0, 1.0), "Hardsigmoid": (0.0, 1.0), "Hardtanh": (-1.0, 1.0)}
+
+
+class TensorStatistics(NoObserver):
+    def __init__(self, directory: Path, every: int = 0) -> None:
+        """`every`: look at each such step instead of by budget (for tests and for closer looks)."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self._lines = open(directory / "tensors.jsonl", "w", encoding="utf-8", buffering=1)  # noqa: SIM115
+        self._every = every
+        self._mode: Mode = "TRAIN"
+        self._step, self._looks, self._spent = 0, 0, 0.0
+        self._began = time.perf_counter()
+        self._looking = True
+        self._record: dict[str, Any] = {}
+        self._watch: _TorchWatch | None = None
+
+    def model_ready(self, model: Any, loss_function: Any, optimizer: Any) -> None:
+        if _is_module(model):
+            self._watch = _TorchWatch(model, optimizer, self._record)
+            if self._looking:
+                self._watch.attach()
+
+    def mode(self, mode: Mode) -> None:
+        self._mode = mode
+        if self._watch:
+            self._watch.training = mode == "TRAIN"
+
+    def tensors(self, kind: TensorKind, read: Callable[[], Mapping[str, Any]]) -> None:
+        if not self._looking or self._mode != "TRAIN":
+            return
+        began = time.perf_counter()
+        describe = {"gradient": gradient_statistics, "weight": weight_statistics, "activation": unit_statistics}[kind]
+        found = self._record.setdefault(f"{kind}s", {})
+        for name, values in read().items():
+            found[name] = describe(_torch(values))
+        self._spent += time.perf_counter() - began
+
+    def step(self, loss: Any, batch_size: int) -> None:
+        if self._mode != "TRAIN":
+            return
+        if self._looking:
+            self._finish()
+        self._step += 1
+        self._looking = self._due()
+        if self._looking and self._watch:
+            self._watch.attach()
+
+    def close(self) -> None:
+        if self._watch:
+            self._watch.detach()
+        self._lines.close()
+
+    def _finish(self) -> None:
+        began = time.perf_counter()
+        if self._watch:
+            self._watch.detach()
+            self._watch.read_gradients()
+            self._spent += self._watch.spent
+            self._watch.spent = 0.0
+        if self._record:
+            self._lines.write(json.dumps({"mode": "TRAIN", "step": self._step, "time": time.time(), **self._record}) + "\n")
+            self._record.clear()
+            self._looks += 1
+        self._spent += time.perf_counter() - began
+
+    def _due(self) -> bool:
+        if self._every:
+            return self._step % self._every == 0
+        if self._step in FIRST_LOOKS:
+            return True
+        return self._looks < NEVER_MORE and self._spent < BUDGET * (time.perf_counter() - self._began)
+
+
+class _TorchWatch:
+    """Hooks on a torch model that stand only while a step is looked at; fills `record`."""
+
+    def __init__(self, model: Any, optimizer: Any, record: dict[str, Any]) -> None:
+        self._model, self._optimizer, self._record = model, optimizer, record
+        self._handles: list[Any] = []
+        self.training, self.spent = True, 0.0
+
+    def attach(self) -> None:
+        began = time.perf_counter()
+        for name, module in self._model.named_modules():
+            kind = type(module).__name__
+            if kind in RELU or kind in BOUNDED:
+                self._handles.append(module.register_forward_hook(self._activation(name or kind, kind)))
+        if hasattr(self._optimizer, "register_step_pre_hook"):
+            self._handles.append(self._optimizer.register_step_pre_hook(lambda *_: self.read_gradients()))
+        self._weights()
+        self.spent += time.perf_counter() - began
+
+    def detach(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def read_gradients(self) -> None:
+        """Before the optimizer changes anything; a loop whose optimizer is not torch's is read after the step."""
+        if "gradients" in self._record or not self.training:
+            return
+        began = time.perf_counter()
+        found = {n: gradient_statistics(p.grad) for n, p in self._trained() if p.grad is not None}
+        if found:
+            self._record["gradients"] = found
+        self.spent += time.perf_counter() - began
+
+    def _weights(self) -> None:
+        self._record["weights"] = {n: weight_statistics(p.detach()) for n, p in self._trained()}
+
+    def _trained(self) -> list[tuple[str, Any]]:
+        return [(n, p) for n, p in self._model.named_parameters() if p.requires_grad]
+
+    def _activation(self, name: str, kind: str) -> Callable[..., None]:
+        def hook(_module: Any, _inputs: Any, output: Any) -> None:
+            if self.training:
+                began = time.perf_counter()
+                self._record.setdefault("activations", {})[name] = unit_statistics(output.detach(), kind)
+                self.spent += time.perf_counter() - began
+
+        return hook
+
+
+def gradient_statistics(gradient: Any) -> dict[str, Any]:
+    gradient = gradient.detach()
+    size = gradient.abs().mean().item()
+    finite = size == size and size != float("inf")
+    return {
+        "abs_mean": size if finite else None, "l2": gradient.norm().item() if finite else None,
+        "nonfinite": not finite, "dimensions": gradient.dim(),
+    }  # fmt: skip
+
+
+def weight_statistics(weight: Any) -> dict[str, Any]:
+    """`fan_in`: inputs of one unit; `row_spread`: largest difference between the units' weights, 0 when all units are equal."""
+    weight = weight.detach().float()
+    deviation, centre = weight.std(correction=0).item(), weight.mean().item()
+    finite = deviation == deviation and deviation != float("inf")
+    found = {"std": deviation if finite else None, "mean": centre if finite else None, "nonfinite": not finite, "dimensions": weight.dim()}
+    if weight.dim() >= 2:
+        found["fan_in"] = weight[0].numel()
+        if weight.shape[0] > 1:
+            found["row_spread"] = (weight - weight[:1]).abs().max().item() if finite else None
+    return found
+
+
+def unit_statistics(output: Any, kind: str = "ReLU") -> dict[str, Any]:
+    """Of an N×C… output: `dead`, the share of channels that are ≤ 0 for all; `saturated`, the share of outputs at the range's ends."""
+    total = output.abs().mean().item()
+    found: dict[str, Any] = {"kind": kind, "nonfinite": not (total == total and total != float("inf")), "abs_mean": None}
+    if found["nonfinite"]:
+        return found
+    found["abs_mean"] = total
+    if kind in RELU and output.dim() >= 2:
+        units = output.transpose(0, 1).flatten(1) if output.dim() > 1 else output
+        found["dead"] = (units.amax(dim=1) <= 0).float().mean().item()
+    if kind in BOUNDED:
+        low, high = BOUNDED[kind]
+        edge = 0.02 * (high - low)
+        found["saturated"] = ((output < low + edge) | (output > high - edge)).float().mean().item()
+    return found
+
+
+def _is_module(model: Any) -> bool:
+    try:
+        from torch import nn
+    except ImportError:
+        return False
+    return isinstance(model, nn.Module)
+
+
+def _torch(values: Any) -> Any:
+    import torch
+
+    return values if isinstance(values, torch.Tensor) else torch.as_tensor(values)

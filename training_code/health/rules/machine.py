@@ -1,0 +1,222 @@
+"""Rules that look at the machine: LowGPUUtilization, LowCPUUtilization, CPUBottleneck, IOBottleneck, BatchSize, LoadBalancing.
+
+Processor use is that of the training and its child processes, so that a neighbour on the same machine is not mistaken
+for it. Only samples taken inside training steps count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from training_code.health.observations import Observations, Record, mean, percentile
+from training_code.health.rule import Outcome, healthy, no_data, rule
+
+
+def _samples(observed: Observations, p: Mapping[str, float]) -> list[Record] | Outcome:
+    samples = observed.system_while_training
+    if len(samples) < p["min_samples"]:
+        return no_data(f"{len(samples)} system samples inside training steps; at least {p['min_samples']:.0f} are needed (shorter profiler_interval_ms)")
+    return samples
+
+
+def _has_gpu(samples: list[Record]) -> bool:
+    return any(s.get("gpus") for s in samples)
+
+
+def _gpu(samples: list[Record], key: str) -> list[float]:
+    return [mean(g[key] for g in s["gpus"]) for s in samples if s.get("gpus")]
+
+
+def _cpu_share(samples: list[Record]) -> float:
+    """Part of the processors that the training was allowed to use and did use."""
+    return mean(s["process_cpu"] / s["cpus"] for s in samples)
+
+
+@rule(
+    "LowGPUUtilization",
+    "The 95th percentile of GPU utilisation inside training steps is below threshold_p95 %, or the 5th is below threshold_p5 % while "
+    "the mean is below threshold_mean %.",
+    threshold_p95=70.0, threshold_p5=10.0, threshold_mean=50.0, min_samples=5,
+)  # fmt: skip
+def low_gpu_utilization(observed: Observations, p: Mapping[str, float]) -> Outcome:
+    samples = _samples(observed, p)
+    if isinstance(samples, Outcome):
+        return samples
+    if not _has_gpu(samples):
+        return no_data("no GPU was seen on this machine")
+    used = _gpu(samples, "utilization")
+    high, low, average = percentile(used, 95), percentile(used, 5), mean(used)
+    seen = f"GPU utilisation inside training steps: mean {average:.0f} %, 5th percentile {low:.0f} %, 95th {high:.0f} %"
+    values = {"p95": high, "p5": low, "mean": average, "data_share": observed.data_share}
+    if high >= p["threshold_p95"] and (low >= p["threshold_p5"] or average >= p["threshold_mean"]):
+        return healthy(seen, **values)
+    waiting = observed.data_share > 0.3
+    return Outcome(
+        "IssuesFound", seen + (f"; {100 * observed.data_share:.0f} % of the step time waits for data" if waiting else ""),
+        "an idle GPU costs as much as a busy one",
+        "feed it faster: decode in more worker processes, or compute the features of frozen layers once" if waiting
+        else "use larger batches, mixed precision, or a smaller and cheaper instance", values, (),
+        observed.train_seconds * max(0.0, 1 - average / 90),
+    )  # fmt: skip
+
+
+@rule(
+    "LowCPUUtilization",
+    "On a machine without GPU, the training uses less than threshold % of the processors inside its training steps.",
+    threshold=50.0, min_samples=5,
+)  # fmt: skip
+def low_cpu_utilization(observed: Observations, p: Mapping[str, float]) -> Outcome:
+    samples = _samples(observed, p)
+    if isinstance(samples, Outcome):
+        return samples
+    if _has_gpu(samples):
+        return no_data("the machine has a GPU, which does the work: see LowGPUUtilization and CPUBottleneck")
+    used = 100 * _cpu_share(samples)
+    seen = f"the training used {used:.0f} % of {samples[-1]['cpus']} processors inside its steps"
+    values = {"percent": used, "cpus": samples[-1]["cpus"]}
+    if used >= p["threshold"]:
+        return healthy(seen, **values)
+    return Outcome(
+        "IssuesFound", seen, "processors that do nothing are paid for all the same",
+        "more threads (OMP_NUM_THREADS), data loading in worker processes, larger batches, or a smaller instance", values, (),
+        observed.train_seconds * max(0.0, 1 - used / 90),
+    )  # fmt: skip
+
+
+def _waiting(observed: Observations, p: Mapping[str, float], name: str) -> Outcome | tuple[float, float]:
+    """(share of step time that waits for data, processors busy meanwhile); an Outcome when that decides nothing."""
+    if not observed.has_phases:
+        return no_data("the training reported no phases")
+    samples = _samples(observed, p)
+    if isinstance(samples, Outcome):
+        return samples
+    return observed.data_share, mean(s["process_cpu"] for s in _while_waiting(observed, samples))
+
+
+def _while_waiting(observed: Observations, samples: list[Record]) -> list[Record]:
+    """The half of the samples during which most was waited, judged by the steps around each."""
+    def waited(sample: Record) -> float:
+        start = sample["time"] - sample["interval"]
+        near = [r for r in observed.train if r["time"] < sample["time"] and r["time"] + r["seconds"] > start]
+        total = sum(r["seconds"] for r in near)
+        return sum(r.get("data", 0.0) for r in near) / total if total else 0.0
+
+    ordered = sorted(samples, key=waited, reverse=True)
+    return ordered[: max(1, len(ordered) // 2)]
+
+
+@rule(
+    "CPUBottleneck",
+    "More than threshold % of the training steps' time waits for data, and the training keeps at least busy_processors busy meanwhile: "
+    "decoding or augmentation is the limit. With a GPU also: utilisation below gpu_threshold % while the processors are above "
+    "cpu_threshold %.",
+    threshold=30.0, busy_processors=0.6, gpu_threshold=10.0, cpu_threshold=90.0, min_samples=3,
+)  # fmt: skip
+def cpu_bottleneck(observed: Observations, p: Mapping[str, float]) -> Outcome:
+    waiting = _waiting(observed, p, "CPUBottleneck")
+    if isinstance(waiting, Outcome):
+        return waiting
+    share, busy = waiting
+    starved = [
+        s for s in observed.system_while_training
+        if s.get("gpus") and mean(g["utilization"] for g in s["gpus"]) < p["gpu_threshold"]
+        and 100 * s["process_cpu"] / s["cpus"] > p["cpu_threshold"]
+    ]  # fmt: skip
+    gpu_starved = len(starved) > 0.5 * len(observed.system_while_training)
+    seen = f"{100 * share:.0f} % of the training steps' time waits for data, with {busy:.2f} processors busy"
+    values = {"data_share": share, "busy_processors": busy}
+    if (100 * share > p["threshold"] and busy >= p["busy_processors"]) or gpu_starved:
+        return Outcome(
+            "IssuesFound", f"{seen}: data loading dominates, and it computes", "the model waits while photos are decoded or changed",
+            "compute features of frozen layers once, decode at the size that is needed, load in more worker processes, augment less",
+            values, (), _wait_to_save(observed),
+        )  # fmt: skip
+    return healthy(seen, **values)
+
+
+@rule(
+    "IOBottleneck",
+    "More than threshold % of the training steps' time waits for data while the training keeps fewer than busy_processors busy: it waits for "
+    "disk or network.",
+    threshold=30.0, busy_processors=0.6, min_samples=3,
+)  # fmt: skip
+def io_bottleneck(observed: Observations, p: Mapping[str, float]) -> Outcome:
+    waiting = _waiting(observed, p, "IOBottleneck")
+    if isinstance(waiting, Outcome):
+        return waiting
+    share, busy = waiting
+    seen = f"{100 * share:.0f} % of the training steps' time waits for data, with {busy:.2f} processors busy"
+    values = {"data_share": share, "busy_processors": busy}
+    if 100 * share > p["threshold"] and busy < p["busy_processors"]:
+        return Outcome(
+            "IssuesFound", f"{seen}: data loading dominates, and it waits for disk or network",
+            "the model and the processors wait for bytes to arrive",
+            "pack the photos into few large objects, read ahead in worker processes, keep them on local disk", values, (),
+            _wait_to_save(observed),
+        )  # fmt: skip
+    return healthy(seen, **values)
+
+
+def _wait_to_save(observed: Observations) -> float:
+    """All waiting but the 5 % of the rest that a good loader leaves."""
+    waited = observed.phase_seconds("data")
+    return max(0.0, waited - 0.05 * (observed.train_seconds - waited))
+
+
+@rule(
+    "BatchSize",
+    "The machine (GPU; without one, the processors) is used less than utilization_threshold % and its memory less than "
+    "memory_threshold %, while less than data_threshold % of the time waits for data: there is room for larger batches.",
+    utilization_threshold=60.0, memory_threshold=70.0, data_threshold=30.0, min_samples=5,
+)  # fmt: skip
+def batch_size(observed: Observations, p: Mapping[str, float]) -> Outcome:
+    samples = _samples(observed, p)
+    if isinstance(samples, Outcome):
+        return samples
+    batch = sum(r["samples"] for r in observed.train) / observed.train_steps
+    if _has_gpu(samples):
+        what, used = "GPU", percentile(_gpu(samples, "utilization"), 95)
+        memory = max(100 * mean(g["memory_used"] / g["memory_total"] for g in s["gpus"]) for s in samples if s.get("gpus"))
+    else:
+        what, used = "processor", 100 * _cpu_share(samples)
+        memory = max(100 * s["process_memory"] / s["memory_total"] for s in samples)
+    seen = f"mean batch {batch:.3g}; {what} utilisation {used:.0f} %, memory {memory:.0f} %, {100 * observed.data_share:.0f} % waits for data"
+    values = {"batch": batch, "utilization": used, "memory": memory, "data_share": observed.data_share}
+    if used < p["utilization_threshold"] and memory < p["memory_threshold"] and 100 * observed.data_share < p["data_threshold"]:
+        return Outcome(
+            "IssuesFound", seen, "each step costs a fixed amount that a small batch cannot spread",
+            f"double the batch size (raise the learning rate with it) until the {what} is busy or its memory is full", values, (),
+            observed.train_seconds * max(0.0, 1 - used / 90) / 2,
+        )  # fmt: skip
+    return healthy(seen, **values)
+
+
+@rule(
+    "LoadBalancing",
+    "Between the most and the least used device (GPUs if there are several, otherwise processors) lie more than threshold percentage "
+    "points of mean utilisation, and the most used one is above busy %.",
+    threshold=50.0, busy=70.0, min_samples=5,
+)  # fmt: skip
+def load_balancing(observed: Observations, p: Mapping[str, float]) -> Outcome:
+    samples = _samples(observed, p)
+    if isinstance(samples, Outcome):
+        return samples
+    gpus = max(len(s.get("gpus") or ()) for s in samples)
+    if gpus > 1:
+        what = "GPU"
+        loads = [mean(s["gpus"][k]["utilization"] for s in samples if len(s["gpus"]) > k) for k in range(gpus)]
+    else:
+        what = "processor"
+        loads = [mean(s["process_cores"][k] for s in samples) for k in range(len(samples[-1]["process_cores"]))]
+    if len(loads) < 2:
+        return no_data(f"the machine has one {what}: there is nothing to balance")
+    high, low = max(loads), min(loads)
+    seen = f"most used {what} {high:.0f} %, least used {low:.0f} %"
+    values = {"loads": loads}
+    if gpus == 1 or high - low <= p["threshold"] or high < p["busy"]:
+        return healthy(seen, **values)
+    return Outcome(
+        "IssuesFound", seen, "the training is as fast as its busiest device, while the others wait",
+        "let it use all of them: distributed data parallel for GPUs; threads, worker processes and no pinning for processors",
+        values, (), observed.train_seconds * (1 - mean(loads) / high),
+    )  # fmt: skip

@@ -1,0 +1,109 @@
+"""Samples what the machine and the training on it do: processors, memory, disk, network and, where there is one, the GPU.
+
+Runs in a process of its own, so that sampling neither waits for the training's interpreter lock nor holds it. Processor use of
+the training is read per thread, with the core each thread last ran on: on a shared machine the neighbours are told apart.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+TICK = 1.0 / os.sysconf("SC_CLK_TCK")
+
+
+class SystemSampler:
+    """`sample()` describes the interval since the call before it. Units: percent, bytes, bytes per second, processors."""
+
+    def __init__(self, pid: int) -> None:
+        self._training = psutil.Process(pid)
+        self._gpus = _gpus()
+        self._at = time.time()
+        self._threads = self._thread_ticks()
+        self._disk, self._network = psutil.disk_io_counters(), psutil.net_io_counters()
+        psutil.cpu_percent(percpu=True)
+        psutil.cpu_times_percent()
+
+    def sample(self) -> dict[str, Any]:
+        now = time.time()
+        interval = max(now - self._at, 1e-3)
+        threads = self._thread_ticks()
+        cores = psutil.cpu_percent(percpu=True)
+        by_core = [0.0] * len(cores)
+        for thread, (ticks, core) in threads.items():
+            by_core[core % len(cores)] += (ticks - self._threads.get(thread, (0.0, core))[0]) * TICK
+        memory = psutil.virtual_memory()
+        record: dict[str, Any] = {
+            "time": now, "interval": round(interval, 4), "cores": cores, "iowait": getattr(psutil.cpu_times_percent(), "iowait", 0.0),
+            "cpus": len(self._training.cpu_affinity()) if hasattr(self._training, "cpu_affinity") else len(cores),
+            "process_cores": [round(min(100.0, 100 * busy / interval), 1) for busy in by_core],
+            "process_cpu": round(sum(by_core) / interval, 3), "process_memory": self._memory(),
+            "memory_used": memory.total - memory.available, "memory_total": memory.total,
+        }  # fmt: skip
+        record |= self._rates(interval)
+        if self._gpus:
+            record["gpus"] = [gpu() for gpu in self._gpus]
+        self._at, self._threads = now, threads
+        return record
+
+    def _rates(self, interval: float) -> dict[str, float]:
+        disk, network, rates = psutil.disk_io_counters(), psutil.net_io_counters(), {}
+        if disk and self._disk:
+            rates["disk_read"] = round((disk.read_bytes - self._disk.read_bytes) / interval)
+            rates["disk_write"] = round((disk.write_bytes - self._disk.write_bytes) / interval)
+        if network and self._network:
+            rates["network_in"] = round((network.bytes_recv - self._network.bytes_recv) / interval)
+            rates["network_out"] = round((network.bytes_sent - self._network.bytes_sent) / interval)
+        self._disk, self._network = disk, network
+        return rates
+
+    def _tree(self) -> list[psutil.Process]:
+        own = os.getpid()
+        return [self._training, *(p for p in self._training.children(recursive=True) if p.pid != own)]
+
+    def _thread_ticks(self) -> dict[tuple[int, int], tuple[float, int]]:
+        """(pid, thread) → (ticks used so far, core it last ran on); proc(5): fields 14, 15 and 39 of /proc/…/stat."""
+        found = {}
+        for process in self._tree():
+            try:
+                for task in os.scandir(f"/proc/{process.pid}/task"):
+                    fields = Path(task.path, "stat").read_text().rpartition(")")[2].split()
+                    found[process.pid, int(task.name)] = (float(fields[11]) + float(fields[12]), int(fields[36]))
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it ended meanwhile
+        return found
+
+    def _memory(self) -> int:
+        total = 0
+        for process in self._tree():
+            try:
+                total += process.memory_info().rss
+            except psutil.NoSuchProcess:
+                continue
+        return total
+
+
+def _gpus() -> list[Any]:
+    """One reader per GPU, through NVML where driver and `nvidia-ml-py` are there; an empty list otherwise."""
+    if not Path("/dev/nvidiactl").exists():
+        return []
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(k) for k in range(pynvml.nvmlDeviceGetCount())]
+    except Exception:  # no driver, no permission, no module: the machine is sampled without its GPU
+        return []
+
+    def reader(handle: Any) -> Any:
+        def read() -> dict[str, float]:
+            rates, memory = pynvml.nvmlDeviceGetUtilizationRates(handle), pynvml.nvmlDeviceGetMemoryInfo(handle)
+            return {"utilization": rates.gpu, "memory_used": memory.used, "memory_total": memory.total}
+
+        return read
+
+    return [reader(handle) for handle in handles]
