@@ -115,9 +115,7 @@ class Hyperparameters:
     @classmethod
     def from_strings(cls, raw: Mapping[str, Any]) -> Hyperparameters:
         """From `hyperparameters.json` (all strings); names of SageMaker's own (`sagemaker_…`, `_…`) are passed over."""
-        own = {
-            name: _unquoted(value) for name, value in raw.items() if not name.startswith(("sagemaker_", "_"))
-        }
+        own = {name: _unquoted(value) for name, value in raw.items() if not name.startswith(("sagemaker_", "_"))}
         return cls(**check_hyperparameters(own))
 
     def to_strings(self) -> dict[str, str]:

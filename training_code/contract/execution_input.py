@@ -1,0 +1,242 @@
+"""The execution input: what a user may ask of one run of the pipeline, checked as a whole before any work is done.
+
+Only `dataset` is required. Unknown fields and wrong values are refused with the field's path, the value and what is allowed.
+The state machine can merge defaults one level deep only, so this is also where they are filled in below that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any
+
+from training_code.contract import search_space
+from training_code.contract.hyperparameters import RULES, Hyperparameters, check_hyperparameters
+from training_code.contract.metrics import DEFAULT_OBJECTIVE, OBJECTIVES
+from training_code.contract.validation import (
+    InvalidField,
+    a_boolean,
+    a_choice,
+    a_number,
+    a_text,
+    an_integer,
+    unknown_field,
+)
+
+QUALITY_METRICS = ("accuracy", "balanced_accuracy", "worst_class_recall", "macro_f1")
+GIVEN_ELSEWHERE = {
+    "model": "model", "image_size": "image_size", "fine_tune": "fine_tune", "pretrained": "pretrained", "seed": "seed",
+    "objective": "tuning.objective", "search": "tuning.ranges", "export": "nothing: trials do not export, the best model does",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Split:
+    """Shares taken out where a data set has no such part: validation out of what is left after test."""
+
+    validation: float = 0.2
+    test: float = 0.2
+
+    def __post_init__(self) -> None:
+        a_number("split.validation", self.validation, 0.02, 0.5)
+        a_number("split.test", self.test, 0.02, 0.5)
+
+
+@dataclass(frozen=True)
+class Tuning:
+    enabled: bool = True
+    mode: str = "sagemaker"
+    strategy: str = "Bayesian"
+    max_jobs: int = 8
+    max_parallel_jobs: int = 2
+    early_stopping: str = "Off"
+    objective: str = DEFAULT_OBJECTIVE
+    ranges: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        a_boolean("tuning.enabled", self.enabled)
+        a_choice("tuning.mode", self.mode, ("sagemaker", "single_job"))
+        a_choice("tuning.strategy", self.strategy, search_space.STRATEGIES)
+        an_integer("tuning.max_jobs", self.max_jobs, 1, 750)
+        an_integer("tuning.max_parallel_jobs", self.max_parallel_jobs, 1, 100)
+        a_choice("tuning.early_stopping", self.early_stopping, ("Off", "Auto"))
+        a_choice("tuning.objective", self.objective, OBJECTIVES)
+        if self.strategy == "Hyperband" and self.early_stopping != "Off":
+            raise InvalidField("tuning.early_stopping", self.early_stopping, "Off, since Hyperband stops trials itself")
+        if self.ranges is not None:
+            search_space.check_ranges("tuning.ranges", self.ranges, self.strategy)
+
+
+@dataclass(frozen=True)
+class Explain:
+    enabled: bool = True
+    photos: int = 3
+
+    def __post_init__(self) -> None:
+        a_boolean("explain.enabled", self.enabled)
+        an_integer("explain.photos", self.photos, 1, 50)
+
+
+@dataclass(frozen=True)
+class Bias:
+    """Facets: columns of metadata.csv (empty: every suitable one). Positive labels (empty: the rarest class)."""
+
+    enabled: bool = True
+    facets: list[str] = field(default_factory=list)
+    positive_labels: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        a_boolean("bias.enabled", self.enabled)
+        for name in ("facets", "positive_labels"):
+            value = getattr(self, name)
+            if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+                raise InvalidField(f"bias.{name}", value, "a list of texts")
+
+
+@dataclass(frozen=True)
+class QualityGate:
+    """Minimum None: halfway between guessing and perfect, (1 + 1/classes) / 2."""
+
+    metric: str = "balanced_accuracy"
+    minimum: float | None = None
+
+    def __post_init__(self) -> None:
+        a_choice("quality_gate.metric", self.metric, QUALITY_METRICS)
+        if self.minimum is not None:
+            a_number("quality_gate.minimum", self.minimum, 0, 1)
+
+
+@dataclass(frozen=True)
+class Instances:
+    """Instance types by kind of job; `training_count` machines train together."""
+
+    prepare: str = "ml.m5.xlarge"
+    training: str = "ml.m5.xlarge"
+    analysis: str = "ml.m5.xlarge"
+    transform: str = "ml.m5.xlarge"
+    training_count: int = 1
+
+    def __post_init__(self) -> None:
+        for item in ("prepare", "training", "analysis", "transform"):
+            value = getattr(self, item)
+            if not isinstance(value, str) or not re.fullmatch(r"ml\.[a-z0-9-]+\.[a-z0-9]+", value):
+                raise InvalidField(f"instances.{item}", value, "an instance type such as ml.m5.xlarge")
+        an_integer("instances.training_count", self.training_count, 1, 64)
+
+
+SECTIONS = {
+    "split": Split, "tuning": Tuning, "explain": Explain, "bias": Bias, "quality_gate": QualityGate, "instances": Instances,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ExecutionInput:
+    """One run: `dataset` is an S3 URI of a zip, or of a prefix with photos."""
+
+    dataset: str
+    name: str = "photos"
+    model: str = Hyperparameters.model
+    image_size: int = Hyperparameters.image_size
+    fine_tune: str = Hyperparameters.fine_tune
+    pretrained: bool = Hyperparameters.pretrained
+    seed: int = Hyperparameters.seed
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    split: Split = field(default_factory=Split)
+    tuning: Tuning = field(default_factory=Tuning)
+    explain: Explain = field(default_factory=Explain)
+    bias: Bias = field(default_factory=Bias)
+    quality_gate: QualityGate = field(default_factory=QualityGate)
+    instances: Instances = field(default_factory=Instances)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.dataset, str) or not re.fullmatch(
+            r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?", self.dataset
+        ):
+            raise InvalidField("dataset", self.dataset, "an S3 URI: s3://bucket/prefix/ or s3://bucket/photos.zip")
+        a_text("name", self.name, longest=40, empty=False)
+        if not re.fullmatch(r"[a-z0-9](-?[a-z0-9])*", self.name):
+            raise InvalidField("name", self.name, "small letters, digits and single hyphens between them")
+        for name in ("model", "image_size", "fine_tune", "pretrained", "seed"):
+            RULES[name].check(name, getattr(self, name))
+        if not isinstance(self.hyperparameters, dict):
+            raise InvalidField("hyperparameters", self.hyperparameters, "an object")
+        for name in self.hyperparameters:
+            if name in GIVEN_ELSEWHERE:
+                raise InvalidField(
+                    f"hyperparameters.{name}", self.hyperparameters[name], f"this is given by {GIVEN_ELSEWHERE[name]}"
+                )
+            if name in (self.tuning.ranges or {}) and self.tuning.enabled:
+                raise InvalidField(
+                    f"hyperparameters.{name}",
+                    self.hyperparameters[name],
+                    "a fixed value or a range in tuning.ranges, not both",
+                )
+        check_hyperparameters(self.hyperparameters)
+
+    @classmethod
+    def from_json(cls, value: Any) -> ExecutionInput:
+        """From the parsed JSON; a null is a field not given."""
+        if not isinstance(value, Mapping):
+            raise InvalidField("execution input", value, 'an object such as {"dataset": "s3://…"}')
+        given = _known_fields(cls, value, "")
+        if "dataset" not in given:
+            raise InvalidField("dataset", None, "an S3 URI", "It is the one field that must be given.")
+        for name, section in SECTIONS.items():
+            if name in given:
+                if not isinstance(given[name], Mapping):
+                    raise InvalidField(
+                        name, given[name], f"an object with {', '.join(f.name for f in fields(section))}"
+                    )
+                given[name] = section(**_known_fields(section, given[name], name))
+        return cls(**given)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def ranges(self) -> dict[str, Any]:
+        """What is searched: as given, or the default ranges of what has no fixed value."""
+        if self.tuning.ranges is not None:
+            return search_space.check_ranges("tuning.ranges", self.tuning.ranges, self.tuning.strategy)
+        defaults = search_space.default_ranges(self.fine_tune)
+        if self.tuning.strategy == "Grid":
+            defaults = {"learning_rate": [1e-4, 1e-3, 1e-2], "batch_size": defaults["batch_size"]}
+        free = {name: value for name, value in defaults.items() if name not in self.hyperparameters}
+        if self.tuning.enabled and not free:
+            raise InvalidField(
+                "tuning.ranges",
+                None,
+                "at least one range",
+                "All default ranges have fixed values: name one, or tuning.enabled: false.",
+            )
+        return search_space.check_ranges("tuning.ranges", free, self.tuning.strategy) if free else {}
+
+    @property
+    def resolved_hyperparameters(self) -> Hyperparameters:
+        """All hyperparameters of the final training, without what a search finds."""
+        top = {name: getattr(self, name) for name in ("model", "image_size", "fine_tune", "pretrained", "seed")}
+        return Hyperparameters(
+            **check_hyperparameters({**self.hyperparameters, **top, "objective": self.tuning.objective})
+        )
+
+
+def defaults() -> dict[str, Any]:
+    """All defaults but `dataset`, as JSON: what the state machine merges the user's input over."""
+    found = {}
+    for item in fields(ExecutionInput):
+        if item.name in SECTIONS:
+            found[item.name] = {key: value for key, value in asdict(SECTIONS[item.name]()).items() if value is not None}
+        elif item.default is not MISSING:
+            found[item.name] = item.default
+        elif item.default_factory is not MISSING:
+            found[item.name] = item.default_factory()
+    return found
+
+
+def _known_fields(section: type, value: Mapping[str, Any], path: str) -> dict[str, Any]:
+    known = tuple(item.name for item in fields(section))
+    for name in value:
+        if name not in known:
+            raise unknown_field(path, name, known)
+    return {name: item for name, item in value.items() if item is not None}

@@ -1,0 +1,87 @@
+"""`plan.json`: everything that the state machine needs to know after `prepare`, already in the shape of the SageMaker API.
+
+JSONPath can pick values but not choose between shapes, so what depends on the input (a strategy's own settings, a grid
+without a number of jobs) is decided here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from training_code.contract.execution_input import ExecutionInput
+from training_code.contract.metrics import BY_NAME
+from training_code.contract.search_space import parameter_ranges
+from training_code.contract.validation import InvalidField
+
+SCHEMA_VERSION = 1
+
+
+def make_plan(
+    execution: ExecutionInput, dataset: Mapping[str, Any], bias: Mapping[str, Any], features: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The plan of one execution; `dataset`: fingerprint, classes, counts; `bias`: enabled, reason, facets, positive_labels."""
+    hyperparameters = execution.resolved_hyperparameters.to_strings()
+    for name in ("search", "export"):
+        hyperparameters.pop(name)
+    ranges = execution.ranges if execution.tuning.enabled else {}
+    tuning = tuning_of(execution, ranges, hyperparameters)
+    if execution.tuning.enabled and execution.tuning.mode == "single_job":
+        hyperparameters["search"] = search_of(tuning)
+    minimum = execution.quality_gate.minimum
+    if minimum is None:
+        minimum = round((1 + 1 / len(dataset["classes"])) / 2, 4)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": execution.name,
+        "dataset": dict(dataset),
+        "features": dict(features),
+        "training": {"hyperparameters": hyperparameters, "instance_count": execution.instances.training_count},
+        "tuning": tuning,
+        "explain": {"enabled": execution.explain.enabled, "photos": execution.explain.photos},
+        "bias": dict(bias),
+        "quality_gate": {"metric": execution.quality_gate.metric, "minimum": minimum},
+    }
+
+
+def tuning_of(execution: ExecutionInput, ranges: Mapping[str, Any], fixed: Mapping[str, str]) -> dict[str, Any]:
+    """The search; `config` is HyperParameterTuningJobConfig as a whole."""
+    asked = execution.tuning
+    shaped = parameter_ranges(ranges)
+    objective = {"Type": BY_NAME[asked.objective].better, "MetricName": asked.objective}
+    limits = {"MaxParallelTrainingJobs": min(asked.max_parallel_jobs, asked.max_jobs)}
+    if asked.strategy != "Grid":  # SageMaker counts the cells of a grid itself
+        limits["MaxNumberOfTrainingJobs"] = asked.max_jobs
+    config: dict[str, Any] = {
+        "Strategy": asked.strategy,
+        "HyperParameterTuningJobObjective": objective,
+        "ResourceLimits": limits,
+        "ParameterRanges": shaped,
+        "TrainingJobEarlyStoppingType": asked.early_stopping,
+        "RandomSeed": execution.seed,
+    }
+    if asked.strategy == "Hyperband":
+        resource = {"MinResource": 1, "MaxResource": max(2, int(fixed["epochs"]))}
+        config["StrategyConfig"] = {"HyperbandStrategyConfig": resource}
+    return {
+        "enabled": asked.enabled,
+        "mode": asked.mode,
+        "strategy": asked.strategy,
+        "max_jobs": asked.max_jobs,
+        "max_parallel_jobs": limits["MaxParallelTrainingJobs"],
+        "early_stopping": asked.early_stopping,
+        "objective": objective,
+        "static_hyperparameters": {k: v for k, v in fixed.items() if k not in ranges} | {"export": "false"},
+        "parameter_ranges": shaped,
+        "config": config,
+    }
+
+
+def search_of(tuning: Mapping[str, Any]) -> str:
+    """The hyperparameter `search` of a single-job search; hyperparameters hold 2,500 characters."""
+    wanted = ("strategy", "max_jobs", "early_stopping", "objective", "parameter_ranges")
+    text = json.dumps({name: tuning[name] for name in wanted}, separators=(",", ":"))
+    if len(text) > 2500:
+        raise InvalidField("tuning.ranges", f"{len(text)} characters of JSON", "at most 2500 in mode single_job")
+    return text
