@@ -1,0 +1,75 @@
+"""What may be asked of a comparison, and who the candidates are."""
+
+from __future__ import annotations
+
+import pytest
+
+from training_code.compare.candidates import KNOWN, PRESETS, choose
+from training_code.compare.request import ComparisonInput
+from training_code.contract.validation import InvalidField
+
+URI = "s3://some-bucket/photos.zip"
+
+
+def ask(**fields):
+    return ComparisonInput.from_json({"dataset": URI, **fields})
+
+
+def test_the_presets_hold_known_candidates_once_each():
+    assert len(PRESETS["jumpstart-15"]) == 15
+    for names in PRESETS.values():
+        assert len(set(names)) == len(names)
+        assert set(names) <= set(KNOWN)
+
+
+def test_every_candidate_of_the_seeds_names_a_model_that_exists():
+    timm = pytest.importorskip("timm")
+    torchvision = pytest.importorskip("torchvision")
+    published = set(timm.list_models()) | set(timm.list_pretrained()) | set(torchvision.models.list_models())
+    unknown = {c.model for c in KNOWN.values()} - published - {"efficientnet_lite0"}
+    assert not unknown
+
+
+def test_a_tensorflow_model_without_its_own_weights_says_so():
+    near = [c for c in KNOWN.values() if c.match == "near"]
+    assert near
+    assert all(c.note for c in near)
+
+
+def test_a_list_may_be_written_with_commas():
+    assert [c.name for c in choose("resnet18, vgg11")] == ["resnet18", "vgg11"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"models": []}, "models"),
+        ({"models": "resnet18,resnet18"}, "resnet18"),
+        ({"models": "jumpstart:pytorch-ic-resnet50"}, "JumpStart"),
+        ({"base": "vgg11", "models": "offline"}, "base"),
+        ({"weights": {"beauty": 1}}, "beauty"),
+        ({"epochs": 0}, "epochs"),
+        ({"hyperparameters": {"learning_rate": 0.1}}, "learning_rate"),
+        ({"evaluate_on": "/some/folder"}, "evaluate_on"),
+        ({"modells": "offline"}, "modells"),
+    ],
+)
+def test_a_wrong_field_is_refused_by_name(fields, named):
+    with pytest.raises(InvalidField, match=named):
+        ask(**fields)
+
+
+def test_the_key_changes_with_what_is_trained_and_not_with_what_is_shown():
+    plain = ask().key("photos-1")
+    assert plain == ask(base="squeezenet1_1", minimum=0.9, models="keras-4").key("photos-1")
+    assert plain != ask(epochs=7).key("photos-1")
+    assert plain != ask().key("photos-2")
+
+
+def test_every_candidate_is_trained_with_the_same_hyperparameters():
+    request = ask(epochs=5, learning_rate=0.001, batch_size=16)
+    chosen = [request.hyperparameters_of(name) for name in ("resnet18", "alexnet")]
+    for strings in chosen:
+        assert all(isinstance(value, str) for value in strings.values())
+        assert (strings["epochs"], strings["learning_rate"], strings["batch_size"]) == ("5", "0.001", "16")
+        assert strings["export"] == "true"

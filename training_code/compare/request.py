@@ -1,0 +1,156 @@
+"""The input of the comparison state machine, checked as a whole before any work is done.
+
+Every candidate is trained on the same photos with the same epochs, learning rate and batch size, as asked here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any
+
+from training_code.compare import candidates
+from training_code.contract.execution_input import ExecutionInput, Instances, Split
+from training_code.contract.hyperparameters import RULES
+from training_code.contract.validation import InvalidField, a_boolean, a_number, an_integer, unknown_field
+
+SECTIONS = {"split": Split, "instances": Instances}
+WEIGHABLE = (
+    "accuracy", "balanced_accuracy", "second_accuracy", "second_balanced_accuracy", "training_seconds",
+    "latency_p50_ms", "latency_p99_ms", "seconds_per_photo", "disk_bytes", "memory_bytes", "peak_memory_bytes",
+    "parameters", "dollars_per_million", "training_dollars",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ComparisonInput:
+    """`dataset` and `evaluate_on` are S3 URIs; `models` a preset or a list; `minimum` the wished balanced accuracy."""
+
+    dataset: str
+    models: Any = "offline"
+    evaluate_on: str = ""
+    name: str = "photos"
+    base: str = ""
+    fine_tune: str = "head"
+    pretrained: bool = True
+    image_size: int = 0
+    epochs: int = 5
+    learning_rate: float = 1e-3
+    batch_size: int = 16
+    seed: int = 0
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    minimum: float | None = None
+    weights: dict[str, float] = field(default_factory=dict)
+    concurrency: int = 1
+    start_pipeline: bool = False
+    split: Split = field(default_factory=Split)
+    instances: Instances = field(default_factory=Instances)
+
+    def __post_init__(self) -> None:
+        self.as_execution(self.candidates[0].model)  # the pipeline's own rules hold for all that both have
+        if self.evaluate_on:
+            self._uri("evaluate_on", self.evaluate_on)
+        for name in ("epochs", "learning_rate", "batch_size"):
+            RULES[name].check(name, getattr(self, name))
+            if name in self.hyperparameters:
+                raise InvalidField(f"hyperparameters.{name}", self.hyperparameters[name], f"this is given by {name}")
+        if self.base and self.base not in [candidate.name for candidate in self.candidates]:
+            raise InvalidField("base", self.base, ", ".join(c.name for c in self.candidates))
+        if self.minimum is not None:
+            a_number("minimum", self.minimum, 0, 1)
+        an_integer("concurrency", self.concurrency, 1, 40)
+        a_boolean("start_pipeline", self.start_pipeline)
+        self._check_weights()
+
+    def _uri(self, name: str, value: str) -> None:
+        try:
+            ExecutionInput(dataset=value)
+        except InvalidField as error:
+            raise InvalidField(name, value, "an S3 URI: s3://bucket/prefix/ or s3://bucket/photos.zip") from error
+
+    def _check_weights(self) -> None:
+        if not isinstance(self.weights, Mapping):
+            raise InvalidField("weights", self.weights, 'an object such as {"balanced_accuracy": 2, "disk_bytes": 1}')
+        for name, value in self.weights.items():
+            if name not in WEIGHABLE:
+                raise unknown_field("weights", name, WEIGHABLE)
+            a_number(f"weights.{name}", value, 0, 1000)
+
+    @classmethod
+    def from_json(cls, value: Any) -> ComparisonInput:
+        if not isinstance(value, Mapping):
+            raise InvalidField("comparison input", value, 'an object such as {"dataset": "s3://…"}')
+        given = _known(cls, value, "")
+        if "dataset" not in given:
+            raise InvalidField("dataset", None, "an S3 URI", "It is the one field that must be given.")
+        for name, section in SECTIONS.items():
+            if name in given:
+                if not isinstance(given[name], Mapping):
+                    raise InvalidField(name, given[name], "an object")
+                given[name] = section(**_known(section, given[name], name))
+        return cls(**given)
+
+    @property
+    def candidates(self) -> list[candidates.Candidate]:
+        return candidates.choose(self.models)
+
+    def as_execution(self, model: str, dataset: str = "") -> ExecutionInput:
+        """The pipeline's own input for one candidate, without search, explanation and bias."""
+        return ExecutionInput.from_json(
+            {
+                "dataset": dataset or self.dataset,
+                "name": self.name,
+                "model": model,
+                "image_size": self.image_size,
+                "fine_tune": self.fine_tune,
+                "pretrained": self.pretrained,
+                "seed": self.seed,
+                "hyperparameters": self.hyperparameters
+                | {"epochs": self.epochs, "learning_rate": self.learning_rate, "batch_size": self.batch_size},
+                "split": asdict(self.split),
+                "instances": asdict(self.instances),
+                "tuning": {"enabled": False},
+                "explain": {"enabled": False},
+                "bias": {"enabled": False},
+            }
+        )
+
+    def key(self, *fingerprints: str) -> str:
+        """Names the results of this very question: same photos and same training, same key, nothing repeated."""
+        asked = asdict(self) | {"fingerprints": list(fingerprints)}
+        for name in (
+            "dataset",
+            "evaluate_on",
+            "models",
+            "base",
+            "minimum",
+            "weights",
+            "concurrency",
+            "start_pipeline",
+            "name",
+        ):
+            asked.pop(name)
+        return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def hyperparameters_of(self, model: str) -> dict[str, str]:
+        strings = self.as_execution(model).resolved_hyperparameters.to_strings()
+        return {name: value for name, value in strings.items() if name != "search"} | {"export": "true"}
+
+
+def defaults() -> dict[str, Any]:
+    """The one-level defaults that the state machine itself needs."""
+    return {
+        item.name: item.default
+        for item in fields(ComparisonInput)
+        if item.default is not MISSING and item.default is not None
+    }
+
+
+def _known(section: type, value: Mapping[str, Any], path: str) -> dict[str, Any]:
+    known = tuple(item.name for item in fields(section))
+    for name in value:
+        if name not in known:
+            raise unknown_field(path, name, known)
+    return {name: item for name, item in value.items() if item is not None}
