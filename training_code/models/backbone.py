@@ -1,0 +1,127 @@
+"""An architecture without its last layer: a module from a normalised photo to one feature vector.
+
+One split for every library, so that a cached feature, a fine-tuned model and an exported one mean the same thing.
+Refuses weights that do not fit the architecture, naming what is missing and what is too much.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from training_code.contract.failure import JobFailure
+from training_code.models.catalogue import ModelSpec
+from training_code.models.weights import read_state
+
+
+def load(spec: ModelSpec, weights: Path | None, seed: int = 0) -> tuple[nn.Module, int]:
+    """The feature extractor (NCHW float32 → N x features) in eval mode and its width; no weights: random ones."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = _BUILDERS[spec.library](spec, weights)
+    return module.eval(), _width(module, spec)
+
+
+def _efficientnet_lite(spec: ModelSpec, weights: Path | None) -> nn.Module:
+    from efficientnet_lite_pytorch import EfficientNet
+
+    # The package pads statically, for the size it is built with.
+    model = EfficientNet.from_name(spec.architecture, image_size=spec.preprocessing.input_size[0])
+    if weights:
+        _fit(model, read_state(weights), spec)
+    return Pooled(model)
+
+
+class Pooled(nn.Module):
+    """EfficientNet-Lite up to its pooled features; the package's own forward pools by the size it was built with."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        model._fc = nn.Identity()
+        model._dropout = nn.Identity()
+        self.model = model
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.model.extract_features(image).mean(dim=(2, 3))
+
+
+def _torchvision(spec: ModelSpec, weights: Path | None) -> nn.Module:
+    from torchvision import models
+
+    extra: dict[str, Any] = {}
+    if spec.architecture in ("googlenet", "inception_v3"):
+        # Their published weights were trained on TensorFlow's scaling; transform_input brings torchvision's back to it.
+        # The auxiliary heads serve training from scratch only.
+        extra = {"aux_logits": False, "init_weights": not weights, "transform_input": weights is not None}
+    model = models.get_model(spec.architecture, weights=None, **extra)
+    if weights:
+        state = read_state(weights)
+        if extra:
+            state = {name: value for name, value in state.items() if not re.match(r"aux\d|AuxLogits", name)}
+        # DenseNet's published files keep names from before nn.Module forbade dots: norm.1 for norm1.
+        state = {re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)", r"\1\2", name): value for name, value in state.items()}
+        _fit(model, state, spec)
+    _drop_last_layer(model, spec)
+    return model
+
+
+def _drop_last_layer(model: nn.Module, spec: ModelSpec) -> None:
+    """Replace the layer that answers ImageNet's classes; SqueezeNet's is a convolution in front of the pooling."""
+    last = None
+    for name, module in model.named_modules():
+        answers = getattr(module, "out_features", None) or (
+            getattr(module, "out_channels", None) if spec.architecture.startswith("squeezenet") else None
+        )
+        if answers == 1000:
+            last = name
+    if last is None:
+        raise JobFailure(f"model: {spec.name} has no last layer with 1,000 classes; choose another model.")
+    parent, _, child = last.rpartition(".")
+    setattr(model.get_submodule(parent), child, nn.Identity())
+
+
+def _timm(spec: ModelSpec, weights: Path | None) -> nn.Module:
+    import timm
+
+    if not weights:
+        return timm.create_model(spec.architecture, pretrained=False, num_classes=0)
+    try:
+        # timm maps other trainings' names onto its own: give it the tensors and let it.
+        return timm.create_model(
+            spec.architecture,
+            pretrained=True,
+            num_classes=0,
+            pretrained_cfg_overlay={"state_dict": read_state(weights)},
+        )
+    except (RuntimeError, KeyError) as error:
+        raise _unfitting(spec, str(error)) from None
+
+
+_BUILDERS = {"efficientnet_lite": _efficientnet_lite, "torchvision": _torchvision, "timm": _timm}
+
+
+def _fit(model: nn.Module, state: dict[str, torch.Tensor], spec: ModelSpec) -> None:
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise _unfitting(spec, str(error)) from None
+
+
+def _unfitting(spec: ModelSpec, reason: str) -> JobFailure:
+    short = " ".join(reason.split())[:400]
+    return JobFailure(f"the weights do not fit {spec.name}: {short}. Add the right file with `darkroom weights add`.")
+
+
+@torch.inference_mode()
+def _width(module: nn.Module, spec: ModelSpec) -> int:
+    features = module(torch.zeros(1, 3, *spec.preprocessing.input_size))
+    if features.ndim != 2:
+        raise JobFailure(
+            f"model: {spec.name} gives features of the shape {tuple(features.shape)} where one vector a photo is needed; "
+            "choose another model."
+        )
+    return int(features.shape[1])

@@ -1,0 +1,163 @@
+"""A trained model in an open format: `model.onnx`, from a normalised photo to calibrated probabilities.
+
+The backbone is traced once; the head (standardising, layers, temperature, softmax, and the mean over a photo and its mirror
+image) is a handful of ONNX nodes behind it, so that training on cached features exports without importing torch.
+Refuses to hand out a file whose answers differ from what was trained.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inference_code.contract.manifest import INPUT_NAME, OUTPUT_NAME
+from training_code.contract.failure import JobFailure
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FEATURES = "features"
+BACKBONE_FILE = "backbone.onnx"
+OPSET = 18
+TOLERANCE = 2e-3  # of a probability, float32 against float32
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One dense layer: weight (inputs, outputs), bias (outputs)."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+
+def fold_standardising(layers: list[Layer], mean: np.ndarray, std: np.ndarray) -> list[Layer]:
+    """Layers for raw features from layers for standardised ones: W/std, b - mean/std · W."""
+    first = layers[0]
+    scaled = first.weight.astype(np.float64) / std[:, None].astype(np.float64)
+    bias = first.bias - mean.astype(np.float64) @ scaled
+    return [Layer(scaled.astype(np.float32), bias.astype(np.float32)), *layers[1:]]
+
+
+def logits_of(features: np.ndarray, layers: list[Layer]) -> np.ndarray:
+    """What the head answers, in NumPy: dense layers with ReLU between them."""
+    for index, layer in enumerate(layers):
+        features = features @ layer.weight + layer.bias
+        if index < len(layers) - 1:
+            features = np.maximum(features, 0)
+    return features
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def backbone_to_onnx(module: nn.Module, size: tuple[int, int], path: Path) -> Path:
+    """Trace a feature extractor: `image` (N x 3 x H x W) → `features` (N x width)."""
+    import torch
+
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    module = module.float().eval()
+    example = torch.zeros(2, 3, *size)
+    axes = {INPUT_NAME: {0: "n"}, FEATURES: {0: "n"}}
+    names: dict[str, Any] = {"input_names": [INPUT_NAME], "output_names": [FEATURES], "opset_version": OPSET}
+    with warnings.catch_warnings():
+        # The tracer takes 1 s where the exporter that follows it takes 7 (EfficientNet-Lite0, 2 cores).
+        warnings.simplefilter("ignore")
+        try:
+            torch.onnx.export(module, (example,), str(unfinished), dynamo=False, dynamic_axes=axes, **names)
+        except Exception:
+            shapes = ({0: torch.export.Dim("n")},)
+            torch.onnx.export(
+                module, (example,), str(unfinished), dynamo=True, dynamic_shapes=shapes, external_data=False, **names
+            )
+    unfinished.replace(path)
+    return path
+
+
+def classifier_to_onnx(
+    backbone: Path, layers: list[Layer], path: Path, *, temperature: float = 1.0, flip: bool = False
+) -> Path:
+    """Put a head behind a traced backbone and write it, whole or not at all."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(str(backbone))
+    graph = model.graph
+    classes = int(layers[-1].bias.shape[0])
+    nodes: list[Any] = []
+    constants: dict[str, np.ndarray] = {}
+    if flip:
+        _rename_input(graph, INPUT_NAME, "both")
+        constants |= {f"mirror_{name}": np.array([value], np.int64) for name, value in
+                      {"start": -1, "end": np.iinfo(np.int64).min, "axis": 3, "step": -1}.items()}
+        mirror = ["mirror_start", "mirror_end", "mirror_axis", "mirror_step"]
+        before = [
+            helper.make_node("Slice", [INPUT_NAME, *mirror], ["mirrored"]),
+            helper.make_node("Concat", [INPUT_NAME, "mirrored"], ["both"], axis=0),
+        ]
+        rest = list(graph.node)
+        del graph.node[:]
+        graph.node.extend(before + rest)
+    current = FEATURES
+    for index, layer in enumerate(layers):
+        scale = temperature if index == len(layers) - 1 else 1.0
+        constants[f"head_{index}_weight"] = (layer.weight / scale).astype(np.float32)
+        constants[f"head_{index}_bias"] = (layer.bias / scale).astype(np.float32)
+        nodes.append(helper.make_node("Gemm", [current, f"head_{index}_weight", f"head_{index}_bias"], [f"head_{index}"]))
+        current = f"head_{index}"
+        if index < len(layers) - 1:
+            nodes.append(helper.make_node("Relu", [current], [f"{current}_relu"]))
+            current += "_relu"
+    if flip:
+        constants["pairs"] = np.array([2, -1, classes], np.int64)
+        constants["first_axis"] = np.array([0], np.int64)
+        nodes.append(helper.make_node("Reshape", [current, "pairs"], ["paired"]))
+        nodes.append(helper.make_node("ReduceMean", ["paired", "first_axis"], ["mean_logits"], keepdims=0))
+        current = "mean_logits"
+    nodes.append(helper.make_node("Softmax", [current], [OUTPUT_NAME], axis=-1))
+    graph.node.extend(nodes)
+    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, ["n", classes]))
+    del graph.value_info[:]
+    onnx.checker.check_model(model)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    onnx.save(model, str(unfinished))
+    unfinished.replace(path)
+    return path
+
+
+def _rename_input(graph: Any, old: str, new: str) -> None:
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            if name == old:
+                node.input[index] = new
+
+
+def run_onnx(path: Path, images: np.ndarray) -> np.ndarray:
+    """The file's answers in float32 on OpenVINO: the engine that serves it."""
+    import openvino
+
+    core = openvino.Core()
+    # A CPU with bf16 units would round: this is a check of the file, not of the engine.
+    compiled = core.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"})
+    return compiled(images)[compiled.output(0)]
+
+
+def verify(path: Path, images: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference of a probability between the file and what was trained; too large is a JobFailure."""
+    answers = run_onnx(path, images)
+    difference = float(np.abs(answers - expected).max()) if answers.shape == expected.shape else float("inf")
+    if not difference <= TOLERANCE:
+        path.unlink()
+        raise JobFailure(
+            f"the exported model answers differently from the trained one (by {difference:.3g} where {TOLERANCE} is allowed), "
+            "and was not kept. Choose another model, and report this architecture."
+        )
+    return difference

