@@ -7,11 +7,12 @@ animation the first frame counts.
 """
 
 import io
+import re
 from typing import Final, Literal, get_args
 
 import numpy as np
 import simplejpeg
-from PIL import Image
+from PIL import Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401  registers the two formats
 
 Reason = Literal[
     "empty", "too_many_bytes", "too_many_pixels", "not_a_photo", "truncated", "corrupt", "unsupported_mode"
@@ -19,7 +20,16 @@ Reason = Literal[
 REASONS: Final = get_args(Reason)
 MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_PIXELS: Final = 120_000_000  # the largest phone cameras take 108 megapixels
-FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+# How each format begins. Asking Pillow to guess would load all its plugins, some of them for formats nobody reviews.
+_SIGNATURES: Final = (
+    ("JPEG", re.compile(rb"\xff\xd8\xff")),
+    ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n")),
+    ("WEBP", re.compile(rb"RIFF....WEBP", re.DOTALL)),
+    ("GIF", re.compile(rb"GIF8[79]a")),
+    ("BMP", re.compile(rb"BM")),
+    ("TIFF", re.compile(rb"II\*\0|MM\0\*")),
+)
+FORMATS: Final = tuple(name for name, _ in _SIGNATURES)
 
 # decode() holds the limit itself, from the header. Pillow's own check would warn or raise at a number of its own.
 Image.MAX_IMAGE_PIXELS = None
@@ -59,11 +69,16 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BY
 
 
 def _open(data: bytes) -> Image.Image:
+    beginning = bytes(data[:12])
+    kind = next((name for name, signature in _SIGNATURES if signature.match(beginning)), None)
+    if kind is None:
+        allowed = ", ".join(FORMATS)
+        raise UnreadablePhoto("not_a_photo", f"the content is no picture ({allowed}); it begins with {beginning!r}")
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        return Image.open(io.BytesIO(data), formats=[kind])
     except Image.UnidentifiedImageError:
         raise UnreadablePhoto(
-            "not_a_photo", f"the content is no {', '.join(FORMATS)} picture; it begins with {bytes(data[:12])!r}"
+            "corrupt", f"the content begins like a {kind} picture, but its header is damaged"
         ) from None
     except Exception as error:  # a damaged header can raise anything in a plugin
         raise _damaged("photo's header", error) from None

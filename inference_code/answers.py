@@ -1,0 +1,105 @@
+"""What goes in and out over HTTP: request bodies to photos, probabilities to the answer the caller accepts.
+
+Refused: content types that hold no photo (415), Accept values that cannot be met (406), JSON of another shape (400).
+"""
+
+import base64
+import binascii
+import json
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+import numpy as np
+
+IMAGE_TYPES: Final = (
+    "image/jpeg", "image/jpg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff",
+    "application/x-image", "application/octet-stream",
+)  # fmt: skip
+JSON_TYPE: Final = "application/json"
+ARRAY_TYPE: Final = "application/x-array"
+MAX_INSTANCES: Final = 512
+EXAMPLE: Final = '{"instances": [{"b64": "<base64 of a photo>"}]}'
+
+
+class Refused(Exception):
+    """A request that is answered with an error; the message is for the caller."""
+
+    def __init__(self, status: HTTPStatus, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class Photos(NamedTuple):
+    """The photos of a request; `listed`: they came as JSON instances, so the answer is a list, too."""
+
+    contents: list[bytes]
+    listed: bool
+
+
+def read_photos(body: bytes, content_type: str) -> Photos:
+    """The photos in a request's body. The content type says how to unwrap them; what they are, their content says."""
+    kind = content_type.split(";", 1)[0].strip().lower()
+    if kind in IMAGE_TYPES or not kind:  # SageMaker may send none; an unreadable body is refused while decoding
+        return Photos([body], listed=False)
+    if kind == JSON_TYPE:
+        return Photos(_instances(body), listed=True)
+    raise Refused(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_content_type",
+        f"Content-Type is {content_type!r}; allowed: {', '.join((*IMAGE_TYPES, JSON_TYPE))}",
+    )
+
+
+def _instances(body: bytes) -> list[bytes]:
+    try:
+        document = json.loads(body)
+        instances = document["instances"]
+        if not isinstance(instances, list) or not instances:
+            raise TypeError
+    except (ValueError, TypeError, KeyError):
+        raise _bad_json(f"the body is not of the form {EXAMPLE}") from None
+    if len(instances) > MAX_INSTANCES:
+        raise _bad_json(f"instances holds {len(instances)} photos; at most {MAX_INSTANCES} fit in one request")
+    photos = []
+    for index, instance in enumerate(instances):
+        if not isinstance(instance, dict) or set(instance) != {"b64"} or not isinstance(instance["b64"], str):
+            raise _bad_json(f"instances[{index}] is not of the form {{'b64': '<base64>'}}")
+        try:
+            photos.append(base64.b64decode(instance["b64"], validate=True))
+        except (binascii.Error, ValueError) as error:
+            raise _bad_json(f"instances[{index}].b64 is not base64: {error}") from None
+    return photos
+
+
+def _bad_json(message: str) -> Refused:
+    return Refused(HTTPStatus.BAD_REQUEST, "bad_json", message)
+
+
+def accepts_array(accept: str) -> bool:
+    """True for the plain array, False for labels; refuse what is neither. The first choice that can be met wins."""
+    for choice in accept.split(",") if accept.strip() else ["*/*"]:
+        kind, *parameters = (part.strip().lower() for part in choice.split(";"))
+        if kind == ARRAY_TYPE:
+            return True
+        if kind in (JSON_TYPE, "*/*", "application/*"):
+            return "verbose=0" in parameters
+    raise Refused(
+        HTTPStatus.NOT_ACCEPTABLE,
+        "not_acceptable",
+        f"Accept is {accept!r}; allowed: {JSON_TYPE}, {JSON_TYPE};verbose=0, {ARRAY_TYPE}",
+    )
+
+
+def encode(probabilities: np.ndarray, classes: tuple[str, ...], array: bool, listed: bool) -> bytes:
+    """The answer's body: labels with probabilities, or the plain numbers in the manifest's order of classes."""
+    rows = [[round(value, 7) for value in row] for row in probabilities.tolist()]
+    if array:
+        return json.dumps(rows if listed else rows[0]).encode()
+    predictions = []
+    for row in rows:
+        best = max(range(len(row)), key=row.__getitem__)
+        predictions.append(
+            {"label": classes[best], "probability": row[best], "probabilities": dict(zip(classes, row, strict=True))}
+        )
+    return json.dumps({"predictions": predictions}, ensure_ascii=False).encode()
