@@ -6,7 +6,7 @@ Groups and streams are made when first written to, as SageMaker does on AWS.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 # PutLogEvents refuses a longer message: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
@@ -35,9 +35,10 @@ class LogStream:
 class Logs:
     """The log groups of this account and region."""
 
-    def __init__(self, account_id: str, region: str):
+    def __init__(self, account_id: str, region: str, on_new_stream: Callable[[], None]):
         self._account_id = account_id
         self._region = region
+        self._on_new_stream = on_new_stream
         self._lock = threading.Lock()
 
     def stream(self, group: str, stream: str) -> LogStream:
@@ -46,9 +47,14 @@ class Logs:
 
         backend = logs_backends[self._account_id][self._region]
         with self._lock:
-            backend.ensure_log_group(group)
-            backend.ensure_log_stream(group, stream)
-            return LogStream(backend.groups[group].streams[stream], self._lock)
+            known = group in backend.groups and stream in backend.groups[group].streams
+            if not known:
+                backend.ensure_log_group(group)
+                backend.ensure_log_stream(group, stream)
+            found = LogStream(backend.groups[group].streams[stream], self._lock)
+        if not known:
+            self._on_new_stream()
+        return found
 
 
 def _fit(line: str) -> str:

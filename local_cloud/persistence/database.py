@@ -17,7 +17,6 @@ SCHEMA_VERSION = 1
 
 SCHEMA = """
 CREATE TABLE s3_object (bucket TEXT, name TEXT, versions BLOB, PRIMARY KEY (bucket, name)) WITHOUT ROWID;
-CREATE TABLE log_stream (log_group TEXT, name TEXT, created REAL, PRIMARY KEY (log_group, name)) WITHOUT ROWID;
 CREATE TABLE log_event (
   log_group TEXT, stream TEXT, timestamp INTEGER, ingested INTEGER, message TEXT);
 CREATE INDEX log_event_stream ON log_event (log_group, stream);

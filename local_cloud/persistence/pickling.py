@@ -35,7 +35,9 @@ class RefusedPickle(pickle.UnpicklingError):
     """The data names something that a snapshot of this cloud never holds."""
 
 
-class _RestrictedUnpickler(pickle.Unpickler):
+class RestrictedUnpickler(pickle.Unpickler):
+    """An unpickler that finds data classes only."""
+
     def find_class(self, module: str, name: str) -> Any:
         trusted = name in TRUSTED_GLOBALS.get(module, ()) or (
             module.startswith(TRUSTED_PACKAGES) and "." not in name and _defines(module, name)
@@ -60,4 +62,4 @@ def _defines(module: str, name: str) -> bool:
 
 def restricted_loads(data: bytes) -> Any:
     """Unpickle `data`, refusing every class that a snapshot never holds."""
-    return _RestrictedUnpickler(io.BytesIO(data)).load()
+    return RestrictedUnpickler(io.BytesIO(data)).load()

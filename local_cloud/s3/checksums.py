@@ -69,6 +69,6 @@ def file_checksum(path: Path, algorithm: str) -> str:
 
 
 def composite_checksum(parts: list[Path], algorithm: str) -> str:
-    """Base64 checksum of the parts' checksums, with the number of parts, as S3 writes it."""
+    """Base64 checksum of the parts' checksums; S3 shows it with `-<number of parts>` behind."""
     digests = [_digest(_blocks(part), algorithm) for part in parts]
-    return f"{base64.b64encode(_digest(digests, algorithm)).decode()}-{len(parts)}"
+    return base64.b64encode(_digest(digests, algorithm)).decode()

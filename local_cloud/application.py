@@ -1,0 +1,177 @@
+"""One request, from the socket to the answer: guard, then the service that the signature names, then write-through."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+from local_cloud.errors import AwsError
+from local_cloud.guard import Guard
+from local_cloud.moto_services import MotoServices, operation_of, require_supported
+from local_cloud.persistence.snapshot import Snapshot
+from local_cloud.s3.fast_path import FastPath
+from local_cloud.s3.rows import ObjectRows
+from local_cloud.services import COVERAGE_PAGE, SERVICES, Service, changes_state
+from local_cloud.validation import Validator
+from local_cloud.wire import Answer, Request, error_answer, json_answer
+
+logger = logging.getLogger("local_cloud")
+
+# JSON services of moto whose requests are checked against botocore's model before moto sees them.
+VALIDATED = {"ecr", "ssm", "logs"}
+
+
+class JsonService(Protocol):
+    """A service of this package that speaks AWS's JSON protocol."""
+
+    def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]: ...
+
+
+class Application:
+    """The WSGI application; also called in process, without guard, by the cloud's own clients."""
+
+    def __init__(self, guard: Guard, rows: ObjectRows, fast_path: FastPath, snapshot: Snapshot, health: Callable[[], dict]):
+        self._guard = guard
+        self._rows = rows
+        self._fast_path = fast_path
+        self._snapshot = snapshot
+        self._health = health
+        self._moto = MotoServices()
+        self._validator = Validator()
+        self.services: dict[str, Any] = {}
+        self.on_shutdown: Callable[[], None] = lambda: None
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
+        request = Request(environ)
+        answer = self._guarded(request)
+        headers = [(name, str(value)) for name, value in answer.headers.items() if value is not None]
+        body = answer.body
+        if isinstance(body, bytes):
+            if "content-length" not in {name.lower() for name, _ in headers}:
+                headers.append(("Content-Length", str(len(body))))
+            body = [] if request.method == "HEAD" or not body else [body]
+        start_response(f"{answer.status} {_phrase(answer.status)}", headers)
+        return body
+
+    def _guarded(self, request: Request) -> Answer:
+        protocol = "rest-json"
+        try:
+            self._guard.check_origin(request)
+            if request.raw_path == "/_darkroom/health" and request.method == "GET":
+                return _plain_json(self._health())
+            service = SERVICES.get(self._guard.service_name(request))
+            protocol = service.protocol if service else protocol
+            caller = self._guard.caller(request)
+            if request.raw_path == "/_darkroom/shutdown" and request.method == "POST":
+                self.on_shutdown()
+                return _plain_json({"status": "stopping"})
+            if service is None:
+                raise _unknown_service(caller.service)
+            return self.dispatch(request, service)
+        except AwsError as error:
+            return error_answer(protocol, error, request.raw_path)
+        except Exception:
+            return error_answer(protocol, _internal(request), request.raw_path)
+
+    def trusted(self, request: Request, service: Service) -> Answer:
+        """The answer to a request that this process itself made: no guard, the same errors."""
+        try:
+            return self.dispatch(request, service)
+        except AwsError as error:
+            return error_answer(service.protocol, error, request.raw_path)
+        except Exception:
+            return error_answer(service.protocol, _internal(request), request.raw_path)
+
+    def dispatch(self, request: Request, service: Service) -> Answer:
+        """Hand the request to the service; what it changed is on disk when this returns."""
+        if service.signing_name == "s3":
+            return self._s3(request, service)
+        if service.signing_name == "sagemaker" and request.raw_path.startswith("/endpoints/"):
+            return self._invoke(request)
+        operation = operation_of(request, service)
+        if service.owner == "cloud":
+            return self._own(request, service, operation)
+        require_supported(service, operation)
+        if service.signing_name in VALIDATED:
+            self._validator.check(service.model, operation, _json_body(request))
+        answer = self._moto.answer(request, service)
+        if changes_state(operation):
+            self._snapshot.save()
+        return answer
+
+    def _s3(self, request: Request, service: Service) -> Answer:
+        answer = self._fast_path.answer(request)
+        if answer is not None:
+            return answer
+        answer = self._moto.answer(request, service)
+        if request.method not in ("GET", "HEAD"):
+            bucket, _, key = request.raw_path.lstrip("/").partition("/")
+            if key:
+                self._rows.touch(bucket, unquote(key))
+            self._rows.flush()
+            if not key or "tagging" in request.query or request.header("x-amz-tagging"):
+                self._snapshot.save()
+        return answer
+
+    def _own(self, request: Request, service: Service, operation: str) -> Answer:
+        own = self.services[service.signing_name]
+        if service.protocol == "query":
+            return own.answer(request, operation)
+        body = self._validator.checked(service.model, operation, _json_body(request))
+        return json_answer(own.call(operation, body), "1.0" if service.signing_name == "states" else "1.1")
+
+    def _invoke(self, request: Request) -> Answer:
+        parts = request.raw_path.split("/")
+        if len(parts) != 4 or parts[3] != "invocations" or request.method != "POST":
+            raise AwsError(
+                "UnknownOperationException",
+                f"The local cloud's sagemaker-runtime supports InvokeEndpoint only, not {request.method} "
+                f"{request.raw_path}. See {COVERAGE_PAGE}.",
+            )
+        service = self.services["sagemaker"]
+        response = service.invoke_endpoint(unquote(parts[2]), request.body(), request.headers())
+        return Answer(response.status, dict(response.headers), response.body)
+
+
+def _json_body(request: Request) -> dict[str, Any]:
+    raw = request.body()
+    try:
+        body = json.loads(raw) if raw else {}
+    except ValueError:
+        raise AwsError("SerializationException", "The request body is not JSON.") from None
+    if not isinstance(body, dict):
+        raise AwsError("SerializationException", "The request body is not a JSON object.")
+    return body
+
+
+def _unknown_service(name: str) -> AwsError:
+    return AwsError(
+        "UnknownService",
+        f"The local cloud has no service {name!r}. It has: {', '.join(sorted(SERVICES))}. See {COVERAGE_PAGE}.",
+        501,
+    )
+
+
+def _internal(request: Request) -> AwsError:
+    logger.error("%s %s failed:\n%s", request.method, request.raw_path, traceback.format_exc())
+    return AwsError(
+        "InternalFailure",
+        f"The local cloud failed on {request.method} {request.raw_path}: {traceback.format_exc(limit=-1).strip()}",
+        500,
+    )
+
+
+def _plain_json(value: dict[str, Any]) -> Answer:
+    return Answer(200, {"Content-Type": "application/json"}, json.dumps(value).encode())
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"

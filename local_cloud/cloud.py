@@ -1,0 +1,152 @@
+"""The cloud of one state directory: its parts made, brought to their last state, and wired together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import string
+from pathlib import Path
+from typing import Any
+
+from local_cloud import __version__, moto_adjustments
+from local_cloud.application import Application
+from local_cloud.context import CloudContext
+from local_cloud.documents import read_json, write_json
+from local_cloud.environment import ACCOUNT_ID
+from local_cloud.guard import Guard
+from local_cloud.in_process import Clients
+from local_cloud.logs import Logs
+from local_cloud.metrics import Metrics
+from local_cloud.objects import Objects
+from local_cloud.persistence.database import Database
+from local_cloud.persistence.snapshot import Snapshot
+from local_cloud.s3 import keys
+from local_cloud.s3.content import ContentStore
+from local_cloud.s3.fast_path import FastPath
+from local_cloud.s3.rows import ObjectRows
+
+logger = logging.getLogger("local_cloud")
+
+
+class Cloud:
+    """Everything behind the endpoint. `start` reloads, `stop` ends jobs and closes files."""
+
+    def __init__(self, state_dir: Path, region: str, endpoint: str):
+        self.state_dir = state_dir
+        self.region = region
+        self.endpoint = endpoint
+        self.credentials = _credentials(state_dir / "credentials.json")
+        self.database = Database(state_dir / "rows.sqlite")
+        self.content = ContentStore(state_dir / "objects")
+        self.rows = ObjectRows(self.database, self._versions_of)
+        self.snapshot = Snapshot(state_dir / "services.snapshot", ACCOUNT_ID)
+        keys.install(self.content, self.rows)
+        moto_adjustments.install(self.database)
+        self.application = Application(
+            Guard(self.credentials["access_key_id"], self.credentials["secret_access_key"], ACCOUNT_ID),
+            self.rows,
+            FastPath(ACCOUNT_ID, self.content, self.rows),
+            self.snapshot,
+            self._health,
+        )
+        self.clients = Clients(self.application, region)
+        self.context = self._context()
+        self._services: list[Any] = []
+
+    def start(self) -> None:
+        """Bring everything back to the state that was last acknowledged, then start what runs."""
+        self.snapshot.load()
+        self._load_objects()
+        moto_adjustments.load_logs(self.database, ACCOUNT_ID, self.region)
+        self.context.metrics.reload()
+        import importlib
+        made = {}
+        try:
+            from local_cloud.sagemaker.service import SageMakerService
+            made["sagemaker"] = sagemaker = SageMakerService(self.context)
+            from local_cloud.stepfunctions.service import StatesService
+            made["states"] = states = StatesService(self.context, self.clients, sagemaker, self.database)
+            from local_cloud.cloudformation.service import CloudFormationService
+            made["cloudformation"] = stacks = CloudFormationService(self.context, self.clients, self.state_dir / "stacks")
+        except ImportError as e:
+            logger.error("TEMPORARY: %s", e)
+        self.application.services = made
+        for service in made.values():
+            service.start()
+            self._services.append(service)
+
+    def stop(self) -> None:
+        """Stop executions, jobs and endpoints, then close the files."""
+        for service in reversed(self._services):
+            try:
+                service.stop()
+            except Exception:
+                logger.exception("Stopping %s failed", type(service).__name__)
+        self.rows.flush()
+        self.database.close()
+
+    def description(self) -> dict[str, Any]:
+        """What cloud.json says."""
+        return {
+            "endpoint": self.endpoint,
+            "port": int(self.endpoint.rsplit(":", 1)[1]),
+            "pid": os.getpid(),
+            "region": self.region,
+            "account_id": ACCOUNT_ID,
+            **self.credentials,
+            "version": __version__,
+        }
+
+    def _health(self) -> dict[str, Any]:
+        return {"status": "ready", "pid": os.getpid(), "version": __version__, "account_id": ACCOUNT_ID}
+
+    def _context(self) -> CloudContext:
+        try:
+            from local_cloud.docker.store import ImageStore
+        except ImportError:
+            ImageStore = lambda path: None
+
+        return CloudContext(
+            state_dir=self.state_dir,
+            region=self.region,
+            account_id=ACCOUNT_ID,
+            endpoint=self.endpoint,
+            objects=Objects(ACCOUNT_ID, self.content, self.rows),
+            logs=Logs(ACCOUNT_ID, self.region, on_new_stream=self.snapshot.save),
+            metrics=Metrics(ACCOUNT_ID, self.region, self.database),
+            images=ImageStore(self.state_dir),
+        )
+
+    def _versions_of(self, bucket: str, name: str) -> list[Any]:
+        from moto.s3.models import s3_backends
+
+        found = s3_backends[ACCOUNT_ID]["aws"].buckets.get(bucket)
+        return list(found.keys.getlist(name, [])) if found else []
+
+    def _load_objects(self) -> None:
+        from moto.s3.models import s3_backends
+
+        buckets = s3_backends[ACCOUNT_ID]["aws"].buckets
+        referenced = set()
+        for bucket, name, versions in self.rows.load():
+            if bucket not in buckets:
+                continue  # its bucket was deleted together with it
+            buckets[bucket].keys.load(name, versions)
+            referenced |= {self.content.relative(v.content.path) for v in versions if keys.content_of(v)}
+        removed = self.content.remove_unreferenced(referenced)
+        if removed:
+            logger.info("Removed %d content files of uploads that were never finished", removed)
+
+
+def _credentials(path: Path) -> dict[str, str]:
+    """The keys of this state directory, made once."""
+    if path.exists():
+        return read_json(path)
+    alphabet = string.ascii_uppercase + "234567"
+    made = {
+        "access_key_id": "AKIA" + "".join(secrets.choice(alphabet) for _ in range(16)),
+        "secret_access_key": secrets.token_urlsafe(30),
+    }
+    write_json(path, made, mode=0o600)
+    return made

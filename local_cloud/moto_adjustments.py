@@ -1,0 +1,79 @@
+"""Where moto, made for unit tests, differs from a cloud that people work with. Each adjustment says what was wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from local_cloud.persistence.database import Database
+
+
+def install(database: Database) -> None:
+    """Adjust moto's classes; before any of its services has state."""
+    _forget_instances()
+    _record_log_lines(database)
+    _name_the_root_caller()
+
+
+def _forget_instances() -> None:
+    """moto keeps every model object ever made in a list for its dashboard: in a long-lived process, a leak."""
+    from moto.core.common_models import BaseModel
+
+    BaseModel.__new__ = staticmethod(lambda cls, *args, **options: object.__new__(cls))
+
+
+def _record_log_lines(database: Database) -> None:
+    """Log lines lived in memory only: each is now a row before PutLogEvents answers."""
+    from moto.logs.models import LogsBackend, LogStream
+
+    plain_put, plain_delete_group, plain_delete_stream = (
+        LogStream.put_log_events,
+        LogsBackend.delete_log_group,
+        LogsBackend.delete_log_stream,
+    )
+
+    def put_log_events(self: Any, log_events: list[dict[str, Any]]) -> str:
+        token = plain_put(self, log_events)
+        added = self.events[len(self.events) - len(log_events) :]
+        group, stream = self.log_group.name, self.log_stream_name
+        rows = [(group, stream, event.timestamp, event.ingestion_time, event.message) for event in added]
+        database.write_many("INSERT INTO log_event VALUES (?,?,?,?,?)", rows)
+        return token
+
+    def delete_log_group(self: Any, log_group_name: str) -> None:
+        plain_delete_group(self, log_group_name)
+        database.write("DELETE FROM log_event WHERE log_group=?", (log_group_name,))
+
+    def delete_log_stream(self: Any, log_group_name: str, log_stream_name: str) -> None:
+        plain_delete_stream(self, log_group_name, log_stream_name)
+        database.write("DELETE FROM log_event WHERE log_group=? AND stream=?", (log_group_name, log_stream_name))
+
+    LogStream.put_log_events = put_log_events
+    LogsBackend.delete_log_group = delete_log_group
+    LogsBackend.delete_log_stream = delete_log_stream
+
+
+def load_logs(database: Database, account_id: str, region: str) -> None:
+    """Give the streams their lines back."""
+    from moto.logs.models import LogEvent, logs_backends
+
+    groups = logs_backends[account_id][region].groups
+    query = "SELECT log_group, stream, timestamp, ingested, message FROM log_event ORDER BY rowid"
+    for group, stream, timestamp, ingested, message in database.read(query):
+        if group in groups and stream in groups[group].streams:
+            event = LogEvent(ingested, {"timestamp": timestamp, "message": message})
+            groups[group].streams[stream].events.append(event)
+
+
+def _name_the_root_caller() -> None:
+    """GetCallerIdentity invented a user for keys that moto does not know: the cloud's own key is the account's root."""
+    from moto.sts.models import STSBackend
+
+    plain = STSBackend.get_caller_identity
+
+    def get_caller_identity(self: Any, access_key_id: str, region: str) -> tuple[str, str, str]:
+        user_id, arn, account = plain(self, access_key_id, region)
+        if arn.endswith(":user/moto"):
+            return account, f"arn:aws:iam::{account}:root", account
+        return user_id, arn, account
+
+    STSBackend.get_caller_identity = get_caller_identity

@@ -1,0 +1,121 @@
+"""The services that moto answers: one of moto's applications per service, called in process.
+
+Refuses by name what moto has not implemented (it would answer 501 or a made-up value). moto's own dashboard and control
+API are not among the applications, so nothing can reach them.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
+from urllib.parse import parse_qs
+
+from local_cloud.errors import AwsError
+from local_cloud.services import COVERAGE_PAGE, REFUSED_OPERATIONS, Service, service_model
+from local_cloud.wire import Answer, Request
+
+UNDERSCORE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def operation_of(request: Request, service: Service) -> str:
+    """The operation that a request names; "" for REST services, whose path and method name it."""
+    target = request.header("x-amz-target")
+    if target:
+        return target.rpartition(".")[2]
+    if service.protocol == "rest-xml":
+        return ""
+    smithy = re.search(r"/operation/(\w+)$", request.raw_path)
+    if smithy:
+        return smithy.group(1)
+    action = parse_qs(request.query).get("Action")
+    if not action and request.header("content-type").startswith("application/x-www-form-urlencoded"):
+        action = parse_qs(request.body().decode()).get("Action")
+    return action[0] if action else ""
+
+
+@cache
+def implemented_operations(moto_name: str) -> frozenset[str]:
+    """The operations of botocore's model that moto's response class of this service has a method for."""
+    import importlib
+    import inspect
+
+    from moto.core.responses import BaseResponse
+    from moto.core.utils import camelcase_to_underscores
+
+    module = importlib.import_module(f"moto.{moto_name}.responses")
+    methods = {
+        name
+        for _, found in inspect.getmembers(module, inspect.isclass)
+        if issubclass(found, BaseResponse) and found.__module__ == module.__name__
+        for name, _ in inspect.getmembers(found, inspect.isfunction)
+    }
+    operations = service_model({"cloudwatch": "cloudwatch"}.get(moto_name, moto_name)).operation_names
+    return frozenset(name for name in operations if camelcase_to_underscores(name) in methods)
+
+
+def require_supported(service: Service, operation: str) -> None:
+    """Raise an error that names the operation when nobody here can really answer it."""
+    reason = REFUSED_OPERATIONS.get((service.signing_name, operation))
+    if reason:
+        raise AwsError("NotImplemented", f"{service.signing_name}:{operation} is refused: {reason}.", 501)
+    if not operation:
+        return
+    if operation not in service_model(service.model).operation_names:
+        raise AwsError("UnknownOperationException", f"{service.signing_name} has no operation named {operation}.")
+    if operation not in implemented_operations(service.moto):
+        raise AwsError(
+            "NotImplemented",
+            f"The local cloud does not support {service.signing_name}:{operation}. What it supports is listed in "
+            f"{COVERAGE_PAGE}.",
+            501,
+        )
+
+
+class MotoServices:
+    """moto's applications, made when first needed."""
+
+    def __init__(self) -> None:
+        self._applications: dict[str, Callable] = {}
+        self._lock = threading.Lock()
+
+    def answer(self, request: Request, service: Service) -> Answer:
+        """moto's answer to this request."""
+        environ = dict(request.environ)
+        environ["RAW_URI"] = environ.get("REQUEST_URI") or environ.get("RAW_URI") or request.raw_path
+        body = request.body()
+        environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        started: dict[str, Any] = {}
+
+        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+            started["status"] = int(status.split(" ", 1)[0])
+            started["headers"] = headers
+
+        result: Iterable[bytes] = self._application(service.moto)(environ, start_response)
+        try:
+            content = b"".join(result)
+        finally:
+            if hasattr(result, "close"):
+                result.close()
+        answer = Answer(started["status"], dict(started["headers"]), content)
+        if answer.status >= 500:
+            raise AwsError(
+                "NotImplemented" if answer.status == 501 else "InternalFailure",
+                f"moto, which answers {service.signing_name} here, failed on {request.method} {request.raw_path}: "
+                f"{content[:300].decode('utf-8', 'replace')}. What is supported is listed in {COVERAGE_PAGE}.",
+                answer.status,
+            )
+        return answer
+
+    def _application(self, name: str) -> Callable:
+        with self._lock:
+            application = self._applications.get(name)
+            if application is None:
+                from moto.moto_server.werkzeug_app import create_backend_app
+
+                application = self._applications[name] = create_backend_app(name)
+            return application

@@ -1,0 +1,192 @@
+"""moto's state on disk: one file, written whole before each change is acknowledged.
+
+One pickle for all services keeps what they share (a role held by two services stays one role). Bulk lies elsewhere:
+objects, log lines and metric values are rows of the database; AWS-managed policies are named, not stored. The file is
+written under another name and renamed, so that a killed process leaves the old one or the new one.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import hashlib
+import importlib
+import io
+import os
+import pickle
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any
+
+from local_cloud.persistence.database import DamagedState
+from local_cloud.persistence.pickling import RestrictedUnpickler
+
+MAGIC = b"darkroom-local-cloud-snapshot"
+VERSION = 1
+# Services whose backends are part of the snapshot, by moto's name. The others are refused at the door.
+SNAPSHOT_SERVICES = (
+    "s3", "iam", "sts", "kms", "ecr", "ssm", "logs", "cloudwatch", "events", "sns", "sqs", "secretsmanager",
+)  # fmt: skip
+ATTEMPTS = 50
+
+
+class _Pickler(pickle.Pickler):
+    def persistent_id(self, value: Any) -> Any:
+        kind = type(value)
+        if kind.__name__ == "AWSManagedPolicy":
+            return ("aws-managed-policy", value.arn)
+        if kind in _UNSTORED:
+            return ("fresh", kind.__name__)
+        if kind is FunctionType and "<lambda>" in value.__qualname__ and value.__module__.startswith("moto."):
+            return ("lambda", f"{value.__module__}:{value.__qualname__}:{value.__code__.co_firstlineno}")
+        return None
+
+    def reducer_override(self, value: Any) -> Any:
+        if type(value).__module__ == "moto.logs.models" and type(value).__name__ == "LogStream":
+            state = {**value.__dict__, "events": []}  # lines are rows of the database
+            return copyreg.__newobj__, (type(value),), state
+        if type(value).__name__ == "CloudWatchBackend":
+            state = {**value.__dict__, "metric_data": _stored_metrics(value)}
+            return copyreg.__newobj__, (type(value),), state
+        if isinstance(value, dict) and type(value).__module__.startswith("moto.") and "keys" not in vars(type(value)):
+            # A dictionary with a constructor of its own: made without calling it.
+            slots = {"default_factory": value.default_factory} if isinstance(value, defaultdict) else None
+            return copyreg.__newobj__, (type(value),), (value.__dict__, slots), None, iter(list(dict.items(value)))
+        return NotImplemented
+
+
+_UNSTORED = {type(threading.Lock()): threading.Lock, type(threading.RLock()): threading.RLock, threading.Event: threading.Event}
+_FRESH = {kind.__name__: make for kind, make in _UNSTORED.items()}
+
+
+def _stored_metrics(backend: Any) -> list[Any]:
+    """Metric values that came through the API; those of jobs are rows of the database."""
+    return [datum for datum in backend.metric_data if not getattr(datum, "in_database", False)]
+
+
+class _Unpickler(RestrictedUnpickler):
+    def persistent_load(self, reference: Any) -> Any:
+        kind, name = reference
+        if kind == "fresh":
+            return _FRESH[name]()
+        if kind == "lambda":
+            return _lambda(name)
+        from moto.iam.models import iam_backends
+
+        return self.managed_policies(iam_backends)[name]
+
+    def managed_policies(self, backends: Any) -> dict[str, Any]:
+        if not hasattr(self, "_policies"):
+            self._policies = {policy.arn: policy for policy in _managed_policies(self.account_id)}
+        return self._policies
+
+
+def _lambda(reference: str) -> FunctionType:
+    """The default of one of moto's defaultdicts: the same lambda, found in the code that made it."""
+    module_name, qualified, line = reference.split(":")
+    if not module_name.startswith("moto."):
+        raise pickle.UnpicklingError(f"A snapshot must not hold {module_name}.{qualified}")
+    module = importlib.import_module(module_name)
+    owner: Any = module
+    for part in qualified.split(".<locals>")[0].split("."):
+        owner = getattr(owner, part)
+    for constant in owner.__code__.co_consts:
+        if isinstance(constant, CodeType) and constant.co_name == "<lambda>" and constant.co_firstlineno == int(line):
+            return FunctionType(constant, vars(module), qualified.rpartition(".")[2])
+    raise pickle.UnpicklingError(f"{module_name}.{qualified} is no longer there")
+
+
+def _managed_policies(account_id: str) -> list[Any]:
+    from moto.iam.models import IAMBackend
+
+    blank = object.__new__(IAMBackend)
+    blank.account_id, blank.region_name, blank.partition = account_id, "aws", "aws"
+    return blank._init_aws_policies()
+
+
+class Snapshot:
+    """The snapshot file of one state directory."""
+
+    def __init__(self, path: Path, account_id: str):
+        self.path = path
+        self._account_id = account_id
+        self._lock = threading.Lock()
+        self._wanted = 0
+        self._written = 0
+
+    def save(self) -> None:
+        """Write the state as it is now, or let a save that begins after this call do it."""
+        self._wanted += 1
+        ticket = self._wanted
+        with self._lock:
+            if self._written >= ticket:
+                return
+            covers = self._wanted
+            self._write(self._pickled())
+            self._written = covers
+
+    def load(self) -> None:
+        """Bring the services to the state of the file; nothing happens when there is none yet."""
+        if not self.path.exists():
+            return
+        state = self._unpickled(self._payload())
+        from moto.backends import get_backend
+
+        for service, backends in state["services"].items():
+            account = get_backend(service)[self._account_id]
+            for region, backend in backends.items():
+                dict.__setitem__(account, region, backend)
+
+    def _services(self) -> dict[str, dict[str, Any]]:
+        from moto.core.base_backend import BackendDict
+
+        return {
+            backends.service_name: dict(backends[self._account_id])
+            for backends in list(BackendDict._instances)
+            if backends.service_name in SNAPSHOT_SERVICES
+        }
+
+    def _pickled(self) -> bytes:
+        for attempt in range(ATTEMPTS):
+            try:
+                buffer = io.BytesIO()
+                _Pickler(buffer, protocol=5).dump({"version": VERSION, "services": self._services()})
+                return buffer.getvalue()
+            except RuntimeError:  # a dictionary grew while it was read: another request is at work
+                if attempt == ATTEMPTS - 1:
+                    raise
+                time.sleep(0.002)
+        raise AssertionError("unreachable")
+
+    def _write(self, payload: bytes) -> None:
+        partial = self.path.with_suffix(".partial")
+        with open(partial, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
+            out.write(MAGIC + b" %d " % VERSION + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+        os.replace(partial, self.path)
+
+    def _payload(self) -> bytes:
+        header, _, payload = self.path.read_bytes().partition(b"\n")
+        parts = header.split(b" ")
+        if len(parts) != 3 or parts[0] != MAGIC:
+            raise self._damaged("it is not a snapshot of the local cloud")
+        if int(parts[1]) != VERSION:
+            raise self._damaged(f"it has layout {int(parts[1])}, this version reads layout {VERSION}")
+        if hashlib.sha256(payload).hexdigest().encode() != parts[2]:
+            raise self._damaged("its checksum is wrong, the file is damaged")
+        return payload
+
+    def _unpickled(self, payload: bytes) -> dict[str, Any]:
+        unpickler = _Unpickler(io.BytesIO(payload))
+        unpickler.account_id = self._account_id
+        try:
+            return unpickler.load()
+        except (pickle.UnpicklingError, AttributeError, ImportError, EOFError) as fault:
+            raise self._damaged(str(fault)) from fault
+
+    def _damaged(self, reason: str) -> DamagedState:
+        return DamagedState(
+            f"The snapshot {self.path} cannot be read: {reason}. Nothing was changed. Put back a copy of it, or move "
+            f"the state directory {self.path.parent} away to start with an empty cloud."
+        )

@@ -1,0 +1,242 @@
+"""The S3 requests that come by the thousand (put, part, get, head), answered without moto's HTTP layer.
+
+Bytes stream between socket and content file in blocks, so a 500 MB object needs no memory. Whatever carries a header or
+parameter that is not named here goes to moto unchanged: this path must never answer differently.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import parse_qsl, unquote
+
+from local_cloud.errors import AwsError
+from local_cloud.s3.checksums import ALGORITHMS, file_checksum, require_algorithm
+from local_cloud.s3.content import BLOCK, ContentStore, StoredContent
+from local_cloud.s3.rows import ObjectRows
+from local_cloud.wire import Answer, Request
+
+KEPT_HEADERS = (
+    "content-type", "content-encoding", "content-disposition", "content-language", "cache-control", "expires",
+)  # fmt: skip
+# x-amz headers of PUT that this path understands; any other sends the request to moto.
+KNOWN_PUT_HEADERS = {
+    "x-amz-content-sha256", "x-amz-date", "x-amz-security-token", "x-amz-sdk-checksum-algorithm", "x-amz-trailer",
+    "x-amz-decoded-content-length", "x-amz-server-side-encryption", "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-user-agent", "x-amz-storage-class", "x-amz-expected-bucket-owner",
+    *(f"x-amz-checksum-{name.lower()}" for name in ALGORITHMS),
+}  # fmt: skip
+KNOWN_GET_HEADERS = {
+    "x-amz-content-sha256", "x-amz-date", "x-amz-security-token", "x-amz-checksum-mode", "x-amz-user-agent",
+    "x-amz-expected-bucket-owner",
+}  # fmt: skip
+PRESIGNED = re.compile(r"x-amz-(algorithm|credential|date|expires|signedheaders|signature|security-token)|x-id|AWSAccessKeyId|Signature|Expires", re.I)
+RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+CHUNK_LINE_LIMIT = 8192
+
+
+class FastPath:
+    """Answers what it can; returns None for everything that is moto's."""
+
+    def __init__(self, account_id: str, content: ContentStore, rows: ObjectRows):
+        self._account_id = account_id
+        self._content = content
+        self._rows = rows
+
+    def answer(self, request: Request) -> Answer | None:
+        """The answer, or None when moto must answer."""
+        bucket_name, _, raw_key = request.raw_path.lstrip("/").partition("/")
+        if not raw_key or request.method not in ("PUT", "GET", "HEAD"):
+            return None
+        bucket = self._backend.buckets.get(bucket_name)
+        query = {k: v for k, v in parse_qsl(request.query, keep_blank_values=True) if not PRESIGNED.fullmatch(k)}
+        if bucket is None:
+            return None
+        headers = request.headers()
+        extra = {name for name in headers if name.startswith("x-amz-") and not name.startswith("x-amz-meta-")}
+        key = unquote(raw_key)
+        if request.method == "PUT":
+            if extra <= KNOWN_PUT_HEADERS and not any(h in headers for h in ("if-match", "if-none-match")):
+                if not query and not bucket.object_lock_enabled:
+                    return self._put(request, headers, bucket_name, key)
+                if set(query) == {"partNumber", "uploadId"}:
+                    return self._put_part(request, headers, bucket, query)
+            return None
+        conditional = any(h in headers for h in ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since"))
+        if query or conditional or not extra <= KNOWN_GET_HEADERS:
+            return None
+        return self._get(request, headers, bucket, key)
+
+    @property
+    def _backend(self) -> Any:
+        from moto.s3.models import s3_backends
+
+        return s3_backends[self._account_id]["aws"]
+
+    def _put(self, request: Request, headers: dict[str, str], bucket: str, key: str) -> Answer:
+        content = self._receive(request, headers)
+        try:
+            new = self._backend.put_object(
+                bucket,
+                key,
+                content,
+                etag=content.md5,
+                storage=headers.get("x-amz-storage-class"),
+                encryption=headers.get("x-amz-server-side-encryption"),
+                kms_key_id=headers.get("x-amz-server-side-encryption-aws-kms-key-id"),
+            )
+        except BaseException:
+            content.path.unlink(missing_ok=True)
+            raise
+        metadata = {name: headers[name] for name in KEPT_HEADERS if headers.get(name)}
+        metadata = {name.title(): value for name, value in metadata.items()}
+        metadata |= {name: value for name, value in headers.items() if name.startswith("x-amz-meta-")}
+        new.set_metadata(metadata)
+        checksum = _announced_checksum(headers)
+        if checksum:
+            new.checksum_algorithm, new.checksum_value = checksum
+        self._rows.touch(bucket, key)
+        self._rows.flush()
+        answer = {name: value for name, value in new.response_dict.items() if name.lower() not in ("content-length",)}
+        answer.pop("last-modified", None)
+        if checksum:
+            answer[f"x-amz-checksum-{checksum[0].lower()}"] = checksum[1]
+        return Answer(200, answer)
+
+    def _put_part(self, request: Request, headers: dict[str, str], bucket: Any, query: dict[str, str]) -> Answer:
+        upload = bucket.multiparts.get(query["uploadId"])
+        number = int(query["partNumber"]) if query["partNumber"].isdigit() else 0
+        if upload is None or not 1 <= number <= 10_000:
+            raise AwsError("NoSuchUpload", "The specified upload does not exist, or the part number is not 1 to 10000.", 404)
+        part = upload.set_part(number, self._receive(request, headers))
+        answer = {"ETag": part.etag}
+        checksum = _announced_checksum(headers)
+        if checksum:
+            part.checksum_algorithm, part.checksum_value = checksum
+            answer[f"x-amz-checksum-{checksum[0].lower()}"] = checksum[1]
+        return Answer(200, answer)
+
+    def _receive(self, request: Request, headers: dict[str, str]) -> StoredContent:
+        for name in headers:
+            if name.startswith("x-amz-checksum-") and name != "x-amz-checksum-mode":
+                require_algorithm(name.removeprefix("x-amz-checksum-").upper())
+        stream, trailers = request.environ["wsgi.input"], {}
+        if headers.get("x-amz-content-sha256", "").startswith("STREAMING-"):
+            blocks = _chunked_blocks(stream, trailers)
+            remaining = headers.get("content-encoding", "").replace("aws-chunked", "").strip(", ")
+            headers["content-encoding"] = remaining
+        elif request._body is not None:
+            blocks = [request._body]
+        else:
+            blocks = _plain_blocks(stream, request.length)
+        content = self._content.write_blocks(blocks)
+        headers.update(trailers)
+        try:
+            _check(headers, content, request.length)
+        except BaseException:
+            content.path.unlink(missing_ok=True)
+            raise
+        return content
+
+    def _get(self, request: Request, headers: dict[str, str], bucket: Any, name: str) -> Answer | None:
+        key = bucket.keys.get(name)
+        content = getattr(key, "content", None)
+        if content is None or key.storage_class not in ("STANDARD", None):
+            return None
+        answer = {k: str(v) for k, v in {**key.response_dict, **key.metadata}.items()}
+        answer["Accept-Ranges"] = "bytes"
+        start, end, status = 0, content.size - 1, 200
+        wanted = RANGE.fullmatch(headers.get("range", ""))
+        if headers.get("range"):
+            if not wanted or wanted.group(1) == wanted.group(2) == "":
+                return None
+            first, last = wanted.groups()
+            start = int(first) if first else max(content.size - int(last), 0)
+            end = min(int(last), content.size - 1) if first and last else content.size - 1
+            if start >= content.size or start > end:
+                return None
+            status = 206
+            answer["Content-Range"] = f"bytes {start}-{end}/{content.size}"
+        elif headers.get("x-amz-checksum-mode", "").upper() == "ENABLED" and key.checksum_algorithm:
+            parts = f"-{key.checksum_parts}" if getattr(key, "checksum_type", "") == "COMPOSITE" else ""
+            answer[f"x-amz-checksum-{key.checksum_algorithm.lower()}"] = f"{key.checksum_value}{parts}"
+        size = end - start + 1
+        for existing in [n for n in answer if n.lower() == "content-length"]:
+            del answer[existing]
+        answer["Content-Length"] = str(size)
+        if request.method == "HEAD":
+            return Answer(status, answer)
+        try:
+            stream = content.path.open("rb", buffering=0)
+        except FileNotFoundError:
+            return None  # deleted this moment: moto says so
+        if size <= BLOCK:
+            with stream:
+                stream.seek(start)
+                return Answer(status, answer, stream.read(size) if size else b"")
+        return Answer(status, answer, _file_blocks(stream, start, size))
+
+
+def _plain_blocks(stream: BinaryIO, length: int) -> Iterator[bytes]:
+    remaining = length
+    while remaining:
+        block = stream.read(min(BLOCK, remaining))
+        if not block:
+            return
+        remaining -= len(block)
+        yield block
+
+
+def _chunked_blocks(stream: BinaryIO, trailers: dict[str, str]) -> Iterator[bytes]:
+    """The data of an aws-chunked body; what follows the last chunk goes into `trailers`."""
+    while True:
+        size = int(stream.readline(CHUNK_LINE_LIMIT).split(b";")[0].strip() or b"0", 16)
+        if size == 0:
+            break
+        yield from _plain_blocks(stream, size)
+        stream.readline(CHUNK_LINE_LIMIT)
+    while line := stream.readline(CHUNK_LINE_LIMIT).strip():
+        name, _, value = line.decode("latin-1").partition(":")
+        trailers[name.strip().lower()] = value.strip()
+
+
+def _file_blocks(stream: BinaryIO, start: int, size: int) -> Iterable[bytes]:
+    with contextlib.closing(stream):
+        stream.seek(start)
+        remaining = size
+        while remaining > 0:
+            block = stream.read(min(BLOCK, remaining))
+            if not block:
+                return
+            remaining -= len(block)
+            yield block
+
+
+def _announced_checksum(headers: dict[str, str]) -> tuple[str, str] | None:
+    for algorithm in ALGORITHMS:
+        value = headers.get(f"x-amz-checksum-{algorithm.lower()}")
+        if value:
+            return algorithm, value
+    return None
+
+
+def _check(headers: dict[str, str], content: StoredContent, length: int) -> None:
+    announced = int(headers.get("x-amz-decoded-content-length") or length)
+    if content.size != announced:
+        raise AwsError("IncompleteBody", f"The request announced {announced} bytes and brought {content.size}.")
+    md5 = headers.get("content-md5")
+    if md5 and base64.b64decode(md5).hex() != content.md5:
+        raise AwsError("BadDigest", "The Content-MD5 you specified did not match what we received.")
+    checksum = _announced_checksum(headers)
+    if checksum and _checksum(content.path, checksum[0]) != checksum[1]:
+        raise AwsError(
+            "BadDigest", f"The {checksum[0]} you specified did not match the calculated checksum of what we received."
+        )
+
+
+def _checksum(path: Path, algorithm: str) -> str:
+    return file_checksum(path, algorithm)
