@@ -1,0 +1,149 @@
+"""Measures the artifact of one candidate.
+
+Inputs below `<base>/processing/input/`: `model/model.tar.gz`, `training/output.tar.gz` (optional),
+`prepared/manifest.csv`, `test/` (one file per photo), `photos/` (packed validation photos), and for a second set
+`second/manifest.csv` and `second-test/`. Output in `<base>/processing/output/benchmark/`: `benchmark.json`,
+`predictions.npz`, `manifest.json`, `epochs.jsonl`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from inference_code.benchmark import photos, timing
+from inference_code.classifier import Classifier
+from inference_code.contract.manifest import MANIFEST_FILE, MODEL_FILE
+from inference_code.settings import Settings
+
+
+class NothingToMeasure(ValueError):
+    """An input that the benchmark cannot do without is missing."""
+
+
+def main() -> int:
+    settings = Settings.from_environment()
+    folder = settings.base / "processing"
+    try:
+        benchmark(folder / "input", folder / "output" / "benchmark", settings)
+    except Exception as error:
+        traceback.print_exc()
+        message = settings.base / "output" / "message"
+        message.parent.mkdir(parents=True, exist_ok=True)
+        message.write_text(f"{type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+def benchmark(inputs: Path, output: Path, settings: Settings) -> None:
+    """Everything that the comparison shows of one candidate, written last and whole."""
+    with tempfile.TemporaryDirectory() as temporary:
+        model = Path(temporary)
+        _extract(inputs / "model" / "model.tar.gz", model)
+        memory = _memory_of(model)
+        classifier = Classifier.load(model, settings.cores, settings.engine)
+        classes = classifier.manifest.classes
+        sets = {
+            "test": photos.from_tree(inputs / "test", inputs / "prepared" / "manifest.csv", classes),
+            "validation": photos.from_pack(inputs / "photos", classes),
+        }
+        if (inputs / "second-test").is_dir():
+            sets["second"] = photos.from_tree(inputs / "second-test", inputs / "second" / "manifest.csv", classes)
+        if not len(sets["test"]):
+            raise NothingToMeasure(f"{inputs / 'test'} holds no photo of the classes {', '.join(classes)}.")
+        started = time.perf_counter()
+        answers = {name: _answer(classifier, one, settings.cores) for name, one in sets.items()}
+        print(f"answered {sum(map(len, sets.values()))} photos in {time.perf_counter() - started:.1f} s")
+        result = {
+            "machine": timing.machine(settings.cores),
+            "engine": classifier.engine.name,
+            "latency": timing.latency(classifier, sets["test"], settings.cores),
+            "size": _sizes(model, memory),
+            "peak_memory_bytes": memory["peak_bytes"],
+            "evaluations": {name: photos.judge(sets[name].labels, answer) for name, answer in answers.items()},
+            "left_out": {name: one.left_out for name, one in sets.items()},
+        }
+        output.mkdir(parents=True, exist_ok=True)
+        arrays: dict[str, np.ndarray] = {}
+        for name, answer in answers.items():
+            arrays |= {
+                f"{name}/labels": sets[name].labels,
+                f"{name}/probabilities": answer,
+                f"{name}/photo_ids": np.array(sets[name].ids, dtype=str),
+            }
+        _write(output / "predictions.npz", lambda path: np.savez(path, **arrays))
+        _write(output / "manifest.json", lambda path: path.write_bytes((model / MANIFEST_FILE).read_bytes()))
+        epochs = _epochs(inputs / "training" / "output.tar.gz")
+        if epochs is not None:
+            _write(output / "epochs.jsonl", lambda path: path.write_bytes(epochs))
+        # Last: a folder with benchmark.json is complete, and the candidate is not measured again.
+        _write(output / "benchmark.json", lambda path: path.write_text(json.dumps(result, indent=1)))
+    print(json.dumps({key: result[key] for key in ("engine", "latency", "evaluations")}))
+
+
+def _answer(classifier: Classifier, photo_set: photos.PhotoSet, cores: int) -> np.ndarray:
+    """Probabilities, float32 (N, classes), one photo at a time on every core, as the server answers them."""
+    return np.concatenate(
+        timing.on_all_cores(lambda i: classifier.predict([classifier.decode(photo_set.read(i))]), len(photo_set), cores)
+        or [np.zeros((0, len(classifier.manifest.classes)), np.float32)]
+    )
+
+
+def _extract(archive: Path, folder: Path) -> None:
+    if not archive.is_file():
+        raise NothingToMeasure(f"{archive} does not exist: the training wrote no model.")
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+
+
+def _epochs(archive: Path) -> bytes | None:
+    """The loss curve as the training recorded it; without the file there is no curve."""
+    if not archive.is_file():
+        return None
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            if Path(member.name).name == "epochs.jsonl" and (stream := tar.extractfile(member)):
+                return stream.read()
+    return None
+
+
+def _memory_of(model: Path) -> dict[str, int]:
+    """Resident memory of a process that does nothing but serve this model, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "inference_code.benchmark.memory", str(model)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise NothingToMeasure(f"the model does not load: {done.stderr.strip().splitlines()[-1:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _sizes(model: Path, memory: dict[str, int]) -> dict[str, int | None]:
+    disk = sum(path.stat().st_size for path in model.rglob("*") if path.is_file())
+    return {
+        "disk_bytes": disk,
+        "memory_bytes": memory["loaded_bytes"],
+        "parameters": timing.parameters(model / MODEL_FILE),
+    }
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    temporary = path.with_name(f".part-{path.name}")
+    write(temporary)
+    os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
