@@ -161,3 +161,9 @@ def verify(path: Path, images: np.ndarray, expected: np.ndarray) -> float:
             "and was not kept. Choose another model, and report this architecture."
         )
     return difference
+
+
+def backbone_name(weights_sha256: str, size: tuple[int, int], seed: int = 0) -> str:
+    """The name of a traced backbone beside its weights: the same if and only if it answers the same."""
+    origin = weights_sha256[:16] if weights_sha256 else f"random-{seed}"
+    return f"backbone-{origin}-{size[0]}x{size[1]}.onnx"

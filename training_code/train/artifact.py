@@ -1,0 +1,116 @@
+"""The model artifact of a training: calibrated, exported, checked, described; and what the report needs beside it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inference_code.contract import Manifest
+from inference_code.contract.manifest import MANIFEST_FILE, MODEL_FILE
+from training_code.models.export import Layer, classifier_to_onnx, logits_of, run_onnx, softmax, verify
+from training_code.models.staging import traced_backbone
+from training_code.train.checkpoints import write_whole
+from training_code.train.job import Job
+from training_code.train.measures import expected_calibration_error, fit_temperature
+from training_code.train.record import write_predictions
+
+_LIBRARIES = ("torch", "torchvision", "timm", "onnx", "openvino", "numpy", "opencv-python-headless")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training ends with, whichever way it was trained. `backbone`: a traced one, or None for the staged one."""
+
+    layers: list[Layer]
+    validation_logits: np.ndarray
+    validation_labels: np.ndarray
+    validation_ids: list[str]
+    classes: list[str]
+    metrics: Mapping[str, float]
+    data_fingerprint: str
+    backbone: Path | None = None
+    facts: Mapping[str, Any] | None = None
+
+
+def write_artifact(job: Job, outcome: Outcome) -> Path:
+    """`model.onnx`, then `manifest.json`: a folder without a manifest is unfinished."""
+    calibration = calibrate(job, outcome)
+    weights = job.weights()
+    with tempfile.TemporaryDirectory(prefix="darkroom-") as scratch:
+        backbone = outcome.backbone or _staged_backbone(job, weights, Path(scratch))
+        job.model_dir.mkdir(parents=True, exist_ok=True)
+        model = Path(scratch) / MODEL_FILE
+        classifier_to_onnx(
+            backbone, outcome.layers, model, temperature=calibration["temperature"], flip=job.settings.test_time_flip
+        )
+        _check(job, backbone, outcome.layers, model, calibration["temperature"])
+        write_whole(job.model_dir / MODEL_FILE, lambda target: target.write_bytes(model.read_bytes()) and None)
+    manifest = Manifest(
+        architecture=job.settings.model,
+        classes=tuple(outcome.classes),
+        preprocessing=job.spec.preprocessing,
+        metrics=dict(outcome.metrics),
+        data_fingerprint=outcome.data_fingerprint,
+        pretrained=weights.source if weights else False,
+        fine_tune=job.settings.fine_tune,
+        hyperparameters=job.settings.to_strings(),
+        calibration=calibration,
+        library_versions={name: metadata.version(name) for name in _LIBRARIES},
+    )
+    return manifest.write(job.model_dir / MANIFEST_FILE)
+
+
+def _staged_backbone(job: Job, weights: Any, scratch: Path) -> Path:
+    from training_code.models.export import backbone_name
+    from training_code.models.weights import key_of
+
+    size, seed = job.spec.preprocessing.input_size, job.settings.seed
+    channel = job.channel("weights")
+    if channel:
+        staged = channel / key_of(job.spec.name) / backbone_name(weights.sha256 if weights else "", size, seed)
+        if staged.is_file():
+            return staged
+    return traced_backbone(job.spec, weights, scratch, seed)
+
+
+def _check(job: Job, backbone: Path, layers: list[Layer], model: Path, temperature: float) -> None:
+    """The file as a whole against the backbone and the head's own arithmetic, on three made-up photos."""
+    images = np.random.default_rng(0).normal(size=(3, 3, *job.spec.preprocessing.input_size)).astype(np.float32)
+    logits = logits_of(run_onnx(backbone, images), layers)
+    if job.settings.test_time_flip:
+        logits = (logits + logits_of(run_onnx(backbone, images[..., ::-1].copy()), layers)) / 2
+    verify(model, images, softmax(logits / temperature))
+
+
+def calibrate(job: Job, outcome: Outcome) -> dict[str, Any]:
+    """The temperature from the validation photos, and how much nearer to the truth it brings the probabilities there."""
+    logits, labels = outcome.validation_logits, outcome.validation_labels
+    temperature = fit_temperature(logits, labels) if job.settings.calibrate else 1.0
+    return {
+        "temperature": temperature,
+        "fitted_on": "validation" if job.settings.calibrate else None,
+        "expected_calibration_error_before": expected_calibration_error(logits, labels),
+        "expected_calibration_error_after": expected_calibration_error(logits / temperature, labels),
+        "test_time_flip": job.settings.test_time_flip,
+    }
+
+
+def write_validation(job: Job, outcome: Outcome, decisions: Mapping[str, Any]) -> None:
+    """`validation_predictions.csv` and `training.json` (what was decided by default or by measuring)."""
+    temperature = fit_temperature(outcome.validation_logits, outcome.validation_labels) if job.settings.calibrate else 1.0
+    write_predictions(
+        job.output_data / "validation_predictions.csv",
+        outcome.validation_ids,
+        outcome.validation_labels,
+        softmax(outcome.validation_logits / temperature),
+        outcome.classes,
+    )
+    text = json.dumps({**decisions, "metrics": dict(outcome.metrics)}, indent=2) + "\n"
+    write_whole(job.output_data / "training.json", lambda target: target.write_text(text, encoding="utf-8") and None)

@@ -1,0 +1,44 @@
+"""A crash of training as a message for a person: the cause, and the hyperparameter or setting to change."""
+
+from __future__ import annotations
+
+import errno
+
+from training_code.contract.failure import JobFailure
+from training_code.contract.hyperparameters import Hyperparameters
+
+
+class NonFiniteLoss(JobFailure):
+    """The loss became NaN or infinite."""
+
+    def __init__(self, loss: float, epoch: int, step: int, settings: Hyperparameters) -> None:
+        low_precision = settings.precision != "float32" and settings.fine_tune != "head"
+        also = " or precision (float32)" if low_precision else ""
+        super().__init__(
+            f"the loss became {loss} in epoch {epoch}, step {step}, with learning_rate={settings.learning_rate:g} and "
+            f"optimizer={settings.optimizer}. Lower learning_rate (try {settings.learning_rate / 10:g}){also}."
+        )
+
+
+def explained(error: BaseException, settings: Hyperparameters | None) -> BaseException:
+    """The failure that says what to change, where the cause is known; else the error as it is."""
+    if isinstance(error, JobFailure):
+        return error
+    batch = f"batch_size={settings.batch_size}, image_size={settings.image_size or 'native'}" if settings else "this input"
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower():
+        smaller = max(1, settings.batch_size // 2) if settings else 1
+        return JobFailure(
+            f"out of memory with {batch}. Lower batch_size (try {smaller}) or image_size, or take a larger instance. "
+            f"({_short(error)})"
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return JobFailure(
+            f"the disk is full while writing {error.filename or 'a file'}. Raise the job's VolumeSizeInGB; fewer checkpoints "
+            "(checkpoint_steps=0) and a smaller image_size need less."
+        )
+    return error
+
+
+def _short(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

@@ -1,0 +1,96 @@
+"""Which training a job is, and what happens after it: head, fine-tuning, or a search inside one job."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from training_code.observation import NoObserver, Observer, observers_for
+from training_code.train.artifact import Outcome, write_artifact, write_validation
+from training_code.train.checkpoints import ArrayCheckpoint, identity_of
+from training_code.train.head import HeadTraining, TrainedHead
+from training_code.train.job import Job
+from training_code.train.record import Record
+from training_code.train.stopping import StopRequest
+
+
+def run(job: Job, stop: StopRequest) -> None:
+    """Carry out the job; Stopped when it was asked to end early."""
+    if job.settings.search:
+        from training_code.train.search import best_of_search
+
+        job = best_of_search(job, stop)
+    observer = observers_for(job.base, job.raw) if job.rank == 0 else NoObserver()
+    try:
+        outcome = train(job, stop, observer)
+    finally:
+        observer.close()
+    if outcome is None:
+        return
+    decisions = decisions_of(job, outcome)
+    write_validation(job, outcome, decisions)
+    if job.settings.export:
+        write_artifact(job, outcome)
+        print(f"wrote {job.model_dir}", flush=True)
+
+
+def train(job: Job, stop: StopRequest, observer: Observer, *, quiet: bool = False) -> Outcome | None:
+    """One training; None on a machine that has nothing to write."""
+    if job.settings.fine_tune == "head":
+        if job.rank > 0:
+            print("a head is trained on the first machine; this one has nothing to do", flush=True)
+            return None
+        return train_head(job, stop, observer, quiet=quiet)
+    from training_code.train.fine_tuning import fine_tune
+
+    return fine_tune(job, stop, observer, quiet=quiet)
+
+
+def train_head(job: Job, stop: StopRequest, observer: Observer, *, quiet: bool = False) -> Outcome:
+    features = job.features
+    observer.dataset(dict(Counter(features.classes[label] for label in features.train.labels.tolist())))
+    record = Record(job.settings.objective, None if quiet else job.output_data, quiet=quiet)
+    checkpoint = ArrayCheckpoint(job.checkpoints / "head.npz", identity_of(identity_facts(job)))
+    training = HeadTraining(
+        features, job.settings, record, observer, stop, checkpoint, look_inside=job.settings.export
+    )
+    trained = training.run()
+    record.finish()
+    return head_outcome(job, trained)
+
+
+def head_outcome(job: Job, trained: TrainedHead) -> Outcome:
+    features = job.features
+    return Outcome(
+        layers=trained.layers,
+        validation_logits=trained.validation_logits,
+        validation_labels=features.validation.labels,
+        validation_ids=features.validation.ids,
+        classes=features.classes,
+        metrics=trained.metrics,
+        data_fingerprint=str(features.facts.get("data_fingerprint", features.key)),
+    )
+
+
+def identity_facts(job: Job) -> dict[str, Any]:
+    """What decides the course of a training; `export` and checkpoint intervals do not."""
+    settings = {k: v for k, v in job.settings.to_strings().items() if k not in ("export", "checkpoint_steps", "search")}
+    return {"settings": settings, "features": job.features.key if job.channel("features") else None}
+
+
+def decisions_of(job: Job, outcome: Outcome) -> Mapping[str, Any]:
+    """What was decided by default or by measuring, for the report."""
+    settings = job.settings
+    return {
+        "model": settings.model,
+        "fine_tune": settings.fine_tune,
+        "pretrained": settings.pretrained,
+        "class_balance": settings.class_balance,
+        "objective": settings.objective,
+        "flip_view": settings.flip_view,
+        "test_time_flip": settings.test_time_flip,
+        "classes": outcome.classes,
+        "training_hosts": len(job.hosts),
+        **(outcome.facts or {}),
+    }
