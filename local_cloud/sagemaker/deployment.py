@@ -1,0 +1,170 @@
+"""One deployment of an endpoint configuration: the variants' containers, started, healthy, chosen by weight, kept alive."""
+
+import random
+import secrets
+import shutil
+import threading
+from dataclasses import dataclass, field
+from time import monotonic
+
+from local_cloud.errors import AwsError
+from local_cloud.sagemaker.job_logs import JobLog
+from local_cloud.sagemaker.model_hosting import hosted_model
+from local_cloud.sagemaker.model_server import ModelServer
+from local_cloud.sagemaker.multi_model import MultiModel
+from local_cloud.sagemaker.runtime import Runtime
+from local_cloud.sagemaker.store import Document, now
+
+HEALTHY_SECONDS = 480.0
+_RESTART_PAUSES = (0.2, 1.0, 5.0, 15.0)
+_STEADY_SECONDS = 60.0
+
+
+@dataclass
+class Instance:
+    """One container of a variant and, for a multi-model one, what is loaded in it."""
+
+    server: ModelServer
+    log_stream: str
+    models: MultiModel | None = None
+    started: float = 0.0
+
+
+@dataclass
+class Variant:
+    """One production variant."""
+
+    name: str
+    weight: float
+    image: str
+    startup_seconds: float
+    instances: list[Instance] = field(default_factory=list)
+
+    def least_busy(self) -> Instance:
+        running = [i for i in self.instances if i.server.running] or self.instances
+        return min(running, key=lambda instance: instance.server.calls_in_flight)
+
+    def summary(self) -> Document:
+        return {
+            "VariantName": self.name,
+            "CurrentWeight": self.weight,
+            "DesiredWeight": self.weight,
+            "CurrentInstanceCount": len(self.instances),
+            "DesiredInstanceCount": len(self.instances),
+            "DeployedImages": [{"SpecifiedImage": self.image, "ResolvedImage": self.image, "ResolutionTime": now()}],
+        }
+
+
+class Deployment:
+    """Containers for all variants of one configuration."""
+
+    def __init__(self, runtime: Runtime, endpoint: str, config_name: str, variants: list[Document]):
+        self.runtime, self.endpoint, self.config_name = runtime, endpoint, config_name
+        self.log_group = f"/aws/sagemaker/Endpoints/{endpoint}"
+        self.ready = threading.Event()
+        self._stopped = threading.Event()
+        self.folder = runtime.folder / "endpoints" / f"{endpoint}-{secrets.token_hex(4)}"
+        self.blocks = variants
+        self.variants: list[Variant] = []
+
+    def start(self) -> None:
+        """Starts everything and returns when it is healthy; raises, with nothing left running, when it is not."""
+        try:
+            self.variants = [self._variant(block) for block in self.blocks]
+            for variant in self.variants:
+                for instance in variant.instances:
+                    self._start(variant, instance)
+            for variant in self.variants:
+                for instance in variant.instances:
+                    instance.server.await_healthy(variant.startup_seconds, self._stopped.is_set)
+        except Exception as error:
+            self.stop()
+            raise AwsError("Failed", self._reason(error)) from error
+        self.ready.set()
+
+    def choose(self, wanted: str | None) -> Variant:
+        """The variant of one call: the one asked for, else by weight."""
+        if wanted is None:
+            return (
+                self.variants[0]
+                if len(self.variants) == 1
+                else random.choices(self.variants, [variant.weight for variant in self.variants])[0]
+            )
+        for variant in self.variants:
+            if variant.name == wanted:
+                return variant
+        raise AwsError(
+            "ValidationError",
+            f"Variant {wanted} of endpoint {self.endpoint} not found; it has "
+            f"{', '.join(variant.name for variant in self.variants)}.",
+        )
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.ready.set()
+        servers = [instance.server for variant in self.variants for instance in variant.instances]
+        grace = 0.0 if self.runtime.stopping.is_set() else min(30.0, self.runtime.settings.stop_grace_seconds)
+        threads = [threading.Thread(target=server.stop, args=(grace,)) for server in servers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped.is_set()
+
+    def _variant(self, block: Document) -> Variant:
+        model = hosted_model(self.runtime, block["ModelName"])
+        variant = Variant(
+            block["VariantName"],
+            block.get("InitialVariantWeight", 1.0),
+            model.image,
+            float(block.get("ContainerStartupHealthCheckTimeoutInSeconds", HEALTHY_SECONDS)),
+        )
+        for number in range(block["InitialInstanceCount"]):
+            stream = f"{variant.name}/i-{secrets.token_hex(9)[:17]}"
+            log = JobLog(self.runtime.context, self.log_group, stream)
+            server = ModelServer(self.runtime, model, self.folder / f"{variant.name}-{number}", log.write)
+            variant.instances.append(Instance(server, stream, MultiModel(server) if model.multi_model else None))
+        return variant
+
+    def _start(self, variant: Variant, instance: Instance) -> None:
+        instance.started = monotonic()
+        instance.server.start(lambda: self._ended(variant, instance))
+
+    def _ended(self, variant: Variant, instance: Instance) -> None:
+        """A container that ends while it should serve is started again, as on AWS."""
+        if not self.stopped and self.ready.is_set() and not self.runtime.stopping.is_set():
+            threading.Thread(
+                target=self._restart, args=(variant, instance), daemon=True, name=f"restart {self.endpoint}"
+            ).start()
+
+    def _restart(self, variant: Variant, instance: Instance) -> None:
+        for pause in _RESTART_PAUSES if monotonic() - instance.started < _STEADY_SECONDS else (0.0, *_RESTART_PAUSES):
+            if self._stopped.wait(pause):
+                return
+            if instance.models:
+                instance.models.forget()
+            self.ready.clear()
+            try:
+                self._start(variant, instance)
+                instance.server.await_healthy(variant.startup_seconds, self._stopped.is_set)
+            except AwsError:
+                continue
+            finally:
+                self.ready.set()
+            return
+
+    def _reason(self, error: Exception) -> str:
+        text = error.message if isinstance(error, AwsError) else f"{type(error).__name__}: {error}"
+        if isinstance(error, AwsError) and error.code == "ModelError":
+            variant = next(
+                (v for v in self.variants if any(not i.server.running for i in v.instances)), self.variants[0]
+            )
+            return (
+                f"The primary container for production variant {variant.name} did not pass the ping health check. "
+                f"Please check CloudWatch logs for this endpoint ({self.log_group}): {text}"
+            )
+        return text

@@ -1,0 +1,61 @@
+"""Starts a container of a job: the image's own process, the job's variables, and private mounts where they are needed."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from local_cloud.sagemaker.containers import Container
+from local_cloud.sagemaker.namespaces import available, wrapped
+from local_cloud.sagemaker.paths import OPT_ML, relocated
+from local_cloud.sagemaker.runtime import Runtime
+from local_cloud.sagemaker.support import invalid
+
+
+def literal_base(runtime: Runtime, base: Path) -> Path:
+    """The path under which a container sees its tree: the tree itself, or /opt/ml when that is mounted."""
+    if not runtime.settings.mount_opt_ml:
+        return base
+    if not available():
+        raise invalid(
+            "LOCAL_CLOUD_MOUNT_OPT_ML is set, but this kernel gives no user namespaces to ordinary processes. "
+            "Unset it; images then find their folder through SAGEMAKER_BASE_DIR."
+        )
+    return Path(OPT_ML)
+
+
+def launch(
+    runtime: Runtime,
+    image: Any,
+    base: Path,
+    environment: Mapping[str, str],
+    *,
+    on_lines: Callable[[list[str]], None],
+    on_exit: Callable[[], None] = lambda: None,
+    arguments: Sequence[str] = (),
+    entrypoint: Sequence[str] | None = None,
+    port: int | None = None,
+    hosts_file: Path | None = None,
+) -> Container:
+    """A running container whose /opt/ml is `base`."""
+    seen_base = literal_base(runtime, base)
+    process = image.process(
+        [relocated(argument, seen_base) for argument in arguments],
+        seen_base,
+        port=port,
+        entrypoint=[relocated(word, seen_base) for word in entrypoint] if entrypoint else None,
+    )
+    names = hosts_file if hosts_file is not None and available() else None
+    argv = wrapped(list(process.argv), base, opt_ml=runtime.settings.mount_opt_ml, hosts_file=names)
+    # A container always knows these; an image need not say so.
+    defaults = {"PATH": os.defpath, "HOME": str(base), "LANG": "C.UTF-8"}
+    env = {**defaults, **process.env, **environment}
+    return Container(argv, env, process.cwd, runtime.watchdog, on_lines, on_exit)
+
+
+def role_environment(runtime: Runtime, role_arn: str, isolated: bool) -> dict[str, str]:
+    """Region and credentials of the job's role; a job in network isolation gets no credentials, as on AWS."""
+    variables = runtime.context.job_environment(role_arn)
+    if not isolated:
+        return variables
+    return {key: value for key, value in variables.items() if key in ("AWS_REGION", "AWS_DEFAULT_REGION")}

@@ -1,0 +1,143 @@
+"""Every SageMaker resource, one SQLite row each, so that `kill -9` of the cloud loses nothing.
+
+Documents live in memory and are written through in the calling thread; a change wakes whoever waits for it, so that
+nothing polls. Private fields start with an underscore and never leave through `public`.
+"""
+
+import copy
+import json
+import sqlite3
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from local_cloud.errors import AwsError
+from local_cloud.sagemaker.kinds import FINAL_STATUSES, KINDS, arn
+
+Document = dict[str, Any]
+
+
+def now() -> datetime:
+    """The current time as AWS reports it: UTC with a zone, whole milliseconds."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def public(document: Document) -> Document:
+    """What a client may see of a document: no private fields and no empty ones."""
+    return {key: value for key, value in document.items() if not key.startswith("_") and value is not None}
+
+
+class Store:
+    """Resources by kind and name."""
+
+    def __init__(self, path: Path, region: str, account_id: str):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._region, self._account_id = region, account_id
+        self._changed = threading.Condition(threading.RLock())
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=NORMAL")
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS resources (kind TEXT, name TEXT, document TEXT NOT NULL, "
+            "PRIMARY KEY (kind, name)) WITHOUT ROWID"
+        )
+        self._documents: dict[str, dict[str, Document]] = {}
+        for kind, name, text in self._database.execute("SELECT kind, name, document FROM resources"):
+            self._documents.setdefault(kind, {})[name] = json.loads(text, object_hook=_read_time)
+
+    def arn(self, noun: str, name: str) -> str:
+        return arn(self._region, self._account_id, noun, name)
+
+    def add(self, noun: str, name: str, document: Document) -> None:
+        """A new resource; raises what AWS raises when the name is taken."""
+        with self._changed:
+            if name in self._documents.get(noun, {}):
+                raise self.error(noun, name, KINDS[noun].exists)
+            self._write(noun, name, copy.deepcopy(document))
+
+    def put(self, noun: str, name: str, document: Document) -> None:
+        """Writes a document whether or not it was there."""
+        with self._changed:
+            self._write(noun, name, copy.deepcopy(document))
+
+    def find(self, noun: str, name: str) -> Document | None:
+        with self._changed:
+            return copy.deepcopy(self._documents.get(noun, {}).get(name))
+
+    def get(self, noun: str, name: str) -> Document:
+        """The document; raises what AWS raises when it is not there."""
+        document = self.find(noun, name)
+        if document is None:
+            raise self.error(noun, name, KINDS[noun].missing)
+        return document
+
+    def all(self, noun: str, where: Callable[[Document], bool] = lambda _: True) -> list[Document]:
+        with self._changed:
+            return [copy.deepcopy(d) for d in self._documents.get(noun, {}).values() if where(d)]
+
+    def change(self, noun: str, name: str, **fields: Any) -> Document:
+        """Sets fields (None removes one) and wakes those who wait for this resource."""
+        with self._changed:
+            document = self._documents.get(noun, {}).get(name)
+            if document is None:
+                raise self.error(noun, name, KINDS[noun].missing)
+            document.update(fields, LastModifiedTime=now())
+            self._write(noun, name, {key: value for key, value in document.items() if value is not None})
+            return copy.deepcopy(self._documents[noun][name])
+
+    def delete(self, noun: str, name: str) -> None:
+        with self._changed:
+            if name not in self._documents.get(noun, {}):
+                raise self.error(noun, name, KINDS[noun].missing)
+            self.remove(noun, name)
+
+    def remove(self, noun: str, name: str) -> None:
+        """Deletes a document if it is there."""
+        with self._changed:
+            self._documents.get(noun, {}).pop(name, None)
+            self._database.execute("DELETE FROM resources WHERE kind=? AND name=?", (noun, name))
+            self._changed.notify_all()
+
+    def wait_for_change(self, noun: str, name: str, timeout: float) -> None:
+        """Returns when the resource's status changed, at once when it is final or gone, else after `timeout`."""
+        deadline = monotonic() + timeout
+        with self._changed:
+            before = self._state(noun, name)
+            while self._state(noun, name) == before and before is not None and before[0] not in FINAL_STATUSES:
+                remaining = deadline - monotonic()
+                if remaining <= 0:
+                    return
+                self._changed.wait(remaining)
+
+    def close(self) -> None:
+        with self._changed:
+            self._database.close()
+
+    def error(self, noun: str, name: str, wording: tuple[str, str]) -> AwsError:
+        code, text = wording
+        return AwsError(code, text.format(name=name, arn=self.arn(noun, name)))
+
+    def _state(self, noun: str, name: str) -> tuple | None:
+        document = self._documents.get(noun, {}).get(name)
+        field = KINDS[noun].status_field
+        return document and (document.get(field), document.get("SecondaryStatus"))
+
+    def _write(self, noun: str, name: str, document: Document) -> None:
+        text = json.dumps(document, default=_write_time)
+        self._database.execute("INSERT OR REPLACE INTO resources VALUES (?, ?, ?)", (noun, name, text))
+        self._documents.setdefault(noun, {})[name] = document
+        self._changed.notify_all()
+
+
+def _write_time(value: Any) -> dict:
+    if isinstance(value, datetime):
+        return {"__time__": value.isoformat()}
+    raise TypeError(f"{type(value).__name__} cannot be stored")
+
+
+def _read_time(value: dict) -> Any:
+    return datetime.fromisoformat(value["__time__"]) if value.keys() == {"__time__"} else value

@@ -1,0 +1,220 @@
+"""Training jobs: what CreateTrainingJob accepts, and the describe, list and stop operations."""
+
+from typing import Any
+
+from local_cloud.errors import AwsError
+from local_cloud.sagemaker.channels import check_channels
+from local_cloud.sagemaker.cluster import hosts_of
+from local_cloud.sagemaker.job_logs import metric_patterns
+from local_cloud.sagemaker.listing import Listing
+from local_cloud.sagemaker.rules import check_rules
+from local_cloud.sagemaker.runtime import Runtime
+from local_cloud.sagemaker.s3_locations import Location
+from local_cloud.sagemaker.store import Document, now, public
+from local_cloud.sagemaker.support import invalid, refuse_unsupported
+from local_cloud.sagemaker.tags import keep_tags
+from local_cloud.sagemaker.training_run import TrainingRun
+
+NOUN = "TrainingJob"
+SUPPORTED = frozenset(
+    {
+        "TrainingJobName",
+        "HyperParameters",
+        "AlgorithmSpecification",
+        "RoleArn",
+        "InputDataConfig",
+        "OutputDataConfig",
+        "ResourceConfig",
+        "VpcConfig",
+        "StoppingCondition",
+        "Tags",
+        "EnableNetworkIsolation",
+        "EnableInterContainerTrafficEncryption",
+        "EnableManagedSpotTraining",
+        "CheckpointConfig",
+        "DebugHookConfig",
+        "DebugRuleConfigurations",
+        "TensorBoardOutputConfig",
+        "ExperimentConfig",
+        "ProfilerConfig",
+        "ProfilerRuleConfigurations",
+        "Environment",
+        "RetryStrategy",
+    }
+)
+ALGORITHM_FIELDS = (
+    "TrainingImage",
+    "TrainingInputMode",
+    "MetricDefinitions",
+    "ContainerEntrypoint",
+    "ContainerArguments",
+    "EnableSageMakerMetricsTimeSeries",
+    "TrainingImageConfig",
+)
+RESOURCE_FIELDS = (
+    "InstanceType",
+    "InstanceCount",
+    "VolumeSizeInGB",
+    "VolumeKmsKeyId",
+    "KeepAlivePeriodInSeconds",
+    "InstanceGroups",
+)
+DEFAULT_RUNTIME_SECONDS = 24 * 3600
+LISTING = Listing(
+    NOUN,
+    "TrainingJobSummaries",
+    (
+        "TrainingJobName",
+        "TrainingJobArn",
+        "CreationTime",
+        "TrainingEndTime",
+        "LastModifiedTime",
+        "TrainingJobStatus",
+        "SecondaryStatus",
+    ),
+)
+
+
+def create_training_job(runtime: Runtime, request: Document) -> Document:
+    """Checks, records and starts a job."""
+    check_training(runtime, request)
+    return {"TrainingJobArn": start_training(runtime, request)}
+
+
+def check_training(runtime: Runtime, request: Document) -> None:
+    """Everything that AWS refuses at once, without starting anything."""
+    refuse_unsupported("CreateTrainingJob", request, SUPPORTED)
+    algorithm = request["AlgorithmSpecification"]
+    refuse_unsupported(
+        "AlgorithmSpecification",
+        algorithm,
+        ALGORITHM_FIELDS,
+        {"AlgorithmName": "Algorithm resources are not kept here; name a TrainingImage."},
+    )
+    if "TrainingImage" not in algorithm:
+        raise invalid("AlgorithmSpecification needs a TrainingImage.")
+    refuse_unsupported("ResourceConfig", request.get("ResourceConfig", {}), RESOURCE_FIELDS)
+    _check_resources(request.get("ResourceConfig", {}))
+    metric_patterns(algorithm.get("MetricDefinitions", []))
+    check_rules(request)
+    _check_limits(request)
+    Location.parse(request["OutputDataConfig"]["S3OutputPath"])
+    runtime.context.images.resolve(algorithm["TrainingImage"])
+    runtime.context.job_environment(request["RoleArn"])
+    check_channels(request.get("InputDataConfig", []), algorithm["TrainingInputMode"], runtime.context.objects)
+
+
+def start_training(runtime: Runtime, request: Document, **extra: Any) -> str:
+    """Records a checked job and starts its run; `extra` goes to the run (tuning listens through it)."""
+    name = request["TrainingJobName"]
+    arn = runtime.arn(NOUN, name)
+    moment = now()
+    fields = {key: value for key, value in request.items() if key != "Tags"}
+    document = {
+        **fields,
+        **extra.pop("fields", {}),
+        "TrainingJobArn": arn,
+        "CreationTime": moment,
+        "LastModifiedTime": moment,
+        "TrainingJobStatus": "InProgress",
+        "SecondaryStatus": "Starting",
+        "StoppingCondition": {"MaxRuntimeInSeconds": DEFAULT_RUNTIME_SECONDS, **request.get("StoppingCondition", {})},
+        "SecondaryStatusTransitions": [
+            {"Status": "Starting", "StartTime": moment, "StatusMessage": "Preparing the instances for training"}
+        ],
+        "ModelArtifacts": {"S3ModelArtifacts": f"{_output(request)}/model.tar.gz"},
+        "EnableNetworkIsolation": request.get("EnableNetworkIsolation", False),
+        "EnableManagedSpotTraining": request.get("EnableManagedSpotTraining", False),
+        "EnableInterContainerTrafficEncryption": request.get("EnableInterContainerTrafficEncryption", False),
+    }
+    runtime.store.add(NOUN, name, document)
+    keep_tags(runtime.store, arn, request.get("Tags"))
+    runtime.on_first_job()
+    TrainingRun(runtime, document, **extra).start()
+    return arn
+
+
+def describe_training_job(runtime: Runtime, request: Document) -> Document:
+    return public(runtime.store.get(NOUN, request["TrainingJobName"]))
+
+
+def list_training_jobs(runtime: Runtime, request: Document) -> Document:
+    refuse_unsupported(
+        "ListTrainingJobs",
+        request,
+        {
+            "NextToken",
+            "MaxResults",
+            "CreationTimeAfter",
+            "CreationTimeBefore",
+            "LastModifiedTimeAfter",
+            "LastModifiedTimeBefore",
+            "NameContains",
+            "StatusEquals",
+            "SortBy",
+            "SortOrder",
+        },
+    )
+    return LISTING.answer(runtime.store.all(NOUN), request)
+
+
+def stop_training_job(runtime: Runtime, request: Document) -> Document:
+    """Asks a running job to stop; repeated requests are accepted, as on AWS."""
+    name = request["TrainingJobName"]
+    job = runtime.store.get(NOUN, name)
+    run = runtime.runs.find(NOUN, name)
+    if job["TrainingJobStatus"] not in ("InProgress", "Stopping") or run is None:
+        raise invalid(f"The request was rejected because the training job is in status {job['TrainingJobStatus']}.")
+    run.stop()
+    return {}
+
+
+def interrupt_training_job(runtime: Runtime, name: str) -> None:
+    """Takes the spot instance away from a running managed-spot job; it starts again with its checkpoints."""
+    job = runtime.store.get(NOUN, name)
+    run = runtime.runs.find(NOUN, name)
+    if not job["EnableManagedSpotTraining"] or run is None:
+        raise invalid(
+            f"The training job {name} cannot be interrupted: it is {job['TrainingJobStatus']} and managed spot "
+            f"training is {'on' if job['EnableManagedSpotTraining'] else 'off'}."
+        )
+    run.control.request_interrupt()
+
+
+def _output(request: Document) -> str:
+    return f"{request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{request['TrainingJobName']}/output"
+
+
+def _check_resources(resources: Document) -> None:
+    if "InstanceGroups" in resources:
+        if "InstanceType" in resources or "InstanceCount" in resources:
+            raise invalid("ResourceConfig has both InstanceGroups and InstanceType or InstanceCount; give one of them.")
+    elif "InstanceType" not in resources or "InstanceCount" not in resources:
+        raise invalid("ResourceConfig needs InstanceType and InstanceCount, or InstanceGroups.")
+    if not 1 <= len(hosts_of(resources)) <= 20:
+        raise AwsError(
+            "ResourceLimitExceeded",
+            f"The account-level service limit 'Number of instances across training jobs' "
+            f"is 20 Instances; {len(hosts_of(resources))} were asked for.",
+        )
+
+
+def _check_limits(request: Document) -> None:
+    stopping = request.get("StoppingCondition", {})
+    runtime_seconds = stopping.get("MaxRuntimeInSeconds", DEFAULT_RUNTIME_SECONDS)
+    wait = stopping.get("MaxWaitTimeInSeconds")
+    spot = request.get("EnableManagedSpotTraining", False)
+    if spot and wait is None:
+        raise invalid("MaxWaitTimeInSeconds must be given when EnableManagedSpotTraining is true.")
+    if wait is not None and not spot:
+        raise invalid("MaxWaitTimeInSeconds is only allowed when EnableManagedSpotTraining is true.")
+    if wait is not None and wait < runtime_seconds:
+        raise invalid(
+            f"Invalid MaxWaitTimeInSeconds {wait}: it must be equal to or greater than MaxRuntimeInSeconds "
+            f"{runtime_seconds}."
+        )
+    for block in ("DebugHookConfig", "TensorBoardOutputConfig", "ProfilerConfig"):
+        if "S3OutputPath" in request.get(block, {}):
+            Location.parse(request[block]["S3OutputPath"])
+    if "CheckpointConfig" in request:
+        Location.parse(request["CheckpointConfig"]["S3Uri"])

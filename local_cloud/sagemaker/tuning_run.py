@@ -1,0 +1,252 @@
+"""A tuning job while it runs: trials side by side, each a training job of its own, until a limit or a criterion ends it."""
+
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from local_cloud.sagemaker.runs import CLOUD_STOPPED, JobRun
+from local_cloud.sagemaker.runtime import Runtime
+from local_cloud.sagemaker.search import Search
+from local_cloud.sagemaker.search_space import Parameter
+from local_cloud.sagemaker.store import Document, now
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+# AWS gives up when none of the first five training jobs succeeds.
+ATTEMPTS_WITHOUT_SUCCESS = 5
+COPIED = (
+    "AlgorithmSpecification",
+    "RoleArn",
+    "InputDataConfig",
+    "VpcConfig",
+    "OutputDataConfig",
+    "ResourceConfig",
+    "StoppingCondition",
+    "EnableNetworkIsolation",
+    "EnableInterContainerTrafficEncryption",
+    "EnableManagedSpotTraining",
+    "CheckpointConfig",
+    "RetryStrategy",
+    "Environment",
+)
+
+
+def training_request(tuning: Document, name: str, tuned: dict[str, str]) -> Document:
+    """The CreateTrainingJob request of one trial."""
+    definition = tuning["TrainingJobDefinition"]
+    request = {field: definition[field] for field in COPIED if field in definition}
+    objective = tuning["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
+    static = definition.get("StaticHyperParameters", {})
+    return {
+        **request,
+        "TrainingJobName": name,
+        "HyperParameters": {**static, **tuned, "_tuning_objective_metric": objective},
+    }
+
+
+@dataclass
+class Attempt:
+    """One trial and its training job."""
+
+    name: str
+    trial: "Trial"
+    tuned: dict[str, str]
+    step: int = 0
+    pruned: bool = False
+    ended: bool = False
+
+
+class TuningRun(JobRun):
+    """Starts trials, follows their objective, and reports the best."""
+
+    kind = "HyperParameterTuningJob"
+
+    def __init__(self, runtime: Runtime, job: Document, parameters: list[Parameter], maximum_jobs: int):
+        super().__init__(runtime, job["HyperParameterTuningJobName"])
+        self.job, self.parameters, self.maximum_jobs = job, parameters, maximum_jobs
+        self.config = job["HyperParameterTuningJobConfig"]
+        self.objective = self.config["HyperParameterTuningJobObjective"]
+        self.attempts: list[Attempt] = []
+        self._settled: list[Attempt] = []
+        self._best: float | None = None
+        self._since_best = 0
+        self._lock = threading.Lock()
+
+    def execute(self) -> None:
+        self.search = Search(self.config, self.parameters, self.maximum_jobs)
+        self._learn_from_parents()
+        seconds = self.config["ResourceLimits"].get("MaxRuntimeInSeconds")
+        deadline = None if seconds is None else time.monotonic() + seconds
+        reason = ""
+        while not reason:
+            reason = self._reason_to_end(deadline)
+            while not reason and self._may_start():
+                self._start_trial()
+            if not reason:
+                waiting = list(self._open())
+                remaining = None if deadline is None else max(0.01, deadline - time.monotonic())
+                self.control.wait(lambda w=waiting: self.control.stop_requested or any(a.ended for a in w), remaining)
+            self._settle()
+        for attempt in self._open():
+            if run := self.runtime.runs.find("TrainingJob", attempt.name):
+                run.stop()
+        self.control.wait(lambda: all(a.ended for a in self.attempts), None)
+        self._settle()
+        self._finish(reason)
+
+    def record_failure(self, reason: str) -> None:
+        self.change(HyperParameterTuningJobStatus="Failed", HyperParameterTuningEndTime=now(), FailureReason=reason)
+
+    def _open(self) -> list[Attempt]:
+        return [attempt for attempt in self.attempts if attempt not in self._settled]
+
+    def _may_start(self) -> bool:
+        running = len(self._open())
+        return (
+            len(self.attempts) < self.maximum_jobs
+            and running < self.config["ResourceLimits"]["MaxParallelTrainingJobs"]
+        )
+
+    def _reason_to_end(self, deadline: float | None) -> str:
+        """Why no further trial starts, or nothing."""
+        if self.runtime.stopping.is_set():
+            return "cloud"
+        if self.control.stop_requested:
+            return "stop"
+        if len(self._settled) >= self.maximum_jobs:
+            return "done"
+        if deadline is not None and time.monotonic() >= deadline:
+            return "done"
+        if self._best is None and len(self._settled) >= ATTEMPTS_WITHOUT_SUCCESS:
+            return "hopeless"
+        criteria = self.config.get("TuningJobCompletionCriteria", {})
+        target = criteria.get("TargetObjectiveMetricValue")
+        if (
+            target is not None
+            and self._best is not None
+            and (self._best == target or self.search.better(self._best, target))
+        ):
+            return "done"
+        patience = criteria.get("BestObjectiveNotImproving", {}).get("MaxNumberOfTrainingJobsNotImproving")
+        return "done" if patience is not None and self._since_best >= patience else ""
+
+    def _start_trial(self) -> None:
+        from local_cloud.sagemaker.training import start_training
+
+        trial, tuned = self.search.ask()
+        name = f"{self.name}-{len(self.attempts) + 1:03d}-{secrets.token_hex(4)}"
+        attempt = Attempt(name, trial, tuned)
+        self.attempts.append(attempt)
+        fields = {
+            "TuningJobArn": self.job["HyperParameterTuningJobArn"],
+            "TuningJobName": self.name,
+            "_TunedHyperParameters": tuned,
+        }
+        start_training(
+            self.runtime,
+            training_request(self.job, name, tuned),
+            fields=fields,
+            on_metric=lambda metric, value, _: self._follow(attempt, metric, value),
+            on_end=lambda: self._ended(attempt),
+        )
+        self._count()
+
+    def _follow(self, attempt: Attempt, metric: str, value: float) -> None:
+        """An objective value of a running trial; may stop it."""
+        if metric != self.objective["MetricName"] or attempt.pruned:
+            return
+        attempt.step += 1
+        if self.search.report(attempt.trial, attempt.step, value):
+            attempt.pruned = True
+            if run := self.runtime.runs.find("TrainingJob", attempt.name):
+                run.stop()
+
+    def _ended(self, attempt: Attempt) -> None:
+        with self.control.bell:
+            attempt.ended = True
+            self.control.bell.notify_all()
+
+    def _settle(self) -> None:
+        """Takes account of the trials that have ended."""
+        for attempt in [a for a in self._open() if a.ended]:
+            job = self.runtime.store.get("TrainingJob", attempt.name)
+            value = self._objective_of(job)
+            counted = value is not None and job["TrainingJobStatus"] in ("Completed", "Stopped")
+            # A trial that ended before the stop reached it has a true final value.
+            pruned = attempt.pruned and job["TrainingJobStatus"] == "Stopped"
+            self.search.tell(attempt.trial, value if counted else None, stopped_early=pruned)
+            metric = {"MetricName": self.objective["MetricName"], "Value": value, "Type": self.objective["Type"]}
+            self.runtime.store.change(
+                "TrainingJob",
+                attempt.name,
+                _Objective=metric if counted else None,
+                _ObjectiveStatus="Succeeded" if counted else "Failed",
+            )
+            self._since_best += 1
+            if counted and value is not None and self.search.better(value, self._best):
+                self._best, self._since_best = value, 0
+                self._record_best(job, attempt, metric)
+            self._settled.append(attempt)
+        self._count()
+
+    def _objective_of(self, job: Document) -> float | None:
+        for metric in job.get("FinalMetricDataList", []):
+            if metric["MetricName"] == self.objective["MetricName"] and metric["Value"] == metric["Value"]:
+                return metric["Value"]
+        return None
+
+    def _record_best(self, job: Document, attempt: Attempt, metric: Document) -> None:
+        best = {
+            field: job[field]
+            for field in (
+                "TrainingJobName",
+                "TrainingJobArn",
+                "CreationTime",
+                "TrainingStartTime",
+                "TrainingEndTime",
+                "TrainingJobStatus",
+            )
+            if field in job
+        }
+        self.change(
+            BestTrainingJob={
+                **best,
+                "TunedHyperParameters": attempt.tuned,
+                "ObjectiveStatus": "Succeeded",
+                "FinalHyperParameterTuningJobObjectiveMetric": metric,
+            }
+        )
+
+    def _count(self) -> None:
+        counters = dict.fromkeys(("Completed", "InProgress", "RetryableError", "NonRetryableError", "Stopped"), 0)
+        objectives = dict.fromkeys(("Succeeded", "Pending", "Failed"), 0)
+        for attempt in self.attempts:
+            job = self.runtime.store.get("TrainingJob", attempt.name)
+            status = job["TrainingJobStatus"]
+            counters[{"Failed": "NonRetryableError", "Stopping": "InProgress"}.get(status, status)] += 1
+            objectives[job.get("_ObjectiveStatus", "Pending")] += 1
+        self.change(TrainingJobStatusCounters=counters, ObjectiveStatusCounters=objectives)
+
+    def _finish(self, reason: str) -> None:
+        if reason == "cloud" or self.runtime.stopping.is_set():
+            self.record_failure(CLOUD_STOPPED)
+        elif reason == "stop":
+            self.change(HyperParameterTuningJobStatus="Stopped", HyperParameterTuningEndTime=now())
+        elif self._best is None:
+            self.record_failure(
+                f"No training job succeeded after {len(self._settled)} attempts. For additional details, please take a look at "
+                "the training job failures by listing training jobs for the hyperparameter tuning job."
+            )
+        else:
+            self.change(HyperParameterTuningJobStatus="Completed", HyperParameterTuningEndTime=now())
+
+    def _learn_from_parents(self) -> None:
+        """WarmStartConfig: the parents' trials inside of the ranges are known from the start."""
+        for parent in self.job.get("WarmStartConfig", {}).get("ParentHyperParameterTuningJobs", []):
+            arn = self.runtime.arn(self.kind, parent["HyperParameterTuningJobName"])
+            for job in self.runtime.store.all("TrainingJob", lambda d, a=arn: d.get("TuningJobArn") == a):
+                if job.get("_Objective"):
+                    self.search.learn(job["HyperParameters"], job["_Objective"]["Value"])
