@@ -1,0 +1,119 @@
+"""Endpoints that serve the approved model. Until one has been approved they do not exist, so they cost nothing.
+
+What was approved stands in SSM parameters that the state machine writes and CloudFormation reads at deploy time; `none`
+makes the condition false. Models and endpoint configurations have names made by CloudFormation, because neither can be
+changed: a new model makes new ones, and the endpoint, whose name lasts, is updated in place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_cdk import CfnCondition, CfnOutput, CfnParameter, CfnResource, Fn, RemovalPolicy, Stack
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sagemaker as sagemaker
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct
+
+from infra.images import ImagesStack
+from infra.pipeline import NO_MODEL, PipelineStack
+from infra.settings import Endpoint, Settings
+from infra.storage import StorageStack
+
+# EC2 has to start a machine and pull the image; SageMaker's default of the health check is for small ones.
+STARTUP_SECONDS = 600
+
+
+class EndpointsStack(Stack):
+    """Endpoints `cpu`, `multi-model` and `gpu`, each by its setting."""
+
+    def __init__(
+        self, scope: Construct, id: str, *, settings: Settings, storage: StorageStack, images: ImagesStack,
+        pipeline: PipelineStack, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(scope, id, description="Darkroom: endpoints of the approved model", **kwargs)
+        self.settings = settings
+        self.role_arn = pipeline.roles.model.role_arn
+        self.add_stack_dependency(images, "Endpoints run images that must have been pushed")
+        self.add_stack_dependency(pipeline, "It owns the parameters that name the approved model")
+        self.package = self._approved("ApprovedModelPackage", "approved-model-package")
+        self.approved = CfnCondition(
+            self, "ModelIsApproved", expression=Fn.condition_not(Fn.condition_equals(self.package, NO_MODEL))
+        )
+        wanted = settings.endpoints
+        if wanted.cpu.enabled:
+            packaged = sagemaker.CfnModel.ContainerDefinitionProperty(model_package_name=self.package)
+            self._endpoint("cpu", wanted.cpu, packaged)
+        if wanted.multi_model.enabled:
+            many = sagemaker.CfnModel.ContainerDefinitionProperty(
+                image=images.inference.image_uri, mode="MultiModel",
+                model_data_url=f"s3://{storage.models.bucket_name}/multi-model/",
+            )  # fmt: skip
+            self._endpoint("multi-model", wanted.multi_model, many)
+        if wanted.gpu.enabled:
+            # The package names the CPU image, so this model is made of image and artifact.
+            on_gpu = sagemaker.CfnModel.ContainerDefinitionProperty(
+                image=images.inference_gpu.image_uri,
+                model_data_url=self._approved("ApprovedModelData", "approved-model-data"),
+            )
+            self._endpoint("gpu", wanted.gpu, on_gpu)
+        # A stack whose resources are all conditional could not be created before a model is approved.
+        ssm.StringParameter(
+            self, "EndpointsParameter", parameter_name=settings.parameter("endpoints"),
+            string_value=",".join(self._names()) or NO_MODEL,
+            description="Endpoints that exist once a model is approved",
+        )  # fmt: skip
+
+    def _names(self) -> list[str]:
+        switches = {"cpu": "cpu", "multi-model": "multi_model", "gpu": "gpu"}
+        return [
+            f"{self.settings.prefix}-{name}"
+            for name, field in switches.items()
+            if getattr(self.settings.endpoints, field).enabled
+        ]
+
+    def _approved(self, id: str, parameter: str) -> str:
+        return CfnParameter(
+            self, id, type="AWS::SSM::Parameter::Value<String>", default=self.settings.parameter(parameter)
+        ).value_as_string  # fmt: skip
+
+    def _endpoint(
+        self, name: str, wanted: Endpoint, container: sagemaker.CfnModel.ContainerDefinitionProperty
+    ) -> sagemaker.CfnEndpoint:
+        id = "".join(word.capitalize() for word in name.split("-"))
+        full_name = f"{self.settings.prefix}-{name}"
+        network = self.settings.network
+        model = sagemaker.CfnModel(
+            self, f"{id}Model", execution_role_arn=self.role_arn, primary_container=container,
+            vpc_config=sagemaker.CfnModel.VpcConfigProperty(
+                subnets=list(network.subnets), security_group_ids=list(network.security_groups)
+            ) if network.subnets else None,
+        )  # fmt: skip
+        variant = sagemaker.CfnEndpointConfig.ProductionVariantProperty(
+            variant_name="AllTraffic", model_name=model.attr_model_name, initial_instance_count=wanted.instance_count,
+            instance_type=wanted.instance_type, initial_variant_weight=1,
+            container_startup_health_check_timeout_in_seconds=STARTUP_SECONDS,
+        )  # fmt: skip
+        configuration = sagemaker.CfnEndpointConfig(self, f"{id}EndpointConfig", production_variants=[variant])
+        endpoint = sagemaker.CfnEndpoint(
+            self, f"{id}Endpoint", endpoint_name=full_name, endpoint_config_name=configuration.attr_endpoint_config_name
+        )  # fmt: skip
+        group = logs.CfnLogGroup(
+            self, f"{id}Logs", log_group_name=f"/aws/sagemaker/Endpoints/{full_name}",
+            retention_in_days=self.settings.logs.retention_days,
+        )  # fmt: skip
+        group.apply_removal_policy(RemovalPolicy.RETAIN if self.settings.removal == "retain" else RemovalPolicy.DESTROY)
+        # SageMaker would make the group itself, without retention.
+        endpoint.add_resource_dependency(group)
+        parameter = ssm.CfnParameter(
+            self, f"{id}EndpointParameter", name=self.settings.parameter(f"{name}-endpoint"), type="String",
+            value=endpoint.attr_endpoint_name,
+        )  # fmt: skip
+        for resource in (model, configuration, endpoint, group, parameter):
+            self._only_when_approved(resource)
+        output = CfnOutput(self, f"{id}EndpointName", value=endpoint.attr_endpoint_name)
+        output.condition = self.approved
+        return endpoint
+
+    def _only_when_approved(self, resource: CfnResource) -> None:
+        resource.cfn_options.condition = self.approved

@@ -1,0 +1,131 @@
+"""Policy statements in Darkroom's own terms, so that a role reads as a list of what its job does.
+
+Every statement names its resources. The few that AWS only accepts with "*" say why, and carry a condition where
+one exists.
+"""
+
+from __future__ import annotations
+
+from aws_cdk import Aws
+from aws_cdk import aws_ecr_assets as assets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+
+METRIC_NAMESPACES = ("/aws/sagemaker/*", "Darkroom/*")
+
+
+def arn(service: str, resource: str, *, region: str = Aws.REGION, account: str = Aws.ACCOUNT_ID) -> str:
+    return f"arn:{Aws.PARTITION}:{service}:{region}:{account}:{resource}"
+
+
+def reads(bucket: s3.IBucket, *prefixes: str) -> list[iam.PolicyStatement]:
+    """Get and list objects below these prefixes (which may hold `*`), nothing else of the bucket."""
+    return [
+        iam.PolicyStatement(
+            actions=["s3:GetObject"], resources=[bucket.arn_for_objects(f"{prefix}*") for prefix in prefixes]
+        ),
+        iam.PolicyStatement(
+            actions=["s3:ListBucket"],
+            resources=[bucket.bucket_arn],
+            conditions={"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in prefixes]}},
+        ),
+    ]
+
+
+def writes(bucket: s3.IBucket, *prefixes: str) -> list[iam.PolicyStatement]:
+    """Put objects below these prefixes; no delete."""
+    return [
+        iam.PolicyStatement(
+            actions=["s3:PutObject", "s3:AbortMultipartUpload"],
+            resources=[bucket.arn_for_objects(f"{prefix}*") for prefix in prefixes],
+        )
+    ]
+
+
+def reads_uri(uri: str) -> list[iam.PolicyStatement]:
+    """As `reads`, for an S3 URI of a bucket that is not ours."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    bucket_arn = f"arn:{Aws.PARTITION}:s3:::{bucket}"
+    return [
+        iam.PolicyStatement(actions=["s3:GetObject"], resources=[f"{bucket_arn}/{prefix}*"]),
+        iam.PolicyStatement(
+            actions=["s3:ListBucket"], resources=[bucket_arn],
+            conditions={"StringLike": {"s3:prefix": [f"{prefix}*"]}},
+        ),
+    ]  # fmt: skip
+
+
+def pulls(*images: assets.DockerImageAsset, repositories: tuple[str, ...] = ()) -> list[iam.PolicyStatement]:
+    """Pull images. CDK keeps every image asset in one repository and ECR knows no narrower resource than that."""
+    names = list(dict.fromkeys([*(image.repository.repository_arn for image in images), *repositories]))
+    return [
+        iam.PolicyStatement(
+            actions=["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            resources=names,
+        ),
+        # This action has no resource: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
+        iam.PolicyStatement(actions=["ecr:GetAuthorizationToken"], resources=["*"]),
+    ]
+
+
+def logs_to(group: str, streams: str) -> list[iam.PolicyStatement]:
+    """Write log streams of this name in one of SageMaker's log groups, which SageMaker creates on first use."""
+    return [
+        iam.PolicyStatement(
+            actions=["logs:CreateLogGroup", "logs:DescribeLogStreams"], resources=[arn("logs", f"log-group:{group}")]
+        ),
+        iam.PolicyStatement(
+            actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+            resources=[arn("logs", f"log-group:{group}:log-stream:{streams}")],
+        ),
+    ]
+
+
+def puts_metrics() -> list[iam.PolicyStatement]:
+    """CloudWatch metrics have no resource; the namespace is the boundary."""
+    return [
+        iam.PolicyStatement(
+            actions=["cloudwatch:PutMetricData"],
+            resources=["*"],
+            conditions={"StringLike": {"cloudwatch:namespace": list(METRIC_NAMESPACES)}},
+        )
+    ]
+
+
+def uses_network(subnets: tuple[str, ...], security_groups: tuple[str, ...]) -> list[iam.PolicyStatement]:
+    """Attach jobs to the given subnets; nothing when there are none.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html
+    """
+    if not subnets:
+        return []
+    interfaces = [arn("ec2", "network-interface/*")]
+    return [
+        iam.PolicyStatement(
+            actions=["ec2:CreateNetworkInterface"],
+            resources=[
+                *interfaces,
+                *(arn("ec2", f"subnet/{name}") for name in subnets),
+                *(arn("ec2", f"security-group/{name}") for name in security_groups),
+            ],
+        ),
+        iam.PolicyStatement(
+            actions=[
+                "ec2:CreateNetworkInterfacePermission",
+                "ec2:DeleteNetworkInterface",
+                "ec2:DeleteNetworkInterfacePermission",
+            ],
+            resources=interfaces,
+        ),
+        # EC2's describe actions have no resource.
+        iam.PolicyStatement(
+            actions=[
+                "ec2:DescribeDhcpOptions",
+                "ec2:DescribeNetworkInterfaces",
+                "ec2:DescribeSecurityGroups",
+                "ec2:DescribeSubnets",
+                "ec2:DescribeVpcs",
+            ],
+            resources=["*"],
+        ),
+    ]

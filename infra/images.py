@@ -1,0 +1,68 @@
+"""The three images, built from the repository by the CDK CLI at deploy time.
+
+Each image's build context holds only what it copies, so that a change elsewhere rebuilds nothing. Image URIs go into
+other stacks as text, not as CloudFormation exports: an export in use cannot change, and an image changes often.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import CfnOutput, IgnoreMode, Stack
+from aws_cdk import aws_ecr_assets as assets
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct
+
+from infra.settings import Settings
+
+# What training, analysis and serving must agree on, without the server.
+CONTRACT = ("inference_code/__init__.py", "inference_code/contract")
+CONTEXTS = {
+    "training": ("training_code", *CONTRACT),
+    "analysis": ("analysis_code", *CONTRACT),
+    "inference": ("inference_code",),
+}
+
+
+class ImagesStack(Stack):
+    """Images `training`, `analysis`, `inference` and, when the GPU endpoint is wanted, `inference-gpu`."""
+
+    def __init__(self, scope: Construct, id: str, *, settings: Settings, root: Path, **kwargs: Any) -> None:
+        super().__init__(scope, id, description="Darkroom: container images", **kwargs)
+        self.settings = settings
+        self.root = root
+        self.training = self._image("training", "training_code")
+        self.analysis = self._image("analysis", "analysis_code")
+        self.inference = self._image("inference", "inference_code")
+        self.inference_gpu = self._gpu_image() if settings.endpoints.gpu.enabled else None
+
+    def _gpu_image(self) -> assets.DockerImageAsset:
+        return self._image("inference", "inference_code", variant="gpu")
+
+    def _image(self, name: str, room: str, variant: str | None = None) -> assets.DockerImageAsset:
+        title = f"{name}-{variant}" if variant else name
+        image = assets.DockerImageAsset(
+            self,
+            title,
+            directory=str(self.root),
+            file=f"{room}/Dockerfile",
+            build_args={"VARIANT": variant} if variant else None,
+            exclude=excludes(CONTEXTS[name]),
+            ignore_mode=IgnoreMode.DOCKER,
+            # SageMaker's instances are x86-64; a build on an ARM laptop must say so.
+            platform=assets.Platform.LINUX_AMD64,
+            asset_name=f"darkroom-{title}",
+        )
+        # The parameter also gives this stack a resource: one without any cannot be deployed.
+        ssm.StringParameter(
+            self, f"{title}-uri", parameter_name=self.settings.parameter(f"images/{title}"),
+            string_value=image.image_uri,
+        )  # fmt: skip
+        CfnOutput(self, f"{title.title().replace('-', '')}Image", value=image.image_uri)
+        return image
+
+
+def excludes(kept: tuple[str, ...]) -> list[str]:
+    """`.dockerignore` lines that leave only these paths of the repository in the build context."""
+    return ["**", *(f"!{path}" for path in kept), "**/__pycache__", "**/*.pyc", "**/.DS_Store", "**/README.md"]

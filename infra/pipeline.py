@@ -1,0 +1,130 @@
+"""The pipeline of one environment: roles, model registry, state machine, and what a user needs to start it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_cdk import CfnOutput, RemovalPolicy, Stack
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sagemaker as sagemaker
+from aws_cdk import aws_ssm as ssm
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra import managed
+from infra.images import ImagesStack
+from infra.roles import PROCESSING_LOGS, TRAINING_LOGS, TRANSFORM_LOGS, JobRoles
+from infra.settings import Settings
+from infra.storage import StorageStack
+from infra.workflow.permissions import MachineRole, keeps_books, passes, runs_jobs
+from infra.workflow.pipeline import Pipeline
+from infra.workflow.platform import Images, Platform, RoleArns
+
+NO_MODEL = "none"
+
+
+class PipelineStack(Stack):
+    """Nothing in it costs anything until an execution starts."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        settings: Settings,
+        storage: StorageStack,
+        images: ImagesStack,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(scope, id, description="Darkroom: from photos to a registered model", **kwargs)
+        self.settings, self.storage, self.images = settings, storage, images
+        self.add_stack_dependency(images, "Jobs run images that must have been pushed")
+        self.removal = RemovalPolicy.RETAIN if settings.removal == "retain" else RemovalPolicy.DESTROY
+        self.roles = JobRoles(self, "Roles", settings=settings, storage=storage, images=images)
+        self.group = self._registry()
+        self.platform = self._platform()
+        self.machine = self._machine()
+        self.approved_model_package = self._parameter("approved-model-package", NO_MODEL)
+        self.approved_model_data = self._parameter("approved-model-data", NO_MODEL)
+        self._parameter("state-machine-arn", self.machine.state_machine_arn)
+        self._parameter("model-package-group", self.group.model_package_group_name)
+        CfnOutput(self, "StateMachineArn", value=self.machine.state_machine_arn)
+        CfnOutput(self, "ModelPackageGroupName", value=self.group.model_package_group_name)
+        if settings.logs.own_job_groups:
+            for name, group in (
+                ("Training", TRAINING_LOGS),
+                ("Processing", PROCESSING_LOGS),
+                ("Transform", TRANSFORM_LOGS),
+            ):
+                self._log_group(f"{name}Logs", group)
+
+    def _platform(self) -> Platform:
+        """Names and ARNs for the states; the comparison's state machine takes the same."""
+        training, analysis = self.images.training.image_uri, self.images.analysis.image_uri
+        clarify = managed.image_uri(self, "clarify") if self.settings.clarify == "managed" else analysis
+        debugger = managed.debugger(managed.image_uri(self, "debugger")) if self.settings.debugger == "managed" else {}
+        roles = self.roles
+        return Platform(
+            settings=self.settings,
+            images=Images(
+                training=training, analysis=analysis, inference=self.images.inference.image_uri, clarify=clarify
+            ),
+            roles=RoleArns(
+                prepare=roles.prepare.role_arn, training=roles.training.role_arn, evaluation=roles.evaluation.role_arn,
+                analysis=roles.analysis.role_arn, model=roles.model.role_arn, report=roles.report.role_arn,
+            ),
+            artifacts_bucket=self.storage.artifacts.bucket_name,
+            models_bucket=self.storage.models.bucket_name,
+            model_package_group=self.settings.prefix,
+            kms_key=self.storage.key.key_arn if self.storage.key else None,
+            debugger=debugger,
+        )  # fmt: skip
+
+    def _registry(self) -> sagemaker.CfnModelPackageGroup:
+        group = sagemaker.CfnModelPackageGroup(
+            self, "ModelPackageGroup", model_package_group_name=self.settings.prefix,
+            model_package_group_description=f"Models that passed Darkroom's quality gate ({self.settings.environment})",
+        )  # fmt: skip
+        group.apply_removal_policy(self.removal)
+        return group
+
+    def _machine(self) -> sfn.StateMachine:
+        role = MachineRole(
+            self, "MachineRole", settings=self.settings,
+            statements=[
+                *runs_jobs(self.settings),
+                *passes(self.roles.all),
+                *keeps_books(self.settings, self.storage, self.settings.prefix),
+            ],
+        )  # fmt: skip
+        if self.storage.key:
+            self.storage.key.grant_encrypt_decrypt(role)
+        states = Construct(self, "States")
+        return sfn.StateMachine(
+            self,
+            "StateMachine",
+            state_machine_name=f"{self.settings.prefix}-pipeline",
+            definition_body=sfn.DefinitionBody.from_chainable(Pipeline(states, self.platform).start),
+            role=role,
+            comment="From a data set of photos to a registered model",
+            logs=sfn.LogOptions(
+                # Names below /aws/vendedlogs/ keep the account's log resource policy short:
+                # https://docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
+                destination=self._log_group("MachineLogs", f"/aws/vendedlogs/states/{self.settings.prefix}-pipeline"),
+                level=sfn.LogLevel.ALL,
+                include_execution_data=True,
+            ),
+            tracing_enabled=True,
+            removal_policy=self.removal,
+        )
+
+    def _log_group(self, id: str, name: str) -> logs.LogGroup:
+        days = self.settings.logs.retention_days
+        # The enumeration's members are named in words; CloudFormation's property is the number.
+        group = logs.LogGroup(self, id, log_group_name=name, removal_policy=self.removal)
+        group.node.default_child.retention_in_days = days
+        return group
+
+    def _parameter(self, name: str, value: str) -> ssm.StringParameter:
+        id = "".join(word.capitalize() for word in name.split("-")) + "Parameter"
+        return ssm.StringParameter(self, id, parameter_name=self.settings.parameter(name), string_value=value)

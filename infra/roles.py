@@ -1,0 +1,157 @@
+"""One execution role per kind of job, each with what that job reads and writes and nothing more.
+
+`docs/architecture.md` says what each job reads and writes; a job that needs another prefix gets it here, by name.
+`JobRole` serves a second state machine (the comparison) as well as the pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aws_cdk import Aws
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from infra import grants
+from infra.images import ImagesStack
+from infra.settings import Settings
+from infra.storage import StorageStack
+
+TRAINING_LOGS = "/aws/sagemaker/TrainingJobs"
+PROCESSING_LOGS = "/aws/sagemaker/ProcessingJobs"
+TRANSFORM_LOGS = "/aws/sagemaker/TransformJobs"
+CLARIFY_REPOSITORY = "sagemaker-clarify-processing"
+
+
+def of_execution(*folders: str) -> list[str]:
+    """Prefixes of these folders below any execution."""
+    return [f"executions/*/{folder}/" for folder in folders]
+
+
+class JobRole(iam.Role):
+    """A role that SageMaker assumes for jobs of this account, with the permissions every job needs."""
+
+    def __init__(
+        self, scope: Construct, id: str, *, settings: Settings, storage: StorageStack, description: str,
+        log_groups: Sequence[str], statements: Sequence[iam.PolicyStatement],
+    ) -> None:  # fmt: skip
+        super().__init__(
+            scope,
+            id,
+            description=description,
+            # SageMaker may use the role for this account's jobs only:
+            # https://docs.aws.amazon.com/sagemaker/latest/dg/security-confused-deputy-prevention.html
+            assumed_by=iam.ServicePrincipal(
+                "sagemaker.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+            ),
+        )
+        streams = f"{settings.prefix}-*"
+        for statement in [
+            *statements,
+            *(entry for group in log_groups for entry in grants.logs_to(group, streams)),
+            *grants.puts_metrics(),
+            *grants.uses_network(settings.network.subnets, settings.network.security_groups),
+        ]:
+            self.add_to_policy(statement)
+        if storage.key:
+            storage.key.grant_encrypt_decrypt(self)
+
+
+class JobRoles(Construct):
+    """The roles of the pipeline's jobs."""
+
+    def __init__(
+        self, scope: Construct, id: str, *, settings: Settings, storage: StorageStack, images: ImagesStack
+    ) -> None:
+        super().__init__(scope, id)
+        self._settings, self._storage = settings, storage
+        data, artifacts, models = storage.data, storage.artifacts, storage.models
+        self.prepare = self._role(
+            "Prepare", "prepares data sets", PROCESSING_LOGS,
+            grants.reads(data, ""),
+            *(grants.reads_uri(uri) for uri in settings.readable_prefixes),
+            grants.reads(artifacts, *of_execution("input"), "feature-cache/"),
+            grants.writes(
+                artifacts,
+                *of_execution("plan", "prepared", "photos", "features", "weights", "test", "explain"),
+                "feature-cache/",
+            ),
+            grants.pulls(images.training),
+        )  # fmt: skip
+        self.training = self._role(
+            "Training", "tunes and trains", TRAINING_LOGS,
+            grants.reads(artifacts, *of_execution("photos", "features", "weights", "checkpoints", "tuning")),
+            grants.writes(artifacts, *of_execution("training", "tuning", "checkpoints")),
+            grants.pulls(images.training),
+        )  # fmt: skip
+        self.evaluation = self._role(
+            "Evaluation", "judges training health and predictions", PROCESSING_LOGS,
+            grants.reads(artifacts, *of_execution("training", "transform", "prepared", "plan")),
+            grants.writes(artifacts, *of_execution("health", "evaluation", "bias-input")),
+            grants.pulls(images.training),
+        )  # fmt: skip
+        self.analysis = self._role(
+            "Analysis", "explains predictions and measures bias", PROCESSING_LOGS,
+            grants.reads(artifacts, *of_execution("explain", "bias-input")),
+            grants.writes(artifacts, *of_execution("explanations", "bias")),
+            self._pulls_analysis(images),
+            self._shadow_endpoint(),
+        )  # fmt: skip
+        self.model = self._role(
+            "Model", "serves models in batch transform and endpoints",
+            TRANSFORM_LOGS,
+            grants.reads(artifacts, *of_execution("training", "test")),
+            grants.writes(artifacts, *of_execution("transform")),
+            grants.reads(models, "registered/", "multi-model/"),
+            *(grants.logs_to(f"/aws/sagemaker/Endpoints/{settings.prefix}-*", "*"),),
+            grants.pulls(images.inference, *([images.inference_gpu] if images.inference_gpu else [])),
+        )  # fmt: skip
+        self.report = self._role(
+            "Report", "writes the report of an execution", PROCESSING_LOGS,
+            grants.reads(artifacts, "executions/"),
+            grants.writes(artifacts, *of_execution("report")),
+            grants.pulls(images.analysis),
+        )  # fmt: skip
+
+    @property
+    def all(self) -> list[JobRole]:
+        return [self.prepare, self.training, self.evaluation, self.analysis, self.model, self.report]
+
+    def _role(self, id: str, purpose: str, log_group: str, *statements: list[iam.PolicyStatement]) -> JobRole:
+        return JobRole(
+            self, id, settings=self._settings, storage=self._storage,
+            description=f"Darkroom {self._settings.environment}: {purpose}", log_groups=[log_group],
+            statements=[entry for group in statements for entry in group],
+        )  # fmt: skip
+
+    def _pulls_analysis(self, images: ImagesStack) -> list[iam.PolicyStatement]:
+        if self._settings.clarify == "open":
+            return grants.pulls(images.analysis)
+        # AWS keeps Clarify's image in an account of its own in each region.
+        return grants.pulls(repositories=(grants.arn("ecr", f"repository/{CLARIFY_REPOSITORY}", account="*"),))
+
+    def _shadow_endpoint(self) -> list[iam.PolicyStatement]:
+        """Clarify asks the model through an endpoint that lives as long as its job.
+
+        Its name begins with the model's: `<prefix>-<8 hex>-…`. The eight `?` keep the lasting endpoints out of reach.
+        https://docs.aws.amazon.com/sagemaker/latest/dg/clarify-processing-job-configure-parameters.html
+        """
+        names = f"{self._settings.prefix}-????????-*"
+        return [
+            iam.PolicyStatement(
+                actions=[
+                    "sagemaker:AddTags",
+                    "sagemaker:CreateEndpoint",
+                    "sagemaker:CreateEndpointConfig",
+                    "sagemaker:DeleteEndpoint",
+                    "sagemaker:DeleteEndpointConfig",
+                    "sagemaker:DescribeEndpoint",
+                    "sagemaker:DescribeEndpointConfig",
+                    "sagemaker:InvokeEndpoint",
+                ],
+                resources=[grants.arn("sagemaker", f"{kind}/{names}") for kind in ("endpoint", "endpoint-config")],
+            ),
+            iam.PolicyStatement(
+                actions=["sagemaker:DescribeModel"], resources=[grants.arn("sagemaker", f"model/{names}")]
+            ),
+        ]

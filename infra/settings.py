@@ -1,0 +1,288 @@
+"""What a deployment may choose, typed, validated and read once: `darkroom` in cdk.json, then `-c key=value`.
+
+`-c` names a field by its path (`-c endpoints.gpu.enabled=true`); lists are separated by commas. A key that is not a
+setting is refused by name, so that a typing error never deploys the default in silence. docs/infrastructure.md
+documents every field; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+")
+S3_PREFIX = re.compile(r"s3://[a-z0-9.-]{3,63}/.*")
+RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653)
+# Context that the CDK CLI or CDK users may put beside ours; all else without a colon or slash is a typing error.
+FOREIGN_CONTEXT = ("cli-telemetry", "acknowledged-issue-numbers")
+
+
+class SettingError(ValueError):
+    """A setting that cannot be used: says which, the value received and what is allowed."""
+
+
+def _matches(path: str, value: str, pattern: re.Pattern[str], allowed: str) -> None:
+    if not pattern.fullmatch(value):
+        raise SettingError(f"{path} is {value!r}: expected {allowed}.")
+
+
+def _within(path: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise SettingError(f"{path} is {value}: expected a whole number from {least} to {most}.")
+
+
+@dataclass(frozen=True)
+class Instances:
+    """Instance type for each kind of job; an execution may choose others in its input (`instances`)."""
+
+    prepare: str = "ml.m5.2xlarge"
+    training: str = "ml.m5.2xlarge"
+    analysis: str = "ml.m5.xlarge"
+    transform: str = "ml.m5.xlarge"
+
+    def __post_init__(self) -> None:
+        for kind, value in dataclasses.asdict(self).items():
+            _matches(f"instances.{kind}", value, INSTANCE_TYPE, "a SageMaker instance type such as ml.m5.xlarge")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One endpoint: whether it exists once a model is approved, and on what."""
+
+    enabled: bool = True
+    instance_type: str = "ml.m5.large"
+    instance_count: int = 1
+
+    def __post_init__(self) -> None:
+        _matches("endpoints.*.instance_type", self.instance_type, INSTANCE_TYPE, "an instance type such as ml.m5.large")
+        _within("endpoints.*.instance_count", self.instance_count, 1, 100)
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """GPU multi-model endpoints exist only for the Triton container on AWS: ours is on CPU."""
+
+    cpu: Endpoint = Endpoint()
+    multi_model: Endpoint = Endpoint()
+    gpu: Endpoint = Endpoint(enabled=False, instance_type="ml.g4dn.xlarge")
+
+
+@dataclass(frozen=True)
+class Runtimes:
+    """Longest run of each kind of job, in minutes; SageMaker stops the job, and the cost, after it."""
+
+    prepare: int = 120
+    tuning: int = 720
+    training: int = 360
+    analysis: int = 60
+    transform: int = 120
+    spot_wait: int = 60
+
+    def __post_init__(self) -> None:
+        for kind, value in dataclasses.asdict(self).items():
+            _within(f"max_runtime_minutes.{kind}", value, 1, 5 * 24 * 60)
+
+
+@dataclass(frozen=True)
+class Lifecycle:
+    """Days until S3 removes what can be made again; registered models are never removed by a rule."""
+
+    executions_days: int = 90
+    feature_cache_days: int = 30
+    old_versions_days: int = 30
+    access_logs_days: int = 90
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            _within(f"lifecycle.{name}", value, 1, 3650)
+
+
+@dataclass(frozen=True)
+class Network:
+    """Subnets and security groups handed to every job and endpoint; both or neither. Darkroom makes no VPC."""
+
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if bool(self.subnets) != bool(self.security_groups):
+            raise SettingError(
+                f"network.subnets ({list(self.subnets)}) and network.security_groups ({list(self.security_groups)}) "
+                "belong together: give both, or neither to run outside a VPC."
+            )
+        for name in self.subnets:
+            _matches("network.subnets", name, re.compile(r"subnet-[0-9a-f]+"), "ids such as subnet-0a1b2c3d")
+        for name in self.security_groups:
+            _matches("network.security_groups", name, re.compile(r"sg-[0-9a-f]+"), "ids such as sg-0a1b2c3d")
+
+
+@dataclass(frozen=True)
+class Logs:
+    """`own_job_groups` also creates SageMaker's account-wide job log groups with this retention: only for an account
+    where no SageMaker job has run yet, because CloudFormation cannot adopt groups that exist."""
+
+    retention_days: int = 90
+    own_job_groups: bool = False
+
+    def __post_init__(self) -> None:
+        if self.retention_days not in RETENTION_DAYS:
+            raise SettingError(
+                f"logs.retention_days is {self.retention_days}: CloudWatch Logs allows "
+                f"{', '.join(map(str, RETENTION_DAYS))}."
+            )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that differs between deployments."""
+
+    project: str = "darkroom"
+    environment: str = "dev"
+    instances: Instances = Instances()
+    volume_gb: int = 50
+    endpoints: Endpoints = Endpoints()
+    debugger: Literal["open", "managed"] = "open"
+    clarify: Literal["open", "managed"] = "open"
+    approval: Literal["automatic", "manual"] = "automatic"
+    spot_training: bool = False
+    max_runtime_minutes: Runtimes = Runtimes()
+    encryption: Literal["s3", "kms"] = "s3"
+    removal: Literal["destroy", "retain"] = "destroy"
+    lifecycle: Lifecycle = Lifecycle()
+    logs: Logs = Logs()
+    network: Network = Network()
+    readable_prefixes: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("project", "environment"):
+            _matches(name, getattr(self, name), re.compile(r"[a-z][a-z0-9]*"), "lower-case letters and digits")
+        # A tuning job's name has at most 32 characters: "<project>-<environment>-12345678-tune-0-0".
+        if len(self.prefix) > 14:
+            raise SettingError(
+                f"project and environment make the prefix {self.prefix!r} of {len(self.prefix)} characters: at most 14 "
+                "are allowed, because a tuning job's name is limited to 32. Shorten one of them."
+            )
+        _within("volume_gb", self.volume_gb, 1, 16384)
+        for prefix in self.readable_prefixes:
+            _matches("readable_prefixes", prefix, S3_PREFIX, "S3 prefixes such as s3://bucket/photos/")
+        for key in self.tags:
+            if key.startswith(("aws:", "darkroom:")):
+                raise SettingError(f"tags: {key!r} uses a reserved prefix; choose another than aws: and darkroom:.")
+
+    @property
+    def prefix(self) -> str:
+        """Begins the name of every job, model and endpoint of this environment."""
+        return f"{self.project}-{self.environment}"
+
+    @property
+    def stack_prefix(self) -> str:
+        """`Darkroom` for the default environment, `Darkroom-Prod` for another one in the same account."""
+        parts = [self.project] if self.environment == "dev" else [self.project, self.environment]
+        return "-".join(part.capitalize() for part in parts)
+
+    @property
+    def all_tags(self) -> dict[str, str]:
+        return {"darkroom:project": self.project, "darkroom:environment": self.environment, **self.tags}
+
+    def parameter(self, name: str) -> str:
+        """The SSM parameter of this name in this environment."""
+        return f"/{self.project}/{self.environment}/{name}"
+
+
+def read(context: Mapping[str, Any]) -> Settings:
+    """Settings from a CDK context: the mapping `darkroom`, overridden by single keys. Raises SettingError."""
+    values = context.get("darkroom", {})
+    if not isinstance(values, Mapping):
+        raise SettingError(f"context 'darkroom' is {values!r}: expected an object, as in cdk.json.")
+    merged = _unfold(values)
+    for key, value in context.items():
+        if key == "darkroom" or any(mark in key for mark in ":/@") or key in FOREIGN_CONTEXT:
+            continue
+        if key not in paths():
+            raise SettingError(_unknown(key))
+        _assign(merged, key, value)
+    return _build(Settings, merged, "")
+
+
+def paths(kind: type = Settings, prefix: str = "") -> list[str]:
+    """Every setting's path, as `-c` takes it: `environment`, `endpoints.gpu.enabled`, …"""
+    found = []
+    for name, hint in typing.get_type_hints(kind).items():
+        path = f"{prefix}{name}"
+        found += paths(hint, f"{path}.") if dataclasses.is_dataclass(hint) else [path]
+    return found
+
+
+def _unknown(key: str) -> str:
+    return f"{key!r} is not a setting. Allowed: {', '.join(paths())}."
+
+
+def _unfold(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _unfold(v) if isinstance(v, Mapping) else v for k, v in values.items()}
+
+
+def _assign(values: dict[str, Any], path: str, value: Any) -> None:
+    *parents, leaf = path.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+    values[leaf] = value
+
+
+def _build(kind: type, values: Mapping[str, Any], prefix: str, default: Any = None) -> Any:
+    """An instance of a settings class from a mapping; what is not given stays as in `default`."""
+    if not isinstance(values, Mapping):
+        raise SettingError(f"{prefix.rstrip('.')} is {values!r}: expected an object with {', '.join(paths(kind))}.")
+    default = kind() if default is None else default
+    hints = typing.get_type_hints(kind)
+    for name in values:
+        if name not in hints:
+            raise SettingError(_unknown(f"{prefix}{name}"))
+    given = {
+        name: _build(hints[name], value, f"{prefix}{name}.", getattr(default, name))
+        if dataclasses.is_dataclass(hints[name])
+        else _convert(f"{prefix}{name}", value, hints[name])
+        for name, value in values.items()
+    }
+    return dataclasses.replace(default, **given)
+
+
+def _convert(path: str, value: Any, hint: Any) -> Any:
+    """`-c` gives text only; cdk.json gives JSON types. Both end as the field's type."""
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        if value not in typing.get_args(hint):
+            raise SettingError(f"{path} is {value!r}: allowed are {', '.join(typing.get_args(hint))}.")
+        return value
+    if hint is bool and str(value).lower() in ("true", "false"):
+        return str(value).lower() == "true"
+    if hint is int and not isinstance(value, bool) and re.fullmatch(r"-?\d+", str(value)):
+        return int(value)
+    if hint is str and isinstance(value, str):
+        return value
+    if origin is tuple and isinstance(value, str | list | tuple):
+        items = [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+        if all(isinstance(item, str) for item in items):
+            return tuple(items)
+    if origin is not None and issubclass(origin, Mapping):
+        return types.MappingProxyType(_mapping(path, value))
+    raise SettingError(f"{path} is {value!r}: expected {_described(hint)}.")
+
+
+def _mapping(path: str, value: Any) -> dict[str, str]:
+    if isinstance(value, str):
+        value = dict(pair.split("=", 1) if "=" in pair else (pair, None) for pair in value.split(",") if pair)
+    if isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values()):
+        return dict(value)
+    raise SettingError(f"{path} is {value!r}: expected texts by name, on the command line as {path}=name=value.")
+
+
+def _described(hint: Any) -> str:
+    if typing.get_origin(hint) is tuple:
+        return "a list of texts, on the command line separated by commas"
+    return {bool: "true or false", int: "a whole number", str: "text"}[hint]

@@ -1,0 +1,84 @@
+"""Where everything lies: data sets, what executions write, and the models that were registered.
+
+Three buckets because they differ in what may be lost: data sets are the user's, artifacts can be made again and expire,
+registered models must outlive both. No bucket empties itself (that would take a Lambda function): S3 refuses to
+delete a bucket that still holds objects, which is the protection that `removal: destroy` leaves in place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct
+
+from infra.settings import Settings
+
+
+class StorageStack(Stack):
+    """Buckets `data`, `artifacts`, `models`, their access logs and, by setting, the key that encrypts them."""
+
+    def __init__(self, scope: Construct, id: str, *, settings: Settings, **kwargs: Any) -> None:
+        super().__init__(scope, id, description="Darkroom: data sets, artifacts and models", **kwargs)
+        self.settings = settings
+        days = settings.lifecycle
+        self.removal = RemovalPolicy.RETAIN if settings.removal == "retain" else RemovalPolicy.DESTROY
+        self.key = self._key() if settings.encryption == "kms" else None
+        self.access_logs = self._access_logs()
+        self.data = self._bucket("Data", versioned=True)
+        self.artifacts = self._bucket(
+            "Artifacts",
+            versioned=False,
+            expire={"executions/": days.executions_days, "feature-cache/": days.feature_cache_days},
+        )
+        self.models = self._bucket("Models", versioned=True)
+
+    def _key(self) -> kms.Key:
+        return kms.Key(
+            self, "Key", description=f"Darkroom {self.settings.environment}: photos, artifacts and models",
+            enable_key_rotation=True, removal_policy=self.removal,
+        )  # fmt: skip
+
+    def _access_logs(self) -> s3.Bucket:
+        return s3.Bucket(
+            self,
+            "AccessLogs",
+            # Log delivery cannot write to a bucket with a KMS default key of ours without a key policy for it:
+            # https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            removal_policy=self.removal,
+            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(self.settings.lifecycle.access_logs_days))],
+        )
+
+    def _bucket(self, name: str, *, versioned: bool, expire: dict[str, int] | None = None) -> s3.Bucket:
+        rules = [s3.LifecycleRule(id="unfinished-uploads", abort_incomplete_multipart_upload_after=Duration.days(3))]
+        for prefix, days in (expire or {}).items():
+            rules.append(s3.LifecycleRule(id=prefix.rstrip("/"), prefix=prefix, expiration=Duration.days(days)))
+        if versioned:
+            old = Duration.days(self.settings.lifecycle.old_versions_days)
+            rules.append(s3.LifecycleRule(id="old-versions", noncurrent_version_expiration=old))
+        bucket = s3.Bucket(
+            self,
+            name,
+            encryption=s3.BucketEncryption.KMS if self.key else s3.BucketEncryption.S3_MANAGED,
+            encryption_key=self.key,
+            bucket_key_enabled=True if self.key else None,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            versioned=versioned,
+            removal_policy=self.removal,
+            server_access_logs_bucket=self.access_logs,
+            server_access_logs_prefix=f"{name.lower()}/",
+            lifecycle_rules=rules,
+        )
+        parameter = self.settings.parameter(f"{name.lower()}-bucket")
+        ssm.StringParameter(self, f"{name}BucketParameter", parameter_name=parameter, string_value=bucket.bucket_name)
+        CfnOutput(self, f"{name}Bucket", value=bucket.bucket_name)
+        return bucket

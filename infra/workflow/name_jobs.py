@@ -1,0 +1,92 @@
+"""Set defaults, Name jobs: the execution input over the defaults, and the names that everything else is made of.
+
+The state machine merges one level deep; `prepare` resolves what lies deeper and refuses what is not allowed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra.workflow.platform import Platform
+from infra.workflow.step import call
+from training_code.contract.execution_input import defaults
+
+
+def check_input(scope: Construct, then: sfn.IChainable) -> sfn.Choice:
+    """A missing data set, and what the merge below could not take, fail here with a sentence."""
+    dataset = sfn.Fail(
+        scope, "No dataset", error="InvalidExecutionInput",
+        cause="dataset: nothing was given, or no S3 URI. Give the photos as s3://bucket/photos.zip or "
+        's3://bucket/folder/ in the execution input: {"dataset": "s3://…"}. `darkroom run --data FOLDER` uploads a folder and does this.',
+    )  # fmt: skip
+    instances = sfn.Fail(
+        scope, "Instances not an object", error="InvalidExecutionInput",
+        cause='instances: expected an object of instance types by kind of job, such as {"training": "ml.m5.2xlarge"}; '
+        "allowed are prepare, training, training_count, analysis and transform.",
+    )  # fmt: skip
+    given = sfn.Condition.and_(
+        sfn.Condition.is_present("$.dataset"),
+        sfn.Condition.is_string("$.dataset"),
+        sfn.Condition.string_matches("$.dataset", "s3://*"),
+    )
+    scalar = sfn.Condition.or_(
+        sfn.Condition.is_string("$.instances"), sfn.Condition.is_numeric("$.instances"),
+        sfn.Condition.is_boolean("$.instances"), sfn.Condition.is_null("$.instances"),
+    )  # fmt: skip
+    return (
+        sfn.Choice(scope, "Check input")
+        .when(sfn.Condition.not_(given), dataset)
+        .when(sfn.Condition.and_(sfn.Condition.is_present("$.instances"), scalar), instances)
+        .otherwise(then)
+    )
+
+
+def set_defaults(scope: Construct, platform: Platform) -> sfn.Pass:
+    values = {**defaults(), "instances": {}}
+    instances = dataclasses.asdict(platform.settings.instances)
+    return sfn.Pass(
+        scope, "Set defaults", parameters={"defaults": values, "instances": instances, "given.$": "$"}
+    )  # fmt: skip
+
+
+def merge_input(scope: Construct) -> sfn.Pass:
+    return sfn.Pass(
+        scope,
+        "Merge input",
+        parameters={"instances.$": "$.instances", "input.$": "States.JsonMerge($.defaults, $.given, false)"},
+    )
+
+
+def name_jobs(scope: Construct, platform: Platform) -> sfn.Pass:
+    """`$.input` complete to the first level, `$.instances` complete, and `$.names`."""
+    bucket = platform.artifacts_bucket
+    return sfn.Pass(
+        scope,
+        "Name jobs",
+        parameters={
+            "input.$": "$.input",
+            "instances.$": "States.JsonMerge($.instances, $.input.instances, false)",
+            "names": {
+                "id.$": "States.ArrayGetItem(States.StringSplit(States.UUID(), '-'), 0)",
+                "execution.$": "$$.Execution.Name",
+                "key.$": "States.Format('executions/{}', $$.Execution.Name)",
+                "uri.$": f"States.Format('s3://{bucket}/executions/{{}}', $$.Execution.Name)",
+            },
+        },
+    )
+
+
+def save_input(scope: Construct, platform: Platform) -> sfn.CustomState:
+    """A job's arguments are limited to 256 characters each, so the input travels as a file."""
+    return call(
+        scope, "Save input", action="aws-sdk:s3:putObject", result=None,
+        parameters={
+            "Bucket": platform.artifacts_bucket,
+            "Key.$": "States.Format('{}/input/input.json', $.names.key)",
+            "Body.$": "States.JsonToString($.input)",
+            "ContentType": "application/json",
+        },
+    )  # fmt: skip

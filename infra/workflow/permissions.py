@@ -1,0 +1,126 @@
+"""What the pipeline's state machine may do: exactly the calls that its states make, on names of this environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aws_cdk import Aws
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from infra import grants
+from infra.settings import Settings
+from infra.storage import StorageStack
+
+# For `.sync`, Step Functions watches jobs through EventBridge rules of these names:
+# https://docs.aws.amazon.com/step-functions/latest/dg/connect-sagemaker.html
+EVENT_RULES = ("Processing", "Training", "Tuning", "Transform")
+
+
+class MachineRole(iam.Role):
+    """A role for one state machine; statements come from the functions below."""
+
+    def __init__(self, scope: Construct, id: str, *, settings: Settings, statements: Sequence[iam.PolicyStatement]):
+        super().__init__(
+            scope,
+            id,
+            description=f"Darkroom {settings.environment}: starts jobs and watches them",
+            assumed_by=iam.ServicePrincipal(
+                "states.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+            ),
+        )
+        for statement in statements:
+            self.add_to_policy(statement)
+
+
+def runs_jobs(settings: Settings) -> list[iam.PolicyStatement]:
+    """Create, describe, stop and tag jobs whose names begin with the prefix; the rules by which they are watched."""
+
+    def named(kind: str) -> str:
+        return grants.arn("sagemaker", f"{kind}/{settings.prefix}-*")
+
+    jobs = {
+        "processing-job": ("CreateProcessingJob", "DescribeProcessingJob", "StopProcessingJob"),
+        "training-job": ("CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob"),
+        "hyper-parameter-tuning-job": (
+            "CreateHyperParameterTuningJob",
+            "DescribeHyperParameterTuningJob",
+            "StopHyperParameterTuningJob",
+        ),
+        "transform-job": ("CreateTransformJob", "DescribeTransformJob", "StopTransformJob"),
+        "model": ("CreateModel",),
+    }
+    return [
+        *(
+            iam.PolicyStatement(actions=[f"sagemaker:{action}" for action in actions], resources=[named(kind)])
+            for kind, actions in jobs.items()
+        ),
+        iam.PolicyStatement(
+            actions=["sagemaker:AddTags", "sagemaker:ListTags"], resources=[named(kind) for kind in jobs]
+        ),
+        iam.PolicyStatement(
+            actions=["events:DescribeRule", "events:PutRule", "events:PutTargets"],
+            resources=[
+                grants.arn("events", f"rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule") for kind in EVENT_RULES
+            ],
+        ),
+    ]
+
+
+def passes(roles: Sequence[iam.IRole]) -> list[iam.PolicyStatement]:
+    """Hand exactly these roles to SageMaker."""
+    return [
+        iam.PolicyStatement(
+            actions=["iam:PassRole"],
+            resources=[role.role_arn for role in roles],
+            conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        )
+    ]
+
+
+def keeps_books(settings: Settings, storage: StorageStack, group: str) -> list[iam.PolicyStatement]:
+    """Read the plan and the results, write what it knows itself, copy models, register and publish them."""
+    notes = [
+        grants.arn("ssm", f"parameter{settings.parameter(name)}")
+        for name in ("approved-model-data", "approved-model-package")
+    ]
+
+    def below(bucket, *paths: str) -> list[str]:
+        return [bucket.arn_for_objects(path) for path in paths]
+
+    return [
+        iam.PolicyStatement(
+            actions=["s3:GetObject"],
+            resources=[
+                *below(
+                    storage.artifacts,
+                    "executions/*/plan/plan.json",
+                    "executions/*/tuning/best.json",
+                    "executions/*/evaluation/evaluation.json",
+                    "executions/*/training/*/output/model.tar.gz",
+                ),
+                *below(storage.models, "registered/*"),
+            ],
+        ),
+        iam.PolicyStatement(
+            actions=["s3:PutObject"],
+            resources=[
+                *below(
+                    storage.artifacts,
+                    "executions/*/input/input.json",
+                    "executions/*/outcome/outcome.json",
+                    "executions/*/explanations/skipped.json",
+                    "executions/*/bias/skipped.json",
+                ),
+                *below(storage.models, "registered/*", "multi-model/*"),
+            ],
+        ),
+        iam.PolicyStatement(
+            actions=["sagemaker:CreateModelPackage"],
+            resources=[
+                grants.arn("sagemaker", f"model-package-group/{group}"),
+                grants.arn("sagemaker", f"model-package/{group}/*"),
+            ],
+        ),
+        iam.PolicyStatement(actions=["ssm:PutParameter"], resources=notes),
+    ]

@@ -1,0 +1,64 @@
+"""Register model: a copy that outlives the execution's files, then a version in the model package group."""
+
+from __future__ import annotations
+
+from constructs import Construct
+
+from infra.workflow import requests, step
+from infra.workflow.platform import Platform
+
+CONTENT_TYPES = ["application/x-image", "image/jpeg", "image/png", "application/json"]
+ANSWER_TYPES = ["application/json", "application/x-array"]
+
+
+class RegisterModel:
+    """States `Keep model` and `Register model`; `$.registered` has the package's ARN and the kept artifact's URI."""
+
+    def __init__(self, scope: Construct, platform: Platform) -> None:
+        # What lies below executions/ expires; a registered model must not.
+        self.keep = step.call(
+            scope, "Keep model", action="aws-sdk:s3:copyObject", result="$.kept",
+            parameters={
+                "Bucket": platform.models_bucket,
+                "Key.$": "States.Format('registered/{}/model.tar.gz', $.names.execution)",
+                "CopySource.$": f"States.Format('{platform.artifacts_bucket}/{{}}/training/{{}}/output/model.tar.gz', "
+                "$.names.key, $.training.job)",
+            },
+            selector={"etag.$": "$.CopyObjectResult.ETag"},
+        )  # fmt: skip
+        self.call = step.call(
+            scope, "Register model", action="aws-sdk:sagemaker:createModelPackage", result="$.registered",
+            parameters=request(platform), selector={"arn.$": "$.ModelPackageArn"},
+        )  # fmt: skip
+
+
+def model_data(platform: Platform) -> str:
+    """Intrinsic for the S3 URI of the kept artifact."""
+    return f"States.Format('s3://{platform.models_bucket}/registered/{{}}/model.tar.gz', $.names.execution)"
+
+
+def request(platform: Platform) -> dict:
+    """CreateModelPackage. A version takes no tags (only its group does), so it carries its origin as metadata."""
+    settings = platform.settings
+    instances = [settings.endpoints.cpu.instance_type, settings.instances.transform]
+    statistics = {"ContentType": "application/json", "S3Uri.$": requests.in_execution("evaluation/evaluation.json")}
+    return {
+        "ModelPackageGroupName": platform.model_package_group,
+        "ModelPackageDescription.$": "States.Format('{}, trained by execution {}', $.plan.name, $.names.execution)",
+        "ModelApprovalStatus": "Approved" if settings.approval == "automatic" else "PendingManualApproval",
+        "InferenceSpecification": {
+            "Containers": [{"Image": platform.images.inference, "ModelDataUrl.$": model_data(platform)}],
+            "SupportedContentTypes": CONTENT_TYPES,
+            "SupportedResponseMIMETypes": ANSWER_TYPES,
+            "SupportedRealtimeInferenceInstanceTypes": list(dict.fromkeys(instances)),
+            "SupportedTransformInstanceTypes": [settings.instances.transform],
+        },
+        "ModelMetrics": {"ModelQuality": {"Statistics": statistics}},
+        "CustomerMetadataProperties": {
+            "execution.$": "$$.Execution.Id",
+            "dataset.$": "$.plan.dataset.fingerprint",
+            "training_job.$": "$.training.job",
+            "accuracy.$": "States.Format('{}', $.evaluation.accuracy)",
+            "balanced_accuracy.$": "States.Format('{}', $.evaluation.balanced_accuracy)",
+        },
+    }

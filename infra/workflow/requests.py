@@ -1,0 +1,168 @@
+"""The blocks that SageMaker requests are made of, one function each; the comparison's state machine uses them too.
+
+`$.names` and `$.instances` are what the first states of an execution made: `id` (8 hexadecimal digits),
+`uri` (`s3://…/executions/<name>`), `key` (the same without bucket); instance types by kind of job.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from infra.settings import Settings
+from infra.workflow.platform import Platform
+from training_code.contract.metrics import metric_definitions
+
+INPUT = "/opt/ml/processing/input"
+OUTPUT = "/opt/ml/processing/output"
+
+# Both the attempt of a Retry and the redrive of an execution begin a new job; a job's name can be used once.
+# A tuning job's name has 32 characters at most, all others 63.
+ATTEMPT = "$$.State.RetryCount, $$.Execution.RedriveCount"
+
+
+def job_name(settings: Settings, step: str) -> str:
+    """Intrinsic for a name that no other attempt, redrive or execution has and that leads back to its execution."""
+    return f"States.Format('{settings.prefix}-{{}}-{step}-{{}}-{{}}', $.names.id, {ATTEMPT})"
+
+
+def model_name(settings: Settings) -> str:
+    """Intrinsic for the name of the execution's model, which `prepare` must know before it exists."""
+    return f"States.Format('{settings.prefix}-{{}}-model', $.names.id)"
+
+
+def in_execution(folder: str) -> str:
+    """Intrinsic for the S3 URI of a folder of this execution."""
+    return f"States.Format('{{}}/{folder}', $.names.uri)"
+
+
+def tags(settings: Settings) -> list[dict[str, str]]:
+    """Every job says which execution made it; cost reports group by these tags."""
+    return [
+        {"Key": "darkroom:execution", "Value.$": "$$.Execution.Id"},
+        *({"Key": key, "Value": value} for key, value in settings.all_tags.items()),
+    ]
+
+
+def processing_input(name: str, uri: str, folder: str | None = None) -> dict[str, Any]:
+    """An S3 prefix (an intrinsic or JSONPath) copied to `<INPUT>/<folder>` before the job starts."""
+    return {
+        "InputName": name,
+        "S3Input": {
+            "S3Uri.$": uri,
+            "LocalPath": f"{INPUT}/{folder or name}",
+            "S3DataType": "S3Prefix",
+            "S3InputMode": "File",
+            "S3DataDistributionType": "FullyReplicated",
+            "S3CompressionType": "None",
+        },
+    }
+
+
+def processing_output(name: str, uri: str, path: str | None = None) -> dict[str, Any]:
+    """A folder below `<OUTPUT>` copied to an S3 prefix when the job ends."""
+    return {
+        "OutputName": name,
+        "S3Output": {
+            "S3Uri.$": uri,
+            "LocalPath": path or f"{OUTPUT}/{name}",
+            "S3UploadMode": "EndOfJob",
+        },
+    }
+
+
+def processing_job(
+    platform: Platform, *, step: str, image: str, entrypoint: list[str] | None, arguments: list[Any] | None, role: str,
+    instance: Literal["prepare", "analysis"], minutes: int, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]],
+    arguments_path: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """CreateProcessingJob. Entry point and arguments are both set: AWS would otherwise use the image's own entry point.
+
+    `arguments_path` is an intrinsic that makes the arguments during the execution.
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_AppSpecification.html
+    """
+    settings = platform.settings
+    specification: dict[str, Any] = {"ImageUri": image}
+    if entrypoint:
+        specification["ContainerEntrypoint"] = entrypoint
+    if arguments:
+        specification["ContainerArguments"] = arguments
+    if arguments_path:
+        specification["ContainerArguments.$"] = arguments_path
+    request = {
+        "ProcessingJobName.$": job_name(settings, step),
+        "AppSpecification": specification,
+        "RoleArn": role,
+        "ProcessingResources": {
+            "ClusterConfig": {
+                "InstanceCount": 1,
+                "InstanceType.$": f"$.instances.{instance}",
+                "VolumeSizeInGB": settings.volume_gb,
+            }
+        },
+        "ProcessingInputs": inputs,
+        "ProcessingOutputConfig": {"Outputs": outputs, **_key("KmsKeyId", platform)},
+        "StoppingCondition": {"MaxRuntimeInSeconds": minutes * 60},
+        "Tags": tags(settings),
+    }
+    if settings.network.subnets:
+        request["NetworkConfig"] = {"VpcConfig": vpc_config(settings)}
+    return request
+
+
+def algorithm(platform: Platform) -> dict[str, Any]:
+    return {
+        "TrainingImage": platform.images.training,
+        "TrainingInputMode": "File",
+        "MetricDefinitions": metric_definitions(),
+    }
+
+
+def channels() -> list[dict[str, Any]]:
+    """What a training reads: features are copied, the packed photos and the weights are read as they are needed."""
+    return [channel("features", "File"), channel("photos", "FastFile"), channel("weights", "FastFile")]
+
+
+def channel(name: str, mode: Literal["File", "FastFile"]) -> dict[str, Any]:
+    source = {
+        "S3DataType": "S3Prefix",
+        "S3Uri.$": in_execution(f"{name}/"),
+        "S3DataDistributionType": "FullyReplicated",
+    }
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "InputMode": mode}
+
+
+def training_base(platform: Platform, *, output: str, checkpoints: str, instance_count: Any) -> dict[str, Any]:
+    """What tuning and training have in common. `instance_count` is a number or a JSONPath."""
+    settings = platform.settings
+    counted = {"InstanceCount.$": instance_count} if isinstance(instance_count, str) else {"InstanceCount": 1}
+    seconds = settings.max_runtime_minutes.training * 60
+    stopping: dict[str, Any] = {"MaxRuntimeInSeconds": seconds}
+    if settings.spot_training:
+        stopping["MaxWaitTimeInSeconds"] = seconds + settings.max_runtime_minutes.spot_wait * 60
+    base = {
+        "RoleArn": platform.roles.training,
+        "InputDataConfig": channels(),
+        "OutputDataConfig": {"S3OutputPath.$": in_execution(output), **_key("KmsKeyId", platform)},
+        "ResourceConfig": {
+            **counted,
+            "InstanceType.$": "$.instances.training",
+            "VolumeSizeInGB": settings.volume_gb,
+        },
+        "StoppingCondition": stopping,
+        "EnableManagedSpotTraining": settings.spot_training,
+        "CheckpointConfig": {"S3Uri.$": in_execution(checkpoints), "LocalPath": "/opt/ml/checkpoints"},
+    }
+    if settings.network.subnets:
+        base["VpcConfig"] = vpc_config(settings)
+    return base
+
+
+def vpc_config(settings: Settings) -> dict[str, list[str]]:
+    return {
+        "Subnets": list(settings.network.subnets),
+        "SecurityGroupIds": list(settings.network.security_groups),
+    }
+
+
+def _key(field: str, platform: Platform) -> dict[str, str]:
+    return {field: platform.kms_key} if platform.kms_key else {}
