@@ -20,7 +20,8 @@ def check_input(scope: Construct, then: sfn.IChainable) -> sfn.Choice:
     dataset = sfn.Fail(
         scope, "No dataset", error="InvalidExecutionInput",
         cause="dataset: nothing was given, or no S3 URI. Give the photos as s3://bucket/photos.zip or "
-        's3://bucket/folder/ in the execution input: {"dataset": "s3://…"}. `darkroom run --data FOLDER` uploads a folder and does this.',
+        's3://bucket/folder/ in the execution input: {"dataset": "s3://…"}. '
+        "`darkroom run --data FOLDER` uploads a folder and does this.",
     )  # fmt: skip
     instances = sfn.Fail(
         scope, "Instances not an object", error="InvalidExecutionInput",

@@ -77,7 +77,7 @@ def request(platform: Platform) -> dict:
 
 
 def single_job_request(platform: Platform) -> dict:
-    """CreateTrainingJob of one job that runs all trials; its checkpoints survive an interruption and hold `best.json`."""
+    """CreateTrainingJob that runs all trials; its checkpoints survive an interruption and hold `best.json`."""
     return {
         "TrainingJobName.$": requests.job_name(platform.settings, "search"),
         "AlgorithmSpecification": requests.algorithm(platform),
