@@ -1,0 +1,77 @@
+"""`docker push` into the local ECR: the image is registered through the ECR API, as every other client sees it.
+
+Refuses to speak to anything but a loopback endpoint and the local account: the stand-in can never reach a real registry.
+"""
+
+import hashlib
+import json
+import os
+from urllib.parse import urlsplit
+
+from local_cloud.docker.dockerfile import BuildError
+from local_cloud.docker.store import REGISTRY, ImageStore, normalise
+
+LOCAL_ACCOUNT = "000000000000"
+MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+def push(store: ImageStore, uri: str) -> str:
+    """Register the image tagged `uri` in the local ECR; returns its digest. Pushing the same image again is no error."""
+    match = REGISTRY.fullmatch(normalise(uri))
+    if not match or match["account"] != LOCAL_ACCOUNT:
+        raise BuildError(
+            f"Cannot push {uri}: only {LOCAL_ACCOUNT}.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG, the local registry, is allowed. "
+            "What to do: tag it so, or use the real docker command for a real registry."
+        )
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    if urlsplit(endpoint).hostname not in ("127.0.0.1", "localhost", "::1"):
+        raise BuildError(
+            f"Cannot push {uri}: AWS_ENDPOINT_URL is {endpoint or 'not set'}, which is not the local cloud. "
+            'What to do: eval "$(darkroom env)".'
+        )
+    try:
+        image = store.find(uri)
+    except KeyError:
+        raise BuildError(f"There is no image tagged {uri}. What to do: build it with --tag {uri}, or tag it.") from None
+    document = manifest(image.id, image.rootfs.name, json.dumps(image.config.__dict__, sort_keys=True))
+    digest = f"sha256:{hashlib.sha256(document.encode()).hexdigest()}"
+    _put(match["repository"], match["region"], document, digest)
+    store.published(uri, digest)
+    return digest
+
+
+def manifest(identity: str, rootfs: str, config: str) -> str:
+    """A Docker image manifest that stands for the environment and the files of an image."""
+    described = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": {
+            "mediaType": "application/vnd.docker.container.image.v1+json",
+            "size": len(config),
+            "digest": identity,
+        },
+        "layers": [
+            {"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "size": 0, "digest": f"sha256:{rootfs}"}
+        ],
+    }
+    return json.dumps(described, sort_keys=True)
+
+
+def _put(repository: str, region: str, document: str, digest: str) -> None:
+    import boto3  # half a second: only a push needs it
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    name, _, tag = repository.rpartition(":")
+    try:
+        boto3.client("ecr", region_name=region).put_image(
+            registryId=LOCAL_ACCOUNT, repositoryName=name, imageManifest=document, imageManifestMediaType=MANIFEST_TYPE,
+            imageTag=tag, imageDigest=digest,
+        )  # fmt: skip
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ImageAlreadyExistsException":
+            advice = "create it with `aws ecr create-repository`" if "NotFound" in str(error) else "see the message"
+            raise BuildError(f"ECR refused {repository}: {error}. What to do: {advice}.") from None
+    except BotoCoreError as error:
+        raise BuildError(
+            f'The local cloud did not answer: {error}. What to do: darkroom up, and eval "$(darkroom env)".'
+        ) from None

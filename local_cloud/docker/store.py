@@ -1,0 +1,253 @@
+"""The images of a cloud on disk, and how a process of an image is started.
+
+An image is a JSON document with a content hash as its id, a Python environment and a folder of files. Names live in one
+table: `tags` as `docker images` knows them, `registry` as ECR knows them after a push; jobs see only the latter.
+The table is replaced atomically under a file lock, so builds, pushes and jobs may meet.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from local_cloud.docker.build import Built, Config
+from local_cloud.docker.environment import exclusive, is_complete
+from local_cloud.errors import AwsError
+
+REGISTRY = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<repository>.+)"
+)
+HOST_PATH = ["/usr/local/bin", "/usr/bin", "/bin"]
+CONTAINER_PATH = re.compile(r"(?<![\w.\-/])/[\w.+\-][\w.+\-/]*")
+
+
+@dataclass(frozen=True)
+class Process:
+    """What to start: the program with its arguments, its whole environment, its folder."""
+
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image: an id, its configuration, its environment and its files."""
+
+    id: str
+    config: Config
+    environment: Path
+    rootfs: Path
+    created: float
+
+    def process(
+        self, arguments: list[str], base_dir: Path | str, port: int | None = None, entrypoint: list[str] | None = None
+    ) -> Process:
+        """What `docker run IMAGE arguments` would start, with `base_dir` in the place of /opt/ml.
+
+        Container paths in ENV, WORKDIR, ENTRYPOINT and CMD become paths of the image's files; in `arguments` only those below
+        /opt/ml do. `port` is where a server binds (SAGEMAKER_BIND_TO_PORT). Paths written into the image's own scripts stay.
+        """
+        base = Path(base_dir)
+        own = entrypoint if entrypoint is not None else self.config.entrypoint or []
+        default = self.config.cmd or [] if entrypoint is None else []
+        given = [self._below_base(word, base) for word in arguments]
+        argv = [self._mapped(word, base) for word in own] + (given or [self._mapped(word, base) for word in default])
+        if not argv:
+            raise AwsError(
+                "ValidationException", f"Image {self.id} has neither ENTRYPOINT nor CMD, and no arguments were given."
+            )
+        home = base / "tmp"
+        home.mkdir(parents=True, exist_ok=True)
+        env = {"LANG": "C.UTF-8", "HOME": str(home)}
+        env |= {name: self._mapped(value, base) for name, value in self.config.env.items() if name != "PATH"}
+        env["PATH"] = self._path(base)
+        # A job must find its packages in its image and nowhere else.
+        env |= {"PYTHONNOUSERSITE": "1", "VIRTUAL_ENV": str(self.environment), "SAGEMAKER_BASE_DIR": str(base)}
+        if port is not None:
+            env["SAGEMAKER_BIND_TO_PORT"] = str(port)
+        argv[0] = self._program(argv[0], env["PATH"])
+        return Process(argv, env, str(self._real(self.config.workdir)))
+
+    def _real(self, path: str) -> Path:
+        return self.rootfs / path.lstrip("/")
+
+    def _below_base(self, word: str, base: Path) -> str:
+        return re.sub(r"(\A|=|,|:)/opt/ml(?=/|\Z)", lambda match: f"{match[1]}{base}", word)
+
+    def _mapped(self, text: str, base: Path) -> str:
+        def one(match: re.Match) -> str:
+            path = match[0]
+            if re.match(r"/opt/ml(?:/|\Z)", path):
+                return str(base) + path.removeprefix("/opt/ml")
+            if python := re.fullmatch(r"/usr(?:/local)?/bin/(python[\d.]*|pip[\d.]*)", path):
+                return str(self.environment / "bin" / python[1])
+            return str(self._real(path)) if path != "/" and os.path.lexists(self._real(path)) else path
+
+        return CONTAINER_PATH.sub(one, text)
+
+    def _path(self, base: Path) -> str:
+        declared = self.config.env.get("PATH", "").split(":")
+        mapped = [self._mapped(piece, base) for piece in declared if piece and piece not in HOST_PATH]
+        return ":".join([str(self.environment / "bin"), *mapped, *HOST_PATH])
+
+    def _program(self, name: str, path: str) -> str:
+        if re.fullmatch(r"python(?:3(?:\.\d+)?)?", name):
+            return str(self.environment / "bin" / "python")
+        if found := shutil.which(
+            name if "/" not in name else os.path.join(self._real(self.config.workdir), name), path=path
+        ):
+            return found
+        raise AwsError(
+            "ValidationException",
+            f"The program {name!r} of image {self.id} is neither in its environment nor among its files, or is not executable. "
+            "Install it with pip in the Dockerfile, or COPY it.",
+        )
+
+
+class ImageStore:
+    """The images below `<state>/images`, their tags, and what has been pushed."""
+
+    def __init__(self, state_dir: Path | str):
+        self.state_dir = Path(state_dir).absolute()
+        self.folder = self.state_dir / "images"
+        # The command line sets DARKROOM_ENVIRONMENTS, so that environments outlive and are shared by states.
+        self.environments = Path(os.environ.get("DARKROOM_ENVIRONMENTS") or self.state_dir / "environments").absolute()
+
+    @property
+    def scratch(self) -> Path:
+        """Where a build collects files: on the same file system, so that it ends with a rename."""
+        return self.folder / "building"
+
+    def add(self, built: Built) -> Image:
+        """Keep a built image; the same content keeps its id."""
+        described = {
+            **dataclasses.asdict(built.config),
+            "environment": built.environment.name,
+            "rootfs": built.rootfs_digest,
+        }
+        identity = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+        rootfs = self.folder / "rootfs" / built.rootfs_digest
+        with exclusive(self.folder / ".lock"):
+            if rootfs.exists():
+                shutil.rmtree(built.rootfs)
+            else:
+                rootfs.parent.mkdir(parents=True, exist_ok=True)
+                _compile(built.environment, built.rootfs, rootfs)
+                built.rootfs.chmod(0o755)
+                built.rootfs.rename(rootfs)
+            document = {"id": f"sha256:{identity}", "config": dataclasses.asdict(built.config), "created": time.time()}
+            document |= {"environment": str(built.environment), "rootfs": str(rootfs)}
+            _replace(self.folder / f"{identity}.json", document)
+        return self._load(f"sha256:{identity}")
+
+    def tag(self, source: str, target: str) -> None:
+        """Give an image another name."""
+        image = self.find(source)
+        self._change(lambda table: table["tags"].__setitem__(normalise(target), image.id))
+
+    def untag(self, name: str) -> str:
+        """Forget a local name; files of an image that has no name left go. Returns the id."""
+        image = self.find(name)
+
+        def forget(table: dict) -> None:
+            table["tags"].pop(normalise(name), None)
+            if image.id not in [*table["tags"].values(), *table["registry"].values()]:
+                (self.folder / f"{image.id.removeprefix('sha256:')}.json").unlink(missing_ok=True)
+                others = [json.loads(path.read_text(encoding="utf-8")) for path in self.folder.glob("*.json")]
+                if str(image.rootfs) not in [other.get("rootfs") for other in others]:
+                    shutil.rmtree(image.rootfs, ignore_errors=True)
+
+        self._change(forget)
+        return image.id
+
+    def published(self, uri: str, digest: str) -> None:
+        """Record that the image tagged `uri` is in the registry, by its tag and by its digest."""
+        image, name = self.find(uri), normalise(uri)
+        repository = name.rpartition(":")[0]
+        self._change(lambda table: table["registry"].update({name: image.id, f"{repository}@{digest}": image.id}))
+
+    def tags(self) -> dict[str, str]:
+        """All local names with their image ids."""
+        return self._table()["tags"]
+
+    def find(self, name: str) -> Image:
+        """The image with this local name or id. Raises KeyError where there is none that can run."""
+        table = self._table()
+        identity = (
+            name if name.startswith("sha256:") else table["tags"].get(normalise(name)) or table["registry"].get(name)
+        )
+        if identity is None:
+            raise KeyError(name)
+        return self._load(identity)
+
+    def resolve(self, image_uri: str) -> Image:
+        """The pushed image for `ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG` or `…@sha256:…`."""
+        name = image_uri if "@" in image_uri else normalise(image_uri)
+        table = self._table()
+        identity = table["registry"].get(name)
+        if identity is None:
+            reason = "is tagged here but was never pushed" if name in table["tags"] else "is not in the local registry"
+            known = ", ".join(sorted(key for key in table["registry"] if "@" not in key)) or "none"
+            raise AwsError(
+                "ValidationException",
+                f"The image {image_uri} {reason}. Build and push it with `darkroom-docker build`, `tag`, `push`. "
+                f"Images in the registry: {known}.",
+            )
+        try:
+            return self._load(identity)
+        except KeyError:
+            raise AwsError(
+                "ValidationException",
+                f"The image {image_uri} is registered, but its environment or files were deleted. Build and push it again.",
+            ) from None
+
+    def _load(self, identity: str) -> Image:
+        try:
+            document = json.loads(
+                (self.folder / f"{identity.removeprefix('sha256:')}.json").read_text(encoding="utf-8")
+            )
+        except FileNotFoundError:
+            raise KeyError(identity) from None
+        environment, rootfs = Path(document["environment"]), Path(document["rootfs"])
+        if not is_complete(environment) or not rootfs.is_dir():
+            raise KeyError(identity)
+        return Image(identity, Config(**document["config"]), environment, rootfs, document["created"])
+
+    def _table(self) -> dict[str, dict[str, str]]:
+        try:
+            return json.loads((self.folder / "names").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {"tags": {}, "registry": {}}
+
+    def _change(self, change) -> None:
+        with exclusive(self.folder / ".lock"):
+            table = self._table()
+            change(table)
+            _replace(self.folder / "names", table)
+
+
+def normalise(name: str) -> str:
+    """A name with its tag: Docker's default tag is `latest`."""
+    return name if "@" in name or ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+def _replace(path: Path, document: dict) -> None:
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".new", delete=False, encoding="utf-8") as handle:
+        json.dump(document, handle, indent=1)
+    os.replace(handle.name, path)
+
+
+def _compile(environment: Path, source: Path, final: Path) -> None:
+    """Byte-compile the image's own modules once, with the paths that tracebacks should name."""
+    command = [environment / "bin" / "python", "-m", "compileall", "-q", "-s", source, "-p", final, source]
+    subprocess.run(
+        [str(word) for word in command], capture_output=True, check=False
+    )  # Broken modules fail when imported.
