@@ -60,7 +60,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Built:
-    """The result of a build, before it gets a name: configuration, environment, files (in a temporary folder), their hash."""
+    """A build without a name yet: configuration, environment, files (in a temporary folder) and their hash."""
 
     config: Config
     environment: Path
@@ -100,7 +100,7 @@ class Build:
         match = BASE_IMAGE.fullmatch(instruction.value)
         if not match:
             raise instruction.refuse(
-                "Only the public Python images can stand as a base here: there is no container engine to run another one.",
+                "Only the public Python images can be a base here: there is no container engine for another.",
                 "use FROM python:3.11-slim (or another python:X.Y tag), with the packages in a requirements file.",
             )
         if re.search("alpine|windows", match["variant"] or ""):
@@ -262,9 +262,7 @@ class Build:
         elif (
             program in run_command.IDENTITY
             or program == "true"
-            or program == "rm"
-            and plain
-            and all(run_command.CACHES.match(path) for path in plain)
+            or (program == "rm" and plain and all(run_command.CACHES.match(path) for path in plain))
         ):
             pass
         elif re.fullmatch(r"python[\d.]*", program) and command[1:3] == ["-m", "compileall"]:
@@ -272,7 +270,8 @@ class Build:
         else:
             raise instruction.refuse(
                 f"{program} cannot be run here: there is no container to run it in.",
-                "install Python packages with pip install; take system libraries from wheels (such as opencv-python-headless); "
+                "install Python packages with pip install; take system libraries from wheels, such as "
+                "opencv-python-headless; "
                 "prepare other files before the build and COPY them.",
             )
 

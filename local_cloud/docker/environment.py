@@ -35,7 +35,7 @@ class Interpreter:
 
 @dataclass(frozen=True)
 class Install:
-    """One `pip install`: its words in the Dockerfile, uv's arguments, its folder, the hash of all local files it reads."""
+    """One `pip install`: its words, uv's arguments, its folder, the hash of all local files it reads."""
 
     instruction: Instruction
     words: tuple[str, ...]
@@ -67,7 +67,7 @@ def find_interpreter(version: str, instruction: Instruction) -> Interpreter:
             return Interpreter(executable, answer.stdout.strip())
     raise instruction.refuse(
         f"Python {version} is not installed on this machine (the cloud itself runs on Python {own}).",
-        f"use FROM python:{'.'.join(own.split('.')[:2])}-slim, or install Python {version} (`uv python install {version}`).",
+        f"use FROM python:{'.'.join(own.split('.')[:2])}-slim, or run `uv python install {version}`.",
     )
 
 
@@ -81,7 +81,7 @@ def exclusive(lock: Path) -> Iterator[None]:
 
 
 def content_key(interpreter: Interpreter, installs: list[Install], build_arguments: dict[str, str]) -> str:
-    """The address of an environment: Python, platform, every install with the content of what it reads, build arguments."""
+    """The address of an environment: Python, platform, installs with the content they read, build arguments."""
     described = {
         "python": [interpreter.version, os.path.realpath(interpreter.executable), platform.platform()],
         "installs": [[*install.words, install.content] for install in installs],

@@ -1,6 +1,6 @@
 """`docker push` into the local ECR: the image is registered through the ECR API, as every other client sees it.
 
-Refuses to speak to anything but a loopback endpoint and the local account: the stand-in can never reach a real registry.
+Refuses any endpoint but loopback and any account but the local one: it can never reach a real registry.
 """
 
 import hashlib
@@ -16,11 +16,12 @@ MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 def push(store: ImageStore, uri: str) -> str:
-    """Register the image tagged `uri` in the local ECR; returns its digest. Pushing the same image again is no error."""
+    """Register the image tagged `uri` in the local ECR; returns its digest. Pushing it again is no error."""
     match = REGISTRY.fullmatch(normalise(uri))
     if not match or match["account"] != LOCAL_ACCOUNT:
         raise BuildError(
-            f"Cannot push {uri}: only {LOCAL_ACCOUNT}.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG, the local registry, is allowed. "
+            f"Cannot push {uri}: only the local registry is allowed, "
+            f"{LOCAL_ACCOUNT}.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG. "
             "What to do: tag it so, or use the real docker command for a real registry."
         )
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "")

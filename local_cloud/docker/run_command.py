@@ -17,7 +17,8 @@ from local_cloud.docker.environment import Install
 
 # pip options that name where or what, and exist in uv with the same meaning and an argument.
 WITH_ARGUMENT = {
-    "-r": "-r", "--requirement": "-r", "-c": "-c", "--constraint": "-c", "-i": "--index-url", "--index-url": "--index-url",
+    "-r": "-r", "--requirement": "-r", "-c": "-c", "--constraint": "-c",
+    "-i": "--index-url", "--index-url": "--index-url",
     "--extra-index-url": "--extra-index-url", "-f": "--find-links", "--find-links": "--find-links",
     "--only-binary": "--only-binary", "--no-binary": "--no-binary",
 }  # fmt: skip

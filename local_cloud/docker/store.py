@@ -52,8 +52,8 @@ class Image:
     ) -> Process:
         """What `docker run IMAGE arguments` would start, with `base_dir` in the place of /opt/ml.
 
-        Container paths in ENV, WORKDIR, ENTRYPOINT and CMD become paths of the image's files; in `arguments` only those below
-        /opt/ml do. `port` is where a server binds (SAGEMAKER_BIND_TO_PORT). Paths written into the image's own scripts stay.
+        Container paths in ENV, WORKDIR, ENTRYPOINT and CMD become paths of the image's files; in `arguments` only
+        those below /opt/ml do. `port` is where a server binds (SAGEMAKER_BIND_TO_PORT). Paths inside scripts stay.
         """
         base = Path(base_dir)
         own = entrypoint if entrypoint is not None else self.config.entrypoint or []
@@ -107,7 +107,8 @@ class Image:
             return found
         raise AwsError(
             "ValidationException",
-            f"The program {name!r} of image {self.id} is neither in its environment nor among its files, or is not executable. "
+            f"The program {name!r} of image {self.id} is neither in its environment nor among its "
+            "files, or is not executable. "
             "Install it with pip in the Dockerfile, or COPY it.",
         )
 
@@ -206,7 +207,7 @@ class ImageStore:
         except KeyError:
             raise AwsError(
                 "ValidationException",
-                f"The image {image_uri} is registered, but its environment or files were deleted. Build and push it again.",
+                f"The image {image_uri} is registered, but its files were deleted. Build and push it again.",
             ) from None
 
     def _load(self, identity: str) -> Image:
