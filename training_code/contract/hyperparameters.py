@@ -110,6 +110,13 @@ class Hyperparameters:
     checkpoint_steps: int = _integer(0, 0, 1_000_000, "steps between checkpoints; 0: one an epoch")
     seed: int = _integer(0, 0, 2**31 - 1, "of weights, order and augmentation")
     export: bool = _boolean(True, "write the model that is served; trials of a tuning job do not")
+    observe: str = _choice(("on", "off"), "write steps, epochs and statistics of tensors for the health rules")
+    debug_hook: str = _choice(("off", "losses", "reductions"), "what the smdebug hook saves where SageMaker configures none")
+    profiler_interval_ms: int = _integer(
+        1000, 0, 60_000, "between two samples of the machine, from 100; 0: none (as in trials that do not ask for it)"
+    )
+    profiler_steps: int = _integer(0, 0, 10_000, "first training steps that torch.profiler records in detail")
+    stop_on: str = _text("", "comma-separated health rules that may stop the training")
     search: str = _text("", "JSON of the search that `single_job` tuning makes inside one training job")
 
     @classmethod

@@ -7,6 +7,8 @@ nothing is registered on the model, so a step that is not looked at costs one co
 from __future__ import annotations
 
 import json
+import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,7 +25,7 @@ BOUNDED = {"Sigmoid": (0.0, 1.0), "Tanh": (-1.0, 1.0), "Hardsigmoid": (0.0, 1.0)
 
 class TensorStatistics(NoObserver):
     def __init__(self, directory: Path, every: int = 0) -> None:
-        """`every`: look at each such step instead of by budget (for tests and for closer looks)."""
+        """NumPy arrays and torch tensors alike. `every`: look at each such step instead of by budget (for tests and for closer looks)."""
         directory.mkdir(parents=True, exist_ok=True)
         self._lines = open(directory / "tensors.jsonl", "w", encoding="utf-8", buffering=1)  # noqa: SIM115
         self._every = every
@@ -52,7 +54,7 @@ class TensorStatistics(NoObserver):
         describe = {"gradient": gradient_statistics, "weight": weight_statistics, "activation": unit_statistics}[kind]
         found = self._record.setdefault(f"{kind}s", {})
         for name, values in read().items():
-            found[name] = describe(_torch(values))
+            found[name] = describe(values)
         self._spent += time.perf_counter() - began
 
     def step(self, loss: Any, batch_size: int) -> None:
@@ -120,7 +122,7 @@ class _TorchWatch:
         if "gradients" in self._record or not self.training:
             return
         began = time.perf_counter()
-        found = {n: gradient_statistics(p.grad) for n, p in self._trained() if p.grad is not None}
+        found = {n: gradient_statistics(p.grad.detach()) for n, p in self._trained() if p.grad is not None}
         if found:
             self._record["gradients"] = found
         self.spent += time.perf_counter() - began
@@ -142,54 +144,50 @@ class _TorchWatch:
 
 
 def gradient_statistics(gradient: Any) -> dict[str, Any]:
-    gradient = gradient.detach()
-    size = gradient.abs().mean().item()
-    finite = size == size and size != float("inf")
+    size = float(abs(gradient).mean())
+    finite = math.isfinite(size)
     return {
-        "abs_mean": size if finite else None, "l2": gradient.norm().item() if finite else None,
-        "nonfinite": not finite, "dimensions": gradient.dim(),
+        "abs_mean": size if finite else None, "l2": float((gradient * gradient).sum()) ** 0.5 if finite else None,
+        "nonfinite": not finite, "dimensions": gradient.ndim,
     }  # fmt: skip
 
 
 def weight_statistics(weight: Any) -> dict[str, Any]:
     """`fan_in`: inputs of one unit; `row_spread`: largest difference between the units' weights, 0 when all units are equal."""
-    weight = weight.detach().float()
-    deviation, centre = weight.std(correction=0).item(), weight.mean().item()
-    finite = deviation == deviation and deviation != float("inf")
-    found = {"std": deviation if finite else None, "mean": centre if finite else None, "nonfinite": not finite, "dimensions": weight.dim()}
-    if weight.dim() >= 2:
-        found["fan_in"] = weight[0].numel()
+    centre = float(weight.mean())
+    deviation = max(0.0, float((weight * weight).mean()) - centre * centre) ** 0.5 if math.isfinite(centre) else math.nan
+    finite = math.isfinite(deviation)
+    found = {
+        "std": deviation if finite else None, "mean": centre if finite else None, "nonfinite": not finite, "dimensions": weight.ndim,
+    }  # fmt: skip
+    if weight.ndim >= 2:
+        found["fan_in"] = math.prod(weight.shape[1:])
         if weight.shape[0] > 1:
-            found["row_spread"] = (weight - weight[:1]).abs().max().item() if finite else None
+            found["row_spread"] = float(abs(weight - weight[:1]).max()) if finite else None
     return found
 
 
 def unit_statistics(output: Any, kind: str = "ReLU") -> dict[str, Any]:
     """Of an N×C… output: `dead`, the share of channels that are ≤ 0 for all; `saturated`, the share of outputs at the range's ends."""
-    total = output.abs().mean().item()
-    found: dict[str, Any] = {"kind": kind, "nonfinite": not (total == total and total != float("inf")), "abs_mean": None}
+    total = float(abs(output).mean())
+    found: dict[str, Any] = {"kind": kind, "nonfinite": not math.isfinite(total), "abs_mean": None}
     if found["nonfinite"]:
         return found
     found["abs_mean"] = total
-    if kind in RELU and output.dim() >= 2:
-        units = output.transpose(0, 1).flatten(1) if output.dim() > 1 else output
-        found["dead"] = (units.amax(dim=1) <= 0).float().mean().item()
+    if kind in RELU and output.ndim >= 2:
+        alive = output > 0
+        for axis in reversed([k for k in range(output.ndim) if k != 1]):
+            alive = alive.any(axis)
+        found["dead"] = 1.0 - float(alive.sum()) / alive.shape[0]
     if kind in BOUNDED:
         low, high = BOUNDED[kind]
         edge = 0.02 * (high - low)
-        found["saturated"] = ((output < low + edge) | (output > high - edge)).float().mean().item()
+        ends = (output < low + edge) | (output > high - edge)
+        found["saturated"] = float(ends.sum()) / math.prod(ends.shape)
     return found
 
 
 def _is_module(model: Any) -> bool:
-    try:
-        from torch import nn
-    except ImportError:
-        return False
-    return isinstance(model, nn.Module)
-
-
-def _torch(values: Any) -> Any:
-    import torch
-
-    return values if isinstance(values, torch.Tensor) else torch.as_tensor(values)
+    """Without importing torch: where no torch has been imported, no model is one of its modules."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(model, torch.nn.Module)

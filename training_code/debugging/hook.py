@@ -1,0 +1,154 @@
+"""The real smdebug hook, driven by the training loop's observer calls.
+
+smdebug's own registration stays on every module and every gradient for the whole training and calls Python for each of them
+in each step. Here the model carries one hook, which asks smdebug whether this step is to be saved; only then are modules and
+gradients connected, for that step. Names and files are smdebug's, so that `smdebug.trials.create_trial` reads them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from training_code.debugging.smdebug_compatibility import load_smdebug
+from training_code.observation import Mode, NoObserver, TensorKind
+
+LOSS_INTERVAL, TENSOR_INTERVAL = "25", "250"
+REDUCTIONS = "min,max,mean,std,abs_mean,l2_norm"
+
+
+def open_configuration(choice: str, directory: Path) -> dict[str, Any]:
+    """What SageMaker would have written to debughookconfig.json, for `debug_hook` = losses or reductions."""
+    kept = {"reductions": REDUCTIONS, "train.save_interval": TENSOR_INTERVAL, "eval.save_interval": TENSOR_INTERVAL}
+    collections: list[dict[str, Any]] = [
+        {
+            "CollectionName": "losses",
+            "CollectionParameters": {"train.save_interval": LOSS_INTERVAL, "eval.save_interval": LOSS_INTERVAL},
+        }
+    ]
+    if choice == "reductions":
+        collections += [{"CollectionName": name, "CollectionParameters": kept} for name in ("weights", "gradients", "biases")]
+        outputs = {**kept, "include_regex": "^(?!.*[Ll]oss).*_output_"}
+        collections.append({"CollectionName": "activations", "CollectionParameters": outputs})
+    return {"LocalPath": str(directory), "CollectionConfigurations": collections}
+
+
+class SmdebugHook(NoObserver):
+    """`configuration`: the path of a debughookconfig.json, or `losses` or `reductions` (written to `directory`)."""
+
+    def __init__(self, configuration: Path | str, directory: Path) -> None:
+        pytorch = load_smdebug()
+        if isinstance(configuration, str):
+            directory.parent.mkdir(parents=True, exist_ok=True)
+            path = directory.parent / "debughookconfig.json"
+            path.write_text(json.dumps(open_configuration(configuration, directory), indent=1), encoding="utf-8")
+            configuration = path
+        from smdebug.core.modes import ModeKeys
+
+        self._hook = pytorch.Hook.create_from_json_file(str(configuration))
+        if self._hook is None or not hasattr(self._hook, "out_dir"):
+            raise RuntimeError(f"smdebug made no hook from {configuration}; its log above says why")
+        self._modes = {"TRAIN": ModeKeys.TRAIN, "EVAL": ModeKeys.EVAL}
+        self._hook.set_mode(ModeKeys.TRAIN)
+        self._model: Any = None
+        self._loss_name = "Loss"
+        self._handles: list[Any] = []
+        self._root_handle: Any = None
+        self._begun, self._saving = False, frozenset()
+
+    def model_ready(self, model: Any, loss_function: Any, optimizer: Any) -> None:
+        name = getattr(loss_function, "__name__", None) or type(loss_function).__name__
+        self._loss_name = name if name.endswith(("Loss", "loss")) else f"{name}_Loss"
+        if not hasattr(model, "named_modules"):
+            return
+        self._model = model
+        for module_name, module in model.named_modules():
+            module._module_name = module_name  # smdebug names tensors after this attribute
+        model._module_name = model._get_name()
+        self._root_handle = model.register_forward_pre_hook(lambda *_: self._begin())
+
+    def mode(self, mode: Mode) -> None:
+        self._finish()
+        self._hook.set_mode(self._modes[mode])
+
+    def tensors(self, kind: TensorKind, read: Callable[[], Mapping[str, Any]]) -> None:
+        self._begin()
+        if not self._saving - {"losses"}:
+            return
+        for name, value in read().items():
+            named = {"gradient": f"gradient/{name}", "weight": name, "activation": f"{name}_output_0"}[kind]
+            self._hook._save_for_tensor(named, value)
+
+    def step(self, loss: Any, batch_size: int) -> None:
+        self._begin()
+        if self._saving:
+            self._hook._save_for_tensor(f"{self._loss_name}_output_0", _array(loss))
+            self._hook.last_saved_step = self._hook.step
+        self._finish()
+
+    def close(self) -> None:
+        self._disconnect()
+        if self._root_handle:
+            self._root_handle.remove()
+        self._hook.close()
+        atexit.unregister(self._hook._cleanup)
+
+    def _begin(self) -> None:
+        """Once per step, at the first sign of it."""
+        if self._begun:
+            return
+        hook = self._hook
+        if not hook.prepared_collections:
+            hook._prepare_collections()
+        hook._increment_step()
+        self._begun = True
+        self._saving = frozenset(c.name for c in hook._get_collections_to_save_for_step())
+        if self._saving:
+            hook._initialize_writers()
+            if self._model is not None and self._saving - {"losses"}:
+                self._connect()
+
+    def _finish(self) -> None:
+        self._begun = False
+        if self._saving:
+            self._disconnect()
+            self._hook._close_writers()
+            self._hook._close_tb_writer()
+            if not self._hook.exported_collections:
+                self._hook.export_collections()
+                self._hook.exported_collections = True
+        self._saving = frozenset()
+
+    def _connect(self) -> None:
+        hook = self._hook
+        hook._log_params(self._model)
+        for module in self._model.modules():
+            self._handles.append(module.register_forward_hook(self._write_module))
+        prefix = self._model._get_name() + "_"
+        for name, parameter in self._model.named_parameters():
+            if parameter.requires_grad and "TRAIN" == hook.mode.name:
+                self._handles.append(parameter.register_hook(self._write_gradient(prefix + name)))
+
+    def _write_module(self, module: Any, inputs: Any, outputs: Any) -> None:
+        self._hook._write_inputs(module._module_name, inputs)
+        self._hook._write_outputs(module._module_name, outputs)
+
+    def _write_gradient(self, name: str) -> Callable[[Any], None]:
+        def write(gradient: Any) -> None:
+            self._hook._save_for_tensor(self._hook.GRADIENT_PREFIX + name, gradient)
+
+        return write
+
+    def _disconnect(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+
+def _array(loss: Any) -> Any:
+    import numpy
+
+    return loss.detach().cpu().numpy() if hasattr(loss, "detach") else numpy.asarray(loss, dtype="float32")

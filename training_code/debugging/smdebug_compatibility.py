@@ -1,0 +1,52 @@
+"""Makes smdebug 1.0.34, the last release (2023), run with today's torch and NumPy. All changes to it are in this file.
+
+- `make_tensor_proto` calls `ndarray.tostring()`, which NumPy removed in 2.3; `tobytes()` is the same under its name since 1.9.
+- its generated protobuf code is of protobuf 3.20: with a newer protobuf only the pure-Python implementation accepts it
+  (PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION, read when protobuf is first imported).
+- it imports `distutils.util.strtobool`, deprecated since Python 3.10: that one import is allowed to warn without being heard.
+- its profiler for autograd, Horovod and smdataparallel is not used: steps are driven by `debugging/hook.py`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import warnings
+from types import ModuleType
+from typing import Any
+
+
+def load_smdebug() -> ModuleType:
+    """`smdebug.pytorch`, patched. Call before any other import of smdebug."""
+    if int(importlib.metadata.version("protobuf").split(".")[0]) > 3:
+        os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
+    os.environ.setdefault("SMDEBUG_LOG_LEVEL", "warning")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from smdebug import pytorch
+        from smdebug.core.tfevent import util
+
+    _serialise_with_tobytes(util)
+    return pytorch
+
+
+def _serialise_with_tobytes(util: ModuleType) -> None:
+    original = util.make_tensor_proto
+    if getattr(original, "_darkroom", False):
+        return
+
+    def make_tensor_proto(nparray_data: Any, tag: str) -> Any:
+        """Same message as the original's, for numbers; text goes to the original."""
+        numeric, dtype = util._get_proto_dtype(nparray_data.dtype)
+        if not numeric:
+            return original(nparray_data, tag)
+        dimensions = [util.TensorShapeProto.Dim(size=size, name=f"{tag}_{size}") for size in nparray_data.shape]
+        return util.TensorProto(
+            dtype=dtype, tensor_content=nparray_data.tobytes(), tensor_shape=util.TensorShapeProto(dim=dimensions)
+        )
+
+    make_tensor_proto._darkroom = True  # type: ignore[attr-defined]
+    util.make_tensor_proto = make_tensor_proto
+    from smdebug.core import writer
+
+    writer.make_tensor_proto = make_tensor_proto
