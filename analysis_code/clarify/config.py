@@ -1,0 +1,240 @@
+"""`analysis_config.json`, validated as a whole before anything runs.
+
+The fields and their meaning are Clarify's. What this image does not do it refuses by name, so that nobody mistakes a
+silent omission for a finding: https://docs.aws.amazon.com/sagemaker/latest/dg/clarify-processing-job-configure-analysis.html
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from analysis_code.failure import JobFailure
+
+TABULAR: Final = "text/csv"
+IMAGES: Final = "application/x-image"
+PHOTO_TYPES: Final = ("image/jpeg", "image/png")
+JSON_TYPE: Final = "application/json"
+
+_TOP: Final = {
+    "version", "dataset_type", "headers", "label", "label_values_or_threshold", "label_headers", "facet",
+    "group_variable", "predicted_label", "methods", "predictor",
+}  # fmt: skip
+_METHODS: Final = {"pre_training_bias", "post_training_bias", "shap", "report"}
+_SHAP: Final = {"image_config", "num_samples", "seed"}
+_IMAGE: Final = {"model_type", "num_segments", "segment_compactness", "feature_extraction_method"}
+_PREDICTOR: Final = {
+    "model_name", "endpoint_name", "endpoint_name_prefix", "instance_type", "initial_instance_count", "content_type",
+    "accept_type",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Facet:
+    """A column by which groups are compared; `values`: the group that may be disadvantaged, or none: each in turn."""
+
+    column: str | int
+    values: tuple[Any, ...] | None
+
+
+@dataclass(frozen=True)
+class BiasAnalysis:
+    """What to compare in a table of labels and predictions; metrics None: the stage is not wanted."""
+
+    headers: tuple[str, ...] | None
+    label: str | int
+    positive_values: tuple[Any, ...]
+    facets: tuple[Facet, ...]
+    predicted_label: str | int | None
+    group_variable: str | int | None
+    pre_training: tuple[str, ...] | None
+    post_training: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """The model to ask: an endpoint that exists, or a model for which one is made and deleted."""
+
+    model_name: str | None
+    endpoint_name: str | None
+    instance_type: str = "ml.m5.large"
+    instance_count: int = 1
+    content_type: str = JSON_TYPE
+    accept_type: str = JSON_TYPE
+    endpoint_name_prefix: str | None = None
+
+
+@dataclass(frozen=True)
+class ImageAnalysis:
+    """How to explain photos."""
+
+    predictor: Predictor
+    label_headers: tuple[str, ...] | None
+    num_segments: int = 24
+    segment_compactness: float = 10.0
+    num_samples: int = 192
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class AnalysisConfig:
+    """One of the two kinds of analysis, and how its page is called."""
+
+    bias: BiasAnalysis | None = None
+    images: ImageAnalysis | None = None
+    title: str = "Analysis"
+    raw: dict[str, Any] = field(default_factory=dict)
+
+
+def wrong(name: str, received: Any, allowed: str) -> JobFailure:
+    """The failure for a field of the configuration."""
+    return JobFailure(f"analysis_config.json: {name} is {json.dumps(received, default=str)}; allowed: {allowed}")
+
+
+def read_config(path: Path) -> AnalysisConfig:
+    """Read and validate; raise JobFailure naming field, value and what is allowed."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise JobFailure(
+            f"{path}: there is no configuration; mount its folder as the input analysis_config"
+        ) from None
+    except ValueError as error:
+        raise JobFailure(f"{path}: not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise wrong("the document", document, "a JSON object")
+    _known("analysis_config.json", document, _TOP)
+    methods = document.get("methods")
+    if not isinstance(methods, dict) or not methods:
+        raise wrong("methods", methods, f"an object with at least one of {sorted(_METHODS)}")
+    _known("methods", methods, _METHODS)
+    title = str(methods.get("report", {}).get("title", "Analysis"))
+    kind = document.get("dataset_type")
+    if kind == TABULAR:
+        return AnalysisConfig(bias=_bias(document, methods), title=title, raw=document)
+    if kind == IMAGES:
+        return AnalysisConfig(images=_images(document, methods), title=title, raw=document)
+    raise wrong("dataset_type", kind, f"{TABULAR} (bias), {IMAGES} (explanations)")
+
+
+def _known(where: str, values: Any, known: set[str]) -> None:
+    if not isinstance(values, dict):
+        raise wrong(where, values, "an object")
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise JobFailure(f"{where}: this image does not support {unknown}; supported: {sorted(known)}")
+
+
+def _bias(document: dict[str, Any], methods: dict[str, Any]) -> BiasAnalysis:
+    if "shap" in methods:
+        raise wrong("methods.shap", methods["shap"], f"explanations are made of photos: dataset_type {IMAGES}")
+    if "predictor" in document:
+        raise wrong("predictor", document["predictor"], "predictions as a column of the table: name it predicted_label")
+    label, positive = document.get("label"), document.get("label_values_or_threshold")
+    if not isinstance(label, str | int):
+        raise wrong("label", label, "the name or index of the label's column")
+    if not isinstance(positive, list) or not positive:
+        raise wrong("label_values_or_threshold", positive, "a list of the values that count as the positive outcome")
+    facets = document.get("facet")
+    if not isinstance(facets, list) or not facets:
+        raise wrong("facet", facets, '[{"name_or_index": "<column>", "value_or_threshold": ["<value>", …]}]')
+    predicted = document.get("predicted_label")
+    if predicted is not None and not isinstance(predicted, str | int):
+        raise wrong("predicted_label", predicted, "the name or index of a column")
+    if "post_training_bias" in methods and predicted is None:
+        raise wrong("predicted_label", None, "the column of the predictions; methods.post_training_bias needs it")
+    headers = document.get("headers")
+    if headers is not None and not (isinstance(headers, list) and all(isinstance(name, str) for name in headers)):
+        raise wrong("headers", headers, "a list of column names, or nothing: then the first row holds them")
+    return BiasAnalysis(
+        headers=tuple(headers) if headers else None,
+        label=label,
+        positive_values=tuple(positive),
+        facets=tuple(_facet(index, one) for index, one in enumerate(facets)),
+        predicted_label=predicted,
+        group_variable=document.get("group_variable"),
+        pre_training=_metrics("pre_training_bias", methods),
+        post_training=_metrics("post_training_bias", methods),
+    )
+
+
+def _facet(index: int, values: Any) -> Facet:
+    name = f"facet[{index}]"
+    _known(name, values, {"name_or_index", "value_or_threshold"})
+    column, chosen = values.get("name_or_index"), values.get("value_or_threshold")
+    if not isinstance(column, str | int):
+        raise wrong(f"{name}.name_or_index", column, "the name or index of a column")
+    if chosen is not None and (not isinstance(chosen, list) or not chosen):
+        raise wrong(f"{name}.value_or_threshold", chosen, "a list of values, one threshold in a list, or nothing")
+    return Facet(column, tuple(chosen) if chosen else None)
+
+
+def _metrics(stage: str, methods: dict[str, Any]) -> tuple[str, ...] | None:
+    if stage not in methods:
+        return None
+    _known(f"methods.{stage}", methods[stage], {"methods"})
+    names = methods[stage].get("methods", "all")
+    if names == "all" or names == ["all"]:
+        return ("all",)
+    if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
+        return tuple(names)
+    raise wrong(f"methods.{stage}.methods", names, '"all" or a list of metric names')
+
+
+def _images(document: dict[str, Any], methods: dict[str, Any]) -> ImageAnalysis:
+    for name in ("pre_training_bias", "post_training_bias"):
+        if name in methods:
+            raise wrong(f"methods.{name}", methods[name], f"bias is measured in a table: dataset_type {TABULAR}")
+    if "shap" not in methods:
+        raise wrong("methods", sorted(methods), "shap, with image_config")
+    shap = methods["shap"]
+    _known("methods.shap", shap, _SHAP)
+    image = shap.get("image_config", {})
+    _known("methods.shap.image_config", image, _IMAGE)
+    if image.get("model_type", "IMAGE_CLASSIFICATION") != "IMAGE_CLASSIFICATION":
+        raise wrong("methods.shap.image_config.model_type", image["model_type"], "IMAGE_CLASSIFICATION")
+    if image.get("feature_extraction_method", "segmentation") != "segmentation":
+        raise wrong("feature_extraction_method", image["feature_extraction_method"], "segmentation")
+    labels = document.get("label_headers")
+    if labels is not None and not (isinstance(labels, list) and all(isinstance(name, str) for name in labels)):
+        raise wrong("label_headers", labels, "the names of the classes in the order of the model's output")
+    defaults = ImageAnalysis
+    return ImageAnalysis(
+        predictor=_predictor(document.get("predictor")),
+        label_headers=tuple(labels) if labels else None,
+        num_segments=int(_number("num_segments", image, defaults.num_segments, 2, 200)),
+        segment_compactness=_number("segment_compactness", image, defaults.segment_compactness, 0.01, 1000),
+        num_samples=int(_number("num_samples", shap, defaults.num_samples, 8, 10_000)),
+        seed=int(_number("seed", shap, defaults.seed, 0, 2**32 - 1)),
+    )
+
+
+def _number(name: str, values: dict[str, Any], default: float, least: float, most: float) -> float:
+    value = values.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise wrong(name, value, f"a number from {least} to {most}")
+    return value
+
+
+def _predictor(values: Any) -> Predictor:
+    if values is None:
+        raise wrong("predictor", None, "the model to ask: model_name and instance_type, or endpoint_name")
+    _known("predictor", values, _PREDICTOR)
+    model, endpoint = values.get("model_name"), values.get("endpoint_name")
+    if (model is None) == (endpoint is None):
+        raise wrong("predictor", values, "either model_name or endpoint_name")
+    content = values.get("content_type", JSON_TYPE)
+    if content not in (*PHOTO_TYPES, JSON_TYPE):
+        raise wrong(
+            "predictor.content_type", content, f"{JSON_TYPE} (several photos a request), {', '.join(PHOTO_TYPES)}"
+        )
+    count = int(_number("initial_instance_count", values, 1, 1, 100))
+    return Predictor(
+        model_name=model,
+        endpoint_name=endpoint,
+        instance_type=str(values.get("instance_type", Predictor.instance_type)),
+        instance_count=count,
+        content_type=content,
+        accept_type=str(values.get("accept_type", JSON_TYPE)),
+        endpoint_name_prefix=values.get("endpoint_name_prefix"),
+    )
