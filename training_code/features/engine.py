@@ -85,13 +85,15 @@ class OpenVinoEngine:
         features = np.empty((len(work), self.width), dtype=np.float32)
         queue = openvino.AsyncInferQueue(self._model)
 
-        def keep(request, begin: int) -> None:
+        def keep(request, started: tuple[int, np.ndarray]) -> None:
+            begin = started[0]
             count = min(BATCH, len(work) - begin)
             features[begin : begin + count] = request.get_output_tensor(0).data.reshape(BATCH, self.width)[:count]
 
         queue.set_callback(keep)
         for begin, batch in _batches(work, pixels, self._preprocessing, BATCH):
-            queue.start_async([batch], begin, share_inputs=True)
+            # The queue does not hold its inputs: the batch travels along until it has been computed.
+            queue.start_async([batch], (begin, batch), share_inputs=True)
         queue.wait_all()
         return features
 

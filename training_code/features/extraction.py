@@ -54,7 +54,8 @@ def extract_features(
         print(f"features: {len(wanted) - len(missing)} in the cache, {len(missing)} to compute", flush=True)
         # Both views of a photo one after the other: its pixels are still in the processor's cache.
         order = sorted(missing.items(), key=lambda item: item[1])
-        computed = open_engine().extract([work for _, work in order], pixels)
+        engine = open_engine()  # lives until all is done: OpenVINO must not be taken down by its own last callback
+        computed = engine.extract([work for _, work in order], pixels)
         for view in known:
             rows = [row for row, ((of, _), _) in enumerate(order) if of == view]
             digests = [order[row][0][1] for row in rows]

@@ -1,0 +1,184 @@
+"""`prepare`: check the whole execution input, look at every photo, split, compute features, write the plan.
+
+    python -m training_code prepare --input-json JSON --model-name NAME
+
+Reads `<base>/processing/input/dataset` (a tree or one zip), writes below `<base>/processing/output/`: see docs/data.md. What a
+user can get wrong is checked before the first photo is read. `plan/plan.json` comes last: where it is, all else is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from inference_code.contract import decode
+from training_code.contract.execution_input import ExecutionInput
+from training_code.contract.failure import base_directory
+from training_code.contract.plan import make_plan
+from training_code.contract.validation import InvalidField
+from training_code.features.cache import FeatureCache, cache_key, open_store
+from training_code.features.engine import identity_of, open_engine
+from training_code.features.extraction import Sample, extract_features
+from training_code.features.pixel_store import PixelStore
+from training_code.models import catalogue, weights
+from training_code.prepare import outputs
+from training_code.prepare.data_report import write_report
+from training_code.prepare.facets import bias_plan
+from training_code.prepare.findings import findings, note_odd_photos
+from training_code.prepare.inspection import Photo, inspect_all
+from training_code.prepare.selection import SPLITS, select
+from training_code.prepare.sources import open_source
+from training_code.prepare.tables import read_layout
+
+FEATURE_CACHE_URI = "FEATURE_CACHE_URI"
+WEIGHTS_URI = "WEIGHTS_URI"
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m training_code prepare")
+    parser.add_argument("--input-json", required=True, help="the execution input as JSON")
+    parser.add_argument("--model-name", default="none", help="the SageMaker model that explanations will ask")
+    given = parser.parse_args(arguments)
+    try:
+        value = json.loads(given.input_json)
+    except ValueError as error:
+        raise InvalidField("execution input", given.input_json, f"JSON ({error})") from None
+    prepare(ExecutionInput.from_json(value), given.model_name, base_directory() / "processing")
+    return 0
+
+
+def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[str, Any]:
+    """The whole job in `folder` (input/, output/); its plan."""
+    out = folder / "output"
+    seconds: dict[str, float] = {}
+    settings = execution.resolved_hyperparameters
+    _ = execution.ranges  # a wrong range is found now, not after the photos
+    with timed("model", seconds):
+        spec = catalogue.resolve(execution.model, execution.image_size)
+        found = (
+            weights.resolve(execution.model, None, os.environ.get(WEIGHTS_URI, "")) if execution.pretrained else None
+        )
+    source = open_source(folder / "input" / "dataset")
+    layout = read_layout(source, source.files())
+    placed = layout.photos
+    say(f"dataset: {len(placed)} photos in {len({photo.label for photo in placed})} class folders")
+
+    def read(photo: Photo) -> bytes:
+        return source.read(photo.placed.file)
+
+    wanted = [index for index, photo in enumerate(placed) if photo.split != "test"]
+    with PixelStore(wanted, spec.preprocessing, lambda index: decode(source.read(placed[index].file))) as pixels:
+        with timed("look at photos", seconds):
+            photos = inspect_all(placed, source, pixels.keep, progress_of(len(placed)))
+        with timed("select", seconds):
+            relations = select(photos, execution.split, execution.seed)
+            note_odd_photos(photos)
+        classes = sorted({photo.label for photo in photos})
+        bias = bias_plan(execution.bias, photos, classes)
+        with timed("write photos", seconds):
+            objects = outputs.write_test(out / "test", photos, read)
+            outputs.write_photos(out / "photos", photos, read)
+            explained = outputs.write_explain(
+                out / "explain", photos, read, execution.explain.photos, classes, model_name,
+                execution.instances.analysis, execution.seed,
+            )  # fmt: skip
+        _write_weights(out / "weights", found, execution)
+        with timed("features", seconds):
+            engine = identity_of(settings.precision)
+            key = cache_key(
+                found.sha256 if found else f"random-{execution.seed}", f"{spec.library}/{spec.architecture}",
+                spec.preprocessing.to_dict(), engine,
+            )  # fmt: skip
+            uri = os.environ.get(FEATURE_CACHE_URI, "")
+            features = extract_features(
+                [Sample(i, p.photo_id, p.sha256, p.label, p.split) for i, p in enumerate(photos) if _learns_from(p)],
+                classes,
+                _views(settings.flip_view, settings.test_time_flip),
+                FeatureCache(open_store(uri) if uri else None, key),
+                lambda: open_engine(spec, found.path if found else None, settings.precision, execution.seed),
+                pixels.load,
+                key,
+                {
+                    "model": execution.model,
+                    "pretrained": execution.pretrained,
+                    "engine": engine,
+                    "preprocessing": spec.preprocessing.to_dict(),
+                },
+            )
+            features.write(out / "features")
+    dataset = describe(photos, classes)
+    counted = {name: features.facts[name] for name in ("from_cache", "computed")}
+    plan = make_plan(execution, dataset, bias, {"key": key, "engine": engine, "width": features.width, **counted})
+    plan["explain"]["photos"] = explained
+    outputs.write_manifest(out / "prepared" / "manifest.csv", photos, objects)
+    with timed("report", seconds):
+        found_out = findings(photos, [*layout.passed_over, *source.passed_over])
+        write_report(
+            out / "prepared", execution, dataset, photos, found_out, relations, layout.notices, bias, seconds, read
+        )
+    evaluation = {"classes": classes, "bias": bias, "quality_gate": plan["quality_gate"], "seed": execution.seed}
+    outputs.write_json(out / "prepared" / "evaluation_plan.json", evaluation)
+    outputs.write_json(out / "plan" / "plan.json", plan)
+    totals = ", ".join(f"{sum(dataset['counts'][split].values())} {split}" for split in SPLITS)
+    times = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
+    say(f"prepared: {totals}, {dataset['left_out']} left out; {times}")
+    return plan
+
+
+def describe(photos: Sequence[Photo], classes: Sequence[str]) -> dict[str, Any]:
+    """Fingerprint, classes and counts of the data set, for the plan and the report."""
+    counts = Counter((photo.split, photo.label) for photo in photos if not photo.left_out)
+    return {
+        "fingerprint": outputs.fingerprint(photos),
+        "classes": list(classes),
+        "counts": {split: {label: counts[split, label] for label in classes} for split in SPLITS},
+        "left_out": sum(bool(photo.left_out) for photo in photos),
+    }
+
+
+def _learns_from(photo: Photo) -> bool:
+    return photo.split in ("train", "validation") and not photo.left_out
+
+
+def _views(flip_view: bool, test_time_flip: bool) -> dict[str, tuple[str, ...]]:
+    flipped = ("plain", "flipped")
+    return {"train": flipped if flip_view else flipped[:1], "validation": flipped if test_time_flip else flipped[:1]}
+
+
+def _write_weights(folder: Path, found: weights.Weights | None, execution: ExecutionInput) -> None:
+    """The weight file for training; a note where there is none, since SageMaker refuses a channel without objects."""
+    if found:
+        found.copy_to(folder, execution.model)
+    else:
+        outputs.write_json(folder / "random.json", {"pretrained": False, "seed": execution.seed})
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def progress_of(total: int):
+    """Tells how far the look at the photos is, about every five seconds."""
+    last = time.monotonic()
+
+    def progress(done: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > 5:
+            last = time.monotonic()
+            say(f"looked at {done} of {total} photos")
+
+    return progress
+
+
+@contextmanager
+def timed(name: str, seconds: dict[str, float]) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[name] = round(time.perf_counter() - start, 3)

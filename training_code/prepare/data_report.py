@@ -1,0 +1,134 @@
+"""`data_report.html` (one file, no network) and `data_report.json`: what the data set is, and what was found in it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from training_code.contract.execution_input import ExecutionInput
+from training_code.prepare.findings import Finding
+from training_code.prepare.inspection import Photo
+from training_code.prepare.outputs import Read, thumbnail, write_json
+from training_code.prepare.selection import SPLITS, Relations
+
+PHOTOS_PER_CLASS = 6
+PHOTOS_PER_FINDING = 8
+MOST_CLASSES_SHOWN = 60  # photos of more would make a page that no browser likes
+NAMES_PER_FINDING = 1000
+
+
+def write_report(
+    folder: Path, execution: ExecutionInput, dataset: Mapping[str, Any], photos: Sequence[Photo], found: Sequence[Finding],
+    relations: Relations, notices: Sequence[str], bias: Mapping[str, Any], seconds: Mapping[str, float], read: Read,
+) -> None:  # fmt: skip
+    """Both files into `folder`."""
+    write_json(
+        folder / "data_report.json",
+        {
+            "name": execution.name,
+            "dataset": execution.dataset,
+            **dataset,
+            "photos": len(photos),
+            "notices": list(notices),
+            "findings": [_as_json(finding) for finding in found],
+            "exact_duplicates": [[photos[i].name for i in group] for group in relations.exact[:NAMES_PER_FINDING]],
+            "near_duplicates": [[photos[a].name, photos[b].name] for a, b in relations.near[:NAMES_PER_FINDING]],
+            "bias": dict(bias),
+            "split": asdict(execution.split),
+            "seed": execution.seed,
+            "seconds": dict(seconds),
+        },
+    )
+    page = (
+        _environment()
+        .get_template("data_report.html.jinja")
+        .render(
+            name=execution.name,
+            dataset=dataset,
+            uri=execution.dataset,
+            total=len(photos),
+            notices=notices,
+            findings=[(finding, _pictures(finding.photos[:PHOTOS_PER_FINDING], read)) for finding in found],
+            bars=_bars(dataset),
+            samples=_samples(dataset["classes"], photos, read),
+            hidden_classes=max(0, len(dataset["classes"]) - MOST_CLASSES_SHOWN),
+            splits=SPLITS,
+            bias=bias,
+            sizes=_sizes(photos),
+        )
+    )
+    unfinished = folder / ".data_report.html.part"
+    unfinished.write_text(page, encoding="utf-8")
+    unfinished.replace(folder / "data_report.html")
+
+
+def _environment() -> Environment:
+    return Environment(loader=PackageLoader("training_code.prepare", "."), autoescape=True, undefined=StrictUndefined)
+
+
+def _as_json(finding: Finding) -> dict[str, Any]:
+    named = [
+        {
+            "photo_id": photo.photo_id,
+            "file_name": photo.name,
+            "label": photo.label,
+            "split": photo.split,
+            "detail": photo.detail,
+        }
+        for photo in finding.photos[:NAMES_PER_FINDING]
+    ]
+    facts = {name: getattr(finding, name) for name in ("kind", "level", "title", "treatment", "count")}
+    return {**facts, "photos": named}
+
+
+def _pictures(photos: Sequence[Photo], read: Read) -> list[dict[str, str]]:
+    """Name, detail and data URI (empty for what cannot be decoded) of each photo."""
+    shown = []
+    for photo in photos:
+        uri = ""
+        if photo.readable:
+            uri = "data:image/jpeg;base64," + base64.b64encode(thumbnail(read(photo))).decode()
+        shown.append({"name": photo.name, "detail": photo.detail, "uri": uri})
+    return shown
+
+
+def _samples(classes: Sequence[str], photos: Sequence[Photo], read: Read) -> list[tuple[str, list[dict[str, str]]]]:
+    shown = []
+    for label in classes[:MOST_CLASSES_SHOWN]:
+        those = sorted(
+            (photo for photo in photos if photo.label == label and photo.split == "train" and not photo.left_out),
+            key=lambda photo: photo.sha256,
+        )
+        shown.append((label, _pictures(those[:PHOTOS_PER_CLASS], read)))
+    return shown
+
+
+def _bars(dataset: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Class balance: widths of the splits' bars, of 100 for the largest class."""
+    counts = dataset["counts"]
+    totals = {label: sum(counts[split][label] for split in SPLITS) for label in dataset["classes"]}
+    largest = max(totals.values())
+    bars = []
+    for label, total in sorted(totals.items(), key=lambda item: (-item[1], item[0])):
+        begin, parts = 0.0, []
+        for split in SPLITS:
+            width = 100 * counts[split][label] / largest
+            parts.append(
+                {"split": split, "count": counts[split][label], "begin": round(begin, 3), "width": round(width, 3)}
+            )
+            begin += width
+        bars.append({"label": label, "total": total, "parts": parts})
+    return bars
+
+
+def _sizes(photos: Sequence[Photo]) -> str:
+    areas = sorted((photo.width * photo.height, photo.width, photo.height) for photo in photos if photo.readable)
+    low, middle, high = areas[0], areas[len(areas) // 2], areas[-1]
+    if low == high:
+        return f"all {low[1]} × {low[2]} pixels"
+    return f"{low[1]} × {low[2]} to {high[1]} × {high[2]} pixels, median {middle[1]} × {middle[2]}"
