@@ -7,6 +7,7 @@ SDK's table and so stay good for every region.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from aws_cdk import Aws, CfnMapping
@@ -29,7 +30,10 @@ PROFILING_INTERVAL_MS = 500
 def image_uri(scope: Construct, framework: str) -> str:
     """The image of `clarify` or `debugger` in whatever region the stack is deployed to."""
     try:
-        from sagemaker.core import image_uris
+        with warnings.catch_warnings():
+            # Some of the SDK's own sources are not clean Python any more.
+            warnings.simplefilter("ignore")
+            from sagemaker.core import image_uris
     except ImportError as error:
         raise SettingError(
             f"{framework}: managed needs the SageMaker Python SDK, which knows AWS's image of each region. "

@@ -65,8 +65,8 @@ class Pipeline:
             "Are explanations wanted?", sfn.Condition.boolean_equals("$.plan.explain.enabled", True),
             self._chain(self.explain.job, judged), self._chain(self.explain.skipped, judged),
         )  # fmt: skip
-        train = self._chain(self.train.job, self.health.job, self.model.call, explain)
-        tune = self._tuning(train)
+        health = self._chain(self.health.job, self.model.call, explain)
+        tune = self._tuning(self._chain(self.train.job, health), health)
         prepare = self._chain(
             name_jobs.set_defaults(scope, platform), name_jobs.merge_input(scope), name_jobs.name_jobs(scope, platform),
             name_jobs.save_input(scope, platform), self.prepare.job, self.prepare.read_plan, self.prepare.use_plan,
@@ -74,7 +74,7 @@ class Pipeline:
         )  # fmt: skip
         return name_jobs.check_input(scope, then=prepare)
 
-    def _tuning(self, train: sfn.IChainable) -> sfn.Choice:
+    def _tuning(self, train: sfn.IChainable, trained: sfn.IChainable) -> sfn.Choice:
         one_job = self.tune_in_one_job
         return (
             sfn.Choice(self._scope, "Choose tuning")
@@ -83,7 +83,7 @@ class Pipeline:
             )
             .when(
                 sfn.Condition.string_equals("$.plan.tuning.mode", "single_job"),
-                self._chain(one_job.job, one_job.read_best, one_job.use_best, train),
+                self._chain(one_job.job, one_job.read_best, one_job.use_best, trained),
             )
             .otherwise(self._chain(self.tune.job, train))
         )
@@ -107,7 +107,7 @@ class Pipeline:
                 "model_package_arn.$": "$.registered.arn",
                 "report.$": "States.Format('{}/report/index.html', $.names.uri)",
                 "evaluation.$": "$.evaluation",
-                "hyperparameters.$": "$.training.hyperparameters",
+                "hyperparameters.$": "States.JsonMerge($.training.hyperparameters, $.tuning.hyperparameters, false)",
             },
         )
         return self._either(

@@ -131,11 +131,13 @@ def channel(name: str, mode: Literal["File", "FastFile"]) -> dict[str, Any]:
     return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "InputMode": mode}
 
 
-def training_base(platform: Platform, *, output: str, checkpoints: str, instance_count: Any) -> dict[str, Any]:
+def training_base(
+    platform: Platform, *, output: str, checkpoints: str, instance_count: Any, minutes: int
+) -> dict[str, Any]:
     """What tuning and training have in common. `instance_count` is a number or a JSONPath."""
     settings = platform.settings
     counted = {"InstanceCount.$": instance_count} if isinstance(instance_count, str) else {"InstanceCount": 1}
-    seconds = settings.max_runtime_minutes.training * 60
+    seconds = minutes * 60
     stopping: dict[str, Any] = {"MaxRuntimeInSeconds": seconds}
     if settings.spot_training:
         stopping["MaxWaitTimeInSeconds"] = seconds + settings.max_runtime_minutes.spot_wait * 60

@@ -8,6 +8,8 @@ from aws_cdk import Aws
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from infra.settings import Settings
+
 # Starting machines and moving files comes on top of what a job may run itself.
 OVERHEAD_SECONDS = 30 * 60
 CALL_SECONDS = 5 * 60
@@ -41,6 +43,11 @@ SDK_TROUBLE = {
 }
 # A spot training that could not finish continues from its checkpoints.
 SPOT = {"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 120, "MaxAttempts": 2, "BackoffRate": 2}
+
+
+def spot_wait(settings: Settings) -> int:
+    """Minutes that a training may wait for spot instances on top of its own time."""
+    return settings.max_runtime_minutes.spot_wait if settings.spot_training else 0
 
 
 def integration(action: str) -> str:
@@ -77,7 +84,8 @@ def call(
         "Type": "Task",
         "Resource": integration(action),
         "Parameters": parameters,
-        "ResultPath": result,
+        # A plain None would be dropped on the way through jsii, and the answer would replace the whole state.
+        "ResultPath": result or sfn.JsonPath.DISCARD,
         "TimeoutSeconds": CALL_SECONDS,
         "Retry": [SDK_TROUBLE if action.startswith("aws-sdk:") else THROTTLED],
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from infra.workflow import requests, step
+from infra.workflow import requests, step, train_best_model
 from infra.workflow.platform import Platform
 
 
@@ -32,13 +32,21 @@ class TuneHyperparameters:
 
 
 class TuneInOneJob:
-    """States `Tune in one job` and `Read best trial`, which leave the same fields of `$.tuning`."""
+    """States `Tune in one job`, `Read best trial` and `Use best trial`, which leave `$.training` and `$.tuning`.
+
+    The same job trains and exports the best model, so that `Train best model` is not needed after it.
+    """
 
     def __init__(self, scope: Construct, platform: Platform) -> None:
         minutes = platform.settings.max_runtime_minutes.tuning
         self.job = step.job(
-            scope, "Tune in one job", action="createTrainingJob", result="$.search", minutes=minutes,
-            parameters=single_job_request(platform), selector={"job.$": "$.TrainingJobName"},
+            scope, "Tune in one job", action="createTrainingJob", result="$.training",
+            minutes=minutes + step.spot_wait(platform.settings),
+            parameters=train_best_model.request(
+                platform, step="search", hyperparameters="$.plan.training.hyperparameters", checkpoints="tuning/",
+                minutes=minutes,
+            ),
+            selector=train_best_model.RESULT, retry=train_best_model.retry(platform.settings),
         )  # fmt: skip
         self.read_best = step.read_json(
             scope, "Read best trial", bucket=platform.artifacts_bucket, key="tuning/best.json", result="$.best",
@@ -48,7 +56,7 @@ class TuneInOneJob:
             scope,
             "Use best trial",
             result_path="$.tuning",
-            parameters={"job.$": "$.search.job", "hyperparameters.$": "$.best.trial.hyperparameters"},
+            parameters={"job.$": "$.training.job", "hyperparameters.$": "$.best.trial.hyperparameters"},
         )
 
 
@@ -64,7 +72,11 @@ class SkipTuning:
 def request(platform: Platform) -> dict:
     """CreateHyperParameterTuningJob; `prepare` planned the whole search in the API's own shape."""
     definition = requests.training_base(
-        platform, output="tuning/", checkpoints="checkpoints/tuning/", instance_count="$.plan.training.instance_count"
+        platform,
+        output="tuning/",
+        checkpoints="checkpoints/tuning/",
+        instance_count="$.plan.training.instance_count",
+        minutes=platform.settings.max_runtime_minutes.training,
     )
     definition["AlgorithmSpecification"] = requests.algorithm(platform)
     definition["StaticHyperParameters.$"] = "$.plan.tuning.static_hyperparameters"
@@ -72,20 +84,5 @@ def request(platform: Platform) -> dict:
         "HyperParameterTuningJobName.$": requests.job_name(platform.settings, "tune"),
         "HyperParameterTuningJobConfig.$": "$.plan.tuning.config",
         "TrainingJobDefinition": definition,
-        "Tags": requests.tags(platform.settings),
-    }
-
-
-def single_job_request(platform: Platform) -> dict:
-    """CreateTrainingJob that runs all trials; its checkpoints survive an interruption and hold `best.json`."""
-    return {
-        "TrainingJobName.$": requests.job_name(platform.settings, "search"),
-        "AlgorithmSpecification": requests.algorithm(platform),
-        "HyperParameters.$": (
-            "States.JsonMerge($.plan.training.hyperparameters, $.plan.tuning.static_hyperparameters, false)"
-        ),
-        **requests.training_base(
-            platform, output="search/", checkpoints="tuning/", instance_count="$.plan.training.instance_count"
-        ),
         "Tags": requests.tags(platform.settings),
     }

@@ -1,0 +1,99 @@
+"""An account that answers the pipeline's calls with what SageMaker's Describe operations answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.infra.state_machine import Outcome, StateMachine, TaskFailed
+from training_code.contract.execution_input import ExecutionInput
+from training_code.contract.plan import make_plan
+
+SAMPLE = {"dataset": "s3://data/datasets/photos.zip"}
+EVALUATION = {"accuracy": 0.95, "balanced_accuracy": 0.94, "worst_class_recall": 0.9, "macro_f1": 0.93}
+BEST = {"learning_rate": "0.0042", "batch_size": "64"}
+NAMES = ("ProcessingJobName", "TrainingJobName", "HyperParameterTuningJobName", "TransformJobName")
+
+
+class Account:
+    """`failing` maps a state to the TaskFailed that it meets, or to what its failed job's description adds."""
+
+    def __init__(
+        self, definition: dict[str, Any], evaluation: dict[str, float] | None = None,
+        failing: dict[str, TaskFailed | dict[str, Any]] | None = None,
+    ):  # fmt: skip
+        self.machine = StateMachine(definition, self.answer)
+        self.evaluation = {**EVALUATION, **(evaluation or {})}
+        self.failing = failing or {}
+        self.objects: dict[str, str] = {}
+
+    def run(self, given: dict[str, Any]) -> Outcome:
+        return self.machine.run(given)
+
+    def answer(self, state: str, resource: str, request: dict[str, Any]) -> dict[str, Any]:
+        trouble = self.failing.get(state)
+        if isinstance(trouble, TaskFailed):
+            raise trouble
+        if trouble:
+            raise TaskFailed("States.TaskFailed", json.dumps({**request, **trouble}))
+        action = resource.rsplit(":", 1)[1].removesuffix(".sync")
+        return getattr(self, f"_{action}")(request)
+
+    def _putObject(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.objects[request["Key"]] = request["Body"]
+        return {"ETag": "e"}
+
+    def _getObject(self, request: dict[str, Any]) -> dict[str, Any]:
+        folder = request["Key"].split("/")[2]
+        if folder == "plan":
+            return {"Body": json.dumps(self._plan())}
+        if folder == "tuning":
+            return {"Body": json.dumps({"hyperparameters": BEST, "objective": 0.9})}
+        return {"Body": json.dumps(self.evaluation)}
+
+    def _plan(self) -> dict[str, Any]:
+        given = json.loads(self.objects["executions/run-1/input/input.json"])
+        execution = ExecutionInput.from_json(given)
+        dataset = {"fingerprint": "f" * 16, "classes": ["ant", "bee"], "counts": {"train": 10}}
+        return make_plan(execution, dataset, {"enabled": execution.bias.enabled, "facets": []}, {})
+
+    def _copyObject(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"CopyObjectResult": {"ETag": "e"}}
+
+    def _createProcessingJob(self, request: dict[str, Any]) -> dict[str, Any]:
+        return request
+
+    def _createTransformJob(self, request: dict[str, Any]) -> dict[str, Any]:
+        return request
+
+    def _createTrainingJob(self, request: dict[str, Any]) -> dict[str, Any]:
+        place = f"{request['OutputDataConfig']['S3OutputPath']}{request['TrainingJobName']}/output/model.tar.gz"
+        return {**request, "ModelArtifacts": {"S3ModelArtifacts": place}}
+
+    def _createHyperParameterTuningJob(self, request: dict[str, Any]) -> dict[str, Any]:
+        best = {
+            "TrainingJobName": "trial-1",
+            "TunedHyperParameters": BEST,
+            "FinalHyperParameterTuningJobObjectiveMetric": {"MetricName": "validation:loss", "Value": 0.1},
+        }
+        return {**request, "BestTrainingJob": best, "TrainingJobStatusCounters": {"Completed": 8}}
+
+    def _createModel(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"ModelArn": f"arn:aws:sagemaker:us-east-1:000000000000:model/{request['ModelName']}"}
+
+    def _createModelPackage(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"ModelPackageArn": "arn:aws:sagemaker:us-east-1:000000000000:model-package/darkroom-dev/1"}
+
+    def _putParameter(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"Version": 2}
+
+
+def written(outcome: Outcome) -> set[str]:
+    """S3 prefixes below which an execution has certainly written, as URIs that end in a slash."""
+    found = set()
+    for request in outcome.requests.values():
+        for output in request.get("ProcessingOutputConfig", {}).get("Outputs", []):
+            found.add(output["S3Output"]["S3Uri"])
+        if "Body" in request:
+            found.add(f"s3://{request['Bucket']}/{request['Key'].rsplit('/', 1)[0]}/")
+    return found

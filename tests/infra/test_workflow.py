@@ -1,0 +1,180 @@
+"""The state machine walked from end to end: order, data flow, requests, and what happens when something fails."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.infra.api import problems
+from tests.infra.pipeline_run import SAMPLE, Account, written
+
+STEPS = [
+    "Prepare dataset", "Tune hyperparameters", "Train best model", "Check training health", "Explain with Clarify",
+    "Batch transform", "Measure bias", "Quality gate", "Register model", "Publish", "Write report",
+]  # fmt: skip
+
+
+def test_the_steps_run_in_the_order_of_the_design(default):
+    outcome = Account(default.definition).run(SAMPLE)
+    assert outcome.status == "SUCCEEDED", (outcome.error, outcome.cause)
+    assert [state for state in outcome.visited if state in STEPS] == STEPS
+
+
+@pytest.mark.parametrize("settings", ["default", "full"])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"tuning": {"enabled": False}}, {"tuning": {"mode": "single_job"}}, {"tuning": {"strategy": "Hyperband"}},
+     {"explain": {"enabled": False}, "bias": {"enabled": False}}],
+    ids=["everything", "no tuning", "tuning in one job", "hyperband", "nothing explained"],
+)  # fmt: skip
+def test_every_request_is_one_that_aws_accepts(request, settings, changes):
+    definition = request.getfixturevalue(settings).definition
+    outcome = Account(definition).run({**SAMPLE, **changes})
+    assert outcome.status == "SUCCEEDED", (outcome.error, outcome.cause)
+    wrong = {
+        name: found
+        for name, parameters in outcome.requests.items()
+        if (found := problems(definition["States"][name]["Resource"], parameters))
+    }
+    assert not wrong
+
+
+def test_a_request_that_aws_would_refuse_is_found():
+    refused = problems("arn:aws:states:::sagemaker:createTrainingJob.sync", {"TrainingJobName": "a_b" * 30})
+    assert any("RoleArn" in text for text in refused)
+    assert any("is not within" in text for text in refused)
+    assert any("does not match" in text for text in refused)
+
+
+def test_every_request_block_of_the_machine_has_been_walked(default):
+    """No state that calls a service escapes the two tests above."""
+    seen: set[str] = set()
+    for changes in ({}, {"tuning": {"mode": "single_job"}, "explain": {"enabled": False}, "bias": {"enabled": False}}):
+        seen |= set(Account(default.definition).run({**SAMPLE, **changes}).requests)
+    tasks = {name for name, state in default.definition["States"].items() if state["Type"] == "Task"}
+    assert seen == tasks
+
+
+def test_only_the_dataset_is_required_and_the_rest_has_defaults(default):
+    outcome = Account(default.definition).run({"dataset": "s3://photos/some.zip"})
+    assert outcome.status == "SUCCEEDED", outcome.cause
+    saved = json.loads(outcome.requests["Save input"]["Body"])
+    assert saved["dataset"] == "s3://photos/some.zip"
+    assert saved["model"] == "efficientnet_lite0"
+    assert outcome.requests["Prepare dataset"]["ProcessingInputs"][1]["S3Input"]["S3Uri"] == "s3://photos/some.zip"
+
+
+@pytest.mark.parametrize("given", [{}, {"dataset": 7}, {"dataset": "photos/"}, {"data": "s3://photos/"}])
+def test_without_a_dataset_nothing_starts_and_the_field_is_named(default, given):
+    outcome = Account(default.definition).run(given)
+    assert (outcome.status, outcome.error) == ("FAILED", "InvalidExecutionInput")
+    assert outcome.cause.startswith("dataset:")
+    assert not outcome.requests
+
+
+def test_instances_must_be_an_object(default):
+    outcome = Account(default.definition).run({**SAMPLE, "instances": "ml.m5.large"})
+    assert outcome.error == "InvalidExecutionInput"
+    assert "instances" in outcome.cause
+
+
+def test_an_execution_chooses_its_own_instances(default):
+    outcome = Account(default.definition).run({**SAMPLE, "instances": {"training": "ml.g4dn.xlarge"}})
+    assert outcome.requests["Train best model"]["ResourceConfig"]["InstanceType"] == "ml.g4dn.xlarge"
+    assert outcome.requests["Batch transform"]["TransformResources"]["InstanceType"] == "ml.m5.xlarge"
+
+
+def test_the_best_trial_goes_over_the_planned_hyperparameters(default):
+    training = Account(default.definition).run(SAMPLE).requests["Train best model"]["HyperParameters"]
+    assert training["learning_rate"] == "0.0042"
+    assert training["model"] == "efficientnet_lite0"
+    assert "export" not in training
+
+
+def test_tuning_in_one_job_searches_trains_and_exports_in_that_job(default):
+    outcome = Account(default.definition).run({**SAMPLE, "tuning": {"mode": "single_job"}})
+    job = outcome.requests["Tune in one job"]
+    assert json.loads(job["HyperParameters"]["search"])["max_jobs"] == 8
+    assert job["HyperParameters"].get("export", "true") == "true"
+    assert not {"Tune hyperparameters", "Train best model"} & set(outcome.visited)
+    assert outcome.requests["Create model"]["PrimaryContainer"]["ModelDataUrl"].endswith(
+        f"/training/{job['TrainingJobName']}/output/model.tar.gz"
+    )
+    assert outcome.output["hyperparameters"]["learning_rate"] == "0.0042"
+
+
+def test_without_tuning_the_planned_hyperparameters_are_trained(default):
+    outcome = Account(default.definition).run({**SAMPLE, "tuning": {"enabled": False}})
+    assert "Tune hyperparameters" not in outcome.visited
+    assert outcome.requests["Train best model"]["HyperParameters"]["learning_rate"] == "0.001"
+
+
+def test_what_is_skipped_leaves_a_file_that_says_so(default):
+    outcome = Account(default.definition).run({**SAMPLE, "explain": {"enabled": False}, "bias": {"enabled": False}})
+    assert outcome.status == "SUCCEEDED"
+    for state, folder in (("Skip explanations", "explanations"), ("Skip bias", "bias")):
+        assert outcome.requests[state]["Key"] == f"executions/run-1/{folder}/skipped.json"
+        assert json.loads(outcome.requests[state]["Body"])["skipped"] is True
+    assert "Explain with Clarify" not in outcome.visited
+    assert "Measure bias" not in outcome.visited
+
+
+def test_names_lead_back_to_the_execution_and_stay_within_limits(default):
+    requests = Account(default.definition).run(SAMPLE).requests
+    tuning = requests["Tune hyperparameters"]["HyperParameterTuningJobName"]
+    training = requests["Train best model"]["TrainingJobName"]
+    assert len(tuning) <= 32
+    assert tuning.split("-")[:3] == training.split("-")[:3]
+    assert training.endswith("-train-0-0")
+    tags = {tag["Key"]: tag["Value"] for tag in requests["Train best model"]["Tags"]}
+    assert tags["darkroom:execution"].endswith(":run-1")
+    assert tags["darkroom:environment"] == "dev"
+
+
+def test_every_job_is_tagged(default):
+    requests = Account(default.definition).run(SAMPLE).requests
+    for name, state in default.definition["States"].items():
+        if name in requests and ":sagemaker:" in state["Resource"] and "aws-sdk" not in state["Resource"]:
+            assert {tag["Key"] for tag in requests[name]["Tags"]} >= {"darkroom:execution", "darkroom:environment"}, (
+                name
+            )
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "passes"),
+    [("accuracy", 0.9, True), ("accuracy", 0.8, True), ("accuracy", 0.79, False), ("macro_f1", 0.1, False),
+     ("balanced_accuracy", 0.95, True), ("worst_class_recall", 0.0, False)],
+)  # fmt: skip
+def test_the_quality_gate_compares_the_metric_that_was_asked_for(default, metric, value, passes):
+    account = Account(default.definition, evaluation={metric: value})
+    outcome = account.run({**SAMPLE, "quality_gate": {"metric": metric, "minimum": 0.8}})
+    assert ("Register model" in outcome.visited) is passes
+    assert "Write report" in outcome.visited
+    if not passes:
+        assert (outcome.status, outcome.error) == ("FAILED", "QualityGateNotMet")
+        assert metric in outcome.cause
+        assert str(value) in outcome.cause
+        assert "0.8" in outcome.cause
+
+
+def test_manual_approval_registers_but_does_not_publish(full):
+    outcome = Account(full.definition).run(SAMPLE)
+    assert outcome.requests["Register model"]["ModelApprovalStatus"] == "PendingManualApproval"
+    assert not {"Publish", "Note approved model"} & set(outcome.visited)
+    assert outcome.status == "SUCCEEDED"
+
+
+def test_a_registered_model_does_not_lie_where_files_expire(default):
+    requests = Account(default.definition).run(SAMPLE).requests
+    (container,) = requests["Register model"]["InferenceSpecification"]["Containers"]
+    assert container["ModelDataUrl"].endswith("/registered/run-1/model.tar.gz")
+    assert container["ModelDataUrl"] == f"s3://{requests['Keep model']['Bucket']}/{requests['Keep model']['Key']}"
+    assert requests["Publish"]["Key"] == "multi-model/photos/model.tar.gz"
+    assert requests["Note approved model"]["Name"] == "/darkroom/dev/approved-model-package"
+
+
+def test_the_report_reads_only_what_is_always_there(default):
+    outcome = Account(default.definition).run({**SAMPLE, "explain": {"enabled": False}, "bias": {"enabled": False}})
+    read = {item["S3Input"]["S3Uri"] for item in outcome.requests["Write report"]["ProcessingInputs"]}
+    assert read <= written(outcome)
