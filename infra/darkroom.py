@@ -7,6 +7,7 @@ from pathlib import Path
 from aws_cdk import App, Stack, Tags
 
 from infra import settings
+from infra.comparison.stack import ComparisonStack
 from infra.endpoints import EndpointsStack
 from infra.images import ImagesStack
 from infra.pipeline import PipelineStack
@@ -28,10 +29,11 @@ class Darkroom:
             app, f"{name}-Endpoints", settings=self.settings, storage=self.storage, images=self.images,
             pipeline=self.pipeline,
         )  # fmt: skip
+        self.comparison = ComparisonStack(app, f"{name}-Comparison", settings=self.settings, pipeline=self.pipeline)
         for stack in self.stacks:
             for key, value in self.settings.all_tags.items():
                 Tags.of(stack).add(key, value)
 
     @property
     def stacks(self) -> list[Stack]:
-        return [self.storage, self.images, self.pipeline, self.endpoints]
+        return [self.storage, self.images, self.pipeline, self.endpoints, self.comparison]

@@ -1,0 +1,1 @@
+"""The second state machine: the same photos, many architectures, one page that says which to take."""

@@ -1,0 +1,140 @@
+"""The comparison of one environment: its roles and its state machine, on the pipeline's images and buckets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_ssm as ssm
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra import grants
+from infra.comparison.platform import ComparisonPlatform
+from infra.comparison.workflow import PREPARED, SECOND, Comparison
+from infra.pipeline import PipelineStack
+from infra.roles import PROCESSING_LOGS, JobRole
+from infra.settings import Settings
+from infra.workflow.permissions import MachineRole, passes, runs_jobs
+
+
+class ComparisonStack(Stack):
+    """Costs nothing until `darkroom compare` starts it."""
+
+    def __init__(
+        self, scope: Construct, id: str, *, settings: Settings, pipeline: PipelineStack, **kwargs: Any
+    ) -> None:
+        super().__init__(scope, id, description="Darkroom: which architecture for these photos", **kwargs)
+        self.settings, self.pipeline = settings, pipeline
+        self.storage, self.images = pipeline.storage, pipeline.images
+        self._make_roles()
+        self.machine = self._machine()
+        ssm.StringParameter(
+            self, "ComparisonStateMachineArnParameter",
+            parameter_name=settings.parameter("comparison-state-machine-arn"),
+            string_value=self.machine.state_machine_arn,
+        )  # fmt: skip
+        CfnOutput(self, "ComparisonStateMachineArn", value=self.machine.state_machine_arn)
+
+    def _make_roles(self) -> None:
+        data, artifacts, images = self.storage.data, self.storage.artifacts, self.images
+        own = "executions/*/"
+        readable = [grants.reads_uri(uri) for uri in self.settings.readable_prefixes]
+        self.prepare_role = self._role(
+            "Prepare", "prepares photos for a comparison",
+            grants.reads(data, ""), *readable, grants.reads(artifacts, f"{own}input/"),
+            grants.writes(
+                artifacts, *(f"{own}{folder}/" for folder in (*PREPARED, *SECOND.values()))
+            ),
+            grants.pulls(images.training),
+        )  # fmt: skip
+        self.extract_role = self._role(
+            "Extract", "computes a candidate's features",
+            grants.reads(artifacts, f"{own}photos/", "feature-cache/", "weights/"),
+            grants.writes(artifacts, f"{own}candidates/*/features/", f"{own}candidates/*/weights/", "feature-cache/"),
+            grants.pulls(images.training),
+        )  # fmt: skip
+        self.benchmark_role = self._role(
+            "Benchmark", "measures a candidate as it would be served",
+            grants.reads(
+                artifacts, f"{own}candidates/*/training/",
+                *(f"{own}{f}/" for f in ("test", "prepared", "photos", "second", "second-test")),
+            ),
+            grants.writes(artifacts, "comparisons/"),
+            grants.pulls(images.inference),
+        )  # fmt: skip
+        self.compare_role = self._role(
+            "Compare", "compares the candidates",
+            grants.reads(artifacts, "comparisons/", f"{own}asked/", f"{own}test/"),
+            grants.writes(artifacts, f"{own}comparison/"),
+            grants.pulls(images.analysis),
+        )  # fmt: skip
+
+    def _role(self, id: str, purpose: str, *statements: list[iam.PolicyStatement]) -> JobRole:
+        return JobRole(
+            self, f"{id}Role", settings=self.settings, storage=self.storage,
+            description=f"Darkroom {self.settings.environment}: {purpose}", log_groups=[PROCESSING_LOGS],
+            statements=[entry for group in statements for entry in group],
+        )  # fmt: skip
+
+    def _machine(self) -> sfn.StateMachine:
+        roles = [self.prepare_role, self.extract_role, self.benchmark_role, self.compare_role]
+        role = MachineRole(
+            self, "MachineRole", settings=self.settings,
+            statements=[
+                *runs_jobs(self.settings), *passes([*roles, self.pipeline.roles.training]), *self._keeps_books()
+            ],
+        )  # fmt: skip
+        if self.storage.key:
+            self.storage.key.grant_encrypt_decrypt(role)
+        platform = ComparisonPlatform(
+            base=self.pipeline.platform,
+            prepare_role=self.prepare_role.role_arn,
+            extract_role=self.extract_role.role_arn,
+            benchmark_role=self.benchmark_role.role_arn,
+            compare_role=self.compare_role.role_arn,
+            pipeline_arn=self.pipeline.machine.state_machine_arn,
+        )
+        name = f"{self.settings.prefix}-comparison"
+        group = logs.LogGroup(
+            self, "MachineLogs", log_group_name=f"/aws/vendedlogs/states/{name}", removal_policy=self.pipeline.removal
+        )
+        group.node.default_child.retention_in_days = self.settings.logs.retention_days
+        return sfn.StateMachine(
+            self, "StateMachine", state_machine_name=name,
+            definition_body=sfn.DefinitionBody.from_chainable(Comparison(Construct(self, "States"), platform).start),
+            role=role, comment="Which architecture for these photos",
+            logs=sfn.LogOptions(destination=group, level=sfn.LogLevel.ALL, include_execution_data=True),
+            tracing_enabled=True, removal_policy=self.pipeline.removal,
+        )  # fmt: skip
+
+    def _keeps_books(self) -> list[iam.PolicyStatement]:
+        artifacts = self.storage.artifacts
+        return [
+            iam.PolicyStatement(
+                actions=["s3:GetObject"],
+                resources=[
+                    artifacts.arn_for_objects(f"executions/*/{path}")
+                    for path in ("plan/plan.json", "comparison/winner.json")
+                ],
+            ),
+            iam.PolicyStatement(
+                actions=["s3:PutObject"],
+                resources=[
+                    artifacts.arn_for_objects(path)
+                    for path in (
+                        "executions/*/input/input.json", "executions/*/asked/outcomes.json",
+                        "comparisons/*/question.json",
+                    )
+                ],
+            ),
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"], resources=[artifacts.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": ["comparisons/*"]}},
+            ),
+            iam.PolicyStatement(
+                actions=["states:StartExecution"], resources=[self.pipeline.machine.state_machine_arn]
+            ),
+        ]  # fmt: skip

@@ -1,0 +1,221 @@
+"""The order of the comparison: prepare once, train each, benchmark one at a time, compare, and perhaps go on."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import pairwise
+
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra.comparison.candidate import BenchmarkCandidate, TrainCandidate
+from infra.comparison.platform import ComparisonPlatform
+from infra.workflow import name_jobs, requests, step
+from infra.workflow.describe_failure import DescribeFailure
+
+PREPARED = ("plan", "prepared", "photos", "test", "asked")
+SECOND = {"prepared": "second", "test": "second-test"}
+# What the state machine itself looks at; `prepare-comparison` fills in and checks all else.
+DEFAULTS = {"evaluate_on": "", "concurrency": 1, "instances": {}}
+
+
+class Comparison:
+    """All states below `scope`; `start` is the first."""
+
+    def __init__(self, scope: Construct, platform: ComparisonPlatform) -> None:
+        self._scope, self._platform, self._base = scope, platform, platform.base
+        self._failure = DescribeFailure(scope)
+        self._caught: set[str] = set()
+        self.start = self._connect()
+
+    def _connect(self) -> sfn.IChainable:
+        scope, base = self._scope, self._base
+        compare = self._chain(self._save_outcomes(), self._compare(), self._read_winner(), self._end())
+        trained = self._chain(self._train(), self._benchmark(), compare)
+        second = (
+            sfn.Choice(scope, "Is there a second set?")
+            .when(sfn.Condition.boolean_equals("$.shared.second", True), self._chain(self._prepare_second(), trained))
+            .otherwise(trained)
+        )
+        prepare = self._chain(
+            self._set_defaults(), name_jobs.merge_input(scope), name_jobs.name_jobs(scope, base),
+            name_jobs.save_input(scope, base), self._prepare(),
+            step.read_json(
+                scope, "Read plan", bucket=base.artifacts_bucket, key="plan/plan.json", result="$.prepared",
+                field="plan",
+            ),
+            self._share(), self._save_question(), second,
+        )  # fmt: skip
+        return name_jobs.check_input(scope, then=prepare)
+
+    def _set_defaults(self) -> sfn.Pass:
+        instances = dataclasses.asdict(self._base.settings.instances)
+        return sfn.Pass(
+            self._scope, "Set defaults", parameters={"defaults": DEFAULTS, "instances": instances, "given.$": "$"}
+        )
+
+    def _prepare(self) -> sfn.CustomState:
+        return self._preparation("Prepare photos", "prepare", "$.input.dataset", {name: name for name in PREPARED}, [])
+
+    def _prepare_second(self) -> sfn.CustomState:
+        return self._preparation("Prepare second set", "second", "$.input.evaluate_on", SECOND, ["--second"])
+
+    def _preparation(
+        self, name: str, short: str, dataset: str, outputs: dict[str, str], arguments: list[str]
+    ) -> sfn.CustomState:
+        base = self._base
+        minutes = base.settings.max_runtime_minutes.prepare
+        request = requests.processing_job(
+            base, step=short, image=base.images.training, role=self._platform.prepare_role, instance="prepare",
+            entrypoint=["python", "-m", "training_code"], arguments=["prepare-comparison", *arguments], minutes=minutes,
+            inputs=[
+                requests.processing_input("request", requests.in_execution("input/")),
+                requests.processing_input("dataset", dataset),
+            ],
+            outputs=[
+                requests.processing_output(local, requests.in_execution(f"{folder}/"))
+                for local, folder in outputs.items()
+            ],
+        )  # fmt: skip
+        return step.job(
+            self._scope, name, action="createProcessingJob", result=None, minutes=minutes, parameters=request,
+            selector={"job.$": "$.ProcessingJobName"},
+        )  # fmt: skip
+
+    def _share(self) -> sfn.Pass:
+        """Keep what every candidate needs, and nothing else: an execution's state is limited to 256 KiB."""
+        bucket = self._base.artifacts_bucket
+        return sfn.Pass(
+            self._scope,
+            "Use plan",
+            parameters={
+                "input.$": "$.input",
+                "instances.$": "$.instances",
+                "names.$": "$.names",
+                "candidates.$": "$.prepared.plan.candidates",
+                "pipeline_input.$": "$.prepared.plan.start_pipeline",
+                "shared": {
+                    "uri.$": "$.names.uri",
+                    "second.$": "$.prepared.plan.second",
+                    "results_key.$": "States.Format('comparisons/{}', $.prepared.plan.key)",
+                    "results.$": f"States.Format('s3://{bucket}/comparisons/{{}}', $.prepared.plan.key)",
+                },
+            },
+        )
+
+    def _save_question(self) -> sfn.CustomState:
+        """So that the folder of results exists even when every candidate fails."""
+        return step.call(
+            self._scope, "Save question", action="aws-sdk:s3:putObject", result=None,
+            parameters={
+                "Bucket": self._base.artifacts_bucket,
+                "Key.$": "States.Format('{}/question.json', $.shared.results_key)",
+                "Body.$": "States.JsonToString($.input)",
+                "ContentType": "application/json",
+            },
+        )  # fmt: skip
+
+    def _train(self) -> sfn.Map:
+        scope = Construct(self._scope, "Training")
+        each = sfn.Map(
+            self._scope, "Train candidates", items_path="$.candidates", max_concurrency_path="$.input.concurrency",
+            result_path="$.trained",
+            item_selector={
+                "candidate.$": "$$.Map.Item.Value",
+                "shared.$": "$.shared",
+                "instances.$": "$.instances",
+                "names": {
+                    "id.$": "States.Format('{}-{}', $.names.id, $$.Map.Item.Index)",
+                    "uri.$": "States.Format('{}/candidates/{}', $.names.uri, $$.Map.Item.Value.name)",
+                },
+            },
+        )  # fmt: skip
+        each.item_processor(TrainCandidate(scope, self._platform).start)
+        return self._with_catch(each)
+
+    def _benchmark(self) -> sfn.Map:
+        scope = Construct(self._scope, "Benchmarking")
+        each = sfn.Map(
+            self._scope, "Benchmark candidates", items_path="$.trained", max_concurrency=1, result_path="$.outcomes",
+            item_selector={
+                "item.$": "$$.Map.Item.Value",
+                "candidate.$": "$$.Map.Item.Value.candidate",
+                "shared.$": "$.shared",
+                "instances.$": "$.instances",
+                "names": {"id.$": "States.Format('{}-{}', $.names.id, $$.Map.Item.Index)", "uri.$": "$.names.uri"},
+            },
+        )  # fmt: skip
+        each.item_processor(BenchmarkCandidate(scope, self._platform).start)
+        return self._with_catch(each)
+
+    def _save_outcomes(self) -> sfn.CustomState:
+        return step.call(
+            self._scope, "Save outcomes", action="aws-sdk:s3:putObject", result=None,
+            parameters={
+                "Bucket": self._base.artifacts_bucket,
+                "Key.$": "States.Format('{}/asked/outcomes.json', $.names.key)",
+                "Body.$": "States.JsonToString($.outcomes)",
+                "ContentType": "application/json",
+            },
+        )  # fmt: skip
+
+    def _compare(self) -> sfn.CustomState:
+        base = self._base
+        minutes = base.settings.max_runtime_minutes.analysis
+        request = requests.processing_job(
+            base, step="compare", image=base.images.analysis, role=self._platform.compare_role, instance="analysis",
+            entrypoint=["python", "-m", "analysis_code.comparison"], arguments=None, minutes=minutes,
+            inputs=[
+                requests.processing_input("asked", requests.in_execution("asked/")),
+                requests.processing_input("candidates", "States.Format('{}/', $.shared.results)"),
+            ],
+            outputs=[requests.processing_output("comparison", requests.in_execution("comparison/"))],
+        )  # fmt: skip
+        return step.job(
+            self._scope, "Compare", action="createProcessingJob", result=None, minutes=minutes, parameters=request,
+            selector={"job.$": "$.ProcessingJobName"},
+        )  # fmt: skip
+
+    def _read_winner(self) -> sfn.CustomState:
+        return step.read_json(
+            self._scope, "Read winner", bucket=self._base.artifacts_bucket, key="comparison/winner.json",
+            result="$.compared", field="winner",
+        )  # fmt: skip
+
+    def _end(self) -> sfn.Choice:
+        scope = self._scope
+        done = sfn.Pass(scope, "Summarize", parameters={
+            "winner.$": "$.compared.winner.name",
+            "report.$": "States.Format('{}/comparison/comparison.html', $.names.uri)",
+        })  # fmt: skip
+        start = step.call(
+            scope, "Start the pipeline with the winner", action="aws-sdk:sfn:startExecution", result="$.started",
+            parameters={
+                "StateMachineArn": self._platform.pipeline_arn,
+                "Input.$": "States.JsonToString($.compared.winner.input)",
+            },
+        )  # fmt: skip
+        self._chain(start, done)
+        asked = sfn.Condition.and_(
+            sfn.Condition.boolean_equals("$.pipeline_input", True),
+            sfn.Condition.is_present("$.compared.winner.input"),
+        )
+        return sfn.Choice(scope, "Is the pipeline wanted?").when(asked, start).otherwise(done)
+
+    def _with_catch(self, state: sfn.Map) -> sfn.Map:
+        state.add_catch(
+            self._failure.handler(state.node.id), errors=["States.ALL"], result_path="$.failure"
+        )  # fmt: skip
+        return state
+
+    def _chain(self, *states: sfn.IChainable) -> sfn.IChainable:
+        """Connect in this order and return the first; a state that calls a service gets its Catch here."""
+        for state, following in pairwise(states):
+            state.next(following)
+        for state in states:
+            if isinstance(state, sfn.CustomState) and state.node.id not in self._caught:
+                self._caught.add(state.node.id)
+                state.add_catch(
+                    self._failure.handler(state.node.id), errors=["States.ALL"], result_path="$.failure"
+                )  # fmt: skip
+        return states[0]
