@@ -8,7 +8,7 @@ finish; its reason comes from the state machine's own record, never from here.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,17 +54,25 @@ class Candidate:
         return bool(self.benchmark)
 
 
-def read_candidates(folder: Path, outcomes: Mapping[str, Mapping[str, Any]]) -> list[Candidate]:
-    """`outcomes`: per candidate name the state machine's record (`description`, `training`, `error`)."""
-    return [_read(folder / name, name, outcome) for name, outcome in outcomes.items()]
+def read_candidates(folder: Path, outcomes: Sequence[Mapping[str, Any]]) -> list[Candidate]:
+    """`outcomes`: the state machine's record of each candidate (`candidate`, `state` and, where it failed, `cause`)."""
+    return [_read(folder / outcome["candidate"]["name"], outcome) for outcome in outcomes]
 
 
-def _read(folder: Path, name: str, outcome: Mapping[str, Any]) -> Candidate:
-    known: dict[str, Any] = {
-        "name": name,
-        "description": outcome.get("description", {}),
-        "reason": outcome.get("error"),
-    }
+def _reason(outcome: Mapping[str, Any]) -> str | None:
+    """The failed job's own words: Step Functions gives its whole description as text."""
+    cause = outcome.get("cause")
+    try:
+        job = json.loads(cause or "")
+    except ValueError:
+        return cause
+    return job.get("ExitMessage") or job.get("FailureReason") or cause
+
+
+def _read(folder: Path, outcome: Mapping[str, Any]) -> Candidate:
+    asked = outcome["candidate"]
+    known: dict[str, Any] = {"name": asked["name"], "description": asked.get("description", {})}
+    known["reason"] = _reason(outcome)
     if not (folder / "benchmark.json").is_file():
         known["reason"] = known["reason"] or "It wrote no benchmark.json, and no reason was recorded."
         return Candidate(**known)
@@ -75,8 +83,8 @@ def _read(folder: Path, name: str, outcome: Mapping[str, Any]) -> Candidate:
         known["epochs"] = tuple(json.loads(line) for line in epochs.read_text().splitlines() if line.strip())
     with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
         known["splits"] = dict(_splits(arrays))
-    known["training_seconds"] = outcome.get("training_seconds")
-    known["tuning_seconds"] = outcome.get("tuning_seconds")
+    for name in ("training_seconds", "tuning_seconds"):
+        known[name] = known["benchmark"].get(name)
     return Candidate(**known)
 
 

@@ -1,8 +1,8 @@
 """The `compare` command: candidates' folders in, `comparison.json`, `comparison.csv` and `comparison.html` out.
 
 A SageMaker processing job. Inputs below `<base>/processing/input/`: `candidates/<name>/…` (see candidates.py),
-`request/request.json` (what was asked), `outcomes/outcomes.json` (what became of each candidate). Output:
-`<base>/processing/output/comparison/`.
+`asked/request.json` (what was asked) and `asked/outcomes.json` (what became of each candidate, as the state machine
+saw it). Output: `<base>/processing/output/comparison/`, with `winner.json` for a pipeline that goes on with the winner.
 """
 
 from __future__ import annotations
@@ -35,15 +35,16 @@ COSTS = ("latency_p50_ms", "disk_bytes", "dollars_per_million")
 
 def main() -> None:
     base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml")) / "processing"
-    request = json.loads((base / "input" / "request" / "request.json").read_text())
-    outcomes = json.loads((base / "input" / "outcomes" / "outcomes.json").read_text())
-    override = base / "input" / "request" / "prices.json"
-    prices = Prices.read(override) if override.is_file() else Prices.read()
+    request = json.loads((base / "input" / "asked" / "request.json").read_text())
+    outcomes = json.loads((base / "input" / "asked" / "outcomes.json").read_text())
+    prices = Prices.from_table(request["prices"], "prices") if request.get("prices") else Prices.read()
     candidates = read_candidates(base / "input" / "candidates", outcomes)
     result = compare(candidates, request, prices)
     photos = disagreements(candidates, request.get("test_uri"))
-    write(result, render(result, candidates, photos), base / "output" / "comparison")
-    print(f"Compared {len(candidates)} candidates: {base / 'output' / 'comparison' / 'comparison.html'}")
+    output = base / "output" / "comparison"
+    write(result, render(result, candidates, photos), output)
+    _write(output / "winner.json", json.dumps(winner(result, candidates, request)))
+    print(f"Compared {len(candidates)} candidates: {output / 'comparison.html'}")
 
 
 def compare(candidates: Sequence[Candidate], request: Mapping[str, Any], prices: Prices) -> dict[str, Any]:
@@ -74,6 +75,15 @@ def compare(candidates: Sequence[Candidate], request: Mapping[str, Any], prices:
                    "training_instance": training, "serving_instance": serving},
         "machine": next((c.benchmark.get("machine") for c in candidates if c.finished), None),
     }  # fmt: skip
+
+
+def winner(result: Mapping[str, Any], candidates: Sequence[Candidate], request: Mapping[str, Any]) -> dict[str, Any]:
+    """The most accurate candidate and the pipeline's input for it; name None where no candidate finished."""
+    name = next(r["candidate"] for r in result["recommendations"])
+    if name is None:
+        return {"name": None}
+    chosen = next(c for c in candidates if c.name == name)
+    return {"name": name, "input": dict(request["pipeline_input"]) | {"model": chosen.description["model"]}}
 
 
 def _pairs(done: Sequence[Candidate]) -> list[Pair]:

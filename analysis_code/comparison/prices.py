@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 DEFAULT_TABLE = Path(__file__).with_name("prices.json")
 
@@ -26,15 +27,19 @@ class Prices:
 
     @classmethod
     def read(cls, path: Path = DEFAULT_TABLE) -> Prices:
-        table = json.loads(path.read_text())
+        return cls.from_table(json.loads(path.read_text()), str(path))
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any], where: str) -> Prices:
+        """From a user's own table; without its date and region a price says nothing, so both are needed."""
         missing = {"as_of", "region", "source", "per_hour"} - set(table)
         if missing:
             raise ValueError(
-                f"The price table {path} lacks {sorted(missing)}. It needs as_of, region, source, per_hour."
+                f"{where} lacks {sorted(missing)}. A price table needs as_of, region, source and per_hour."
             )
         wrong = {k: v for k, v in table["per_hour"].items() if not isinstance(v, int | float) or v <= 0}
         if wrong:
-            raise ValueError(f"The price table {path} has prices that are not positive numbers: {wrong}.")
+            raise ValueError(f"{where} has prices that are not positive numbers: {wrong}. Give dollars per hour.")
         return cls(table["as_of"], table["region"], table["source"], table["per_hour"])
 
     def training_dollars(self, seconds: float | None, instance_type: str) -> float | None:

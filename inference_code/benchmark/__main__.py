@@ -1,13 +1,15 @@
 """Measures the artifact of one candidate.
 
-Inputs below `<base>/processing/input/`: `model/model.tar.gz`, `training/output.tar.gz` (optional),
-`prepared/manifest.csv`, `test/` (one file per photo), `photos/` (packed validation photos), and for a second set
-`second/manifest.csv` and `second-test/`. Output in `<base>/processing/output/benchmark/`: `benchmark.json`,
-`predictions.npz`, `manifest.json`, `epochs.jsonl`.
+`--times A,B,C,D`: begin and end of extraction and of training in milliseconds, as the state machine saw them. Inputs
+below `<base>/processing/input/`: `training/model.tar.gz`, `training/output.tar.gz` (optional), `prepared/manifest.csv`,
+`test/` (one file per photo), `photos/` (packed validation photos), and for a second set `second/manifest.csv` and
+`second-test/`. Output in `<base>/processing/output/benchmark/`: `benchmark.json`, `predictions.npz`, `manifest.json`,
+`epochs.jsonl`.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -31,11 +33,14 @@ class NothingToMeasure(ValueError):
     """An input that the benchmark cannot do without is missing."""
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m inference_code.benchmark")
+    parser.add_argument("--times", type=_training_seconds, default=None)
+    times = parser.parse_args(arguments).times
     settings = Settings.from_environment()
     folder = settings.base / "processing"
     try:
-        benchmark(folder / "input", folder / "output" / "benchmark", settings)
+        benchmark(folder / "input", folder / "output" / "benchmark", settings, times)
     except Exception as error:
         traceback.print_exc()
         message = settings.base / "output" / "message"
@@ -45,11 +50,11 @@ def main() -> int:
     return 0
 
 
-def benchmark(inputs: Path, output: Path, settings: Settings) -> None:
+def benchmark(inputs: Path, output: Path, settings: Settings, training_seconds: float | None) -> None:
     """Everything that the comparison shows of one candidate, written last and whole."""
     with tempfile.TemporaryDirectory() as temporary:
         model = Path(temporary)
-        _extract(inputs / "model" / "model.tar.gz", model)
+        _extract(inputs / "training" / "model.tar.gz", model)
         memory = _memory_of(model)
         classifier = Classifier.load(model, settings.cores, settings.engine)
         classes = classifier.manifest.classes
@@ -67,6 +72,7 @@ def benchmark(inputs: Path, output: Path, settings: Settings) -> None:
         result = {
             "machine": timing.machine(settings.cores),
             "engine": classifier.engine.name,
+            "training_seconds": training_seconds,
             "latency": timing.latency(classifier, sets["test"], settings.cores),
             "size": _sizes(model, memory),
             "peak_memory_bytes": memory["peak_bytes"],
@@ -89,6 +95,12 @@ def benchmark(inputs: Path, output: Path, settings: Settings) -> None:
         # Last: a folder with benchmark.json is complete, and the candidate is not measured again.
         _write(output / "benchmark.json", lambda path: path.write_text(json.dumps(result, indent=1)))
     print(json.dumps({key: result[key] for key in ("engine", "latency", "evaluations")}))
+
+
+def _training_seconds(times: str) -> float:
+    """Seconds of both jobs together, from four instants in milliseconds."""
+    begin, end, again, finish = (float(one) for one in times.split(","))
+    return (end - begin + finish - again) / 1e3
 
 
 def _answer(classifier: Classifier, photo_set: photos.PhotoSet, cores: int) -> np.ndarray:
@@ -146,4 +158,4 @@ def _write(path: Path, write: Callable[[Path], object]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

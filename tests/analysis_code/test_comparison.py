@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from analysis_code.comparison.candidates import read_candidates
-from analysis_code.comparison.command import compare, write
+from analysis_code.comparison.command import compare, winner, write
 from analysis_code.comparison.page import render
 from analysis_code.comparison.photos import disagreements
 from analysis_code.comparison.prices import Prices
@@ -41,6 +41,7 @@ def write_candidate(folder, name, hits, labels, latency, size):
         },
         "size": {"parameters": size // 4, "memory_bytes": size, "disk_bytes": size},
         "peak_memory_bytes": size * 3,
+        "training_seconds": 36.0,
     }
     (target / "benchmark.json").write_text(json.dumps(benchmark))
     (target / "manifest.json").write_text(json.dumps({"classes": CLASSES}))
@@ -61,8 +62,12 @@ def three(tmp_path):
     write_candidate(tmp_path, "middle", draw < 0.945, labels, 12.0, 20_000_000)
     write_candidate(tmp_path, "small", draw < 0.7, labels, 4.0, 5_000_000)
     describe = {"framework": "PyTorch", "weights": "ImageNet"}
-    outcomes = {n: {"description": describe, "training_seconds": 36.0} for n in ("large", "middle", "small")}
-    outcomes["broken"] = {"description": describe, "error": "AlgorithmError: <no weights> for broken"}
+    outcomes = [
+        {"candidate": {"name": name, "description": describe | {"model": name}}, "state": "measured"}
+        for name in ("large", "middle", "small")
+    ]
+    cause = json.dumps({"FailureReason": "AlgorithmError: <no weights> for broken"})
+    outcomes.append({"candidate": {"name": "broken", "description": describe}, "state": "failed", "cause": cause})
     return read_candidates(tmp_path, outcomes)
 
 
@@ -147,6 +152,17 @@ def test_a_price_table_that_lacks_its_date_is_refused(tmp_path):
     with pytest.raises(ValueError, match="as_of"):
         Prices.read(path)
     assert Prices.read().training_dollars(3600, "ml.unknown.type") is None
+
+
+def test_the_winner_carries_the_input_of_the_pipeline(three):
+    request = {"pipeline_input": {"dataset": "s3://some-bucket/x.zip", "fine_tune": "head"}}
+    result = compare(three, request, Prices.read())
+    assert winner(result, three, request) == {
+        "name": "large",
+        "input": {"dataset": "s3://some-bucket/x.zip", "fine_tune": "head", "model": "large"},
+    }
+    nobody = compare(three[3:], request, Prices.read())
+    assert winner(nobody, three[3:], request) == {"name": None}
 
 
 def test_recommendations_of_nothing_recommend_nothing():
