@@ -1,6 +1,6 @@
 """Input channels of a training job: which objects each host gets, and how they get into its folder.
 
-File copies; FastFile gives read-only links to the stored objects, so that a folder of thousands of photos costs no copy.
+File copies; FastFile gives read-only links to the stored objects: a folder of thousands of photos costs no copy.
 Refuses Pipe mode and file systems by name: they need kernel or network parts that a process on one machine lacks.
 """
 

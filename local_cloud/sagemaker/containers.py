@@ -1,7 +1,7 @@
-"""A container as a process group of its own: started, read line by line, stopped as SageMaker stops one, and cleaned up.
+"""A container as a process group of its own: started, read line by line, stopped as SageMaker does it, cleaned up.
 
-Stopping is SIGTERM, a grace period (120 s on AWS), then SIGKILL to the whole group. When the first process ends, the rest
-of the group is killed, as the end of a container ends everything in it.
+Stopping is SIGTERM, a grace period (120 s on AWS), then SIGKILL to the whole group. When the first process ends, the
+rest of the group is killed, as the end of a container ends everything in it.
 """
 
 import contextlib

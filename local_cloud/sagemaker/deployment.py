@@ -1,4 +1,4 @@
-"""One deployment of an endpoint configuration: the variants' containers, started, healthy, chosen by weight, kept alive."""
+"""One deployment of an endpoint configuration: the containers of its variants, healthy, chosen by weight, revived."""
 
 import random
 import secrets

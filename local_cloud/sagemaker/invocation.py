@@ -118,8 +118,8 @@ def _model_error(
         text
         if not status
         else (
-            f'Received {who} error ({status}) from primary with message "{text}". See the log group {deployment.log_group} in '
-            f"account {context.account_id} for more information."
+            f'Received {who} error ({status}) from primary with message "{text}". See the log group '
+            f"{deployment.log_group} in account {context.account_id} for more information."
         )
     )
     body = {

@@ -1,4 +1,4 @@
-"""Starts a container of a job: the image's own process, the job's variables, and private mounts where they are needed."""
+"""Starts a container: the image's own process, the job's variables, and private mounts where they are needed."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -38,19 +38,20 @@ def launch(
     hosts_file: Path | None = None,
 ) -> Container:
     """A running container whose /opt/ml is `base`."""
-    seen_base = literal_base(runtime, base)
+    seen = literal_base(runtime, base)
     process = image.process(
-        [relocated(argument, seen_base) for argument in arguments],
-        seen_base,
+        [relocated(argument, base) for argument in arguments],
+        base,
         port=port,
-        entrypoint=[relocated(word, seen_base) for word in entrypoint] if entrypoint else None,
+        entrypoint=[relocated(word, base) for word in entrypoint] if entrypoint else None,
     )
-    names = hosts_file if hosts_file is not None and available() else None
-    argv = wrapped(list(process.argv), base, opt_ml=runtime.settings.mount_opt_ml, hosts_file=names)
-    # A container always knows these; an image need not say so.
-    defaults = {"PATH": os.defpath, "HOME": str(base), "LANG": "C.UTF-8"}
-    env = {**defaults, **process.env, **environment}
-    return Container(argv, env, process.cwd, runtime.watchdog, on_lines, on_exit)
+    mounted = seen != base
+    own, there = str(base), str(seen)
+    argv = [word.replace(own, there) for word in process.argv] if mounted else list(process.argv)
+    image_env = {key: value.replace(own, there) for key, value in process.env.items()} if mounted else process.env
+    argv = wrapped(argv, base, opt_ml=mounted, hosts_file=hosts_file if hosts_file and available() else None)
+    env = {"PATH": os.defpath, "HOME": there, **image_env, **environment}
+    return Container(argv, env, Path(process.cwd), runtime.watchdog, on_lines, on_exit)
 
 
 def role_environment(runtime: Runtime, role_arn: str, isolated: bool) -> dict[str, str]:

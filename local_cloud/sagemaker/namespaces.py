@@ -1,7 +1,7 @@
 """Linux user and mount namespaces, where the kernel gives them to everyone: private mounts for one container.
 
-Used for two things: /etc/hosts with the names of a cluster's hosts (algo-1, algo-2, …), and, on request, a job's own tree
-at the literal /opt/ml for images that know no other place. Nothing outside the container sees these mounts.
+Used for two things: /etc/hosts with the names of a cluster's hosts (algo-1, algo-2, …), and, on request, a job's own
+tree at the literal /opt/ml for images that know no other place. Nothing outside the container sees these mounts.
 """
 
 import functools

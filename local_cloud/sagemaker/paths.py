@@ -1,7 +1,7 @@
 """/opt/ml as a job sees it: a folder of its own, named by SAGEMAKER_BASE_DIR.
 
-AWS's contract names literal paths. Wherever one is handed to a container (arguments, entrypoint, environment, hyperparameters) the
-job's own folder takes the place of /opt/ml.
+AWS's contract names literal paths. Wherever one is handed to a container (arguments, entrypoint, environment,
+hyperparameters) the job's own folder takes the place of /opt/ml.
 """
 
 import re

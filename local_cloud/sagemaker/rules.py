@@ -1,4 +1,4 @@
-"""Debugger and profiler rules of a training job: where rule evaluation will hook in; until then they are refused by name.
+"""Debugger and profiler rules of a training job: refused by name, because nothing here evaluates them yet.
 
 AWS closed SageMaker Debugger's managed rules to new customers on 2026-07-30.
 """
@@ -12,6 +12,6 @@ def check_rules(request: Document) -> None:
     for field in ("DebugRuleConfigurations", "ProfilerRuleConfigurations"):
         for rule in request.get(field, []):
             raise invalid(
-                f"The local cloud does not evaluate the rule {rule['RuleConfigurationName']!r} of {field}. Leave it out, "
-                "and examine the debug output in a processing job after training instead."
+                f"The local cloud does not evaluate the rule {rule['RuleConfigurationName']!r} of {field}. Leave it "
+                "out, and examine the debug output in a processing job after training instead."
             )

@@ -161,7 +161,7 @@ def fail_abandoned(store: Any) -> None:
 
 
 def read_message(path: Path) -> str:
-    """The text that a job left in a file of the contract (`output/failure`, `output/message`), shortened as AWS does."""
+    """The text that a job left in a file of the contract (`output/failure`, `output/message`), cut as AWS cuts it."""
     try:
         return path.read_bytes()[: FAILURE_LIMIT * 4].decode("utf-8", "replace").strip()[:FAILURE_LIMIT]
     except OSError:

@@ -1,4 +1,4 @@
-"""What every part of the local SageMaker works with: the cloud's services, the store, the runs in progress, the settings."""
+"""What every part of the local SageMaker works with: the cloud's seams, the store, the runs, the settings."""
 
 import os
 import threading

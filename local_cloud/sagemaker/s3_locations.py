@@ -63,7 +63,7 @@ def relative_path(prefix: str, key: str) -> str:
 
 
 def objects_under(objects: Any, uri: str) -> list[Source]:
-    """The objects whose keys start with the URI's key; folder markers left out; raises as AWS does when there are none."""
+    """The objects whose keys start with the URI's key, less folder markers; raises as AWS does when there are none."""
     where = Location.parse(uri)
     try:
         found = [info for info in objects.list(where.bucket, where.key) if not info.key.endswith("/")]

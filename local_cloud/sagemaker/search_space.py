@@ -1,7 +1,7 @@
 """SageMaker's parameter ranges as an Optuna search space: every kind of range and every scaling.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/automatic-model-tuning-define-ranges.html
-Auto means logarithmic when a positive range spans at least a factor of 100, else linear: AWS does not say how it chooses.
+Auto means logarithmic when a positive range spans a factor of 100, else linear: AWS does not say how it chooses.
 """
 
 import math

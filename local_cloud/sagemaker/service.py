@@ -116,7 +116,8 @@ class SageMakerService:
     def wait_for_change(self, kind: str, name: str, timeout: float) -> None:
         """Returns when that resource's status changed (at once if it is final), else after `timeout` seconds.
 
-        `kind` is the noun of the operations: "TrainingJob", "HyperParameterTuningJob", "ProcessingJob", "TransformJob", "Endpoint".
+        `kind` is the noun of the operations: "TrainingJob", "HyperParameterTuningJob", "ProcessingJob",
+        "TransformJob", "Endpoint".
         """
         if kind not in KINDS:
             raise ValueError(f"{kind!r} is no kind of resource; known: {', '.join(KINDS)}")

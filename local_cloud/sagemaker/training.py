@@ -60,6 +60,8 @@ RESOURCE_FIELDS = (
     "InstanceGroups",
 )
 DEFAULT_RUNTIME_SECONDS = 24 * 3600
+# A tag that only the local cloud acts on: it takes the spot instance away once, that long after training began.
+INTERRUPT_TAG = "local:interrupt-after-seconds"
 LISTING = Listing(
     NOUN,
     "TrainingJobSummaries",
@@ -127,6 +129,8 @@ def start_training(runtime: Runtime, request: Document, **extra: Any) -> str:
         "EnableManagedSpotTraining": request.get("EnableManagedSpotTraining", False),
         "EnableInterContainerTrafficEncryption": request.get("EnableInterContainerTrafficEncryption", False),
     }
+    if request.get("EnableManagedSpotTraining") and (seconds := _interrupt_after(request)):
+        document["_InterruptAfterSeconds"] = seconds
     runtime.store.add(NOUN, name, document)
     keep_tags(runtime.store, arn, request.get("Tags"))
     runtime.on_first_job()
@@ -183,6 +187,16 @@ def interrupt_training_job(runtime: Runtime, name: str) -> None:
 
 def _output(request: Document) -> str:
     return f"{request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{request['TrainingJobName']}/output"
+
+
+def _interrupt_after(request: Document) -> float | None:
+    for tag in request.get("Tags", []):
+        if tag["Key"] == INTERRUPT_TAG:
+            try:
+                return float(tag["Value"])
+            except ValueError as error:
+                raise invalid(f"The tag {INTERRUPT_TAG} is {tag['Value']!r}; a number of seconds is needed.") from error
+    return None
 
 
 def _check_resources(resources: Document) -> None:

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/how-it-works-training.html
 
 import contextlib
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -58,6 +59,7 @@ class TrainingRun(JobRun):
         self.metrics = FinalMetrics()
         self._follow, self._on_end = on_metric, on_end
         self._mirrors: list[Mirror] = []
+        self._failed: Container | None = None
         self._started: datetime | None = None
         self._busy_seconds = 0.0
         self._wait_until = _deadline(job["StoppingCondition"].get("MaxWaitTimeInSeconds"))
@@ -99,12 +101,16 @@ class TrainingRun(JobRun):
         # Not before the containers have all they need: "Training" is when the user's code runs.
         self.containers = [self._launch(host) for host in self.hosts]
         self._secondary("Training")
+        if seconds := self.job.pop("_InterruptAfterSeconds", None):
+            threading.Timer(seconds, self.control.request_interrupt).start()
         limit = began + self.job["StoppingCondition"]["MaxRuntimeInSeconds"] - self._busy_seconds
         deadline = min(limit, self._wait_until or limit)
         outcome = self.await_containers(deadline, self._sync if self._mirrors else None, self._over)
         if outcome == "stop":
             self._secondary("Stopping", TrainingJobStatus="Stopping")
-        if outcome != "exited" or not self._all_succeeded():
+        # The others will be ended by us: only the first failure says why.
+        self._failed = next((c for c in self.containers if c.returncode), None)
+        if outcome != "exited" or self._failed:
             stop_all(self.containers, 0 if self.runtime.stopping.is_set() else self.runtime.settings.stop_grace_seconds)
         self._busy_seconds += monotonic() - began
         self._sync(final=True)
@@ -116,9 +122,6 @@ class TrainingRun(JobRun):
         """All hosts have ended, or one has failed: the others wait for it in vain."""
         ended = [c for c in self.containers if not c.running]
         return len(ended) == len(self.containers) or any(c.returncode for c in ended)
-
-    def _all_succeeded(self) -> bool:
-        return all(not c.running and c.returncode == 0 for c in self.containers)
 
     def _interrupted(self) -> None:
         self._secondary("Interrupted")
@@ -197,7 +200,7 @@ class TrainingRun(JobRun):
             mirror.sync(final)
 
     def _raise_if_failed(self) -> None:
-        failed = next((c for c in self.containers if c.returncode), None)
+        failed = self._failed
         if failed is None:
             return
         host = self.hosts[self.containers.index(failed)]

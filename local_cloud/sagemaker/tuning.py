@@ -1,4 +1,4 @@
-"""Hyperparameter tuning jobs: what CreateHyperParameterTuningJob accepts, and the describe, list and stop operations."""
+"""Tuning jobs: what CreateHyperParameterTuningJob accepts, and the describe, list and stop operations."""
 
 from local_cloud.errors import AwsError
 from local_cloud.sagemaker.listing import Listing

@@ -1,4 +1,4 @@
-"""A tuning job while it runs: trials side by side, each a training job of its own, until a limit or a criterion ends it."""
+"""A tuning job while it runs: trials side by side, each a training job, until a limit or a criterion ends it."""
 
 import secrets
 import threading
@@ -237,8 +237,8 @@ class TuningRun(JobRun):
             self.change(HyperParameterTuningJobStatus="Stopped", HyperParameterTuningEndTime=now())
         elif self._best is None:
             self.record_failure(
-                f"No training job succeeded after {len(self._settled)} attempts. For additional details, please take a look at "
-                "the training job failures by listing training jobs for the hyperparameter tuning job."
+                f"No training job succeeded after {len(self._settled)} attempts. For additional details, please take a "
+                "look at the training job failures by listing training jobs for the hyperparameter tuning job."
             )
         else:
             self.change(HyperParameterTuningJobStatus="Completed", HyperParameterTuningEndTime=now())
