@@ -21,7 +21,9 @@ CREATE TABLE log_event (
   log_group TEXT, stream TEXT, timestamp INTEGER, ingested INTEGER, message TEXT);
 CREATE INDEX log_event_stream ON log_event (log_group, stream);
 CREATE TABLE metric (namespace TEXT, name TEXT, value REAL, moment REAL, dimensions TEXT);
-CREATE TABLE execution (arn TEXT PRIMARY KEY, record BLOB) WITHOUT ROWID;
+CREATE TABLE state_machine (arn TEXT PRIMARY KEY, record TEXT) WITHOUT ROWID;
+CREATE TABLE execution (arn TEXT PRIMARY KEY, record TEXT) WITHOUT ROWID;
+CREATE TABLE execution_event (arn TEXT, id INTEGER, event TEXT, PRIMARY KEY (arn, id)) WITHOUT ROWID;
 """
 
 

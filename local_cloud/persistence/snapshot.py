@@ -50,9 +50,9 @@ class _Pickler(pickle.Pickler):
         if type(value).__name__ == "CloudWatchBackend":
             state = {**value.__dict__, "metric_data": _stored_metrics(value)}
             return copyreg.__newobj__, (type(value),), state
-        if isinstance(value, dict) and type(value).__module__.startswith("moto.") and "keys" not in vars(type(value)):
+        if isinstance(value, dict) and type(value).__module__.startswith("moto."):
             # A dictionary with a constructor of its own: made without calling it.
-            slots = {"default_factory": value.default_factory} if isinstance(value, defaultdict) else None
+            slots = {"default_factory": value.default_factory} if isinstance(value, defaultdict) else {}
             return copyreg.__newobj__, (type(value),), (value.__dict__, slots), None, iter(list(dict.items(value)))
         return NotImplemented
 

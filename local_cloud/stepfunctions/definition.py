@@ -1,0 +1,238 @@
+"""Checks a state machine definition before it is accepted: structure, transitions, paths, functions, integrations.
+
+Refuses by name what the interpreter cannot do: JSONata and variables, activities, Lambda, Distributed Map's ResultWriter.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from local_cloud.errors import AwsError
+from local_cloud.stepfunctions import intrinsics
+from local_cloud.stepfunctions.choice import COMPARISONS
+from local_cloud.stepfunctions.paths import check_path
+
+MAXIMUM_DEFINITION_BYTES = 1024 * 1024
+COMMON = {"Type", "Comment", "InputPath", "OutputPath", "Next", "End", "QueryLanguage"}
+RESULT = {"Parameters", "ResultSelector", "ResultPath", "Retry", "Catch"}
+FIELDS = {
+    "Pass": COMMON | {"Result", "ResultPath", "Parameters"},
+    "Task": COMMON | RESULT
+    | {"Resource", "TimeoutSeconds", "TimeoutSecondsPath", "HeartbeatSeconds", "HeartbeatSecondsPath", "Credentials"},
+    "Choice": COMMON - {"Next", "End"} | {"Choices", "Default"},
+    "Wait": COMMON | {"Seconds", "SecondsPath", "Timestamp", "TimestampPath"},
+    "Succeed": COMMON - {"Next", "End"},
+    "Fail": {"Type", "Comment", "QueryLanguage", "Error", "Cause", "ErrorPath", "CausePath"},
+    "Parallel": COMMON | RESULT | {"Branches"},
+    "Map": COMMON | RESULT
+    | {"ItemsPath", "ItemSelector", "ItemProcessor", "Iterator", "MaxConcurrency", "MaxConcurrencyPath", "ItemReader",
+       "ItemBatcher", "ResultWriter", "Label", "ToleratedFailureCount", "ToleratedFailurePercentage",
+       "ToleratedFailureCountPath", "ToleratedFailurePercentagePath"},
+}  # fmt: skip
+REQUIRED = {"Task": ["Resource"], "Choice": ["Choices"], "Parallel": ["Branches"]}
+# What is refused, with what to use instead; the coverage page shows this table.
+REFUSED_FIELDS = {
+    "Assign": "variables are not supported; use ResultPath",
+    "Arguments": "JSONata is not supported; use JSONPath's Parameters",
+    "Output": "JSONata is not supported; use JSONPath's ResultSelector and OutputPath",
+    "Items": "JSONata is not supported; use JSONPath's ItemsPath",
+    "Condition": "JSONata is not supported; use JSONPath's comparison operators",
+    "ResultWriter": "results of a distributed map are returned, not written; leave ResultWriter out",
+}
+REFERENCE_PATHS = {"ResultPath"}
+PATHS = {"InputPath", "OutputPath", "ItemsPath"}
+
+
+def parse_definition(text: str, integration_fault: Callable[[str, dict], str | None]) -> dict[str, Any]:
+    """The definition as an object; raises InvalidDefinition naming every fault and where it lies.
+
+    `integration_fault(resource, parameters)` says what is wrong with a Task's resource, or None.
+    """
+    if len(text.encode()) > MAXIMUM_DEFINITION_BYTES:
+        raise _invalid([f"the definition is larger than {MAXIMUM_DEFINITION_BYTES} bytes"])
+    try:
+        definition = json.loads(text)
+    except ValueError as fault:
+        raise AwsError("InvalidDefinition", f"Invalid State Machine Definition: 'INVALID_JSON_DESCRIPTION: {fault}'") from None
+    if not isinstance(definition, dict):
+        raise _invalid(["the definition is not a JSON object"])
+    faults = list(_machine_faults(definition, "/", integration_fault))
+    names = list(_state_names(definition))
+    faults += [f"the state name {name!r} is used more than once" for name in sorted({n for n in names if names.count(n) > 1})]
+    if faults:
+        raise _invalid(faults)
+    return definition
+
+
+def _invalid(faults: list[str]) -> AwsError:
+    return AwsError("InvalidDefinition", f"Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: {', '.join(faults)}'")
+
+
+def _state_names(machine: dict[str, Any]) -> Iterator[str]:
+    for name, state in machine.get("States", {}).items():
+        yield name
+        for inner in _inner_machines(state):
+            yield from _state_names(inner)
+
+
+def _inner_machines(state: dict[str, Any]) -> list[dict[str, Any]]:
+    inner = list(state.get("Branches", []))
+    inner += [state[field] for field in ("ItemProcessor", "Iterator") if isinstance(state.get(field), dict)]
+    return [machine for machine in inner if isinstance(machine, dict)]
+
+
+def _machine_faults(machine: dict[str, Any], where: str, integration_fault: Callable) -> Iterator[str]:
+    if machine.get("QueryLanguage", "JSONPath") != "JSONPath":
+        yield f"QueryLanguage {machine['QueryLanguage']} is not supported by the local cloud; use JSONPath at {where}"
+        return
+    states = machine.get("States")
+    if not isinstance(states, dict) or not states:
+        yield f"States must be a non-empty object at {where}"
+        return
+    if machine.get("StartAt") not in states:
+        yield f"MISSING_TRANSITION_TARGET: StartAt target {machine.get('StartAt')!r} is not a state at {where}"
+    for name, state in states.items():
+        place = f"{where.rstrip('/')}/States/{name}"
+        if len(name) > 80:
+            yield f"a state name has at most 80 characters at {place}"
+        if not isinstance(state, dict):
+            yield f"a state must be an object at {place}"
+            continue
+        yield from _state_faults(state, states, place, integration_fault)
+    reachable = _reachable(machine.get("StartAt"), states)
+    yield from (f"State {name!r} is not reachable at {where}" for name in states if name not in reachable)
+
+
+def _reachable(start: str | None, states: dict[str, Any]) -> set[str]:
+    found, waiting = set(), [start]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name not in states:
+            continue
+        found.add(name)
+        state = states[name]
+        if isinstance(state, dict):
+            waiting += [target for _, target in _targets(state)]
+    return found
+
+
+def _targets(state: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for field in ("Next", "Default"):
+        if field in state:
+            yield field, state[field]
+    for field in ("Choices", "Catch"):
+        for index, rule in enumerate(state.get(field) or []):
+            if isinstance(rule, dict):
+                yield f"{field}[{index}]/Next", rule.get("Next")
+
+
+def _state_faults(state: dict[str, Any], states: dict[str, Any], place: str, integration_fault: Callable) -> Iterator[str]:
+    kind = state.get("Type")
+    if kind not in FIELDS:
+        yield f"Type {kind!r} is not one of {', '.join(FIELDS)} at {place}"
+        return
+    if state.get("QueryLanguage", "JSONPath") != "JSONPath":
+        yield f"QueryLanguage {state['QueryLanguage']} is not supported by the local cloud; use JSONPath at {place}"
+    for field in state:
+        if field in REFUSED_FIELDS:
+            yield f"Field '{field}': {REFUSED_FIELDS[field]} at {place}"
+        elif field not in FIELDS[kind]:
+            yield f"Field '{field}' is not supported in a {kind} state at {place}"
+    for field in REQUIRED.get(kind, []):
+        if not state.get(field):
+            yield f"MISSING required field '{field}' at {place}"
+    if kind not in ("Choice", "Succeed", "Fail") and ("Next" in state) == (state.get("End") is True):
+        yield f"exactly one of 'Next' and 'End: true' is needed at {place}"
+    for field, target in _targets(state):
+        if target not in states:
+            yield f"MISSING_TRANSITION_TARGET: Missing 'Next' target: {target} at {place}/{field}"
+    yield from _path_faults(state, place)
+    yield from _rule_faults(state, kind, place)
+    if kind == "Task" and isinstance(state.get("Resource"), str):
+        fault = integration_fault(state["Resource"], state.get("Parameters") or {})
+        if fault:
+            yield f"{fault} at {place}/Resource"
+    yield from _inner_faults(state, kind, place, integration_fault)
+
+
+def _inner_faults(state: dict[str, Any], kind: str, place: str, integration_fault: Callable) -> Iterator[str]:
+    if kind == "Map" and not _inner_machines(state):
+        yield f"MISSING required field 'ItemProcessor' at {place}"
+    if kind == "Wait" and sum(f in state for f in ("Seconds", "SecondsPath", "Timestamp", "TimestampPath")) != 1:
+        yield f"exactly one of Seconds, SecondsPath, Timestamp, TimestampPath is needed at {place}"
+    for index, inner in enumerate(_inner_machines(state)):
+        part = f"Branches[{index}]" if kind == "Parallel" else "ItemProcessor"
+        yield from _machine_faults(inner, f"{place}/{part}", integration_fault)
+
+
+def _path_faults(state: dict[str, Any], place: str) -> Iterator[str]:
+    for field, value in state.items():
+        if field in REFERENCE_PATHS | PATHS and value is not None:
+            yield from _checked(lambda v=value, f=field: check_path(v, f in REFERENCE_PATHS), f"{place}/{field}")
+        elif field.endswith("Path") and field not in REFERENCE_PATHS | PATHS:
+            yield from _checked(lambda v=value: _check_expression(v), f"{place}/{field}")
+        elif field in ("Parameters", "ResultSelector", "ItemSelector"):
+            yield from _template_faults(value, f"{place}/{field}")
+
+
+def _template_faults(value: Any, place: str) -> Iterator[str]:
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _template_faults(item, f"{place}[{index}]")
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if name.endswith(".$"):
+                yield from _checked(lambda v=item: _check_expression(v), f"{place}/{name}")
+            else:
+                yield from _template_faults(item, f"{place}/{name}")
+
+
+def _check_expression(value: Any) -> None:
+    if isinstance(value, str) and value.startswith("States."):
+        intrinsics.parse(value)
+    else:
+        check_path(value)
+
+
+def _checked(check: Callable[[], None], place: str) -> Iterator[str]:
+    try:
+        check()
+    except ValueError as fault:
+        yield f"{fault} at {place}"
+
+
+def _rule_faults(state: dict[str, Any], kind: str, place: str) -> Iterator[str]:
+    for field in ("Retry", "Catch"):
+        for index, rule in enumerate(state.get(field) or []):
+            if not isinstance(rule, dict) or not rule.get("ErrorEquals"):
+                yield f"ErrorEquals must be a non-empty list at {place}/{field}[{index}]"
+                continue
+            if "Assign" in rule:
+                yield f"Field 'Assign': {REFUSED_FIELDS['Assign']} at {place}/{field}[{index}]"
+            last = index == len(state[field]) - 1
+            if "States.ALL" in rule["ErrorEquals"] and (not last or len(rule["ErrorEquals"]) > 1):
+                yield f"States.ALL must stand alone and last at {place}/{field}[{index}]"
+            if rule.get("ResultPath") is not None:
+                yield from _checked(lambda v=rule["ResultPath"]: check_path(v, True), f"{place}/{field}[{index}]/ResultPath")
+    if kind == "Choice":
+        for index, rule in enumerate(state.get("Choices") or []):
+            yield from _choice_faults(rule, f"{place}/Choices[{index}]")
+
+
+def _choice_faults(rule: Any, place: str) -> Iterator[str]:
+    if not isinstance(rule, dict):
+        yield f"a choice rule must be an object at {place}"
+        return
+    for field in REFUSED_FIELDS.keys() & rule.keys():
+        yield f"Field '{field}': {REFUSED_FIELDS[field]} at {place}"
+    inner = [*rule.get("And", []), *rule.get("Or", []), *([rule["Not"]] if "Not" in rule else [])]
+    for item in inner:
+        yield from _choice_faults(item, place)
+    if inner:
+        return
+    operators = [name for name in rule if name in COMPARISONS]
+    if len(operators) != 1:
+        yield f"exactly one comparison operator is needed, found {operators or 'none'} at {place}"
+    yield from _checked(lambda: check_path(rule.get("Variable")), f"{place}/Variable")

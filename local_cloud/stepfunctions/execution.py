@@ -1,0 +1,122 @@
+"""One execution: started, run in a thread of its own, ended exactly once, on disk at every step."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from local_cloud.persistence.database import Database
+from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure
+from local_cloud.stepfunctions.history import History, data_details
+from local_cloud.stepfunctions.interpreter import Branch, TaskRunner, iso
+from local_cloud.stepfunctions.payload import dump
+from local_cloud.stepfunctions.scope import Scope
+
+logger = logging.getLogger("local_cloud.stepfunctions")
+
+# Not an error that a Catch could name: the time of the execution itself is over.
+EXECUTION_TIMEOUT = "Execution.TimedOut"
+
+
+class Execution:
+    """A running execution; `record` is what DescribeExecution shows, times as seconds since the epoch."""
+
+    def __init__(
+        self, record: dict[str, Any], machine: dict[str, Any], database: Database, tasks: TaskRunner,
+        log: Callable[[dict[str, Any]], None] | None,
+    ):  # fmt: skip
+        self.record = record
+        self._database = database
+        self._definition = json.loads(machine["definition"])
+        self._machine = machine
+        self._history = History(database, record["executionArn"], log)
+        self._scope = Scope(None, self._definition.get("TimeoutSeconds"), EXECUTION_TIMEOUT)
+        self._tasks = tasks
+        self._ended = threading.Event()
+        self._stop_reason: tuple[str, str] | None = None
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Write the first event and run in the background."""
+        given = self.record["input"]
+        details = {**data_details(input=given), "roleArn": self._machine["roleArn"]}
+        first = self._history.add(0, "ExecutionStarted", details)
+        save(self._database, self.record)
+        threading.Thread(target=self._run, args=(first,), name=self.record["name"], daemon=True).start()
+
+    def stop(self, error: str, cause: str) -> None:
+        """Ask the execution to end as ABORTED; returns when it has."""
+        with self._lock:
+            if self._stop_reason is None:
+                self._stop_reason = (error, cause)
+        self._scope.cancel()
+        self._ended.wait(30)
+
+    def join(self, seconds: float) -> bool:
+        """Whether the execution has ended, after waiting at most `seconds`."""
+        return self._ended.wait(seconds)
+
+    def _run(self, first: int) -> None:
+        context = {
+            "Execution": {
+                "Id": self.record["executionArn"],
+                "Input": json.loads(self.record["input"]),
+                "Name": self.record["name"],
+                "RoleArn": self._machine["roleArn"],
+                "StartTime": iso(self.record["startDate"]),
+                "RedriveCount": 0,
+            },
+            "StateMachine": {"Id": self._machine["stateMachineArn"], "Name": self._machine["name"]},
+            "State": {},
+        }
+        branch = Branch(self._history, self._tasks, self._scope, context, first)
+        try:
+            output = dump(branch.run(self._definition, json.loads(self.record["input"])))
+            self._end("SUCCEEDED", "ExecutionSucceeded", data_details(output=output), output=output)
+        except ExecutionCancelled:
+            error, cause = self._stop_reason or ("", "")
+            self._end("ABORTED", "ExecutionAborted", _named(error, cause), **_named(error, cause))
+        except StateFailure as failure:
+            if failure.error == EXECUTION_TIMEOUT:
+                self._scope.cancel()
+                self._end("TIMED_OUT", "ExecutionTimedOut", {}, error="States.Timeout")
+            else:
+                told = _named(failure.error, failure.cause)
+                self._end("FAILED", "ExecutionFailed", told, **told)
+        except Exception as fault:
+            logger.exception("The execution %s met a fault of the local cloud", self.record["executionArn"])
+            told = _named("States.Runtime", f"A fault of the local cloud: {type(fault).__name__}: {fault}")
+            self._end("FAILED", "ExecutionFailed", told, **told)
+
+    def _end(self, status: str, event: str, details: dict[str, Any], **outcome: str) -> None:
+        try:
+            self._history.add(self._history.last, event, details)
+            self.record.update(status=status, stopDate=time.time(), **outcome)
+            save(self._database, self.record)
+        finally:
+            self._ended.set()
+
+
+def _named(error: str, cause: str) -> dict[str, str]:
+    return {name: text for name, text in (("error", error), ("cause", cause)) if text}
+
+
+def save(database: Database, record: dict[str, Any]) -> None:
+    """Write an execution's record."""
+    database.write("INSERT OR REPLACE INTO execution VALUES (?,?)", (record["executionArn"], json.dumps(record)))
+
+
+def end_abandoned(database: Database, record: dict[str, Any]) -> None:
+    """Mark an execution of an earlier process, which nobody runs any more, as aborted."""
+    told = {
+        "error": "LocalCloud.Stopped",
+        "cause": "The local cloud stopped while this execution ran..",
+    }
+    history = History.reopened(database, record["executionArn"])
+    history.add(history.last, "ExecutionAborted", told)
+    record.update(status="ABORTED", stopDate=time.time(), **told)
+    save(database, record)

@@ -1,0 +1,155 @@
+"""Task states: which resource ARNs exist, what the history says about a call, and who makes it.
+
+Optimized integrations (`arn:aws:states:::sagemaker:createTrainingJob.sync`) and AWS SDK integrations
+(`arn:aws:states:::aws-sdk:s3:getObject`). Lambda functions, activities and all other services are refused by name.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from local_cloud.services import COVERAGE_PAGE
+from local_cloud.stepfunctions.failures import StateFailure
+from local_cloud.stepfunctions.history import data_details
+from local_cloud.stepfunctions.payload import dump, require_size, template
+from local_cloud.stepfunctions.scope import Scope
+from local_cloud.stepfunctions.tokens import Tokens
+
+if TYPE_CHECKING:
+    from local_cloud.stepfunctions.interpreter import Branch
+
+RESOURCE = re.compile(
+    r"arn:aws[\w-]*:states:[\w-]*:\d*:(?P<sdk>aws-sdk:)?(?P<service>[a-z0-9]+):(?P<action>[A-Za-z0-9]+)(?:\.(?P<pattern>sync:2|sync|waitForTaskToken))?"
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parsed resource ARN; `pattern` is "", "sync", "sync:2" or "waitForTaskToken"."""
+
+    service: str
+    action: str
+    pattern: str
+    sdk: bool
+
+    @property
+    def resource_type(self) -> str:
+        """As histories show it."""
+        return f"aws-sdk:{self.service}" if self.sdk else self.service
+
+    @property
+    def resource(self) -> str:
+        """As histories show it."""
+        return f"{self.action}.{self.pattern}" if self.pattern else self.action
+
+
+class Integration(Protocol):
+    """One family of calls. `submit` makes the call; `await_end` waits for what a `.sync` call started."""
+
+    def fault(self, target: Target, parameters: dict[str, Any]) -> str | None: ...
+
+    def submit(self, target: Target, parameters: dict[str, Any], branch: Branch) -> Any: ...
+
+    def await_end(self, target: Target, parameters: dict[str, Any], submitted: Any, scope: Scope) -> Any: ...
+
+
+def target_of(resource: str) -> Target | None:
+    """The parsed ARN, or None when it names no service integration."""
+    found = RESOURCE.fullmatch(resource)
+    return Target(found["service"], found["action"], found["pattern"] or "", bool(found["sdk"])) if found else None
+
+
+class Integrations:
+    """All integrations of this cloud; the interpreter's task runner."""
+
+    def __init__(
+        self, region: str, sdk: Integration, optimized: dict[str, Integration], tokens: Tokens, client: Callable[[str], Any]
+    ):
+        self._region = region
+        self._sdk = sdk
+        self._optimized = optimized
+        self._tokens = tokens
+        self.client = client
+
+    def fault(self, resource: str, parameters: dict[str, Any]) -> str | None:
+        """What is wrong with a Task's resource and the names of its parameters, or None."""
+        target = target_of(resource)
+        if target is None:
+            what = "Lambda functions and activities are" if ":function:" in resource or ":activity:" in resource else "this is"
+            return f"Resource {resource!r}: {what} not supported by the local cloud (see {COVERAGE_PAGE})"
+        integration = self._integration(target)
+        if integration is None:
+            return (
+                f"Resource {resource!r}: the local cloud has no {target.service} integration; it has "
+                f"{', '.join(sorted(self._optimized))} and aws-sdk (see {COVERAGE_PAGE})"
+            )
+        return integration.fault(target, parameters)
+
+    def run(self, resource: str, given: Any, branch: Branch, scope: Scope, state: dict[str, Any]) -> Any:
+        """Run a Task state; its result, with every step in the history."""
+        target = target_of(resource)
+        token = None
+        if target.pattern == "waitForTaskToken":
+            token = self._tokens.make()
+            branch.context["Task"] = {"Token": token}
+        parameters = template(state["Parameters"], given, branch.context) if "Parameters" in state else given
+        names = {"resourceType": target.resource_type, "resource": target.resource}
+        scheduled = {**names, "region": self._region, "parameters": dump(parameters)}
+        if state.get("TimeoutSeconds") is not None:
+            scheduled["timeoutInSeconds"] = state["TimeoutSeconds"]
+        branch.event("TaskScheduled", scheduled)
+        branch.event("TaskStarted", names)
+        try:
+            result = self._call(target, parameters, branch, scope, names, token, state)
+        except StateFailure as failure:
+            scope_timeout = failure.error in ("States.Timeout", "States.HeartbeatTimeout")
+            branch.event(
+                "TaskTimedOut" if scope_timeout else "TaskFailed",
+                {**names, "error": failure.error, "cause": failure.cause},
+            )
+            raise
+        finally:
+            if token:
+                self._tokens.drop(token)
+                branch.context.pop("Task", None)
+        text = require_size(result, branch.context["State"]["Name"])
+        branch.event("TaskSucceeded", {**names, **data_details(output=text)})
+        return result
+
+    def _call(
+        self, target: Target, parameters: Any, branch: Branch, scope: Scope, names: dict, token: str | None, state: dict
+    ) -> Any:
+        integration = self._integration(target)
+        try:
+            submitted = integration.submit(target, parameters, branch)
+        except StateFailure as failure:
+            if target.pattern:
+                branch.event("TaskSubmitFailed", {**names, "error": failure.error, "cause": failure.cause})
+            raise
+        if not target.pattern:
+            return submitted
+        branch.event("TaskSubmitted", {**names, **data_details(output=dump(submitted))})
+        if token:
+            return self._tokens.wait(token, scope, state.get("HeartbeatSeconds"))
+        return integration.await_end(target, parameters, submitted, scope)
+
+    def _integration(self, target: Target) -> Integration | None:
+        return self._sdk if target.sdk else self._optimized.get(target.service)
+
+
+def sdk_metadata() -> dict[str, Any]:
+    """What optimized integrations add to the answer of a request-response call."""
+    request_id = str(uuid.uuid4())
+    headers = {"x-amzn-RequestId": [request_id]}
+    return {
+        "SdkHttpMetadata": {
+            "AllHttpHeaders": headers,
+            "HttpHeaders": {name: values[0] for name, values in headers.items()},
+            "HttpStatusCode": 200,
+        },
+        "SdkResponseMetadata": {"RequestId": request_id},
+    }

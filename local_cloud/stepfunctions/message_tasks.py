@@ -1,0 +1,105 @@
+"""The optimized integrations that send something: SNS, SQS, EventBridge, and nested executions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from local_cloud.errors import AwsError
+from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure
+from local_cloud.stepfunctions.integrations import Target, sdk_metadata
+from local_cloud.stepfunctions.payload import dump
+from local_cloud.stepfunctions.scope import Scope
+from local_cloud.stepfunctions.sdk_tasks import SdkTasks
+
+if TYPE_CHECKING:
+    from local_cloud.stepfunctions.interpreter import Branch
+
+ACTIONS = {"sns": ("publish",), "sqs": ("sendMessage",), "events": ("putEvents",)}
+TEXT_MEMBERS = {"sns": ("Message",), "sqs": ("MessageBody",), "events": ("Detail",)}
+SDK_NAMES = {"sns": "sns", "sqs": "sqs", "events": "eventbridge"}
+
+
+class MessageTasks:
+    """`arn:aws:states:::sns:publish`, `sqs:sendMessage`, `events:putEvents`, each also with `.waitForTaskToken`."""
+
+    def __init__(self, sdk: SdkTasks):
+        self._sdk = sdk
+
+    def fault(self, target: Target, parameters: dict[str, Any]) -> str | None:
+        """What AWS would refuse when the state machine is created."""
+        if target.action not in ACTIONS[target.service]:
+            return f"{target.service}:{target.action} is no integration; there is {ACTIONS[target.service][0]}"
+        if target.pattern not in ("", "waitForTaskToken"):
+            return f"{target.service}:{target.action} has no pattern .{target.pattern}"
+        return self._sdk.fault(Target(SDK_NAMES[target.service], target.action, "", True), parameters)
+
+    def submit(self, target: Target, parameters: dict[str, Any], branch: Branch) -> Any:
+        """Send; objects become JSON text where the API wants text."""
+        sent = self._texts(target.service, parameters)
+        answer = self._sdk.submit(Target(SDK_NAMES[target.service], target.action, "", True), sent, branch)
+        return {**answer, **sdk_metadata()}
+
+    def await_end(self, target: Target, parameters: dict[str, Any], submitted: Any, scope: Scope) -> Any:
+        """Messages have no end."""
+        raise NotImplementedError(f"{target.resource} has no .sync")
+
+    def _texts(self, service: str, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._texts(service, item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        return {
+            name: dump(item) if name in TEXT_MEMBERS[service] and not isinstance(item, str) else self._texts(service, item)
+            for name, item in value.items()
+        }
+
+
+class NestedExecutions:
+    """`arn:aws:states:::states:startExecution`, with `.sync` (output as text) and `.sync:2` (output as JSON)."""
+
+    def __init__(self, start: Callable[[dict], dict], describe: Callable[[str], dict], join: Callable, stop: Callable):
+        self._start, self._describe, self._join, self._stop = start, describe, join, stop
+
+    def fault(self, target: Target, parameters: dict[str, Any]) -> str | None:
+        """What AWS would refuse when the state machine is created."""
+        if target.action != "startExecution" or target.pattern == "waitForTaskToken":
+            return f"states:{target.resource} is no integration; there are startExecution, .sync and .sync:2"
+        known = {"StateMachineArn", "Name", "Input", "TraceHeader"}
+        unknown = [name for name in parameters if name.removesuffix(".$") not in known]
+        return f"The field {unknown[0]!r} is not supported by Step Functions" if unknown else None
+
+    def submit(self, target: Target, parameters: dict[str, Any], branch: Branch) -> Any:
+        """Start the other execution."""
+        given = parameters.get("Input", {})
+        request = {
+            "stateMachineArn": parameters["StateMachineArn"],
+            "input": given if isinstance(given, str) else dump(given),
+            **({"name": parameters["Name"]} if "Name" in parameters else {}),
+        }
+        try:
+            started = self._start(request)
+        except AwsError as error:
+            raise StateFailure(f"StepFunctions.{error.code}Exception", error.message) from error
+        return {"ExecutionArn": started["executionArn"], "StartDate": int(started["startDate"].timestamp() * 1000), **sdk_metadata()}
+
+    def await_end(self, target: Target, parameters: dict[str, Any], submitted: Any, scope: Scope) -> Any:
+        """The other execution's description once it succeeded; stops it when nobody waits for it any more."""
+        arn = submitted["ExecutionArn"]
+        try:
+            while not self._join(arn, scope.remaining(0.1)):
+                scope.check()
+        except (ExecutionCancelled, StateFailure):
+            self._stop(arn)
+            raise
+        described = self._describe(arn)
+        shown = {name[0].upper() + name[1:]: value for name, value in described.items()}
+        for moment in ("StartDate", "StopDate"):
+            shown[moment] = int(shown[moment].timestamp() * 1000)
+        if described["status"] != "SUCCEEDED":
+            raise StateFailure("States.TaskFailed", dump(shown))
+        if target.pattern == "sync:2":
+            shown["Output"] = json.loads(shown["Output"])
+            shown["Input"] = json.loads(shown["Input"])
+        return shown

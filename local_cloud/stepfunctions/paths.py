@@ -1,0 +1,107 @@
+"""JSONPath as the States Language uses it: reference paths by our own reader, filters and wildcards by jsonpath-ng."""
+
+from __future__ import annotations
+
+import copy
+import re
+from functools import lru_cache
+from typing import Any
+
+from local_cloud.stepfunctions.failures import StateFailure
+
+STEP = re.compile(r"""\.([A-Za-z_\u0080-\uffff][\w\-\u0080-\uffff]*)|\[(-?\d+)\]|\['((?:[^'\\]|\\.)*)'\]|\["((?:[^"\\]|\\.)*)"\]""")
+
+
+@lru_cache(maxsize=4096)
+def reference_steps(path: str) -> tuple[str | int, ...] | None:
+    """The steps of a path that names exactly one node; None when it has wildcards, slices or filters."""
+    position, steps = 1, []
+    while position < len(path):
+        found = STEP.match(path, position)
+        if not found:
+            return None
+        name, index, single, double = found.groups()
+        if index is not None:
+            steps.append(int(index))
+        else:
+            quoted = single if single is not None else double
+            steps.append(name if name is not None else re.sub(r"\\(.)", r"\1", quoted))
+        position = found.end()
+    return tuple(steps)
+
+
+@lru_cache(maxsize=512)
+def _compiled(path: str) -> Any:
+    from jsonpath_ng.ext import parse
+
+    return parse(path)
+
+
+def check_path(path: Any, reference: bool = False) -> None:
+    """Raise ValueError unless `path` is a JSONPath, and with `reference` one that names a single node."""
+    if not isinstance(path, str) or not path.startswith("$"):
+        raise ValueError(f"Value is not a {'Reference Path' if reference else 'valid JSONPath'}: {path!r}")
+    plain = path[1:] if path.startswith("$$") else path
+    if reference_steps(plain) is not None:
+        return
+    if reference:
+        raise ValueError(f"Value is not a Reference Path: {path!r}")
+    try:
+        _compiled(plain)
+    except Exception as fault:
+        raise ValueError(f"Value is not a valid JSONPath: {path!r} ({fault})") from fault
+
+
+def resolve(path: str, data: Any, context: dict[str, Any], error: str = "States.Runtime") -> Any:
+    """The node or, for a path with wildcards, the list of nodes; fails with `error` when there is none."""
+    root = data
+    if path.startswith("$$"):
+        root, path = context, path[1:]
+    steps = reference_steps(path)
+    if steps is None:
+        return [match.value for match in _compiled(path).find(root)]
+    node = root
+    for step in steps:
+        try:
+            node = node[step] if isinstance(step, int) == isinstance(node, list) else _missing()
+        except (KeyError, IndexError, TypeError):
+            raise StateFailure(
+                error, f"Invalid path '{path}': The choice of path '{path}' did not resolve to any node in the input."
+            ) from None
+    return node
+
+
+def exists(path: str, data: Any, context: dict[str, Any]) -> bool:
+    """Whether the path leads to a node."""
+    try:
+        found = resolve(path, data, context)
+    except StateFailure:
+        return False
+    return reference_steps(path[1:] if path.startswith("$$") else path) is not None or bool(found)
+
+
+def place(path: str, data: Any, value: Any) -> Any:
+    """`data` with `value` at the reference path, missing objects made; ResultPath's rule."""
+    if path == "$":
+        return value
+    steps = reference_steps(path)
+    root = copy.deepcopy(data)
+    node = root
+    try:
+        for here, following in zip(steps, steps[1:], strict=False):
+            if isinstance(node, dict) and isinstance(here, str):
+                node = node.setdefault(here, {}) if not isinstance(following, int) else node[here]
+            else:
+                node = node[here] if isinstance(here, int) else _missing()
+        if isinstance(node, list) != isinstance(steps[-1], int) or not isinstance(node, dict | list):
+            _missing()
+        node[steps[-1]] = value
+    except (KeyError, IndexError, TypeError):
+        raise StateFailure(
+            "States.ResultPathMatchFailure", f"Unable to apply ReferencePath {path} to input {str(data)[:200]}"
+        ) from None
+    return root
+
+
+def _missing() -> Any:
+    raise KeyError

@@ -1,0 +1,69 @@
+"""Who may stop whom: an execution, its branches and their tasks form a tree of scopes.
+
+Cancelling a scope wakes everything that waits below it, at once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure
+
+
+class Scope:
+    """One level of the tree, with the moment by which it must be done."""
+
+    def __init__(self, parent: Scope | None = None, seconds: float | None = None, timeout_error: str = ""):
+        self._parent = parent
+        self._children: list[Scope] = []
+        self._event = threading.Event()
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._timeout_error = timeout_error
+        if parent is not None:
+            parent._children.append(self)
+            if parent.cancelled:
+                self._event.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether this scope or one above it was cancelled."""
+        return self._event.is_set()
+
+    def cancel(self) -> None:
+        """Cancel this scope and everything below it."""
+        self._event.set()
+        for child in list(self._children):
+            child.cancel()
+
+    def close(self) -> None:
+        """Take a finished scope out of the tree."""
+        if self._parent is not None and self in self._parent._children:
+            self._parent._children.remove(self)
+
+    def check(self) -> None:
+        """Raise ExecutionCancelled, or the timeout of the nearest scope whose time is over."""
+        if self._event.is_set():
+            raise ExecutionCancelled
+        scope: Scope | None = self
+        while scope is not None:
+            if scope._deadline is not None and time.monotonic() >= scope._deadline:
+                raise StateFailure(scope._timeout_error)
+            scope = scope._parent
+
+    def remaining(self, at_most: float) -> float:
+        """Seconds that a wait may take before a deadline of this scope or one above it."""
+        now, scope, left = time.monotonic(), self, at_most
+        while scope is not None:
+            if scope._deadline is not None:
+                left = min(left, scope._deadline - now)
+            scope = scope._parent
+        return max(left, 0)
+
+    def wait(self, seconds: float) -> None:
+        """Sleep; raises as `check` does, as soon as there is reason to."""
+        end = time.monotonic() + seconds
+        self.check()
+        while (left := end - time.monotonic()) > 0:
+            self._event.wait(self.remaining(min(left, 3600)))
+            self.check()

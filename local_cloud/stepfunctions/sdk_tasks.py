@@ -1,0 +1,166 @@
+"""AWS SDK integrations: any operation of the services that exist here, with Step Functions' names for members and errors.
+
+Step Functions writes every member with a capital first letter and names errors after the Java SDK's exception classes:
+`S3.NoSuchKeyException`, `Ssm.ParameterNotFoundException`, `SageMaker.SageMakerException`.
+https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local_cloud.moto_services import implemented_operations
+from local_cloud.services import SERVICES, service_model
+from local_cloud.stepfunctions.failures import StateFailure
+from local_cloud.stepfunctions.integrations import Target
+from local_cloud.stepfunctions.payload import dump
+from local_cloud.stepfunctions.scope import Scope
+
+if TYPE_CHECKING:
+    from local_cloud.stepfunctions.interpreter import Branch
+
+# Step Functions' name of a service: botocore's name, and the prefix of its errors.
+SDK_SERVICES = {
+    "s3": ("s3", "S3"),
+    "ssm": ("ssm", "Ssm"),
+    "sagemaker": ("sagemaker", "SageMaker"),
+    "iam": ("iam", "Iam"),
+    "sts": ("sts", "Sts"),
+    "kms": ("kms", "Kms"),
+    "ecr": ("ecr", "Ecr"),
+    "cloudwatchlogs": ("logs", "CloudWatchLogs"),
+    "cloudwatch": ("cloudwatch", "CloudWatch"),
+    "eventbridge": ("events", "EventBridge"),
+    "sns": ("sns", "Sns"),
+    "sqs": ("sqs", "Sqs"),
+    "sfn": ("stepfunctions", "Sfn"),
+    "secretsmanager": ("secretsmanager", "SecretsManager"),
+    "cloudformation": ("cloudformation", "CloudFormation"),
+}
+
+
+class SdkTasks:
+    """`arn:aws:states:::aws-sdk:<service>:<action>`."""
+
+    def __init__(self, client: Callable[[str], Any]):
+        self._client = client
+
+    def fault(self, target: Target, parameters: dict[str, Any]) -> str | None:
+        """What AWS would refuse when the state machine is created."""
+        if target.service not in SDK_SERVICES:
+            return f"aws-sdk:{target.service} is not one of {', '.join(SDK_SERVICES)}"
+        model = service_model(SDK_SERVICES[target.service][0])
+        operation = _operation(model, target.action)
+        if operation is None:
+            return f"aws-sdk:{target.service} has no action {target.action!r}"
+        if target.pattern not in ("", "waitForTaskToken"):
+            return f"aws-sdk integrations have no pattern .{target.pattern}"
+        moto = next((s.moto for s in SERVICES.values() if s.model == model.service_name), "")
+        if moto and operation not in implemented_operations(moto):
+            return f"aws-sdk:{target.service}:{target.action} is not supported by the local cloud"
+        shape = model.operation_model(operation).input_shape
+        unknown = [n for n in parameters if _member(shape, n.removesuffix(".$")) is None]
+        return f"The field {unknown[0].removesuffix('.$')!r} is not supported by Step Functions" if unknown else None
+
+    def submit(self, target: Target, parameters: dict[str, Any], branch: Branch) -> Any:
+        """Make the call in process."""
+        name, prefix = SDK_SERVICES[target.service]
+        model = service_model(name)
+        operation = model.operation_model(_operation(model, target.action))
+        request = _request(operation.input_shape, parameters or {})
+        if operation.name == "CopyObject" and isinstance(request.get("CopySource"), str):
+            # The Java SDK sends the (already encoded) text as it is; botocore would encode it once more.
+            request["CopySource"] = unquote(request["CopySource"])
+        try:
+            client = self._client(name)
+            response = getattr(client, _method(client, operation.name))(**request)
+        except ClientError as error:
+            raise _failure(model, prefix, error) from error
+        except (BotoCoreError, TypeError, ValueError) as error:
+            raise StateFailure(
+                "States.Runtime", f"The Parameters '{dump(parameters)}' could not be used to start the Task: [{error}]"
+            ) from error
+        response.pop("ResponseMetadata", None)
+        return _response(response)
+
+    def await_end(self, target: Target, parameters: dict[str, Any], submitted: Any, scope: Scope) -> Any:
+        """AWS SDK integrations start nothing that could be waited for."""
+        raise NotImplementedError(f"{target.resource} has no .sync")
+
+
+def _operation(model: Any, action: str) -> str | None:
+    wanted = action[0].upper() + action[1:]
+    return wanted if action[0].islower() and wanted in model.operation_names else None
+
+
+def _method(client: Any, operation: str) -> str:
+    return next(method for method, name in client.meta.method_to_api_mapping.items() if name == operation)
+
+
+def _member(shape: Any, name: str) -> str | None:
+    """The API's own name of a member that Step Functions writes with a capital letter."""
+    members = shape.members if shape is not None else {}
+    if name in members:
+        return name
+    return next((own for own in members if own[0].upper() + own[1:] == name), None)
+
+
+def _request(shape: Any, value: Any) -> Any:
+    """The parameters with the API's own member names; text for blobs becomes bytes, objects for text become JSON."""
+    if shape is None:
+        return value
+    if shape.type_name == "structure" and isinstance(value, dict):
+        return {
+            (_member(shape, name) or name): _request(shape.members.get(_member(shape, name)), item)
+            for name, item in value.items()
+        }
+    if shape.type_name == "list" and isinstance(value, list):
+        return [_request(shape.member, item) for item in value]
+    if shape.type_name == "map" and isinstance(value, dict):
+        return {name: _request(shape.value, item) for name, item in value.items()}
+    if shape.type_name == "blob":
+        return (value if isinstance(value, str) else dump(value)).encode()
+    return value
+
+
+def _response(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name[0].upper() + name[1:] if name else name: _response(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_response(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if hasattr(value, "read"):  # GetObject's Body comes as text; States.StringToJson makes JSON of it
+        return value.read().decode("utf-8", "replace")
+    return value
+
+
+def _failure(model: Any, prefix: str, error: ClientError) -> StateFailure:
+    code = error.response["Error"]["Code"]
+    code = "NoSuchKey" if code == "404" else code
+    message = error.response["Error"].get("Message", "")
+    status = error.response["ResponseMetadata"].get("HTTPStatusCode", 400)
+    base = re.sub(r"(Exception|Error)$", "", code.rpartition("#")[2])
+    shapes = {re.sub(r"(Exception|Error)$", "", name) for name in _error_codes(model)}
+    name = f"{base}Exception" if base in shapes else f"{prefix}Exception"
+    request_id = error.response["ResponseMetadata"].get("RequestId", "")
+    return StateFailure(
+        f"{prefix}.{name}", f"{message} (Service: {prefix}, Status Code: {status}, Request ID: {request_id})"
+    )
+
+
+def _error_codes(model: Any) -> set[str]:
+    codes = set()
+    for name in model.shape_names:
+        shape = model.shape_for(name)
+        if shape.type_name == "structure" and shape.metadata.get("exception"):
+            codes |= {name, shape.metadata.get("error", {}).get("code", name)}
+    return codes

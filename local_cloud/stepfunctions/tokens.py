@@ -1,0 +1,74 @@
+"""Task tokens: a `.waitForTaskToken` state sleeps until somebody sends success, failure, or nothing for too long."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from typing import Any
+
+from local_cloud.errors import AwsError
+from local_cloud.stepfunctions.failures import StateFailure
+from local_cloud.stepfunctions.scope import Scope
+
+
+class _Waiting:
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.result: Any = None
+        self.failure: StateFailure | None = None
+        self.beat = time.monotonic()
+
+
+class Tokens:
+    """The tokens that are waited for now; they do not survive the process, as their executions do not."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, _Waiting] = {}
+
+    def make(self) -> str:
+        """A new token."""
+        token = uuid.uuid4().hex + uuid.uuid4().hex
+        self._waiting[token] = _Waiting()
+        return token
+
+    def drop(self, token: str) -> None:
+        """Nobody waits for this token any more."""
+        self._waiting.pop(token, None)
+
+    def wait(self, token: str, scope: Scope, heartbeat: float | None) -> Any:
+        """What SendTaskSuccess brought; fails as SendTaskFailure, timeouts and cancellation say."""
+        waiting = self._waiting[token]
+        while not waiting.done.wait(0.05):
+            scope.check()
+            if heartbeat is not None and time.monotonic() - waiting.beat > heartbeat:
+                raise StateFailure("States.HeartbeatTimeout", f"No heartbeat came for {heartbeat} seconds.")
+        if waiting.failure:
+            raise waiting.failure
+        return waiting.result
+
+    def succeed(self, token: str, output: str) -> None:
+        """SendTaskSuccess."""
+        waiting = self._find(token)
+        try:
+            waiting.result = json.loads(output)
+        except ValueError:
+            raise AwsError("InvalidOutput", "The output is not JSON.") from None
+        waiting.done.set()
+
+    def fail(self, token: str, error: str, cause: str) -> None:
+        """SendTaskFailure."""
+        waiting = self._find(token)
+        waiting.failure = StateFailure(error, cause)
+        waiting.done.set()
+
+    def beat(self, token: str) -> None:
+        """SendTaskHeartbeat."""
+        self._find(token).beat = time.monotonic()
+
+    def _find(self, token: str) -> _Waiting:
+        waiting = self._waiting.get(token)
+        if waiting is None or waiting.done.is_set():
+            raise AwsError("TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'")
+        return waiting
