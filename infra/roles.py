@@ -70,7 +70,7 @@ class JobRoles(Construct):
             "Prepare", "prepares data sets", PROCESSING_LOGS,
             grants.reads(data, ""),
             *(grants.reads_uri(uri) for uri in settings.readable_prefixes),
-            grants.reads(artifacts, *of_execution("input"), "feature-cache/"),
+            grants.reads(artifacts, *of_execution("input"), "feature-cache/", "weights/"),
             grants.writes(
                 artifacts,
                 *of_execution("plan", "prepared", "photos", "features", "weights", "test", "explain"),

@@ -125,7 +125,10 @@ def extract_request(platform: ComparisonPlatform) -> dict[str, Any]:
             requests.processing_output(name, requests.in_execution(f"{name}/")) for name in ("features", "weights")
         ],
     )  # fmt: skip
-    job["Environment"] = {"DARKROOM_FEATURE_CACHE": f"s3://{base.artifacts_bucket}/feature-cache/"}
+    job["Environment"] = {
+        "FEATURE_CACHE_URI": f"s3://{base.artifacts_bucket}/feature-cache/",
+        "WEIGHTS_URI": f"s3://{base.artifacts_bucket}/weights/",
+    }
     return job
 
 

@@ -42,5 +42,8 @@ def request(platform: Platform) -> dict:
         outputs=[requests.processing_output(name, requests.in_execution(f"{name}/")) for name in OUTPUTS],
     )  # fmt: skip
     # Features of a backbone are the same for every execution on the same photos.
-    job["Environment"] = {"DARKROOM_FEATURE_CACHE": f"s3://{platform.artifacts_bucket}/feature-cache/"}
+    job["Environment"] = {
+        "FEATURE_CACHE_URI": f"s3://{platform.artifacts_bucket}/feature-cache/",
+        "WEIGHTS_URI": f"s3://{platform.artifacts_bucket}/weights/",
+    }
     return job

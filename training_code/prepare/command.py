@@ -1,8 +1,8 @@
 """`prepare`: check the whole execution input, look at every photo, split, compute features, write the plan.
 
-    python -m training_code prepare --input-json JSON --model-name NAME
+    python -m training_code prepare --model-name NAME
 
-Reads `<base>/processing/input/dataset` (a tree or one zip), writes below `<base>/processing/output/`: see docs/data.md. What a
+Reads `<base>/processing/input/request/input.json` and `<base>/processing/input/dataset` (a tree or one zip), writes below `<base>/processing/output/`: see docs/data.md. What a
 user can get wrong is checked before the first photo is read. `plan/plan.json` comes last: where it is, all else is.
 """
 
@@ -43,15 +43,21 @@ WEIGHTS_URI = "WEIGHTS_URI"
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m training_code prepare")
-    parser.add_argument("--input-json", required=True, help="the execution input as JSON")
     parser.add_argument("--model-name", default="none", help="the SageMaker model that explanations will ask")
     given = parser.parse_args(arguments)
-    try:
-        value = json.loads(given.input_json)
-    except ValueError as error:
-        raise InvalidField("execution input", given.input_json, f"JSON ({error})") from None
-    prepare(ExecutionInput.from_json(value), given.model_name, base_directory() / "processing")
+    folder = base_directory() / "processing"
+    prepare(ExecutionInput.from_json(read_request(folder)), given.model_name, folder)
     return 0
+
+
+def read_request(folder: Path) -> Any:
+    """The input as the state machine saved it: arguments of a job are limited to 256 characters."""
+    file = folder / "input" / "request" / "input.json"
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidField("execution input", text, f"JSON in {file} ({error})") from None
 
 
 def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[str, Any]:
