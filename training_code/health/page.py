@@ -80,7 +80,7 @@ def line_chart(series: Sequence[Series], across: str, up: str, logarithmic: bool
     out = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(up)} by {escape(across)}">']
     for tick in ticks(low_y, high_y):
         y = at(low_x, tick)[1]
-        label = f"1e{tick:g}" if logarithmic else f"{tick:.4g}"
+        label = f"{10**tick:.1e}" if logarithmic else f"{tick:.4g}"
         out.append(f'<line x1="{left}" x2="{width - 12}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e6e9ee"/>')
         out.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
     for tick in ticks(low_x, high_x, 8):

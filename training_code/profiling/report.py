@@ -26,7 +26,7 @@ def profiler_report(observed: Observations, outcomes: Sequence[dict[str, Any]], 
         legend([(name, COLOURS[name]) for name in ("initialization", "data", "forward", "backward", "optimizer", "other", "evaluation", "between", "finalization")]),
         legend([
             ("processors: this training", "#2563eb"), ("processors: whole machine", "#94a3b8"), ("memory of the machine", "#059669"),
-            ("GPU", "#db2777"), ("disk", "#b45309"), ("network", "#0891b2"),
+            *([("GPU", "#db2777")] if any(s.get("gpus") for s in observed.system) else []), ("disk", "#b45309"), ("network", "#0891b2"),
         ]),
         "</div>",
     ]  # fmt: skip
@@ -39,7 +39,7 @@ def profiler_report(observed: Observations, outcomes: Sequence[dict[str, Any]], 
 def _headline(facts: dict[str, Any]) -> str:
     text = f"{duration(facts['seconds'])} in all, {facts['train_steps']} training steps in {facts['epochs']} epochs"
     if facts.get("photos_per_second"):
-        text += f", {facts['step_seconds_median'] * 1000:.3g} ms a step (median), {facts['photos_per_second']:.4g} photos a second"
+        text += f", {facts['step_seconds_median'] * 1000:.3g} ms a step (median), {facts['photos_per_second']:,.0f} photos a second"
     return text
 
 
