@@ -1,4 +1,4 @@
-"""`python -m analysis_code [clarify|report]`: the entry point of image 3.
+"""`python -m analysis_code [clarify|report|compare]`: the entry point of image 3.
 
 Without an argument it does what AWS's own Clarify image does: read `analysis_config.json`, write `analysis.json`. So
 the same pipeline step can run either image.
@@ -11,9 +11,7 @@ import traceback
 
 from analysis_code.failure import JobFailure, leave_message
 
-USAGE = (
-    "usage: python -m analysis_code [clarify] | report [--execution-arn ARN] [--tuning-job NAME] [--training-job NAME]"
-)
+USAGE = "usage: python -m analysis_code [clarify | compare | report [--execution-arn A] [--tuning-job T] [--training-job J]]"
 
 
 def _stop(number: int, frame: object) -> None:
@@ -31,6 +29,11 @@ def main(arguments: list[str]) -> int:
             from analysis_code.clarify.job import run
         elif command == "report":
             from analysis_code.report.job import run
+        elif command == "compare" and not rest:
+            from analysis_code.comparison.command import main as compare
+
+            compare()
+            return 0
         else:
             print(f"{USAGE}\nreceived: {arguments}", file=sys.stderr)
             return 2

@@ -96,9 +96,7 @@ def read_config(path: Path) -> AnalysisConfig:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise JobFailure(
-            f"{path}: there is no configuration; mount its folder as the input analysis_config"
-        ) from None
+        raise JobFailure(f"{path}: there is no configuration; mount its folder as the input analysis_config") from None
     except ValueError as error:
         raise JobFailure(f"{path}: not JSON: {error}") from None
     if not isinstance(document, dict):

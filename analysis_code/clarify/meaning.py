@@ -15,7 +15,7 @@ class Meaning(NamedTuple):
 
 
 MEANINGS: Final = {
-    "CI": Meaning("Are there as many photos of this group as of the others? 1: hardly any, -1: hardly others.", band=0.6),
+    "CI": Meaning("Are there as many photos of this group as of the others? 1: hardly any.", band=0.6),
     "DPL": Meaning("Do the true labels hold the positive class as often in this group as in the others?"),
     "JS": Meaning("How differently are the true labels distributed in the two groups?"),
     "KL": Meaning("How differently are the true labels distributed, seen from the other groups?"),
@@ -25,8 +25,8 @@ MEANINGS: Final = {
     "CDDL": Meaning("Within subgroups: is this group more often among the negatives than among the positives?"),
     "DPPL": Meaning("Does the model predict the positive class as often in this group as in the others?"),
     "DI": Meaning("How often is the positive class predicted here, as a multiple of the others?", ideal=1.0, band=0.2),
-    "DCA": Meaning("Does the model find as many positives as there are, equally well in both groups? (ratio)", band=0.15),
-    "DCR": Meaning("Does the model find as many negatives as there are, equally well in both groups? (ratio)", band=0.15),
+    "DCA": Meaning("Does the model find as many positives as there are, equally in both groups? (ratio)", band=0.15),
+    "DCR": Meaning("Does the model find as many negatives as there are, equally in both groups? (ratio)", band=0.15),
     "RD": Meaning("Does the model find true positives equally well in both groups? (recall)"),
     "SD": Meaning("Does the model find true negatives equally well in both groups? (specificity)"),
     "DAR": Meaning("Is a positive prediction equally trustworthy in both groups? (precision)"),

@@ -1,4 +1,4 @@
-"""A heat map a person can read: orange regions spoke for the answer, blue ones against it, grey ones hardly mattered."""
+"""A heat map for people: orange regions spoke for the answer, blue ones against it, grey ones hardly mattered."""
 
 from typing import Final
 

@@ -1,0 +1,72 @@
+"""The report job: everything that the steps of a run left becomes `index.html` and `results.json`."""
+
+import argparse
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from analysis_code.failure import base_directory
+from analysis_code.report.evaluation import evaluate
+from analysis_code.report.inputs import Missing, RunInputs
+from analysis_code.report.page import write_page
+from analysis_code.report.pictures import mistake_pictures
+from analysis_code.report.results import results
+from analysis_code.report.run import Run
+from analysis_code.report.timeline import read_timeline
+from analysis_code.report.training import read_training_job, read_tuning
+
+log = logging.getLogger("report")
+
+
+def run(arguments: list[str]) -> None:
+    """Read what there is, ask what may be asked, write the page and the numbers."""
+    begin = time.monotonic()
+    parser = argparse.ArgumentParser(prog="python -m analysis_code report", description=__doc__)
+    parser.add_argument("--execution-arn", help="the execution, for the timeline")
+    parser.add_argument("--tuning-job", help="the tuning job, for its trials")
+    parser.add_argument("--training-job", help="the final training job")
+    options = parser.parse_args(arguments)
+    processing = base_directory() / "processing"
+    output = processing / "output" / "report"
+    output.mkdir(parents=True, exist_ok=True)
+
+    inputs = RunInputs(processing / "input")
+    found = collect(inputs, options.execution_arn, options.tuning_job, options.training_job)
+    write_page(output / "index.html", found)
+    _write(output / "results.json", results(found))
+    for name, reason in found.missing().items():
+        log.info("missing: %s: %s", name, reason)
+    log.info("index.html and results.json written after %.1f s", time.monotonic() - begin)
+
+
+def collect(inputs: RunInputs, execution_arn: str | None, tuning_job: str | None, training_job: str | None) -> Run:
+    """The whole run, piece by piece; names given on the command line go before those that the state machine noted."""
+    outcome = inputs.json("outcome/outcome.json")
+    noted: dict[str, Any] = outcome or {}
+    names = noted.get("names") or {}
+    plan = noted.get("plan") or inputs.json("plan/plan.json")
+    classes = (plan.get("dataset") or {}).get("classes") if plan else None
+    evaluation = evaluate(inputs.table("evaluation/predictions.csv"), classes)
+    return Run(
+        folder=inputs.folder,
+        outcome=outcome,
+        plan=plan,
+        photos=inputs.table("prepared/manifest.csv"),
+        data_report=inputs.json("prepared/data_report.json"),
+        tuning=read_tuning(tuning_job or (noted.get("tuning") or {}).get("job")),
+        training_job=read_training_job(training_job or (noted.get("training") or {}).get("job")),
+        health=inputs.json("health/health.json"),
+        explanations=inputs.json("explanations/analysis.json"),
+        evaluation=evaluation,
+        bias=inputs.json("bias/analysis.json"),
+        timeline=read_timeline(execution_arn or names.get("arn")),
+        pictures=mistake_pictures(evaluation.mistakes, names.get("uri")) if evaluation else Missing("no evaluation"),
+    )
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)

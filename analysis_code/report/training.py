@@ -1,0 +1,101 @@
+"""Trials and the final training, asked from SageMaker where the job may ask, else from what the state machine noted."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from analysis_code.report.inputs import Missing
+
+_QUICK = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 2, "mode": "standard"})
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training job of a search; objective None: it reported none."""
+
+    name: str
+    status: str
+    hyperparameters: dict[str, str]
+    objective: float | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A search with its best trial; `higher_is_better` decides which that is."""
+
+    job: str
+    objective_name: str
+    higher_is_better: bool
+    trials: list[Trial]
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial with the best objective."""
+        scored = [trial for trial in self.trials if trial.objective is not None]
+        key = (lambda trial: trial.objective) if self.higher_is_better else (lambda trial: -trial.objective)
+        return max(scored, key=key) if scored else None
+
+    def results(self) -> dict[str, Any]:
+        """For programs."""
+        best = self.best
+        return {
+            "job": self.job,
+            "trials": len(self.trials),
+            "objective": self.objective_name,
+            "best_trial": best.name if best else None,
+            "best_hyperparameters": best.hyperparameters if best else None,
+            "best_objective": best.objective if best else None,
+            "all_trials": [vars(trial) for trial in self.trials],
+        }
+
+
+def client(service: str) -> Any:
+    """A client that gives up soon: a page with a missing piece is better than none."""
+    return boto3.client(service, config=_QUICK)
+
+
+def read_tuning(job: str | None) -> Tuning | Missing:
+    """The trials of a tuning job."""
+    if not job or job == "none":
+        return Missing("no tuning job belongs to this run")
+    try:
+        sagemaker = client("sagemaker")
+        described = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=job)
+        pages = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job")
+        summaries = [
+            summary
+            for page in pages.paginate(HyperParameterTuningJobName=job)
+            for summary in page["TrainingJobSummaries"]
+        ]
+    except (ClientError, BotoCoreError) as error:
+        return Missing(f"SageMaker did not tell: {error}")
+    objective = described["HyperParameterTuningJobConfig"].get("HyperParameterTuningJobObjective", {})
+    trials = [_trial(summary) for summary in sorted(summaries, key=lambda one: one["CreationTime"])]
+    return Tuning(job, objective.get("MetricName", "objective"), objective.get("Type") != "Minimize", trials)
+
+
+def _trial(summary: dict[str, Any]) -> Trial:
+    begin, end = summary.get("TrainingStartTime"), summary.get("TrainingEndTime")
+    metric = summary.get("FinalHyperParameterTuningJobObjectiveMetric") or {}
+    value = metric.get("Value")
+    return Trial(
+        summary["TrainingJobName"],
+        summary["TrainingJobStatus"],
+        dict(summary.get("TunedHyperParameters") or {}),
+        float(value) if value is not None else None,
+        (end - begin).total_seconds() if begin and end else None,
+    )
+
+
+def read_training_job(job: str | None) -> dict[str, Any] | Missing:
+    """What SageMaker knows about the final training job."""
+    if not job or job == "none":
+        return Missing("no training job belongs to this run")
+    try:
+        return client("sagemaker").describe_training_job(TrainingJobName=job)
+    except (ClientError, BotoCoreError) as error:
+        return Missing(f"SageMaker did not tell: {error}")
