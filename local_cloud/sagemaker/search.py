@@ -1,10 +1,11 @@
 """The search of one tuning job: which hyperparameters to try next, and which trials to stop early. Optuna decides.
 
-Bayesian: TPE with constant-liar for parallel trials. Random, Grid: Optuna's samplers. Hyperband: TPE with Optuna's
-Hyperband pruner. Early stopping "Auto": the median rule, as AWS describes it.
+Bayesian: TPE with constant-liar for parallel trials. Random: Optuna's sampler. Grid: every combination, queued.
+Hyperband: TPE with Optuna's Hyperband pruner. Early stopping "Auto": the median rule, as AWS describes it.
 https://docs.aws.amazon.com/sagemaker/latest/dg/automatic-model-tuning-how-it-works.html
 """
 
+import itertools
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +35,13 @@ class Search:
         self._lock = threading.Lock()
         self._study = optuna.create_study(
             direction="minimize" if self._minimize else "maximize",
-            sampler=_sampler(config, parameters, maximum_jobs),
+            sampler=_sampler(config, maximum_jobs),
             pruner=_pruner(config),
         )
+        if config["Strategy"] == "Grid":  # Optuna's own grid sampler works inside of its own loop only
+            names, values = list(self._parameters), [parameter.values for parameter in parameters]
+            for point in itertools.product(*values):
+                self._study.enqueue_trial(dict(zip(names, point, strict=True)))
 
     def ask(self) -> tuple["Trial", dict[str, str]]:
         """The next trial and its hyperparameters."""
@@ -82,14 +87,12 @@ class Search:
         return than is None or (value < than if self._minimize else value > than)
 
 
-def _sampler(config: Document, parameters: list[Parameter], maximum_jobs: int) -> "BaseSampler":
-    from optuna.samplers import GridSampler, RandomSampler, TPESampler
+def _sampler(config: Document, maximum_jobs: int) -> "BaseSampler":
+    from optuna.samplers import RandomSampler, TPESampler
 
     seed = config.get("RandomSeed")
-    if config["Strategy"] == "Random":
+    if config["Strategy"] in ("Random", "Grid"):
         return RandomSampler(seed=seed)
-    if config["Strategy"] == "Grid":
-        return GridSampler({parameter.name: list(parameter.values) for parameter in parameters}, seed=seed)
     random_first = max(2, min(10, maximum_jobs // FIRST_RANDOM_SHARE))
     return TPESampler(seed=seed, constant_liar=True, n_startup_trials=random_first)
 

@@ -78,24 +78,31 @@ class TuningRun(JobRun):
     def execute(self) -> None:
         self.search = Search(self.config, self.parameters, self.maximum_jobs)
         self._learn_from_parents()
+        try:
+            reason = self._search()
+        finally:
+            self._stop_trials()
+        self._settle()
+        self._finish(reason)
+
+    def _search(self) -> str:
+        """Runs trials until there is a reason to end; returns it."""
         seconds = self.config["ResourceLimits"].get("MaxRuntimeInSeconds")
         deadline = None if seconds is None else time.monotonic() + seconds
-        reason = ""
-        while not reason:
-            reason = self._reason_to_end(deadline)
-            while not reason and self._may_start():
+        while not (reason := self._reason_to_end(deadline)):
+            while self._may_start():
                 self._start_trial()
-            if not reason:
-                waiting = list(self._open())
-                remaining = None if deadline is None else max(0.01, deadline - time.monotonic())
-                self.control.wait(lambda w=waiting: self.control.stop_requested or any(a.ended for a in w), remaining)
+            waiting = self._open()
+            remaining = None if deadline is None else max(0.01, deadline - time.monotonic())
+            self.control.wait(lambda w=waiting: self.control.stop_requested or any(a.ended for a in w), remaining)
             self._settle()
+        return reason
+
+    def _stop_trials(self) -> None:
         for attempt in self._open():
             if run := self.runtime.runs.find("TrainingJob", attempt.name):
                 run.stop()
-        self.control.wait(lambda: all(a.ended for a in self.attempts), None)
-        self._settle()
-        self._finish(reason)
+        self.control.wait(lambda: all(attempt.ended for attempt in self.attempts), None)
 
     def record_failure(self, reason: str) -> None:
         self.change(HyperParameterTuningJobStatus="Failed", HyperParameterTuningEndTime=now(), FailureReason=reason)
@@ -139,7 +146,6 @@ class TuningRun(JobRun):
         trial, tuned = self.search.ask()
         name = f"{self.name}-{len(self.attempts) + 1:03d}-{secrets.token_hex(4)}"
         attempt = Attempt(name, trial, tuned)
-        self.attempts.append(attempt)
         fields = {
             "TuningJobArn": self.job["HyperParameterTuningJobArn"],
             "TuningJobName": self.name,
@@ -152,6 +158,7 @@ class TuningRun(JobRun):
             on_metric=lambda metric, value, _: self._follow(attempt, metric, value),
             on_end=lambda: self._ended(attempt),
         )
+        self.attempts.append(attempt)
         self._count()
 
     def _follow(self, attempt: Attempt, metric: str, value: float) -> None:
