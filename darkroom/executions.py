@@ -1,0 +1,110 @@
+"""Starts executions of the deployed state machine and asks for their state and history."""
+
+import json
+import re
+import secrets
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from darkroom.failure import DarkroomError
+from darkroom.target import Target
+
+FINAL = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
+
+
+def read_input(path: Path | None) -> dict[str, Any]:
+    """The execution input of `--input`: a JSON object. The pipeline's first step validates its fields."""
+    if path is None:
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DarkroomError(f"--input {path} cannot be read: {error}.", "Give a JSON file.") from None
+    except ValueError as error:
+        raise DarkroomError(
+            f"--input {path} is no JSON: {error}.", 'Example: {"model": "resnet18", "seed": 1}'
+        ) from None
+    if not isinstance(value, dict):
+        raise DarkroomError(
+            f"--input {path} holds {json.dumps(value)[:80]}, not an object.", 'Example: {"model": "resnet18"}'
+        )
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not allowed in JSON")
+
+
+def new_name(dataset: str) -> str:
+    """A name for an execution that says what it was about and when."""
+    return f"{dataset}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+
+
+def start(target: Target, name: str, document: dict[str, Any]) -> str:
+    """Start the pipeline; the execution's ARN."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", name):
+        raise DarkroomError(f"--name {name!r} is no execution name.", "Use up to 80 letters, digits, - and _.")
+    machine = target.parameter("state-machine-arn")
+    try:
+        started = target.client("stepfunctions").start_execution(
+            stateMachineArn=machine, name=name, input=json.dumps(document)
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ExecutionAlreadyExists":
+            raise DarkroomError(f"There has already been an execution {name}.", "Choose another --name.") from None
+        raise
+    return started["executionArn"]
+
+
+def recent(target: Target, count: int) -> list[dict[str, Any]]:
+    """The last executions, newest first; none before the first deploy."""
+    machine = target.parameters.get("state-machine-arn")
+    if machine is None:
+        return []
+    found = target.client("stepfunctions").list_executions(stateMachineArn=machine, maxResults=100)["executions"]
+    return sorted(found, key=lambda run: run["startDate"], reverse=True)[:count]
+
+
+def find(target: Target, wanted: str | None) -> str:
+    """The ARN of an execution given by name, ARN, or not at all: then the last one."""
+    machine = target.parameter("state-machine-arn")
+    if wanted and wanted.startswith("arn:"):
+        return wanted
+    if wanted:
+        return f"{machine.replace(':stateMachine:', ':execution:')}:{wanted}"
+    runs = recent(target, 1)
+    if not runs:
+        raise DarkroomError("There has been no execution yet.", "Start one: darkroom run --data FOLDER")
+    return runs[0]["executionArn"]
+
+
+def describe(target: Target, arn: str) -> dict[str, Any]:
+    """DescribeExecution, with a sentence where there is none."""
+    try:
+        return target.client("stepfunctions").describe_execution(executionArn=arn)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("ExecutionDoesNotExist", "InvalidArn"):
+            known = ", ".join(run["name"] for run in recent(target, 5)) or "none"
+            raise DarkroomError(f"There is no execution {arn.rpartition(':')[2]}.", f"The last ones: {known}") from None
+        raise
+
+
+def history(target: Target, arn: str) -> list[dict[str, Any]]:
+    """All events of an execution."""
+    pages = target.client("stepfunctions").get_paginator("get_execution_history")
+    return [event for page in pages.paginate(executionArn=arn, maxResults=1000) for event in page["events"]]
+
+
+def folder(target: Target, name: str) -> tuple[str, str]:
+    """Bucket and prefix of what an execution writes."""
+    return target.parameter("artifacts-bucket"), f"executions/{name}/"
+
+
+def elapsed(described: dict[str, Any]) -> float:
+    """Seconds since an execution's start, or its length."""
+    end = described.get("stopDate") or datetime.now(described["startDate"].tzinfo)
+    return (end - described["startDate"]).total_seconds()

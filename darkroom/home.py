@@ -1,0 +1,57 @@
+"""Where the command line keeps what it makes: DARKROOM_HOME, by default `.darkroom/` in the working directory."""
+
+import os
+import tempfile
+from pathlib import Path
+
+# All that Darkroom puts into its home; `destroy` removes these and nothing else.
+OWN = ("aws", "cdk.out", "cloud", "demo-data", "environments", "logs", "runs", "uploads")
+
+
+class Home:
+    """Paths below DARKROOM_HOME; folders appear when they are first needed."""
+
+    def __init__(self, path: Path | str | None = None):
+        self.path = Path(path or os.environ.get("DARKROOM_HOME") or ".darkroom").absolute()
+
+    def folder(self, name: str) -> Path:
+        """One of OWN, made now. The home ignores itself for git."""
+        if name not in OWN:
+            raise ValueError(f"{name!r} is no folder of the home: {', '.join(OWN)}")
+        folder = self.path / name
+        folder.mkdir(parents=True, exist_ok=True)
+        ignore = self.path / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", encoding="utf-8")
+        return folder
+
+    @property
+    def state(self) -> Path:
+        """The state of the local cloud."""
+        return self.path / "cloud"
+
+    @property
+    def environments(self) -> Path:
+        """Python environments of images; DARKROOM_ENVIRONMENTS moves them, so that several homes can share them."""
+        return Path(os.environ.get("DARKROOM_ENVIRONMENTS") or self.path / "environments").absolute()
+
+    @property
+    def assembly(self) -> Path:
+        """What the last deploy synthesized."""
+        return self.path / "cdk.out"
+
+    def run(self, execution: str) -> Path:
+        """The folder of one execution, made now."""
+        folder = self.folder("runs") / execution
+        folder.mkdir(exist_ok=True)
+        return folder
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write beside, then rename: a reader sees the old text or the new one."""
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=".", suffix=".new", delete=False, encoding="utf-8"
+    ) as new:
+        new.write(text)
+    os.chmod(new.name, 0o644)
+    os.replace(new.name, path)

@@ -1,0 +1,173 @@
+"""Follows an execution: a live view on a terminal, one line per event elsewhere. Ctrl-C leaves the execution running."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from darkroom import executions, jobs
+from darkroom.history import Step, read
+from darkroom.target import Target
+
+LOCAL_INTERVAL = 0.5
+AWS_INTERVAL = 5.0
+
+
+@dataclass
+class Snapshot:
+    """An execution at one moment."""
+
+    described: dict[str, Any]
+    steps: list[Step]
+    job: jobs.JobView | None = None
+    trials: list[dict[str, Any]] = field(default_factory=list)
+    following: str = ""
+
+    @property
+    def current(self) -> Step | None:
+        return next((step for step in reversed(self.steps) if step.exited is None), None)
+
+    @property
+    def over(self) -> bool:
+        return self.described["status"] in executions.FINAL
+
+
+class Watch:
+    """Asks for an execution again and again until it is over."""
+
+    def __init__(self, target: Target, arn: str):
+        self.target, self.arn = target, arn
+        described = executions.describe(target, arn)
+        machine = target.client("stepfunctions").describe_state_machine(stateMachineArn=described["stateMachineArn"])
+        self.states = json.loads(machine["definition"])["States"]
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """One snapshot per interval; the last one is of the finished execution."""
+        interval = LOCAL_INTERVAL if self.target.is_local else AWS_INTERVAL
+        while True:
+            snapshot = self._snapshot()
+            yield snapshot
+            if snapshot.over:
+                return
+            time.sleep(interval)
+
+    def _snapshot(self) -> Snapshot:
+        described = executions.describe(self.target, self.arn)
+        snapshot = Snapshot(described, read(executions.history(self.target, self.arn)))
+        if step := snapshot.current:
+            snapshot.job = jobs.look(self.target, step)
+            snapshot.trials = snapshot.job.trials if snapshot.job else []
+            snapshot.following = next_job_state(self.states, step.name)
+        return snapshot
+
+
+def next_job_state(states: dict[str, Any], name: str) -> str:
+    """The nearest state after `name` that runs a job, along the ways that are no failures; empty if none follows."""
+    queue, seen = _successors(states.get(name, {})), {name}
+    while queue:
+        current = queue.pop(0)
+        if current in seen or current not in states:
+            continue
+        seen.add(current)
+        if str(states[current].get("Resource", "")).endswith(".sync"):
+            return current
+        queue += _successors(states[current])
+    return ""
+
+
+def _successors(state: dict[str, Any]) -> list[str]:
+    choices = [choice["Next"] for choice in state.get("Choices", [])]
+    return [name for name in [state.get("Next"), *choices, state.get("Default")] if name]
+
+
+def follow(target: Target, arn: str, console: Console) -> Snapshot:
+    """Show an execution until it is over."""
+    watch = Watch(target, arn)
+    return _on_terminal(watch, console) if console.is_terminal else _in_lines(watch, console)
+
+
+def _on_terminal(watch: Watch, console: Console) -> Snapshot:
+    trials: list[dict[str, Any]] = []
+    with Live(console=console, refresh_per_second=4) as live:
+        for snapshot in watch.snapshots():
+            trials = snapshot.trials or trials
+            live.update(_view(snapshot))
+    return snapshot
+
+
+def _view(snapshot: Snapshot) -> Group:
+    now = datetime.now(snapshot.described["startDate"].tzinfo)
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    for step in snapshot.steps:
+        mark = {"Succeeded": "[green]✓[/green]", "Running": "[cyan]▶[/cyan]"}.get(step.status, "[red]✗[/red]")
+        table.add_row(
+            mark, step.name, f"{step.seconds(now):.1f} s", _detail(snapshot) if step is snapshot.current else ""
+        )
+    rows: list[Any] = [table]
+    if snapshot.trials:
+        rows.append(trial_table(snapshot.trials))
+    following = f" · next: {snapshot.following}" if snapshot.following else ""
+    rows.append(
+        Text(f"{snapshot.described['status']} · {executions.elapsed(snapshot.described):.0f} s{following}", style="dim")
+    )
+    return Group(*rows)
+
+
+def _detail(snapshot: Snapshot) -> str:
+    if not snapshot.job:
+        return ""
+    metrics = "  ".join(f"{name} {value:.4g}" for name, value in snapshot.job.metrics.items())
+    return escape(f"{snapshot.job.name} {snapshot.job.status}  {metrics}")
+
+
+def trial_table(trials: list[dict[str, Any]]) -> Table:
+    """Trials with their hyperparameters and objective."""
+    names = sorted({name for trial in trials for name in trial["hyperparameters"]})
+    metric = next((trial["metric"] for trial in trials if trial["metric"]), "objective")
+    table = Table("trial", "status", *names, metric, box=None, padding=(0, 1), header_style="dim")
+    for number, trial in enumerate(trials, 1):
+        values = [_short(trial["hyperparameters"].get(name, "")) for name in names]
+        objective = "" if trial["objective"] is None else f"{trial['objective']:.4f}"
+        table.add_row(str(number), trial["status"], *values, objective)
+    return table
+
+
+def _short(value: str) -> str:
+    try:
+        return value if value.isdigit() else f"{float(value):.4g}"
+    except ValueError:
+        return value
+
+
+def _in_lines(watch: Watch, console: Console) -> Snapshot:
+    said: set[tuple] = set()
+
+    def say(key: tuple, text: str) -> None:
+        if key not in said:
+            said.add(key)
+            console.print(f"[{executions.elapsed(snapshot.described):6.1f} s] {text}", markup=False, soft_wrap=True)
+
+    for snapshot in watch.snapshots():
+        for number, step in enumerate(snapshot.steps):
+            say((number, "begun"), f"{step.name}: begun")
+            if step.job:
+                say((number, step.job), f"{step.name}: job {step.job}")
+            if step is snapshot.current:
+                for trial in snapshot.trials:
+                    if trial["objective"] is not None:
+                        say(
+                            (trial["name"],),
+                            f"{trial['name']}: {trial['metric']} {trial['objective']:.4f} {trial['hyperparameters']}",
+                        )
+            if step.exited:
+                say((number, "over"), f"{step.name}: {step.status.lower()} after {step.seconds(step.exited):.1f} s")
+    console.print(f"[{executions.elapsed(snapshot.described):6.1f} s] {snapshot.described['status']}", markup=False)
+    return snapshot

@@ -1,0 +1,185 @@
+"""One run from data to an answering endpoint: upload, execution, endpoint, predictions, report, summary."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from darkroom import executions, jobs, live, predictions, upload
+from darkroom.cdk import Cdk
+from darkroom.failure import DarkroomError
+from darkroom.summary import Results
+from darkroom.target import Target
+
+PHOTOS_TO_PREDICT = 3
+LAST_LOG_LINES = 15
+
+
+def begin(target: Target, console: Console, data: str, document: dict[str, Any], name: str | None) -> str:
+    """Upload the data and start the execution; its ARN."""
+    target.parameter("state-machine-arn")  # before the upload: a missing deploy should cost nothing
+    uri, short = upload.provide(target, data, console)
+    arn = executions.start(target, name or executions.new_name(short), {**document, "dataset": uri})
+    console.print(f"  execution {arn.rpartition(':')[2]} started", markup=False)
+    return arn
+
+
+def follow(target: Target, console: Console, arn: str) -> None:
+    """Follow until the end. Ctrl-C stops following, not the execution."""
+    name = arn.rpartition(":")[2]
+    try:
+        live.follow(target, arn, console)
+    except KeyboardInterrupt:
+        console.print(f"\nThe execution goes on. Follow it again: darkroom follow {name}", markup=False)
+        raise
+
+
+def conclude(target: Target, console: Console, arn: str, endpoint: bool) -> dict[str, Any]:
+    """After the end: endpoint, predictions, report and summary, printed; summary.json is written either way."""
+    results = Results(target, arn)
+    summary = results.summary()
+    path = results.write(summary)
+    if summary["status"] != "SUCCEEDED":
+        explain_failure(target, console, results, summary)
+        say_where(console, path, summary)
+        return summary
+    if endpoint:
+        summary["endpoint"] = _serve(target, console, results, summary["model_package_arn"])
+        path = results.write(summary)
+    print_table(console, summary)
+    say_where(console, path, summary)
+    return summary
+
+
+def _serve(target: Target, console: Console, results: Results, package: str | None) -> dict[str, Any] | None:
+    target.forget_parameters()
+    approved = target.parameter("approved-model-package")
+    if package is None or approved != package:
+        console.print(f"  The model is registered but not approved: darkroom approve {package or ''}", markup=False)
+        return None
+    if "cpu-endpoint" not in target.parameters or not _serves(target, package):
+        Cdk(target, console).deploy_again("Endpoints")
+        target.forget_parameters()
+    if "cpu-endpoint" not in target.parameters:
+        console.print("  The CPU endpoint is switched off (endpoints.cpu.enabled); no prediction was made.")
+        return None
+    name = target.parameter("cpu-endpoint")
+    predictions.wait_in_service(target, name)
+    answers = [predictions.predict(target, name, path) for path in results.test_photos(PHOTOS_TO_PREDICT)]
+    return {"name": name, "predictions": [answer.short() for answer in answers]}
+
+
+def _serves(target: Target, package: str) -> bool:
+    """Whether the CPU endpoint already runs this package."""
+    client = target.client("sagemaker")
+    endpoint = client.describe_endpoint(EndpointName=target.parameter("cpu-endpoint"))
+    config = client.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
+    model = client.describe_model(ModelName=config["ProductionVariants"][0]["ModelName"])
+    return model["PrimaryContainer"].get("ModelPackageName") == package
+
+
+def explain_failure(target: Target, console: Console, results: Results, summary: dict[str, Any]) -> None:
+    """The state, the reason, the job's own reason, the log, the fix and the last lines."""
+    error, step = summary["error"] or {}, results.failed_step()
+    console.print(f"[red]The execution {summary['status'].lower()}[/red]: {escape(error.get('name', ''))}")
+    rows = {"State": step.name if step else "", "Reason": error.get("reason", "")}
+    if step and step.job:
+        job = jobs.look(target, step)
+        rows["Job"] = step.job
+        if job and job.failure and job.failure not in rows["Reason"]:
+            rows["Job's reason"] = job.failure
+    rows |= {"Log": error.get("log", ""), "What to do": error.get("fix", "")}
+    for title, text in rows.items():
+        if text:
+            console.print(f"  [bold]{title}:[/bold] {escape(text)}", soft_wrap=True)
+    lines = jobs.last_lines(target, step, LAST_LOG_LINES) if step else []
+    if lines:
+        console.print(f"  The last lines of its log (all of it: darkroom logs {step.job}):", markup=False)
+        for line in lines:
+            console.print(f"    {line}", markup=False, style="dim", soft_wrap=True)
+
+
+def print_table(console: Console, summary: dict[str, Any]) -> None:
+    """The short table at the end."""
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    for title, text in _rows(summary):
+        table.add_row(title, escape(text))
+    console.print(table)
+
+
+def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = []
+    if tuning := summary["tuning"]:
+        objective = tuning["best_objective"]
+        shown = "" if objective is None else f", best objective {objective:.4f}"
+        rows.append(("Trials", f"{tuning['trials']}{shown}"))
+        rows.append(("Best hyperparameters", "  ".join(f"{k}={v}" for k, v in tuning["best_hyperparameters"].items())))
+    if test := summary["test"]:
+        for name in ("accuracy", "balanced_accuracy"):
+            if test[name] is not None:
+                rows.append(
+                    (
+                        f"Test {name.replace('_', ' ')}",
+                        f"{test[name]:.4f}" + (f" ({test['n']} photos)" if test["n"] else ""),
+                    )
+                )
+    for facet, groups in (summary["bias"] or {}).items():
+        for group, metrics in groups.items():
+            values = "  ".join(
+                f"{name} {value:.3f}" for name, value in metrics.items() if isinstance(value, int | float)
+            )
+            rows.append((f"Bias {facet}={group}", values))
+    for answer in (summary["endpoint"] or {}).get("predictions", []):
+        rows.append(("Prediction", f"{Path(answer['file']).name}: {answer['label']} ({answer['probability']:.3f})"))
+    if summary["endpoint"]:
+        rows.append(("Endpoint", summary["endpoint"]["name"]))
+    rows += [(step["name"], f"{step['seconds']:.1f} s") for step in summary["steps"] if step["seconds"] >= 0.5]
+    total, idle = summary["seconds"], summary["orchestration_seconds"]
+    rows.append(("Whole execution", f"{total:.1f} s, of which no job ran for {idle:.1f} s"))
+    return rows
+
+
+def say_where(console: Console, path: Path, summary: dict[str, Any]) -> None:
+    """The two lines that everything ends with."""
+    console.print(f"Summary: {path}", markup=False, soft_wrap=True)
+    if summary["report"]:
+        console.print(f"Report: {summary['report']}", markup=False, soft_wrap=True)
+
+
+def approve(target: Target, package: str | None) -> str:
+    """Approve a registered model (the newest pending one by default) and publish it as the state machine would."""
+    client = target.client("sagemaker")
+    group = target.parameter("model-package-group")
+    if package is None:
+        found = client.list_model_packages(
+            ModelPackageGroupName=group,
+            ModelApprovalStatus="PendingManualApproval",
+            SortBy="CreationTime",
+            SortOrder="Descending",
+        )["ModelPackageSummaryList"]
+        if not found:
+            raise DarkroomError(
+                f"No model of group {group} waits for approval.", "darkroom status shows the approved one."
+            )
+        package = found[0]["ModelPackageArn"]
+    said = client.describe_model_package(ModelPackageName=package)
+    data = said["InferenceSpecification"]["Containers"][0]["ModelDataUrl"]
+    bucket, _, key = data.removeprefix("s3://").partition("/")
+    execution = said["CustomerMetadataProperties"]["execution"]
+    outcome = Results(target, execution).outcome()
+    name = outcome["plan"]["name"]
+    moment = datetime.now(UTC).isoformat(timespec="seconds")
+    client.update_model_package(
+        ModelPackageArn=package, ModelApprovalStatus="Approved", ApprovalDescription=f"darkroom approve, {moment}"
+    )
+    target.client("s3").copy_object(
+        Bucket=bucket, Key=f"multi-model/{name}/model.tar.gz", CopySource={"Bucket": bucket, "Key": key}
+    )
+    prefix = f"/darkroom/{target.environment}"
+    for parameter, value in (("approved-model-data", data), ("approved-model-package", package)):
+        target.client("ssm").put_parameter(Name=f"{prefix}/{parameter}", Value=value, Overwrite=True)
+    target.forget_parameters()
+    return package

@@ -1,0 +1,156 @@
+"""summary.json: what came out of an execution, from the execution's history, SageMaker and the files in S3.
+
+The schema is docs/cli.md's; a field whose step did not run is null, never a made-up value.
+"""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from darkroom import executions, jobs
+from darkroom.failure import DarkroomError
+from darkroom.history import Step, orchestration_seconds, read, summarised
+from darkroom.home import write_atomically
+from darkroom.target import Target
+
+
+class Results:
+    """Reads what one execution left behind."""
+
+    def __init__(self, target: Target, arn: str):
+        self.target, self.arn = target, arn
+        self.described = executions.describe(target, arn)
+        self.steps = read(executions.history(target, arn))
+        self.name = self.described["name"]
+        self.folder = target.home.run(self.name)
+
+    def summary(self) -> dict[str, Any]:
+        """Everything but the endpoint, which `run` adds when it has asked it."""
+        stopped = self.described.get("stopDate") or datetime.now(UTC)
+        evaluation, outcome = self._json("evaluation/evaluation.json"), self.outcome()
+        report = self._download("report/")
+        return {
+            "status": self.described["status"],
+            "execution_arn": self.arn,
+            "seconds": round(executions.elapsed(self.described), 3),
+            "orchestration_seconds": round(orchestration_seconds(self.steps, self.described["startDate"], stopped), 3),
+            "steps": summarised(self.steps, stopped),
+            "tuning": self._tuning(outcome),
+            "test": _test(evaluation),
+            "bias": bias_metrics(self._json("bias/analysis.json")),
+            "endpoint": None,
+            "model_package_arn": (outcome.get("registered") or {}).get("arn"),
+            "report": str(self.folder / "report" / "index.html") if "index.html" in report else None,
+            "error": failure(self.described),
+        }
+
+    def outcome(self) -> dict[str, Any]:
+        """What the state machine knew at its end; empty where it did not get so far."""
+        return self._json("outcome/outcome.json") or {}
+
+    def write(self, summary: dict[str, Any]) -> Path:
+        """Write summary.json into the execution's folder."""
+        path = self.folder / "summary.json"
+        write_atomically(path, json.dumps(summary, indent=2, default=str) + "\n")
+        return path
+
+    def failed_step(self) -> Step | None:
+        """The step at which the execution failed."""
+        return next((step for step in reversed(self.steps) if step.status not in ("Succeeded", "Running")), None)
+
+    def test_photos(self, count: int) -> list[Path]:
+        """A few photos of the test split, spread over it, downloaded."""
+        bucket, prefix = executions.folder(self.target, self.name)
+        kinds = (".jpg", ".jpeg", ".png")
+        names = [key for key in self._keys("test/") if key.lower().endswith(kinds)]
+        chosen = [names[index * len(names) // count] for index in range(min(count, len(names)))]
+        place = self.folder / "photos"
+        place.mkdir(exist_ok=True)
+        paths = []
+        for key in dict.fromkeys(chosen):
+            path = place / key.removeprefix(f"{prefix}test/").replace("/", "_")
+            self.target.client("s3").download_file(bucket, key, str(path))
+            paths.append(path)
+        return paths
+
+    def _tuning(self, outcome: dict[str, Any]) -> dict[str, Any] | None:
+        tuned = [step for step in self.steps if step.resource.startswith("createHyperParameterTuningJob") and step.job]
+        if tuned:
+            return jobs.best_trial(self.target, tuned[-1].job)
+        best = self._json("tuning/best.json")  # all trials in one training job
+        if best is None:
+            return None
+        return {
+            "trials": best.get("trials", ((outcome.get("plan") or {}).get("tuning") or {}).get("max_jobs")),
+            "best_hyperparameters": best["hyperparameters"],
+            "best_objective": best.get("objective"),
+        }
+
+    def _keys(self, folder: str) -> list[str]:
+        bucket, prefix = executions.folder(self.target, self.name)
+        pages = (
+            self.target.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix + folder)
+        )
+        return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+    def _json(self, name: str) -> dict[str, Any] | None:
+        bucket, prefix = executions.folder(self.target, self.name)
+        try:
+            return json.loads(self.target.client("s3").get_object(Bucket=bucket, Key=prefix + name)["Body"].read())
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "404", "AccessDenied"):
+                return None
+            raise
+
+    def _download(self, folder: str) -> list[str]:
+        """Copy a folder of the execution beside summary.json; relative names."""
+        bucket, prefix = executions.folder(self.target, self.name)
+        names = []
+        for key in self._keys(folder):
+            relative = key.removeprefix(prefix)
+            path = (self.folder / relative).resolve()
+            if not path.is_relative_to(self.folder.resolve()):
+                raise DarkroomError(
+                    f"The object {key!r} would be written outside {self.folder}.", "Look at the report in S3."
+                )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.target.client("s3").download_file(bucket, key, str(path))
+            names.append(relative.removeprefix(folder))
+        return names
+
+
+def _test(evaluation: dict[str, Any] | None) -> dict[str, Any] | None:
+    if evaluation is None:
+        return None
+    return {name: evaluation.get(name) for name in ("accuracy", "balanced_accuracy", "n")}
+
+
+def bias_metrics(analysis: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Facets and metrics of Clarify's analysis.json as {facet: {value: {metric: number}}}."""
+    if analysis is None:
+        return None
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for phase in ("pre_training_bias_metrics", "post_training_bias_metrics"):
+        for facet, groups in (analysis.get(phase) or {}).get("facets", {}).items():
+            for group in groups:
+                values = {metric["name"]: metric["value"] for metric in group.get("metrics", [])}
+                found.setdefault(facet, {}).setdefault(str(group.get("value_or_threshold")), {}).update(values)
+    return found or None
+
+
+def failure(described: dict[str, Any]) -> dict[str, str] | None:
+    """Why an execution did not succeed: the state machine joins reason, log and fix with ` | `."""
+    if described["status"] in ("SUCCEEDED", "RUNNING"):
+        return None
+    parts = described.get("cause", "").split(" | ")
+    fix = next((part.removeprefix("What to do: ") for part in parts if part.startswith("What to do: ")), "")
+    log = next((part for part in parts if part.startswith("Log: ")), "")
+    return {
+        "name": described.get("error", described["status"]),
+        "reason": parts[0],
+        "log": log.removeprefix("Log: "),
+        "fix": fix,
+    }

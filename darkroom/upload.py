@@ -1,0 +1,109 @@
+"""Brings the data of `--data` into the data bucket, or checks that an S3 URI is there."""
+
+import hashlib
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from botocore.exceptions import ClientError
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from darkroom import dataset
+from darkroom.failure import DarkroomError
+from darkroom.target import Target
+
+# Locally one PUT is fastest by far; S3 itself takes up to 5 GB in one, but a broken upload starts again.
+LOCAL_PART = 4 * 1024**3
+AWS_PART = 64 * 1024**2
+
+
+def provide(target: Target, data: str, console: Console) -> tuple[str, str]:
+    """The S3 URI of the data and a short name for it. Raises DarkroomError for what cannot be used."""
+    if data.startswith("s3://"):
+        _require_object(target, data)
+        return data, dataset.slug(Path(urlsplit(data).path.rstrip("/")).stem)
+    if "://" in data:
+        raise DarkroomError(
+            f"--data {data}: only folders, .zip files and s3:// URIs can be used.", "Download it first."
+        )
+    path = Path(data)
+    if path.is_file() and path.suffix.lower() == ".zip":
+        return _upload_zip(target, path, console), dataset.slug(path.stem)
+    found = dataset.survey(path)
+    for note in found.notes():
+        console.print(f"  note: {note}", markup=False)
+    return _upload_folder(target, found, console), dataset.slug(path.resolve().name)
+
+
+def _upload_folder(target: Target, found: dataset.Survey, console: Console) -> str:
+    name = dataset.slug(found.root.resolve().name)
+    with _progress(console) as progress:
+        row = progress.add_task(f"Reading {found.photos} photos", total=found.size)
+        mark = dataset.fingerprint(found, lambda size: progress.advance(row, size))
+        key = f"datasets/{name}-{mark[:12]}.zip"
+        bucket = target.parameter("data-bucket")
+        if _exists(target, bucket, key):
+            console.print(f"  {found.photos} photos are there already: s3://{bucket}/{key}")
+            return f"s3://{bucket}/{key}"
+        packed = target.home.folder("uploads") / Path(key).name
+        row = progress.add_task("Packing", total=found.size)
+        dataset.pack(found, packed, lambda size: progress.advance(row, size))
+        try:
+            _put(target, packed, bucket, key, progress)
+        finally:
+            packed.unlink()
+    console.print(f"  {found.photos} photos uploaded: s3://{bucket}/{key}")
+    return f"s3://{bucket}/{key}"
+
+
+def _upload_zip(target: Target, path: Path, console: Console) -> str:
+    with path.open("rb") as handle:
+        mark = hashlib.file_digest(handle, "sha256").hexdigest()
+    bucket, key = target.parameter("data-bucket"), f"datasets/{dataset.slug(path.stem)}-{mark[:12]}.zip"
+    if not _exists(target, bucket, key):
+        with _progress(console) as progress:
+            _put(target, path, bucket, key, progress)
+    return f"s3://{bucket}/{key}"
+
+
+def _put(target: Target, path: Path, bucket: str, key: str, progress: Progress) -> None:
+    from boto3.s3.transfer import TransferConfig
+
+    row = progress.add_task("Uploading", total=path.stat().st_size)
+    parts = TransferConfig(multipart_threshold=LOCAL_PART if target.is_local else AWS_PART)
+    target.client("s3").upload_file(
+        str(path), bucket, key, Callback=lambda size: progress.advance(row, size), Config=parts,
+        ExtraArgs={"ContentType": "application/zip"},
+    )  # fmt: skip
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("  {task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _exists(target: Target, bucket: str, key: str) -> bool:
+    try:
+        target.client("s3").head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+            return False
+        raise
+    return True
+
+
+def _require_object(target: Target, uri: str) -> None:
+    match = re.fullmatch(r"s3://([^/]+)/(.*)", uri)
+    if not match or not match[2]:
+        raise DarkroomError(
+            f"--data {uri} names no object or prefix.", "Write s3://BUCKET/FOLDER/ or s3://BUCKET/PHOTOS.zip"
+        )
+    try:
+        found = target.client("s3").list_objects_v2(Bucket=match[1], Prefix=match[2], MaxKeys=1)
+    except ClientError as error:
+        raise DarkroomError(f"--data {uri}: {error}", "Check the bucket's name and your rights: aws s3 ls") from None
+    if not found.get("KeyCount"):
+        raise DarkroomError(
+            f"--data {uri}: there is no object under this name.", f"See what is there: aws s3 ls s3://{match[1]}/"
+        )
