@@ -111,7 +111,9 @@ class Hyperparameters:
     seed: int = _integer(0, 0, 2**31 - 1, "of weights, order and augmentation")
     export: bool = _boolean(True, "write the model that is served; trials of a tuning job do not")
     observe: str = _choice(("on", "off"), "write steps, epochs and statistics of tensors for the health rules")
-    debug_hook: str = _choice(("off", "losses", "reductions"), "what the smdebug hook saves where SageMaker configures none")
+    debug_hook: str = _choice(
+        ("off", "losses", "reductions"), "what the smdebug hook saves where SageMaker configures none"
+    )
     profiler_interval_ms: int = _integer(
         1000, 0, 60_000, "between two samples of the machine, from 100; 0: none (as in trials that do not ask for it)"
     )

@@ -2,8 +2,9 @@
 
     python -m training_code prepare --model-name NAME
 
-Reads `<base>/processing/input/request/input.json` and `<base>/processing/input/dataset` (a tree or one zip), writes below `<base>/processing/output/`: see docs/data.md. What a
-user can get wrong is checked before the first photo is read. `plan/plan.json` comes last: where it is, all else is.
+Reads `<base>/processing/input/`: `request/input.json` (the execution input) and `dataset/` (a tree or one zip). Writes
+below `<base>/processing/output/`: see docs/data.md. What a user can get wrong is checked before the first photo is read.
+`plan/plan.json` comes last: where it is, all else is.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[st
             outputs.write_photos(out / "photos", photos, read)
             explained = outputs.write_explain(
                 out / "explain", photos, read, execution.explain.photos, classes, model_name,
-                execution.instances.analysis, execution.seed,
+                execution.instances.transform, execution.seed,
             )  # fmt: skip
         _write_weights(out / "weights", found, execution)
         with timed("features", seconds):
@@ -121,7 +122,9 @@ def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[st
             features.write(out / "features")
     dataset = describe(photos, classes)
     counted = {name: features.facts[name] for name in ("from_cache", "computed")}
-    plan = make_plan(execution, dataset, bias, {"key": key, "engine": engine, "width": features.width, **counted})
+    # The state of an execution is limited to 256 KiB: what grows with the classes stays in the report.
+    planned = {name: dataset[name] for name in ("fingerprint", "classes", "counts", "left_out")}
+    plan = make_plan(execution, planned, bias, {"key": key, "engine": engine, "width": features.width, **counted})
     plan["explain"]["photos"] = explained
     outputs.write_manifest(out / "prepared" / "manifest.csv", photos, objects)
     with timed("report", seconds):
@@ -132,7 +135,7 @@ def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[st
     evaluation = {"classes": classes, "bias": bias, "quality_gate": plan["quality_gate"], "seed": execution.seed}
     outputs.write_json(out / "prepared" / "evaluation_plan.json", evaluation)
     outputs.write_json(out / "plan" / "plan.json", plan)
-    totals = ", ".join(f"{sum(dataset['counts'][split].values())} {split}" for split in SPLITS)
+    totals = ", ".join(f"{dataset['counts'][split]} {split}" for split in SPLITS)
     times = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
     say(f"prepared: {totals}, {dataset['left_out']} left out; {times}")
     return plan
@@ -144,7 +147,8 @@ def describe(photos: Sequence[Photo], classes: Sequence[str]) -> dict[str, Any]:
     return {
         "fingerprint": outputs.fingerprint(photos),
         "classes": list(classes),
-        "counts": {split: {label: counts[split, label] for label in classes} for split in SPLITS},
+        "counts": {split: sum(counts[split, label] for label in classes) for split in SPLITS},
+        "class_counts": {split: {label: counts[split, label] for label in classes} for split in SPLITS},
         "left_out": sum(bool(photo.left_out) for photo in photos),
     }
 

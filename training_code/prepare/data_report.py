@@ -110,7 +110,7 @@ def _samples(classes: Sequence[str], photos: Sequence[Photo], read: Read) -> lis
 
 def _bars(dataset: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Class balance: widths of the splits' bars, of 100 for the largest class."""
-    counts = dataset["counts"]
+    counts = dataset["class_counts"]
     totals = {label: sum(counts[split][label] for split in SPLITS) for label in dataset["classes"]}
     largest = max(totals.values())
     bars = []
