@@ -63,12 +63,12 @@ def legend(names: Sequence[str]) -> Markup:
 
 def stacked_bars(rows: Sequence[tuple[str, Sequence[int]]], names: Sequence[str]) -> Markup:
     """A horizontal bar per row, stacked by `names`, with the sum at its end."""
-    width, left, right, step = 640, 150, 56, 26
+    width, left, right, step = 960, 190, 70, 26
     most = max((sum(values) for _, values in rows), default=0) or 1
     parts = []
     for index, (label, values) in enumerate(rows):
         y, x = index * step + 4, float(left)
-        parts.append(_text(left - 10, y + 12, _shortened(label, 22), "end"))
+        parts.append(_text(left - 10, y + 12, _shortened(label, 28), "end"))
         for place, value in enumerate(values, 1):
             length = (width - left - right) * value / most
             parts.append(_rect(x, y, length, 16, f"s{place}", f"{label}, {names[place - 1]}: {value:,}"))
@@ -152,7 +152,8 @@ def scatter(points: Sequence[tuple[float | str, float, str]], x_name: str, y_nam
         powers = range(math.ceil(x_low), math.floor(x_high) + 1)
         marks = [(float(power), f"{10.0**power:g}") for power in powers]
     else:
-        marks = [(tick, number(tick)) for tick in _ticks(x_low, x_high, 3)]
+        marks = [(x, number(x)) for x in sorted(set(xs))] if len(set(xs)) <= 4 else []
+        marks = marks or [(tick, number(tick)) for tick in _ticks(x_low, x_high, 3)]
     parts += [_text(across(x), height - bottom + 16, name, "middle") for x, name in marks]
     parts.append(_line(left, height - bottom, width - right, height - bottom, "axis"))
     parts.append(_text((left + width - right) / 2, height - 4, x_name, "middle", "strong"))
@@ -189,7 +190,7 @@ def reliability(bins: Sequence[tuple[float, float, int]]) -> Markup:
 
 def interval(value: float, low: float, high: float, marks: Sequence[tuple[str, float]]) -> Markup:
     """A share with its interval on the way from 0 to 100 %, and what to compare it with."""
-    width, left, right = 640, 8, 8
+    width, left, right = 960, 4, 4
 
     def across(share: float) -> float:
         return left + share * (width - left - right)
