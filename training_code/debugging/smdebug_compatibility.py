@@ -4,6 +4,8 @@
 - its generated protobuf code is of protobuf 3.20: with a newer protobuf only the pure-Python implementation accepts it
   (PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION, read when protobuf is first imported).
 - it imports `distutils.util.strtobool`, deprecated since Python 3.10: that one import is allowed to warn without being heard.
+- its dependency pyinstrument 3.4 puts a finder of Python 2's time into `sys.meta_path`, over which every later import that fails
+  stumbles with an ImportWarning: the finder is taken out, its modules have been loaded by then.
 - its profiler for autograd, Horovod and smdataparallel is not used: steps are driven by `debugging/hook.py`.
 """
 
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import sys
 import warnings
 from types import ModuleType
 from typing import Any
@@ -20,14 +23,20 @@ def load_smdebug() -> ModuleType:
     """`smdebug.pytorch`, patched. Call before any other import of smdebug."""
     if int(importlib.metadata.version("protobuf").split(".")[0]) > 3:
         os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
-    os.environ.setdefault("SMDEBUG_LOG_LEVEL", "warning")
+    os.environ.setdefault("SMDEBUG_LOG_LEVEL", "error")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", ImportWarning)
         from smdebug import pytorch
         from smdebug.core.tfevent import util
 
+    _remove_old_import_finders()
     _serialise_with_tobytes(util)
     return pytorch
+
+
+def _remove_old_import_finders() -> None:
+    sys.meta_path[:] = [f for f in sys.meta_path if hasattr(f, "find_spec") or "pyinstrument" not in type(f).__module__]
 
 
 def _serialise_with_tobytes(util: ModuleType) -> None:

@@ -56,7 +56,7 @@ def low_gpu_utilization(observed: Observations, p: Mapping[str, float]) -> Outco
         "an idle GPU costs as much as a busy one",
         "feed it faster: decode in more worker processes, or compute the features of frozen layers once" if waiting
         else "use larger batches, mixed precision, or a smaller and cheaper instance", values, (),
-        observed.train_seconds * max(0.0, 1 - average / 90),
+        _wait_to_save(observed) if waiting else _computing(observed) * max(0.0, 1 - average / 90),
     )  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def low_cpu_utilization(observed: Observations, p: Mapping[str, float]) -> Outco
     return Outcome(
         "IssuesFound", seen, "processors that do nothing are paid for all the same",
         "more threads (OMP_NUM_THREADS), data loading in worker processes, larger batches, or a smaller instance", values, (),
-        observed.train_seconds * max(0.0, 1 - used / 90),
+        _computing(observed) * max(0.0, 1 - used / 90),
     )  # fmt: skip
 
 
@@ -157,6 +157,11 @@ def io_bottleneck(observed: Observations, p: Mapping[str, float]) -> Outcome:
     return healthy(seen, **values)
 
 
+def _computing(observed: Observations) -> float:
+    """Seconds of the training steps that do not wait for data: a machine that is idle for want of data is not helped by threads."""
+    return observed.train_seconds - observed.phase_seconds("data")
+
+
 def _wait_to_save(observed: Observations) -> float:
     """All waiting but the 5 % of the rest that a good loader leaves."""
     waited = observed.phase_seconds("data")
@@ -186,7 +191,7 @@ def batch_size(observed: Observations, p: Mapping[str, float]) -> Outcome:
         return Outcome(
             "IssuesFound", seen, "each step costs a fixed amount that a small batch cannot spread",
             f"double the batch size (raise the learning rate with it) until the {what} is busy or its memory is full", values, (),
-            observed.train_seconds * max(0.0, 1 - used / 90) / 2,
+            _computing(observed) * max(0.0, 1 - used / 90) / 2,
         )  # fmt: skip
     return healthy(seen, **values)
 
@@ -218,5 +223,5 @@ def load_balancing(observed: Observations, p: Mapping[str, float]) -> Outcome:
     return Outcome(
         "IssuesFound", seen, "the training is as fast as its busiest device, while the others wait",
         "let it use all of them: distributed data parallel for GPUs; threads, worker processes and no pinning for processors",
-        values, (), observed.train_seconds * (1 - mean(loads) / high),
+        values, (), _computing(observed) * (1 - mean(loads) / high),
     )  # fmt: skip
