@@ -6,7 +6,7 @@ A metric that cannot be computed for this data (no such group, no group variable
 import csv
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 from smclarify.bias import report as smclarify
@@ -15,6 +15,7 @@ from analysis_code.clarify.config import BiasAnalysis, Facet, wrong
 from analysis_code.failure import JobFailure
 
 log = logging.getLogger("clarify")
+_MOST_NUMERIC_CATEGORIES: Final = 10
 # It logs a traceback for every metric that the data does not allow; analysis.json carries the reason instead.
 logging.getLogger("smclarify").setLevel(logging.CRITICAL)
 
@@ -114,18 +115,19 @@ def _column(table: pd.DataFrame, field: str, name_or_index: str | int) -> str:
 
 
 def _typed(series: pd.Series, values: tuple[Any, ...] | None) -> pd.Series:
-    """Numbers where a single number is asked for (then it is a threshold or a numeric value), else categories."""
-    if values and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        try:
-            numbers = pd.to_numeric(series)
-        except ValueError as error:
-            raise wrong(
-                f"column {series.name}", list(values), f"text, since the column is not numeric: {error}"
-            ) from None
-        # A column of a few whole numbers is categories; smclarify would take any short table's for a scale.
-        few = numbers.nunique() <= max(len(values) + 1, 10) and (numbers % 1 == 0).all()
-        return numbers.astype("category") if few else numbers.astype(float)
-    return series.astype("category")
+    """Categories; numbers where a number is asked for, and a scale where it is a single one that may be a threshold.
+
+    smclarify would guess the kind from how many distinct values a column has, which fails for short tables.
+    """
+    if not values or not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return series.astype("category")
+    try:
+        numbers = pd.to_numeric(series)
+    except ValueError as error:
+        raise wrong(f"column {series.name}", list(values), f"text, since the column is not numeric: {error}") from None
+    if len(values) == 1 and (values[0] not in set(numbers) or numbers.nunique() > _MOST_NUMERIC_CATEGORIES):
+        return numbers.astype(float)
+    return numbers.astype("category")
 
 
 def _require_some(table: pd.DataFrame, field: str, column: str, series: pd.Series, values: tuple[Any, ...]) -> None:

@@ -15,7 +15,7 @@ from analysis_code.report.pictures import mistake_pictures
 from analysis_code.report.results import results
 from analysis_code.report.run import Run
 from analysis_code.report.timeline import read_timeline
-from analysis_code.report.training import read_training_job, read_tuning
+from analysis_code.report.training import read_epochs, read_training_job, read_tuning
 
 log = logging.getLogger("report")
 
@@ -49,20 +49,24 @@ def collect(inputs: RunInputs, execution_arn: str | None, tuning_job: str | None
     plan = noted.get("plan") or inputs.json("plan/plan.json")
     classes = (plan.get("dataset") or {}).get("classes") if plan else None
     evaluation = evaluate(inputs.table("evaluation/predictions.csv"), classes)
+    photos = inputs.table("prepared/manifest.csv")
     return Run(
         folder=inputs.folder,
         outcome=outcome,
         plan=plan,
-        photos=inputs.table("prepared/manifest.csv"),
+        photos=photos,
         data_report=inputs.json("prepared/data_report.json"),
         tuning=read_tuning(tuning_job or (noted.get("tuning") or {}).get("job")),
         training_job=read_training_job(training_job or (noted.get("training") or {}).get("job")),
+        epochs=read_epochs((noted.get("training") or {}).get("model_data")),
         health=inputs.json("health/health.json"),
         explanations=inputs.json("explanations/analysis.json"),
         evaluation=evaluation,
         bias=inputs.json("bias/analysis.json"),
         timeline=read_timeline(execution_arn or names.get("arn")),
-        pictures=mistake_pictures(evaluation.mistakes, names.get("uri")) if evaluation else Missing("no evaluation"),
+        pictures=mistake_pictures(evaluation.mistakes, names.get("uri"), photos)
+        if evaluation
+        else Missing("no evaluation"),
     )
 
 

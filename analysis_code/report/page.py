@@ -39,7 +39,6 @@ class Data(NamedTuple):
 def write_page(path: Path, run: Run) -> None:
     """Render the page."""
     folder = run.folder / "explanations"
-    explained = run.explanations or {}
     tuned = sorted({name for trial in run.tuning.trials for name in trial.hyperparameters}) if run.tuning else []
     timeline = _timeline(run)
     pages.write_page(
@@ -56,7 +55,6 @@ def write_page(path: Path, run: Run) -> None:
         mistake_pictures=run.pictures,
         data=_data(run.photos),
         findings=_findings(run.data_report),
-        prepared_uri=f"{run.noted('names', 'uri')}/prepared/" if run.noted("names", "uri") else None,
         tuning=run.tuning,
         tuned_names=tuned,
         trials_ranked=_ranked(run),
@@ -65,8 +63,8 @@ def write_page(path: Path, run: Run) -> None:
         curves=_curves(run),
         training_facts=_training_facts(run),
         health=_health(run.health),
-        explanations=explained.get("explanations", {}).get("kernel_shap")
-        or (Missing("no photo was explained") if run.explanations else run.explanations),
+        run_uri=run.noted("names", "uri"),
+        explanations=_explanations(run),
         picture=lambda name: pages.data_uri((folder / name).read_bytes()),
         bias_sections=(bias_sections(run.bias) or Missing("analysis.json holds no metric")) if run.bias else run.bias,
         bias_findings=_bias_sentences(run),
@@ -136,7 +134,7 @@ def _findings(report: dict[str, Any] | Missing) -> list[dict[str, Any]] | Missin
         return Missing("data_report.json has no list of findings")
     return [
         {
-            "name": one.get("name") or one.get("kind") or "?",
+            "name": one.get("title") or one.get("name") or one.get("kind") or "?",
             "count": one.get("count", len(one.get("photos", []))),
             "treatment": one.get("treatment", ""),
         }
@@ -181,23 +179,32 @@ def _value(text: str) -> float | str:
 
 
 def _curves(run: Run) -> list[Markup] | Missing:
-    """Losses together, each validation score on its own."""
-    if isinstance(run.health, Missing):
-        return Missing(f"they come with the health check: {run.health.reason}")
-    epochs = [row for row in run.health.get("epochs") or [] if isinstance(row.get("epoch"), int | float)]
-    if not epochs:
-        return Missing("health.json holds no epochs")
+    """Losses together, scores together; the mark is the best epoch of the objective, as the training keeps it."""
+    if isinstance(run.epochs, Missing):
+        return run.epochs
+    rows = [row for row in run.epochs if isinstance(row.get("epoch"), int | float)]
     names = sorted(
-        {name for row in epochs for name, value in row.items() if ":" in name and isinstance(value, int | float)}
+        {name for row in rows for name, value in row.items() if ":" in name and isinstance(value, int | float)}
     )
-    kept = run.health.get("kept_epoch")
+    if not names:
+        return Missing("epochs.jsonl holds no metrics")
     groups = [[name for name in names if name.endswith("loss")], [name for name in names if not name.endswith("loss")]]
     plots = []
     for group in groups:
-        series = [charts.Series(name, [(row["epoch"], row[name]) for row in epochs if name in row]) for name in group]
+        series = [charts.Series(name, [(row["epoch"], row[name]) for row in rows if name in row]) for name in group]
         if series:
-            plots.append(charts.lines(series, "epoch", kept))
-    return plots or Missing("the epochs hold no metrics")
+            plots.append(charts.lines(series, "epoch", _kept_epoch(run, rows)))
+    return plots
+
+
+def _kept_epoch(run: Run, rows: list[dict[str, Any]]) -> float | None:
+    objective = ((run.plan or {}).get("tuning") or {}).get("objective") or {}
+    name = objective.get("MetricName")
+    scored = [row for row in rows if name in row]
+    if not scored or len(rows) < 2:
+        return None
+    sign = -1 if objective.get("Type") == "Minimize" else 1
+    return max(scored, key=lambda row: (sign * row[name], -row.get("validation:loss", 0.0)))["epoch"]
 
 
 def _training_facts(run: Run) -> list[tuple[str, Any]]:
@@ -231,7 +238,34 @@ def _health(health: dict[str, Any] | Missing) -> dict[str, Any] | Missing:
     silent = len(others) - fine
     text += f", {silent} had nothing to judge by." if silent else "."
     fill = {"seen": "", "why": "", "change": ""}
-    return {"text": text, "issues": [{**fill, **one} for one in issues], "others": [{**fill, **one} for one in others]}
+    suggestion = health.get("suggestion")
+    advice = (
+        suggestion
+        if isinstance(suggestion, str)
+        else (suggestion or {}).get("change") or (suggestion or {}).get("text")
+    )
+    return {
+        "advice": advice,
+        "text": text,
+        "issues": [{**fill, **one} for one in issues],
+        "others": [{**fill, **one} for one in others],
+    }
+
+
+def _explanations(run: Run) -> dict[str, Any] | Missing:
+    """Clarify's result, with the photos' own names and labels instead of the ids under which they were explained."""
+    if isinstance(run.explanations, Missing):
+        return run.explanations
+    found = (run.explanations.get("explanations") or {}).get("kernel_shap")
+    if not found or not found.get("images"):
+        return Missing("no photo was explained")
+    known = {photo["photo_id"]: photo for photo in run.photos or [] if "photo_id" in photo}
+    images = []
+    for image in found["images"]:
+        photo = known.get(Path(image["file"]).stem)
+        own = {"file": photo["path"], "true_label": photo["label"]} if photo else {}
+        images.append({**image, **own})
+    return {**found, "images": images}
 
 
 def _bias_sentences(run: Run) -> list[str]:

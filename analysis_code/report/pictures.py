@@ -28,18 +28,21 @@ def thumbnail(photo: bytes) -> Markup:
     )
 
 
-def mistake_pictures(mistakes: list[Mistake], uri: str | None) -> dict[str, Markup] | Missing:
-    """Pictures by file name, for those that could be fetched from `<uri>/test/`."""
+def mistake_pictures(
+    mistakes: list[Mistake], uri: str | None, photos: list[dict[str, str]] | Missing
+) -> dict[str, Markup] | Missing:
+    """Pictures by file name, fetched from `<uri>/test/`; the manifest says what a photo is called there."""
     if not mistakes:
         return {}
     if not uri or not uri.startswith("s3://"):
         return Missing("the place of the test photos was not noted")
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    objects = {photo["path"]: photo.get("object") for photo in photos or [] if "path" in photo}
     s3 = client("s3")
 
     def fetch(mistake: Mistake) -> Markup | str:
         try:
-            key = f"{prefix}/test/{mistake.file}"
+            key = f"{prefix}/test/{objects.get(mistake.file) or mistake.file}"
             return thumbnail(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
         except (ClientError, BotoCoreError, UnreadablePhoto) as error:
             return f"{Path(mistake.file).name}: {error}"

@@ -23,6 +23,7 @@ class Run:
     data_report: dict[str, Any] | Missing
     tuning: Tuning | Missing
     training_job: dict[str, Any] | Missing
+    epochs: list[dict[str, Any]] | Missing
     health: dict[str, Any] | Missing
     explanations: dict[str, Any] | Missing
     evaluation: Evaluation | Missing

@@ -1,5 +1,8 @@
 """Trials and the final training, asked from SageMaker where the job may ask, else from what the state machine noted."""
 
+import io
+import json
+import tarfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,3 +102,24 @@ def read_training_job(job: str | None) -> dict[str, Any] | Missing:
         return client("sagemaker").describe_training_job(TrainingJobName=job)
     except (ClientError, BotoCoreError) as error:
         return Missing(f"SageMaker did not tell: {error}")
+
+
+def read_epochs(model_data: str | None) -> list[dict[str, Any]] | Missing:
+    """`epochs.jsonl` from the `output.tar.gz` that SageMaker stores beside the model; rows with their metrics."""
+    if not model_data or not model_data.startswith("s3://"):
+        return Missing("the place of the training's output was not noted")
+    bucket, _, key = model_data.removeprefix("s3://").partition("/")
+    key = f"{key.rpartition('/')[0]}/output.tar.gz"
+    try:
+        packed = client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            found = [one for one in archive if one.isfile() and one.name.rpartition("/")[2] == "epochs.jsonl"]
+            if not found:
+                return Missing("the training's output.tar.gz holds no epochs.jsonl")
+            shallowest = min(found, key=lambda one: one.name.count("/"))
+            lines = archive.extractfile(shallowest).read().decode("utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+    except (ClientError, BotoCoreError) as error:
+        return Missing(f"S3 did not give the training's output.tar.gz: {error}")
+    except (tarfile.TarError, ValueError, EOFError) as error:
+        return Missing(f"the training's output.tar.gz cannot be read: {error}")

@@ -1,4 +1,4 @@
-"""The GPU engine: ONNX Runtime on CUDA, in an image built with `--build-arg REQUIREMENTS=requirements-gpu.txt`.
+"""The GPU engine: ONNX Runtime on CUDA, in an image built with `--build-arg VARIANT=gpu`.
 
 It refuses to start where it finds no GPU: answering silently from the CPU of a GPU instance costs money for nothing.
 `DARKROOM_ENGINE=onnxruntime` allows the CPU, for tests of this engine.
