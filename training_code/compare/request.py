@@ -43,6 +43,7 @@ class ComparisonInput:
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     minimum: float | None = None
     weights: dict[str, float] = field(default_factory=dict)
+    prices: dict[str, Any] = field(default_factory=dict)
     concurrency: int = 1
     start_pipeline: bool = False
     split: Split = field(default_factory=Split)

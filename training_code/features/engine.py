@@ -8,10 +8,11 @@ by an order of magnitude together. float32 is the default: it agrees with the se
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -80,21 +81,28 @@ class OpenVinoEngine:
         )
 
     def extract(self, work: Sequence[Work], pixels: Callable[[int], np.ndarray]) -> np.ndarray:
-        import openvino
-
+        # No callbacks: the thread that runs the last one may drop the last reference to the model, and OpenVINO then
+        # waits for that very thread ("Resource deadlock avoided", seen in one of three runs with AsyncInferQueue).
         features = np.empty((len(work), self.width), dtype=np.float32)
-        queue = openvino.AsyncInferQueue(self._model)
+        count = self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        idle = [self._model.create_infer_request() for _ in range(count)]
+        running: deque[tuple[Any, int, np.ndarray]] = deque()
 
-        def keep(request, started: tuple[int, np.ndarray]) -> None:
-            begin = started[0]
-            count = min(BATCH, len(work) - begin)
-            features[begin : begin + count] = request.get_output_tensor(0).data.reshape(BATCH, self.width)[:count]
+        def collect() -> None:
+            request, begin, _ = running.popleft()
+            request.wait()
+            found = min(BATCH, len(work) - begin)
+            features[begin : begin + found] = request.get_output_tensor(0).data.reshape(BATCH, self.width)[:found]
+            idle.append(request)
 
-        queue.set_callback(keep)
         for begin, batch in _batches(work, pixels, self._preprocessing, BATCH):
-            # The queue does not hold its inputs: the batch travels along until it has been computed.
-            queue.start_async([batch], (begin, batch), share_inputs=True)
-        queue.wait_all()
+            if not idle:
+                collect()
+            request = idle.pop()
+            request.start_async({0: batch}, share_inputs=True)
+            running.append((request, begin, batch))  # the batch must live until it has been computed
+        while running:
+            collect()
         return features
 
 

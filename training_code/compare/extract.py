@@ -1,0 +1,78 @@
+"""`extract`: the features of the packed photos for one architecture, and its weights, as `train` wants them.
+
+    python -m training_code extract --model NAME --image-size N --pretrained true --seed N --flip-view true
+
+The photos come from the pack that the comparison prepared once; the cache of features is the pipeline's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from inference_code.contract import decode, resize_and_crop
+from training_code.contract.failure import base_directory
+from training_code.contract.hyperparameters import Hyperparameters
+from training_code.features.cache import FeatureCache, cache_key, open_store
+from training_code.features.engine import identity_of, open_engine
+from training_code.features.extraction import Sample, extract_features
+from training_code.models import catalogue, weights
+from training_code.prepare import outputs
+from training_code.prepare.command import FEATURE_CACHE_URI, WEIGHTS_URI
+from training_code.prepare.photo_pack import PhotoPack
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m training_code extract")
+    for name in ("--model", "--image-size", "--pretrained", "--seed", "--flip-view"):
+        parser.add_argument(name, required=True)
+    given = {name: value for name, value in vars(parser.parse_args(arguments)).items()}
+    extract(Hyperparameters.from_strings(given), base_directory() / "processing")
+    return 0
+
+
+def extract(settings: Hyperparameters, folder: Path) -> None:
+    """Reads `input/photos/`, writes `output/features/` and `output/weights/`."""
+    spec = catalogue.resolve(settings.model, settings.image_size)
+    found = weights.resolve(settings.model, None, os.environ.get(WEIGHTS_URI, "")) if settings.pretrained else None
+    pack = PhotoPack(folder / "input" / "photos")
+    if found:
+        found.copy_to(folder / "output" / "weights", settings.model)
+    else:
+        outputs.write_json(folder / "output" / "weights" / "random.json", {"pretrained": False, "seed": settings.seed})
+    engine = identity_of(settings.precision)
+    key = cache_key(
+        found.sha256 if found else f"random-{settings.seed}", f"{spec.library}/{spec.architecture}",
+        spec.preprocessing.to_dict(), engine,
+    )  # fmt: skip
+
+    def pixels(index: int) -> np.ndarray:
+        return resize_and_crop(decode(pack.read(pack.photos[index])), spec.preprocessing)
+
+    uri = os.environ.get(FEATURE_CACHE_URI, "")
+    flipped = ("plain", "flipped")
+    features = extract_features(
+        [
+            Sample(i, photo.photo_id, hashlib.sha256(pack.read(photo)).hexdigest(), photo.label, photo.split)
+            for i, photo in enumerate(pack.photos)
+        ],
+        sorted({photo.label for photo in pack.photos}),
+        {"train": flipped if settings.flip_view else flipped[:1], "validation": flipped[:1]},
+        FeatureCache(open_store(uri) if uri else None, key),
+        lambda: open_engine(spec, found.path if found else None, settings.precision, settings.seed),
+        pixels,
+        key,
+        {
+            "model": settings.model,
+            "pretrained": settings.pretrained,
+            "engine": engine,
+            "preprocessing": spec.preprocessing.to_dict(),
+        },
+    )
+    features.write(folder / "output" / "features")
+    print(f"features of {len(pack.photos)} photos: {features.facts['from_cache']} from the cache", flush=True)

@@ -1,0 +1,104 @@
+"""`prepare-comparison`: the photos once for all candidates, and the list of what to train.
+
+    python -m training_code prepare-comparison [--second]
+
+As `prepare`, without features (each candidate has its own). With `--second` the data set is the one to judge on again:
+all its labelled photos are test photos. Outputs below `<base>/processing/output/`: `prepared`, `photos`, `test`, `asked`
+(`request.json`, for the page) and `plan` (`plan.json`, for the state machine).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from training_code.compare.request import ComparisonInput
+from training_code.contract.failure import JobFailure, base_directory
+from training_code.models import catalogue
+from training_code.prepare import outputs
+from training_code.prepare.command import describe, progress_of, read_request, say
+from training_code.prepare.inspection import Photo, inspect_all
+from training_code.prepare.selection import select
+from training_code.prepare.sources import Source, open_source
+from training_code.prepare.tables import read_layout
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m training_code prepare-comparison")
+    parser.add_argument("--second", action="store_true", help="the data set to judge on again")
+    second = parser.parse_args(arguments).second
+    folder = base_directory() / "processing"
+    asked = ComparisonInput.from_json(read_request(folder))
+    (prepare_second if second else prepare)(asked, folder)
+    return 0
+
+
+def prepare(asked: ComparisonInput, folder: Path) -> dict[str, Any]:
+    """The plan; unknown models are refused before the first photo is read."""
+    candidates = []
+    for candidate in asked.candidates:
+        catalogue.resolve(candidate.model, asked.image_size)
+        candidates.append(
+            {
+                "name": candidate.name,
+                "model": candidate.model,
+                "description": candidate.description(),
+                "hyperparameters": asked.hyperparameters_of(candidate.model),
+            }
+        )
+    photos, read = _look(folder)
+    select(photos, asked.split, asked.seed)
+    classes = sorted({photo.label for photo in photos})
+    out = folder / "output"
+    objects = outputs.write_test(out / "test", photos, read)
+    outputs.write_photos(out / "photos", photos, read)
+    outputs.write_manifest(out / "prepared" / "manifest.csv", photos, objects)
+    dataset = describe(photos, classes)
+    outputs.write_json(out / "asked" / "request.json", _request(asked, dataset, candidates))
+    plan = {
+        "key": asked.key(dataset["fingerprint"], asked.evaluate_on),
+        "dataset": dataset,
+        "second": bool(asked.evaluate_on),
+        "start_pipeline": asked.start_pipeline,
+        "candidates": candidates,
+    }
+    outputs.write_json(out / "plan" / "plan.json", plan)
+    say(f"prepared {sum(not p.left_out for p in photos)} photos for {len(candidates)} candidates")
+    return plan
+
+
+def prepare_second(asked: ComparisonInput, folder: Path) -> None:
+    """Every readable photo of the second set becomes a test photo; which classes count is the candidate's own matter."""
+    photos, read = _look(folder)
+    for photo in photos:
+        photo.split = "test"
+    if all(photo.left_out for photo in photos):
+        raise JobFailure(f"evaluate_on: none of the {len(photos)} photos of {asked.evaluate_on} can be read.")
+    out = folder / "output"
+    objects = outputs.write_test(out / "test", photos, read)
+    outputs.write_manifest(out / "prepared" / "manifest.csv", photos, objects)
+    say(f"prepared {len(objects)} photos of the second set")
+
+
+def _look(folder: Path) -> tuple[list[Photo], outputs.Read]:
+    source: Source = open_source(folder / "input" / "dataset")
+    placed = read_layout(source, source.files()).photos
+    photos = inspect_all(placed, source, progress=progress_of(len(placed)))
+    return photos, lambda photo: source.read(photo.placed.file)
+
+
+def _request(asked: ComparisonInput, dataset: dict[str, Any], candidates: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the page says was asked, with the pipeline's input for whoever wins."""
+    pipeline = asked.as_execution(candidates[0]["model"]).to_json()
+    kept = ("dataset", "name", "model", "image_size", "fine_tune", "pretrained", "seed", "split")
+    return {
+        **asdict(asked),
+        "counts": dataset["counts"],
+        "fingerprint": dataset["fingerprint"],
+        "training_instance": asked.instances.training,
+        "serving_instance": asked.instances.transform,
+        "pipeline_input": {name: pipeline[name] for name in kept},
+    }
