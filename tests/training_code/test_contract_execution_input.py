@@ -1,0 +1,138 @@
+"""The execution input: what is refused, with which words, and what becomes of the rest."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training_code.contract.execution_input import ExecutionInput, defaults
+from training_code.contract.failure import JobFailure, leave_message
+from training_code.contract.hyperparameters import RULES, Hyperparameters
+from training_code.contract.metrics import METRICS, metric_definitions, metric_line
+from training_code.contract.plan import make_plan
+from training_code.contract.validation import InvalidField
+
+DATASET = {"dataset": "s3://bucket/photos.zip"}
+FACTS = {"fingerprint": "f", "classes": ["ants", "bees"], "counts": {}}
+WRONG = [
+    ({}, "dataset", "must be given"),
+    ({"dataset": "photos/"}, "dataset", "s3://bucket"),
+    ({**DATASET, "modle": "x"}, "modle", "Did you mean 'model'?"),
+    ({**DATASET, "fine_tune": "heads"}, "fine_tune", "head, last_block, all"),
+    ({**DATASET, "image_size": 5000}, "image_size", "from 0 to 1024"),
+    ({**DATASET, "name": "Bees & Ants"}, "name", "small letters"),
+    ({**DATASET, "split": {"test": 0.9}}, "split.test", "from 0.02 to 0.5"),
+    ({**DATASET, "split": 0.2}, "split", "an object with validation, test"),
+    ({**DATASET, "hyperparameters": {"learning_rat": 1}}, "hyperparameters.learning_rat", "Did you mean 'learning_rate'?"),
+    ({**DATASET, "hyperparameters": {"epochs": 0}}, "hyperparameters.epochs", "from 1 to 1000"),
+    ({**DATASET, "hyperparameters": {"epochs": True}}, "hyperparameters.epochs", "a whole number"),
+    ({**DATASET, "hyperparameters": {"model": "resnet18"}}, "hyperparameters.model", "given by model"),
+    ({**DATASET, "tuning": {"strategy": "Bayes"}}, "tuning.strategy", "Did you mean 'Bayesian'?"),
+    ({**DATASET, "tuning": {"max_jobs": 0}}, "tuning.max_jobs", "from 1 to 750"),
+    ({**DATASET, "tuning": {"ranges": {}}}, "tuning.ranges", "1 to 30"),
+    ({**DATASET, "tuning": {"ranges": {"model": ["a", "b"]}}}, "tuning.ranges.model", "one value for a whole search"),
+    ({**DATASET, "tuning": {"ranges": {"epochs": {"min": 9, "max": 5}}}}, "tuning.ranges.epochs", "Exchange 9 and 5?"),
+    ({**DATASET, "tuning": {"ranges": {"dropout": {"min": 0, "max": 0.5, "scale": "log"}}}}, "tuning.ranges.dropout.min", "above 0"),
+    ({**DATASET, "tuning": {"ranges": {"optimizer": {"min": 1, "max": 2}}}}, "tuning.ranges.optimizer", "a list of values"),
+    ({**DATASET, "tuning": {"ranges": {"batch_size": [32, 32]}}}, "tuning.ranges.batch_size", "different values"),
+    ({**DATASET, "tuning": {"ranges": {"learning_rate": {"min": 0.1}}}}, "tuning.ranges.learning_rate", "both min and max"),
+    ({**DATASET, "tuning": {"strategy": "Hyperband", "early_stopping": "Auto"}}, "tuning.early_stopping", "Off"),
+    ({**DATASET, "bias": {"facets": "cell"}}, "bias.facets", "a list of texts"),
+    ({**DATASET, "quality_gate": {"minimum": 95}}, "quality_gate.minimum", "from 0 to 1"),
+    ({**DATASET, "instances": {"training": "p3.big"}}, "instances.training", "ml.m5.xlarge"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "path", "words"), WRONG, ids=[path for _, path, _ in WRONG])
+def test_what_is_wrong_is_named_with_its_path_and_what_is_allowed(value, path, words):
+    with pytest.raises(JobFailure) as failure:
+        ExecutionInput.from_json(value).ranges  # noqa: B018
+    assert str(failure.value).startswith(f"{path}:")
+    assert words in str(failure.value)
+
+
+def test_a_fixed_value_and_a_range_of_the_same_hyperparameter_contradict_each_other():
+    both = {**DATASET, "hyperparameters": {"epochs": 5}, "tuning": {"ranges": {"epochs": [3, 5]}}}
+    with pytest.raises(InvalidField, match=r"hyperparameters\.epochs.*not both"):
+        ExecutionInput.from_json(both)
+
+
+def test_the_dataset_alone_is_enough_and_null_means_not_given():
+    assert ExecutionInput.from_json({**DATASET, "model": None, "tuning": {"ranges": None}}) == ExecutionInput.from_json(DATASET)
+
+
+def test_the_defaults_merged_by_the_state_machine_change_nothing():
+    merged = json.loads(json.dumps({**defaults(), **DATASET}))
+    assert ExecutionInput.from_json(merged) == ExecutionInput.from_json(DATASET)
+
+
+def test_a_fixed_value_takes_its_hyperparameter_out_of_the_default_search():
+    execution = ExecutionInput.from_json({**DATASET, "hyperparameters": {"learning_rate": 0.01}})
+    assert "learning_rate" not in execution.ranges
+    assert "weight_decay" in execution.ranges
+
+
+def test_the_plan_has_the_ranges_in_the_shape_of_the_sagemaker_api():
+    ranges = {
+        "learning_rate": {"min": 1e-4, "max": 0.1, "scale": "log"}, "epochs": {"min": 5, "max": 9}, "optimizer": ["adam", "sgd"],
+    }  # fmt: skip
+    plan = make_plan(ExecutionInput.from_json({**DATASET, "tuning": {"ranges": ranges}}), FACTS, {}, {})
+    assert plan["tuning"]["parameter_ranges"] == {
+        "IntegerParameterRanges": [{"Name": "epochs", "MinValue": "5", "MaxValue": "9", "ScalingType": "Auto"}],
+        "ContinuousParameterRanges": [
+            {"Name": "learning_rate", "MinValue": "0.0001", "MaxValue": "0.1", "ScalingType": "Logarithmic"}
+        ],
+        "CategoricalParameterRanges": [{"Name": "optimizer", "Values": ["adam", "sgd"]}],
+    }
+    static = plan["tuning"]["static_hyperparameters"]
+    assert not set(ranges) & set(static)
+    assert static["export"] == "false"
+    assert all(isinstance(value, str) for value in static.values())
+    assert plan["quality_gate"] == {"metric": "balanced_accuracy", "minimum": 0.75}
+
+
+def test_hyperband_gets_its_resources_and_a_grid_no_number_of_jobs():
+    hyperband = ExecutionInput.from_json({**DATASET, "hyperparameters": {"epochs": 12}, "tuning": {"strategy": "Hyperband"}})
+    config = make_plan(hyperband, FACTS, {}, {})["tuning"]["config"]
+    assert config["StrategyConfig"] == {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 12}}
+    grid = ExecutionInput.from_json({**DATASET, "tuning": {"strategy": "Grid", "ranges": {"batch_size": [16, 32]}}})
+    assert make_plan(grid, FACTS, {}, {})["tuning"]["config"]["ResourceLimits"] == {"MaxParallelTrainingJobs": 2}
+
+
+def test_a_search_inside_one_job_travels_as_one_hyperparameter_that_train_understands():
+    plan = make_plan(ExecutionInput.from_json({**DATASET, "tuning": {"mode": "single_job"}}), FACTS, {}, {})
+    settings = Hyperparameters.from_strings(plan["training"]["hyperparameters"])
+    search = json.loads(settings.search)
+    assert search["max_jobs"] == 8
+    assert search["parameter_ranges"] == plan["tuning"]["parameter_ranges"]
+
+
+def test_every_hyperparameter_survives_the_way_through_strings():
+    assert Hyperparameters.from_strings(Hyperparameters().to_strings()) == Hyperparameters()
+    assert all(rule.meaning for rule in RULES.values())
+
+
+def test_names_and_quotes_of_sagemakers_own_are_understood():
+    raw = {"sagemaker_program": "x", "_tuning_objective_metric": "y", "model": '"resnet18"', "batch_size": '"32"'}
+    settings = Hyperparameters.from_strings(raw)
+    assert (settings.model, settings.batch_size) == ("resnet18", 32)
+
+
+@given(st.sampled_from([metric.name for metric in METRICS]), st.floats(-1e9, 1e9))
+def test_what_is_printed_is_found_by_the_regex_of_its_metric_and_by_no_other(name, value):
+    import re
+
+    line = f"epoch 3: {metric_line(name, value)} 1.2 s"
+    found = {item["Name"]: re.search(item["Regex"], line) for item in metric_definitions()}
+    assert float(found[name].group(1)) == pytest.approx(value, rel=1e-5, abs=1e-9)
+    assert [other for other, match in found.items() if match] == [name]
+
+
+def test_a_failure_leaves_one_short_message(tmp_path):
+    leave_message("message", InvalidField("dataset", "x" * 5000, "an S3 URI"), tmp_path)
+    text = (tmp_path / "output" / "message").read_text()
+    assert text.startswith("dataset: received 'xxx")
+    assert len(text) <= 1024
+    leave_message("failure", RuntimeError("y" * 5000), tmp_path)
+    assert len((tmp_path / "output" / "failure").read_text()) == 1024
