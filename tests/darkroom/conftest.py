@@ -1,0 +1,47 @@
+"""The real command line as a process, with a home of its own, and the real local cloud behind it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+Run = Callable[..., subprocess.CompletedProcess]
+
+
+def runner(home: Path) -> Run:
+    """Calls `darkroom` with a user's own, unusable AWS configuration in the environment: it must never matter."""
+
+    def call(*words: str | bytes, cwd: Path = home.parent, **environment: str) -> subprocess.CompletedProcess:
+        hostile = {
+            "AWS_PROFILE": "someone-elses",
+            "AWS_ENDPOINT_URL": "https://example.invalid",
+            "AWS_REGION": "mars-1",
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "darkroom.cli", *words],
+            cwd=cwd, capture_output=True, text=True, timeout=240, stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "DARKROOM_HOME": str(home), "COLUMNS": "200", **hostile, **environment},
+        )  # fmt: skip
+
+    call.home = home
+    return call
+
+
+@pytest.fixture
+def darkroom(tmp_path: Path) -> Run:
+    """The command line with a new home, no cloud running."""
+    return runner(tmp_path / "home")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """The command line with a cloud that runs; shared by a module."""
+    call = runner(tmp_path_factory.mktemp("darkroom") / "home")
+    started = call("up")
+    assert started.returncode == 0, started.stderr
+    yield call
+    call("down")
