@@ -5,6 +5,7 @@ rest of the group is killed, as the end of a container ends everything in it.
 """
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 
+LOGGER = logging.getLogger(__name__)
 LINE_LIMIT = 256 * 1024
 CHUNK = 64 * 1024
 
@@ -141,7 +143,10 @@ class Container:
     def _deliver(self, raw: list[bytes]) -> None:
         lines = [line.decode("utf-8", "replace").rstrip("\r") for line in raw]
         self.last_lines = [*self.last_lines, *(line for line in lines[-20:] if line.strip())][-20:]
-        self._on_lines(lines)
+        try:
+            self._on_lines(lines)
+        except Exception:  # a job must not block on a full pipe because its log cannot be kept
+            LOGGER.exception("the output of process %d could not be logged", self.pid)
 
     def _wait(self) -> None:
         self.returncode = self._process.wait()

@@ -1,11 +1,11 @@
 """One deployment of an endpoint configuration: the containers of its variants, healthy, chosen by weight, revived."""
 
+import itertools
 import random
 import secrets
 import shutil
 import threading
 from dataclasses import dataclass, field
-from time import monotonic
 
 from local_cloud.errors import AwsError
 from local_cloud.sagemaker.job_logs import JobLog
@@ -17,7 +17,6 @@ from local_cloud.sagemaker.store import Document, now
 
 HEALTHY_SECONDS = 480.0
 _RESTART_PAUSES = (0.2, 1.0, 5.0, 15.0)
-_STEADY_SECONDS = 60.0
 
 
 @dataclass
@@ -27,7 +26,7 @@ class Instance:
     server: ModelServer
     log_stream: str
     models: MultiModel | None = None
-    started: float = 0.0
+    restarting: bool = False
 
 
 @dataclass
@@ -63,6 +62,7 @@ class Deployment:
         self.log_group = f"/aws/sagemaker/Endpoints/{endpoint}"
         self.ready = threading.Event()
         self._stopped = threading.Event()
+        self._lock = threading.Lock()
         self.folder = runtime.folder / "endpoints" / f"{endpoint}-{secrets.token_hex(4)}"
         self.blocks = variants
         self.variants: list[Variant] = []
@@ -81,6 +81,10 @@ class Deployment:
             self.stop()
             raise AwsError("Failed", self._reason(error)) from error
         self.ready.set()
+        for variant in self.variants:
+            for instance in variant.instances:
+                if not instance.server.running:  # it ended after its ping and before `ready`
+                    self._ended(variant, instance)
 
     def choose(self, wanted: str | None) -> Variant:
         """The variant of one call: the one asked for, else by weight."""
@@ -131,23 +135,27 @@ class Deployment:
         return variant
 
     def _start(self, variant: Variant, instance: Instance) -> None:
-        instance.started = monotonic()
         instance.server.start(lambda: self._ended(variant, instance))
 
     def _ended(self, variant: Variant, instance: Instance) -> None:
         """A container that ends while it should serve is started again, as on AWS."""
-        if not self.stopped and self.ready.is_set() and not self.runtime.stopping.is_set():
-            threading.Thread(
-                target=self._restart, args=(variant, instance), daemon=True, name=f"restart {self.endpoint}"
-            ).start()
+        with self._lock:
+            if self.stopped or not self.ready.is_set() or self.runtime.stopping.is_set() or instance.restarting:
+                return
+            instance.restarting = True
+        work = threading.Thread(target=self._restart, args=(variant, instance), name=f"restart {self.endpoint}")
+        work.daemon = True
+        work.start()
 
     def _restart(self, variant: Variant, instance: Instance) -> None:
-        for pause in _RESTART_PAUSES if monotonic() - instance.started < _STEADY_SECONDS else (0.0, *_RESTART_PAUSES):
+        """Tries until it is healthy again, with growing pauses; calls wait if no other instance can answer."""
+        for pause in itertools.chain(_RESTART_PAUSES, itertools.repeat(_RESTART_PAUSES[-1])):
+            if len(variant.instances) == 1:
+                self.ready.clear()
             if self._stopped.wait(pause):
                 return
             if instance.models:
                 instance.models.forget()
-            self.ready.clear()
             try:
                 self._start(variant, instance)
                 instance.server.await_healthy(variant.startup_seconds, self._stopped.is_set)
@@ -155,6 +163,9 @@ class Deployment:
                 continue
             finally:
                 self.ready.set()
+            instance.restarting = False
+            if not instance.server.running:
+                self._ended(variant, instance)
             return
 
     def _reason(self, error: Exception) -> str:

@@ -23,7 +23,6 @@ FORWARDED = (
     "x-amzn-sagemaker-custom-attributes",
     "x-amzn-sagemaker-inference-id",
     "x-amzn-sagemaker-target-model",
-    "x-amzn-sagemaker-session-id",
 )
 UNSUPPORTED = (
     "x-amzn-sagemaker-target-container-hostname",

@@ -7,6 +7,7 @@ from local_cloud.sagemaker.paths import inside
 from local_cloud.sagemaker.processing_run import ProcessingRun
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.s3_locations import Location
+from local_cloud.sagemaker.stopping import stop_job
 from local_cloud.sagemaker.store import Document, now, public
 from local_cloud.sagemaker.support import invalid, refuse_unsupported
 from local_cloud.sagemaker.tags import keep_tags
@@ -74,13 +75,7 @@ def list_processing_jobs(runtime: Runtime, request: Document) -> Document:
 
 
 def stop_processing_job(runtime: Runtime, request: Document) -> Document:
-    name = request["ProcessingJobName"]
-    status = runtime.store.get(NOUN, name)["ProcessingJobStatus"]
-    run = runtime.runs.find(NOUN, name)
-    if status not in ("InProgress", "Stopping") or run is None:
-        raise invalid(f"The request was rejected because the processing job is in status {status}.")
-    runtime.store.change(NOUN, name, ProcessingJobStatus="Stopping")
-    run.stop()
+    stop_job(runtime, NOUN, request["ProcessingJobName"])
     return {}
 
 

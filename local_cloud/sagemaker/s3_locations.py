@@ -88,7 +88,10 @@ def objects_in_manifest(objects: Any, uri: str) -> list[Source]:
             '{"prefix": "s3://…"} and whose further entries are relative keys.'
         ) from error
     base = Location.parse(prefix)
-    sizes = {info.key: info.size for info in objects.list(base.bucket, base.key)}
+    try:
+        sizes = {info.key: info.size for info in objects.list(base.bucket, base.key)}
+    except AwsError as error:
+        raise _nothing_found(prefix) from error
     sources = []
     for name in names:
         key = base.key + str(name)

@@ -89,6 +89,14 @@ class Store:
             self._write(noun, name, {key: value for key, value in document.items() if value is not None})
             return copy.deepcopy(self._documents[noun][name])
 
+    def change_while(self, noun: str, name: str, statuses: tuple[str, ...], **fields: Any) -> bool:
+        """Sets fields if the resource still has one of these statuses: a job may end at any moment."""
+        with self._changed:
+            if self.get(noun, name).get(KINDS[noun].status_field or "") not in statuses:
+                return False
+            self.change(noun, name, **fields)
+            return True
+
     def delete(self, noun: str, name: str) -> None:
         with self._changed:
             if name not in self._documents.get(noun, {}):

@@ -10,6 +10,7 @@ from local_cloud.sagemaker.listing import Listing
 from local_cloud.sagemaker.rules import check_rules
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.s3_locations import Location
+from local_cloud.sagemaker.stopping import stop_job
 from local_cloud.sagemaker.store import Document, now, public
 from local_cloud.sagemaker.support import invalid, refuse_unsupported
 from local_cloud.sagemaker.tags import keep_tags
@@ -163,13 +164,7 @@ def list_training_jobs(runtime: Runtime, request: Document) -> Document:
 
 
 def stop_training_job(runtime: Runtime, request: Document) -> Document:
-    """Asks a running job to stop; repeated requests are accepted, as on AWS."""
-    name = request["TrainingJobName"]
-    job = runtime.store.get(NOUN, name)
-    run = runtime.runs.find(NOUN, name)
-    if job["TrainingJobStatus"] not in ("InProgress", "Stopping") or run is None:
-        raise invalid(f"The request was rejected because the training job is in status {job['TrainingJobStatus']}.")
-    run.stop()
+    stop_job(runtime, NOUN, request["TrainingJobName"])
     return {}
 
 

@@ -102,7 +102,9 @@ class TrainingRun(JobRun):
         self.containers = [self._launch(host) for host in self.hosts]
         self._secondary("Training")
         if seconds := self.job.pop("_InterruptAfterSeconds", None):
-            threading.Timer(seconds, self.control.request_interrupt).start()
+            timer = threading.Timer(seconds, self.control.request_interrupt)
+            timer.daemon = True
+            timer.start()
         limit = began + self.job["StoppingCondition"]["MaxRuntimeInSeconds"] - self._busy_seconds
         deadline = min(limit, self._wait_until or limit)
         outcome = self.await_containers(deadline, self._sync if self._mirrors else None, self._over)

@@ -5,6 +5,7 @@ from local_cloud.sagemaker.listing import Listing
 from local_cloud.sagemaker.model_hosting import hosted_model
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.s3_locations import Location, sources_of
+from local_cloud.sagemaker.stopping import stop_job
 from local_cloud.sagemaker.store import Document, now, public
 from local_cloud.sagemaker.support import invalid, refuse_unsupported
 from local_cloud.sagemaker.tags import keep_tags
@@ -79,13 +80,7 @@ def list_transform_jobs(runtime: Runtime, request: Document) -> Document:
 
 
 def stop_transform_job(runtime: Runtime, request: Document) -> Document:
-    name = request["TransformJobName"]
-    status = runtime.store.get(NOUN, name)["TransformJobStatus"]
-    run = runtime.runs.find(NOUN, name)
-    if status not in ("InProgress", "Stopping") or run is None:
-        raise invalid(f"The request was rejected because the transform job is in status {status}.")
-    runtime.store.change(NOUN, name, TransformJobStatus="Stopping")
-    run.stop()
+    stop_job(runtime, NOUN, request["TransformJobName"])
     return {}
 
 

@@ -4,6 +4,7 @@ from local_cloud.errors import AwsError
 from local_cloud.sagemaker.listing import Listing
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.search_space import Parameter, combinations, search_space
+from local_cloud.sagemaker.stopping import stop_job
 from local_cloud.sagemaker.store import Document, now, public
 from local_cloud.sagemaker.support import invalid, refuse_unsupported
 from local_cloud.sagemaker.tags import keep_tags
@@ -113,7 +114,7 @@ def list_training_jobs_for_tuning_job(runtime: Runtime, request: Document) -> Do
         "TrainingJob", lambda job: job.get("TuningJobArn") == tuning["HyperParameterTuningJobArn"]
     )
     for trial in trials:
-        trial["TunedHyperParameters"] = trial["_TunedHyperParameters"]
+        trial["TuningJobName"], trial["TunedHyperParameters"] = trial["_TuningJobName"], trial["_TunedHyperParameters"]
         trial["FinalHyperParameterTuningJobObjectiveMetric"] = trial.get("_Objective")
         trial["ObjectiveStatus"] = trial.get("_ObjectiveStatus", "Pending")
     if request.get("SortBy") == "FinalObjectiveMetricValue":
@@ -122,13 +123,7 @@ def list_training_jobs_for_tuning_job(runtime: Runtime, request: Document) -> Do
 
 
 def stop_tuning_job(runtime: Runtime, request: Document) -> Document:
-    name = request["HyperParameterTuningJobName"]
-    status = runtime.store.get(NOUN, name)["HyperParameterTuningJobStatus"]
-    run = runtime.runs.find(NOUN, name)
-    if status not in ("InProgress", "Stopping") or run is None:
-        raise invalid(f"The request was rejected because the hyperparameter tuning job is in status {status}.")
-    runtime.store.change(NOUN, name, HyperParameterTuningJobStatus="Stopping")
-    run.stop()
+    stop_job(runtime, NOUN, request["HyperParameterTuningJobName"])
     return {}
 
 

@@ -148,7 +148,7 @@ class TuningRun(JobRun):
         attempt = Attempt(name, trial, tuned)
         fields = {
             "TuningJobArn": self.job["HyperParameterTuningJobArn"],
-            "TuningJobName": self.name,
+            "_TuningJobName": self.name,
             "_TunedHyperParameters": tuned,
         }
         start_training(

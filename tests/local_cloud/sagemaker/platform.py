@@ -262,10 +262,10 @@ def channel(name: str, uri: str, **fields: Any) -> dict[str, Any]:
     return {"ChannelName": name, "DataSource": {"S3DataSource": source}, **fields}
 
 
-def started_platform(folder: Path) -> Platform:
+def started_platform(folder: Path, **settings: str) -> Platform:
     """A cloud whose jobs have two seconds to obey SIGTERM instead of AWS's 120."""
     cloud = RunningCloud(folder / "state")
-    cloud.start(**quick_settings())
+    cloud.start(**quick_settings(), **settings)
     return Platform(cloud, folder / "scratch")
 
 

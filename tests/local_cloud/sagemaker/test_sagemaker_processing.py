@@ -66,7 +66,8 @@ def test_the_job_can_change_its_inputs_without_changing_the_bucket(platform):
 
 
 def test_a_failing_job_reports_its_message_and_exit_code(platform):
-    program = "import os, sys; open(os.environ['SAGEMAKER_BASE_DIR'] + '/output/message', 'w').write('No photo found.'); sys.exit(4)"
+    message = "open(os.environ['SAGEMAKER_BASE_DIR'] + '/output/message', 'w')"
+    program = f"import os, sys; print('No photo found.', end='', file={message}); sys.exit(4)"
     job = process(platform, program, ProcessingOutputConfig={"Outputs": [output(platform.uri("never"))]})
     assert job["ProcessingJobStatus"] == "Failed" and job["ExitMessage"] == "No photo found."
     assert job["FailureReason"] == "AlgorithmError: No photo found., exit code: 4"
@@ -95,7 +96,7 @@ def test_an_input_without_objects_fails_the_job(platform):
     assert job["ProcessingJobStatus"] == "Failed" and "No S3 objects found" in job["FailureReason"]
 
 
-@pytest.mark.parametrize("path", ["/tmp/elsewhere", "/opt/ml/../../etc"])
+@pytest.mark.parametrize("path", ["/srv/elsewhere", "/opt/ml/../../etc"])
 def test_a_path_outside_of_the_job_is_refused(platform, path):
     with pytest.raises(ClientError, match="below /opt/ml"):
         process(platform, "pass", ProcessingInputs=[s3_input(platform.uri("raw/"), path)])

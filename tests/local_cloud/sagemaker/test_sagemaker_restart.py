@@ -11,6 +11,8 @@ from tests.local_cloud.sagemaker.platform import Platform, quick_settings, start
 from tests.local_cloud.sagemaker.test_sagemaker_training import LOGS, alive
 from tests.local_cloud.sagemaker.test_sagemaker_tuning import tuning_request
 
+pytestmark = pytest.mark.slow
+
 SLEEPER = """
 child = os.fork()
 if child: say(os.getpid(), child)
@@ -63,10 +65,7 @@ def test_a_literal_opt_ml_is_mounted_on_request(tmp_path):
     """Images that know no other place than /opt/ml run when the kernel gives user namespaces."""
     from local_cloud.sagemaker.namespaces import available
 
-    own = Platform(started_platform(tmp_path).cloud, tmp_path / "scratch")
-    own.cloud.stop()
-    own.cloud.start(LOCAL_CLOUD_MOUNT_OPT_ML="1", **quick_settings())
-    own = Platform(own.cloud, own.scratch)
+    own = started_platform(tmp_path, LOCAL_CLOUD_MOUNT_OPT_ML="1")
     try:
         request = own.training_request(
             "pathlib.Path('/opt/ml/model/here').write_text(str(base)); say(pathlib.Path.cwd())"
