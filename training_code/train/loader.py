@@ -1,0 +1,72 @@
+"""Batches of augmented photos, made while the one before is being learnt from.
+
+Threads, not processes: cropping and resizing leave Python's lock, nothing is copied between processes, and a batch is the
+same whichever thread makes it, because its random numbers come from (seed, epoch, step, place in the batch).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import cv2
+import numpy as np
+
+from training_code.train.photos import PhotoSplit
+from training_code.train.sampling import generator
+
+SMALLEST_CROP = 0.75  # of the cached photo's side
+AHEAD = 3
+
+
+class Loader:
+    """`batches`: uint8 (n, height, width, 3) and labels for a list of indices a step."""
+
+    def __init__(self, split: PhotoSplit, size: tuple[int, int], seed: int, workers: int, *, augment: bool) -> None:
+        self._split, self._size, self._seed, self._augment = split, size, seed, augment
+        self._pool = ThreadPoolExecutor(workers)
+
+    def batches(
+        self, epoch: int, steps: Sequence[np.ndarray], first: int = 0, share: slice = slice(None)
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """From step `first` on; `share`: the part of each batch that this machine sees."""
+        waiting: deque[Future[tuple[np.ndarray, np.ndarray]]] = deque()
+        following = iter(range(first, len(steps)))
+        for step in following:
+            waiting.append(self._pool.submit(self._make, epoch, step, steps[step], share))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _make(self, epoch: int, step: int, indices: np.ndarray, share: slice) -> tuple[np.ndarray, np.ndarray]:
+        random = generator(self._seed, epoch, step)
+        # Drawn for the whole batch: one machine of several makes of a photo what a single one would.
+        draws = random.random((len(indices), 4))[share]
+        mine = indices[share]
+        height, width = self._size
+        batch = np.empty((len(mine), height, width, 3), np.uint8)
+        for place, index in enumerate(mine):
+            batch[place] = self._view(self._split.pixels[index], draws[place])
+        return batch, self._split.labels[mine]
+
+    def _view(self, photo: np.ndarray, draw: np.ndarray) -> np.ndarray:
+        """A random crop of 0.75 to 1 of the side, mirrored half the time; without augmentation the centre."""
+        height, width = self._size
+        full_height, full_width = photo.shape[:2]
+        if not self._augment:
+            top, left = (full_height - height) // 2, (full_width - width) // 2
+            return photo[top : top + height, left : left + width]
+        share = SMALLEST_CROP + (1 - SMALLEST_CROP) * draw[0]
+        crop_height, crop_width = round(full_height * share), round(full_width * share)
+        top, left = int(draw[1] * (full_height - crop_height + 1)), int(draw[2] * (full_width - crop_width + 1))
+        crop = photo[top : top + crop_height, left : left + crop_width]
+        if draw[3] < 0.5:
+            crop = crop[:, ::-1]
+        if crop.shape[:2] == (height, width):
+            return crop
+        return cv2.resize(np.ascontiguousarray(crop), (width, height), interpolation=cv2.INTER_LINEAR)
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)

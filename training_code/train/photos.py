@@ -1,0 +1,96 @@
+"""Photos decoded and resized once, kept on disk as plain pixels: what fine-tuning reads in every epoch.
+
+Training photos are kept a little larger than the input, so that random crops have room; validation photos exactly as serving
+will see them. A memory-mapped file: the system's page cache holds what fits, the rest streams from disk.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from inference_code.contract import Preprocessing, Resize, decode, resize_and_crop
+from training_code.contract.failure import JobFailure
+from training_code.prepare.photo_pack import PackedPhoto, PhotoPack
+
+ROOM_FOR_CROPS = 256 / 224
+
+
+@dataclass(frozen=True)
+class PhotoSplit:
+    """`pixels`: uint8 photos x side x side x 3 (a memory map); `labels`, `ids` in the same order."""
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    ids: list[str]
+
+
+class PhotoCache:
+    """Both splits of a pack, decoded into a folder that lives as long as this object."""
+
+    def __init__(self, folder: Path, preprocessing: Preprocessing, workers: int, classes: Sequence[str] = ()) -> None:
+        pack = PhotoPack(folder)
+        self.classes = list(classes) or sorted({photo.label for photo in pack.photos})
+        self.folder = Path(tempfile.mkdtemp(prefix="darkroom-photos-"))
+        try:
+            self.train = self._decode(pack, "train", larger(preprocessing), workers)
+            self.validation = self._decode(pack, "validation", preprocessing, workers)
+        except BaseException:
+            self.close()
+            raise
+
+    def _decode(self, pack: PhotoPack, split: str, preprocessing: Preprocessing, workers: int) -> PhotoSplit:
+        photos = [photo for photo in pack.photos if photo.split == split]
+        if not photos:
+            raise JobFailure(f"channel 'photos': no photo of the split {split} in {pack.folder}; run `prepare` again.")
+        shape = (len(photos), *preprocessing.input_size, 3)
+        needed, free = int(np.prod(shape)), shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise JobFailure(
+                f"the decoded {split} photos need {needed:,} bytes of disk; {free:,} are free in {self.folder.parent}. "
+                "Raise the job's VolumeSizeInGB or lower image_size."
+            )
+        pixels = np.lib.format.open_memmap(self.folder / f"{split}.npy", "w+", np.uint8, shape)
+
+        def place(item: tuple[int, PackedPhoto]) -> None:
+            index, photo = item
+            pixels[index] = resize_and_crop(decode(pack.read(photo)), preprocessing)
+
+        with ThreadPoolExecutor(workers) as pool:
+            for _ in pool.map(place, enumerate(photos)):
+                pass
+        labels = np.array([self._number(photo) for photo in photos], dtype=np.int64)
+        return PhotoSplit(pixels, labels, [photo.photo_id for photo in photos])
+
+    def _number(self, photo: PackedPhoto) -> int:
+        try:
+            return self.classes.index(photo.label)
+        except ValueError:
+            raise JobFailure(
+                f"channel 'photos': {photo.photo_id} has the label {photo.label!r}; channel 'features' knows "
+                f"{', '.join(self.classes)}. Both must come from the same `prepare`."
+            ) from None
+
+    def close(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def larger(preprocessing: Preprocessing) -> Preprocessing:
+    """The same view of a photo with a border around the input's crop."""
+    height, width = (round(side * ROOM_FOR_CROPS) for side in preprocessing.input_size)
+    mode, size = preprocessing.resize.mode, preprocessing.resize.size
+    return replace(
+        preprocessing, input_size=(height, width), resize=Resize(mode, max(size, height, width) if mode == "shorter_side" else size)
+    )
+
+
+def worker_count(asked: int) -> int:
+    """Threads that decode and augment; -1: one a core."""
+    return asked if asked > 0 else len(os.sched_getaffinity(0)) if asked < 0 else 1
