@@ -1,0 +1,72 @@
+"""compare: which architecture for these photos."""
+
+from pathlib import Path
+
+import click
+
+from darkroom import comparisons, executions, story
+from darkroom.commands.shared import Context, json_option
+from darkroom.failure import DarkroomError
+
+
+@click.command()
+@click.option("--data", required=True, metavar="DIR|ZIP|S3URI", help="Photos: one sub-folder per class.")
+@click.option("--evaluate-on", metavar="DIR|ZIP|S3URI", help="A second labelled set to judge every model on again.")
+@click.option(
+    "--models", help="Preset (jumpstart-15, keras-4, edge, offline) or names with commas.  [default: offline]"
+)
+@click.option("--base", help="Candidate that the charts are relative to.  [default: the first]")
+@click.option("--epochs", type=int, help="Epochs of every candidate.  [default: 5]")
+@click.option("--learning-rate", type=float, help="Learning rate of every candidate.  [default: 0.001]")
+@click.option("--batch-size", type=int, help="Batch size of every candidate.  [default: 16]")
+@click.option("--fine-tune", type=click.Choice(["head", "last_block", "all"]), help="What learns.  [default: head]")
+@click.option("--random-weights", is_flag=True, help="Start from random weights: a smoke test, labelled as such.")
+@click.option("--minimum", type=float, help="Wished balanced accuracy, for the cheapest that is good enough.")
+@click.option("--weigh", multiple=True, metavar="COLUMN=WEIGHT", help="Your own weights, e.g. balanced_accuracy=2.")
+@click.option("--start-pipeline", is_flag=True, help="Run the whole pipeline with the most accurate candidate.")
+@click.option(
+    "--input", "input_file", type=click.Path(path_type=Path), help="More fields as JSON (docs/comparison.md)."
+)
+@json_option
+@click.pass_obj
+def compare(
+    context: Context, data: str, evaluate_on: str | None, weigh: tuple[str, ...], input_file: Path | None,
+    random_weights: bool, start_pipeline: bool, as_json: bool, **fields,
+):  # fmt: skip
+    """Train several architectures on the same photos and say which to take.
+
+    \b
+    darkroom compare --data photos/ --models offline
+    darkroom compare --data photos/ --models resnet18,efficientnet_b0 --evaluate-on other-photos/
+    darkroom compare --data photos/ --models edge --weigh balanced_accuracy=2 --weigh disk_bytes=1
+    \b
+    The page shows accuracy with intervals, latency as served, size and cost, and says when two models cannot be told
+    apart on these photos. A second start with the same options repeats nothing that is finished.
+    """
+    context.speak_json(as_json)
+    document = executions.read_input(input_file)
+    document |= {name: value for name, value in fields.items() if value is not None}
+    if weigh:
+        document["weights"] = dict(_weight(one) for one in weigh)
+    if random_weights:
+        document["pretrained"] = False
+    if start_pipeline:
+        document["start_pipeline"] = True
+    target, console = context.target, context.console
+    arn = comparisons.begin(target, console, data, evaluate_on, document)
+    story.follow(target, console, arn)
+    comparison = comparisons.conclude(target, console, arn)
+    comparisons.print_table(console, comparison)
+    if as_json:
+        context.print_json(comparison)
+
+
+def _weight(text: str) -> tuple[str, float]:
+    column, _, value = text.partition("=")
+    try:
+        return column, float(value)
+    except ValueError:
+        raise DarkroomError(f"--weigh {text!r} is no COLUMN=WEIGHT.", "Example: --weigh balanced_accuracy=2") from None
+
+
+COMMANDS = [compare]
