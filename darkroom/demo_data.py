@@ -32,14 +32,14 @@ NOTICE = (
 def provide(home: Home, console: Console) -> Path:
     """The folder with the demo's photos, written once; prints licence and citation."""
     for line in NOTICE:
-        console.print(f"  {line}", markup=False)
+        console.print(f"  {line}", markup=False, soft_wrap=True)
     folder = home.folder("demo-data") / "solar-cells"
     if not folder.is_dir():
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             made = Path(scratch, "solar-cells")
             write(_package() / "data", made)
             made.rename(folder)
-    console.print(f"  in {folder}", markup=False)
+    console.print(f"  in {folder}", markup=False, soft_wrap=True)
     return folder
 
 

@@ -4,6 +4,7 @@ Buckets cannot be deleted while they hold objects, a model package group not whi
 that executions made belong to no stack.
 """
 
+import re
 from typing import Any
 
 from darkroom.target import PROJECT, Target
@@ -21,9 +22,9 @@ class Removal:
         begin = PROJECT.capitalize() + (
             "" if self.target.environment == "dev" else f"-{self.target.environment.capitalize()}"
         )
-        endings = ("Storage", "Images", "Pipeline", "Endpoints")
         stacks = self.target.client("cloudformation").describe_stacks()["Stacks"]
-        return [stack["StackName"] for stack in stacks if stack["StackName"] in [f"{begin}-{end}" for end in endings]]
+        # One more word: `Darkroom-Storage` is of the default environment, `Darkroom-Prod-Storage` is not.
+        return [stack["StackName"] for stack in stacks if re.fullmatch(rf"{begin}-[A-Za-z]+", stack["StackName"])]
 
     def plan(self) -> list[str]:
         """One line for each thing that will be deleted."""

@@ -124,7 +124,8 @@ def substitute(instruction: Instruction, text: str, variables: dict[str, str]) -
         return current
 
     replaced = re.sub(r"\\\$|\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:[-+])([^}]*))?\})", value, text)
-    if re.search(r"\$\{[^}]*[#%/?:]", text):
+    forms = re.findall(r"(?<!\\)\$\{\w+([^}]*)\}", text)
+    if any(form and not form.startswith((":-", ":+")) for form in forms):
         raise instruction.refuse("This form of variable is not supported.", "use $NAME, ${NAME:-x} or ${NAME:+x}.")
     return replaced
 

@@ -147,6 +147,7 @@ def test_another_requirement_makes_another_environment_and_a_missing_one_is_foun
         ("FROM ubuntu:24.04", "public Python images"),
         ("FROM python:3.11-alpine", "wheels"),
         ("FROM python:2.7-slim", "Python 2.7 is not installed"),
+        ("ENV A=${B%x}", "form of variable"),
         ("NONSENSE x", "no Dockerfile instruction"),
     ],
 )
@@ -167,6 +168,15 @@ def test_a_named_stage_on_another_one_can_be_the_target(store, context):
     assert made(store, context).config.env == {"A": "1", "B": "3"}
     with pytest.raises(BuildError, match="no such stage"):
         made(store, context, target="cpu")
+
+
+def test_variables_have_values_defaults_and_alternatives(store, context):
+    (context / "Dockerfile").write_text(
+        "FROM python:3.11-slim\nARG V=gpu\nARG W\nENV A=x${V:+-$V}.txt B=y${W:+-$W}.txt C=${W:-none} D=\\$V E=$V/${V}\n"
+    )
+    env = {"A": "x-gpu.txt", "B": "y.txt", "C": "none", "D": "$V", "E": "gpu/gpu"}
+    assert made(store, context).config.env == env
+    assert made(store, context, arguments={"W": "1", "V": ""}).config.env["B"] == "y-1.txt"
 
 
 def test_only_pushed_images_are_resolved(store, context):
