@@ -8,6 +8,8 @@ animation the first frame counts.
 
 import io
 import re
+import struct
+import zlib
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -64,6 +66,8 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BY
     orientation = _orientation(picture)
     pixels = _decode_jpeg(data) if picture.format in ("JPEG", "MPO") and picture.mode in ("RGB", "L") else None
     if pixels is None:
+        if picture.format == "PNG":
+            _check_png(data)
         pixels = _load(picture)
     return np.ascontiguousarray(_rotate(pixels, orientation))
 
@@ -97,6 +101,23 @@ def _decode_jpeg(data: bytes) -> np.ndarray | None:
         return simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
     except ValueError:
         return None
+
+
+def _check_png(data: bytes) -> None:
+    """Compare the checksums of the critical chunks: Pillow shows damaged pixels without a word."""
+    at = 8
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 8 + length
+        if end + 4 > len(data):
+            break
+        if kind[:1].isupper() and zlib.crc32(data[at + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+            name = kind.decode("latin-1")
+            raise UnreadablePhoto("corrupt", f"the PNG picture is damaged: the checksum of its chunk {name} is wrong")
+        if kind == b"IEND":
+            return
+        at = end + 4
+    raise UnreadablePhoto("truncated", "the PNG picture ends early: its last chunk is not whole")
 
 
 def _load(picture: Image.Image) -> np.ndarray:

@@ -1,0 +1,163 @@
+"""The benchmark of a candidate: a whole job in its own process, on a model whose answers are known."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from inference_code.benchmark import photos
+from inference_code.contract import Manifest, Preprocessing, Resize
+
+ROOT = Path(__file__).resolve().parents[2]
+CLASSES = ["blue", "red"]
+
+
+def write_model(folder: Path) -> None:
+    """Answers `red` for a photo whose red mean exceeds its blue one: softmax of 20 × (blue, red)."""
+    weight = numpy_helper.from_array(np.array([[0, 0, 20], [20, 0, 0]], np.float32).T, "weight")
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["image"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weight"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, 32, 32])
+    out = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 2])
+    graph = helper.make_graph(nodes, "g", [image], [out], [weight])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "model.onnx"
+    )
+    preprocessing = Preprocessing((32, 32), Resize("squash", 32), "bilinear", (0.0,) * 3, (1.0,) * 3)
+    manifest_of(preprocessing).write(folder)
+
+
+def manifest_of(preprocessing: Preprocessing) -> Manifest:
+    return Manifest(
+        architecture="tiny", classes=CLASSES, preprocessing=preprocessing, metrics={}, data_fingerprint="f" * 64,
+        pretrained=False, fine_tune="head", hyperparameters={}, calibration={}, library_versions={},
+        created="2026-01-01T00:00:00Z",
+    )  # fmt: skip
+
+
+def photo(label: str, seed: int) -> bytes:
+    random = np.random.default_rng(seed)
+    pixels = random.integers(0, 60, (40, 50, 3), dtype=np.uint8)
+    pixels[..., 0 if label == "red" else 2] += 150
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def add_to_tar(path: Path, files: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w:gz") as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+@pytest.fixture
+def inputs(tmp_path) -> Path:
+    folder = tmp_path / "processing" / "input"
+    for name in ("training", "test/red", "test/blue", "prepared", "photos", "model"):
+        (folder / name).mkdir(parents=True)
+    write_model(folder / "model")
+    model = {path.name: path.read_bytes() for path in (folder / "model").iterdir()}
+    add_to_tar(folder / "training" / "model.tar.gz", model)
+    add_to_tar(folder / "training" / "output.tar.gz", {"data/epochs.jsonl": b'{"epoch": 1, "train_loss": 0.5}\n'})
+    rows = []
+    for number in range(6):
+        label = CLASSES[number % 2]
+        (folder / "test" / label / f"p{number}.png").write_bytes(photo(label, number))
+        # The manifest calls p0 red although it is blue: one answer in six must count as wrong.
+        rows.append({"photo_id": f"p{number}", "label": "red" if number == 0 else label})
+    with (folder / "prepared" / "manifest.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, ["photo_id", "label"])
+        writer.writeheader()
+        writer.writerows(rows)
+    write_pack(folder / "photos")
+    return folder
+
+
+def write_pack(folder: Path) -> None:
+    """As `prepare` packs photos: stored zips, and where each photo's bytes begin."""
+    lines = ["photo_id,label,split,shard,offset,length"]
+    with zipfile.ZipFile(folder / "photos-00000.zip", "w", zipfile.ZIP_STORED) as pack:
+        for name, label, split in (("t", "red", "train"), ("v", "blue", "validation")):
+            data = photo(label, 9)
+            entry = zipfile.ZipInfo(f"{name}.png")
+            pack.writestr(entry, data)
+            lines.append(
+                f"{name},{label},{split},photos-00000.zip,{entry.header_offset + 30 + len(entry.filename)},{len(data)}"
+            )
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+
+
+def run(base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(base), "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", "inference_code.benchmark", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.slow
+def test_a_benchmark_job_measures_what_is_served(inputs, tmp_path):
+    done = run(tmp_path, "--times", "1000,3500,5000,9000")
+    assert done.returncode == 0, done.stderr
+    output = tmp_path / "processing" / "output" / "benchmark"
+    result = json.loads((output / "benchmark.json").read_text())
+    assert result["evaluations"]["test"]["accuracy"] == pytest.approx(5 / 6)
+    assert result["evaluations"]["validation"] == pytest.approx(
+        {"n": 1, "accuracy": 1, "balanced_accuracy": 1, "loss": 0}, abs=1e-2
+    )
+    assert result["training_seconds"] == pytest.approx(6.5)
+    assert result["size"]["parameters"] >= 6
+    assert 0 < result["latency"]["batch_1"]["p50_ms"] <= result["latency"]["batch_1"]["p99_ms"]
+    assert result["latency"]["best_batch"]["seconds_per_photo"] > 0
+    assert result["peak_memory_bytes"] > 0
+    with np.load(output / "predictions.npz", allow_pickle=False) as arrays:
+        assert arrays["test/probabilities"].shape == (6, 2)
+        assert list(arrays["test/photo_ids"])[0].endswith(".png")
+    assert json.loads((output / "epochs.jsonl").read_text())["epoch"] == 1
+
+
+@pytest.mark.slow
+def test_a_training_without_a_model_fails_with_a_sentence(inputs, tmp_path):
+    (inputs / "training" / "model.tar.gz").unlink()
+    assert run(tmp_path).returncode == 1
+    assert "wrote no model" in (tmp_path / "output" / "message").read_text()
+    assert not (tmp_path / "processing" / "output" / "benchmark" / "benchmark.json").exists()
+
+
+def test_photos_of_classes_that_the_candidate_does_not_know_are_left_out_and_counted(inputs):
+    found = photos.from_tree(inputs / "test", inputs / "prepared" / "manifest.csv", ["red"])
+    assert (len(found), found.left_out) == (4, 2)
+
+
+def test_only_validation_photos_come_out_of_the_pack(inputs):
+    found = photos.from_pack(inputs / "photos", CLASSES)
+    assert found.ids == ["v"]
+    assert found.read(0) == photo("blue", 9)
+
+
+def test_the_loss_is_the_mean_log_loss_and_nothing_is_judged_without_photos():
+    judged = photos.judge(np.array([0, 1]), np.array([[0.5, 0.5], [0.75, 0.25]]))
+    assert judged["loss"] == pytest.approx(-(np.log(0.5) + np.log(0.25)) / 2)
+    assert photos.judge(np.zeros(0, int), np.zeros((0, 2)))["accuracy"] is None
