@@ -164,9 +164,14 @@ def test_a_zip_cannot_reach_outside_itself(tmp_path):
 
 
 def test_a_decompression_bomb_is_refused(tmp_path):
-    source = open_source(zip_of(tmp_path, [(f"a/{i}.bmp", b"\0" * (128 << 20)) for i in range(9)]))
+    zip_of(tmp_path, [("a/1.bmp", bytes(1 << 20)), ("b/2.png", TINY)])
+    assert len(open_source(tmp_path).files()) == 2
+    data = bytearray((tmp_path / "set.zip").read_bytes())
+    entry = data.index(b"PK\x01\x02")  # the archive's directory: what the file will unpack to
+    data[entry + 24 : entry + 28] = (3 << 30).to_bytes(4, "little")
+    (tmp_path / "set.zip").write_bytes(data)
     with pytest.raises(JobFailure, match="decompression bomb"):
-        source.files()
+        open_source(tmp_path).files()
 
 
 def test_an_encrypted_or_damaged_zip_is_refused(tmp_path):

@@ -1,7 +1,8 @@
 """Which photos show the same thing: the same bytes, or pictures that differ by little more than their encoding.
 
 Perceptual hashes propose pairs; thumbnails decide, because photos of one kind (solar cells, X-rays) have similar hashes by
-nature. Blank photos resemble one another without being duplicates and are left to their own finding.
+nature. Blank photos resemble one another without being duplicates and are left to their own finding. The limits were measured
+(docs/data.md): 94 to 100 % of photos saved again or scaled are found, and no two different cells of 2,624 are taken for one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from training_code.prepare.inspection import Photo
 
 MOST_DIFFERENT_BITS = 3  # then at least one of four 16-bit bands is equal, and no pair is missed
 LEAST_CORRELATION = 0.995  # of 32 × 32 thumbnails, shading taken out
-MOST_DIFFERENCE = 6.0  # mean difference of their grey levels, of 255
+MOST_DIFFERENCE = 6.0  # mean difference of their grey levels, of 255, but for one being brighter as a whole
 LEAST_CONTRAST = 0.03
 _BLOCK = 2048
 
@@ -67,7 +68,8 @@ def _same_picture(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     kept = []
     for begin in range(0, len(first), 20_000):
         a, b = first[begin : begin + 20_000].astype(np.float32), second[begin : begin + 20_000].astype(np.float32)
-        close = np.abs(a - b).mean(axis=1) <= MOST_DIFFERENCE
+        brighter = (a - b).mean(axis=1, keepdims=True)
+        close = np.abs(a - b - brighter).mean(axis=1) <= MOST_DIFFERENCE
         a, b = _details(a), _details(b)
         norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
         kept.append(close & ((a * b).sum(axis=1) >= LEAST_CORRELATION * np.maximum(norms, 1e-6)))
