@@ -34,7 +34,7 @@ from training_code.train.job import Job
 from training_code.train.loader import Loader
 from training_code.train.measures import class_weights, score
 from training_code.train.photos import PhotoCache, PhotoSplit, worker_count
-from training_code.train.record import Record
+from training_code.train.record import Record, Watch
 from training_code.train.sampling import Sampler
 from training_code.train.schedule import factor
 from training_code.train.stopping import Stopped, StopRequest
@@ -293,24 +293,25 @@ class FineTuning:
         return (images.permute(0, 3, 1, 2).float() - self.pixel_mean) / self.pixel_std
 
 
-def fine_tune(job: Job, stop: StopRequest, observer: Observer, *, quiet: bool = False) -> Outcome | None:
+def fine_tune(job: Job, stop: StopRequest, observer: Observer, watch: Watch | None = None) -> Outcome | None:
     """Fine-tune on all machines of the job; the outcome on the first, None on the others."""
     if job.settings.batch_size < len(job.hosts):
         raise JobFailure(f"batch_size: received {job.settings.batch_size}; {len(job.hosts)} machines need at least one photo each.")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    # Gradients that fade away become denormal numbers, with which a CPU computes a hundred times as slowly.
+    torch.set_flush_denormal(True)
     hosts = Hosts(job.hosts, job.current_host, device)
-    classes = job.features.classes if job.channel("features") else ()
-    photos = PhotoCache(job.required_channel("photos"), job.spec.preprocessing, worker_count(job.settings.workers), classes)
+    photos = job.photos
     try:
         observer.dataset(dict(Counter(photos.classes[label] for label in photos.train.labels.tolist())))
-        record = Record(job.settings.objective, job.output_data if hosts.rank == 0 and not quiet else None, quiet=quiet or hosts.rank > 0)
+        silent = watch is not None or hosts.rank > 0
+        record = Record(job.settings.objective, None if silent else job.output_data, quiet=silent, watch=watch)
         training = FineTuning(job, photos, hosts, record, observer, stop)
         training.run()
         record.finish()
-        return _outcome(training) if hosts.rank == 0 else None
+        return _outcome(training) if hosts.rank == 0 or watch else None
     finally:
         hosts.leave()
-        photos.close()
 
 
 def _outcome(training: FineTuning) -> Outcome:

@@ -18,6 +18,7 @@ from training_code.contract.hyperparameters import Hyperparameters
 from training_code.features.feature_set import FeatureSet
 from training_code.models import ModelSpec, resolve
 from training_code.models import weights as weight_store
+from training_code.train.photos import PhotoCache, worker_count
 
 WEIGHTS_URI = "WEIGHTS_URI"
 
@@ -50,8 +51,9 @@ class Job:
         other = replace(self, raw=raw, settings=Hyperparameters.from_strings(raw))
         if checkpoints:
             object.__setattr__(other, "checkpoints", self.checkpoints / checkpoints)
-        for name in ("features", "spec"):
-            if name in self.__dict__ and (name == "features" or other.settings.model == self.settings.model):
+        # A search changes neither model nor photos: they are opened once.
+        for name in ("features", "spec", "photos"):
+            if name in self.__dict__:
                 object.__setattr__(other, name, self.__dict__[name])
         return other
 
@@ -75,6 +77,17 @@ class Job:
     @cached_property
     def spec(self) -> ModelSpec:
         return resolve(self.settings.model, self.settings.image_size)
+
+    @cached_property
+    def photos(self) -> PhotoCache:
+        """Decoded photos; `close` removes them."""
+        classes = self.features.classes if self.channel("features") else ()
+        workers = worker_count(self.settings.workers)
+        return PhotoCache(self.required_channel("photos"), self.spec.preprocessing, workers, classes)
+
+    def close(self) -> None:
+        if "photos" in self.__dict__:
+            self.photos.close()
 
     def weights(self) -> weight_store.Weights | None:
         """The checked weight file; none when the training starts from random weights."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,16 @@ from training_code.contract.metrics import BY_NAME, metric_line
 from training_code.train.checkpoints import write_whole
 from training_code.train.measures import is_better
 
+Watch = Callable[[int, dict[str, float]], None]
+
 
 class Record:
     """The course of one training; `best` is the epoch with the best objective (equal ones: the lower validation loss)."""
 
-    def __init__(self, objective: str, folder: Path | None, *, quiet: bool = False) -> None:
-        self.objective, self._folder, self._quiet = objective, folder, quiet
+    def __init__(
+        self, objective: str, folder: Path | None, *, quiet: bool = False, watch: Watch | None = None
+    ) -> None:
+        self.objective, self._folder, self._quiet, self._watch = objective, folder, quiet, watch
         self.epochs: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
 
@@ -30,6 +34,8 @@ class Record:
     def epoch(self, number: int, metrics: Mapping[str, float], **facts: Any) -> bool:
         """Print and keep one epoch; whether it is the best so far."""
         better = self._keep({"epoch": number, **metrics, **facts})
+        if self._watch:
+            self._watch(number, dict(metrics))
         if not self._quiet:
             print(f"epoch={number}; {' '.join(metric_line(n, v) for n, v in metrics.items() if n in BY_NAME)}", flush=True)
             if self._folder:

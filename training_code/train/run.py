@@ -11,7 +11,7 @@ from training_code.train.artifact import Outcome, write_artifact, write_validati
 from training_code.train.checkpoints import ArrayCheckpoint, identity_of
 from training_code.train.head import HeadTraining, TrainedHead
 from training_code.train.job import Job
-from training_code.train.record import Record
+from training_code.train.record import Record, Watch
 from training_code.train.stopping import StopRequest
 
 
@@ -20,12 +20,17 @@ def run(job: Job, stop: StopRequest) -> None:
     if job.settings.search:
         from training_code.train.search import best_of_search
 
-        job = best_of_search(job, stop)
+        try:
+            job = best_of_search(job, stop)
+        except BaseException:
+            job.close()
+            raise
     observer = observers_for(job.base, job.raw) if job.rank == 0 else NoObserver()
     try:
         outcome = train(job, stop, observer)
     finally:
         observer.close()
+        job.close()
     if outcome is None:
         return
     decisions = decisions_of(job, outcome)
@@ -35,22 +40,22 @@ def run(job: Job, stop: StopRequest) -> None:
         print(f"wrote {job.model_dir}", flush=True)
 
 
-def train(job: Job, stop: StopRequest, observer: Observer, *, quiet: bool = False) -> Outcome | None:
-    """One training; None on a machine that has nothing to write."""
+def train(job: Job, stop: StopRequest, observer: Observer, watch: Watch | None = None) -> Outcome | None:
+    """One training; None on a machine that has nothing to write. With `watch` it is a trial: it prints and writes nothing."""
     if job.settings.fine_tune == "head":
         if job.rank > 0:
             print("a head is trained on the first machine; this one has nothing to do", flush=True)
             return None
-        return train_head(job, stop, observer, quiet=quiet)
+        return train_head(job, stop, observer, watch)
     from training_code.train.fine_tuning import fine_tune
 
-    return fine_tune(job, stop, observer, quiet=quiet)
+    return fine_tune(job, stop, observer, watch)
 
 
-def train_head(job: Job, stop: StopRequest, observer: Observer, *, quiet: bool = False) -> Outcome:
+def train_head(job: Job, stop: StopRequest, observer: Observer, watch: Watch | None = None) -> Outcome:
     features = job.features
     observer.dataset(dict(Counter(features.classes[label] for label in features.train.labels.tolist())))
-    record = Record(job.settings.objective, None if quiet else job.output_data, quiet=quiet)
+    record = Record(job.settings.objective, None if watch else job.output_data, quiet=watch is not None, watch=watch)
     checkpoint = ArrayCheckpoint(job.checkpoints / "head.npz", identity_of(identity_facts(job)))
     training = HeadTraining(
         features, job.settings, record, observer, stop, checkpoint, look_inside=job.settings.export
