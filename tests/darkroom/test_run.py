@@ -1,0 +1,189 @@
+"""`darkroom run` against a small pipeline of its own: one real job, from upload to summary.json, and a failing one."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+
+IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/tiny:1"
+DOCKERFILE = 'FROM python:3.11-slim\nWORKDIR /opt/program\nCOPY job.py .\nENTRYPOINT ["python", "job.py"]\n'
+JOB = """\
+import json, os, pathlib, zipfile
+base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"], "processing")
+archive = next((base / "input/dataset").glob("*.zip"))
+names = zipfile.ZipFile(archive).namelist()
+print("found", len(names), "files")
+asked = json.loads((base / "input/request/input.json").read_text()) if (base / "input/request").exists() else {}
+if any("broken" in name for name in names):
+    (base.parent / "output").mkdir(exist_ok=True)
+    (base.parent / "output/message").write_text("class 'broken': no photo can be read. Remove it.")
+    raise SystemExit(1)
+out = base / "output/all"
+for folder in ("report", "evaluation", "outcome", "bias"):
+    (out / folder).mkdir(parents=True, exist_ok=True)
+(out / "report/index.html").write_text("<title>report</title>")
+(out / "evaluation/evaluation.json").write_text(json.dumps({"accuracy": 0.75, "balanced_accuracy": 0.5, "n": len(names)}))
+(out / "outcome/outcome.json").write_text(json.dumps({"registered": {"arn": "arn:aws:sagemaker:x:1:model-package/m/1"}}))
+metrics = [{"name": "CI", "description": "d", "value": 0.25}]
+facets = {"kind": [{"value_or_threshold": "a", "metrics": metrics}]}
+(out / "bias/analysis.json").write_text(json.dumps({"pre_training_bias_metrics": {"facets": facets}}))
+"""
+
+
+def states(role: str) -> dict:
+    """One processing job, and the way of a failure as the deployed pipeline has it."""
+    job = {
+        "ProcessingJobName.$": "States.Format('tiny-{}', $$.Execution.Name)",
+        "RoleArn": role,
+        "AppSpecification": {"ImageUri": IMAGE},
+        "ProcessingResources": {
+            "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}
+        },
+        "ProcessingInputs": [
+            {"InputName": "dataset", "S3Input": {
+                "S3Uri.$": "$.dataset", "LocalPath": "/opt/ml/processing/input/dataset", "S3DataType": "S3Prefix",
+                "S3InputMode": "File"}}
+        ],
+        "ProcessingOutputConfig": {"Outputs": [
+            {"OutputName": "all", "S3Output": {
+                "S3Uri.$": "States.Format('s3://tiny/executions/{}/', $$.Execution.Name)",
+                "LocalPath": "/opt/ml/processing/output/all", "S3UploadMode": "EndOfJob"}}
+        ]},
+    }  # fmt: skip
+    return {
+        "StartAt": "Look",
+        "States": {
+            "Look": {
+                "Type": "Task", "Resource": "arn:aws:states:::sagemaker:createProcessingJob.sync", "Parameters": job,
+                "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.failure", "Next": "Read cause"}], "End": True,
+            },
+            "Read cause": {
+                "Type": "Pass", "Parameters": {"job.$": "States.StringToJson($.failure.Cause)"}, "ResultPath": "$.failed",
+                "Next": "Describe",
+            },
+            "Describe": {
+                "Type": "Pass", "Next": "Failed",
+                "Parameters": {"cause.$": "States.Format('Look failed: {} | Log: group g | What to do: Look.', "
+                               "$.failed.job.ExitMessage)"},
+            },
+            "Failed": {"Type": "Fail", "Error": "LookFailed", "CausePath": "$.cause"},
+        },
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pipeline(running, tmp_path_factory: pytest.TempPathFactory):
+    """A state machine, a bucket and an image under the names that a deploy would give them."""
+    exports = running("env").stdout
+    environment = {
+        name: value.strip("'") for name, value in re.findall(r"export (\w+)=(\S+)", exports) if name != "PATH"
+    }
+    session = boto3.Session(
+        environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"], region_name="us-east-1"
+    )
+
+    def client(service: str):
+        return session.client(service, endpoint_url=environment["AWS_ENDPOINT_URL"])
+
+    trust = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}]}  # fmt: skip
+    role = client("iam").create_role(RoleName="tiny", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    client("s3").create_bucket(Bucket="tiny")
+    client("ecr").create_repository(repositoryName="tiny")
+    context = tmp_path_factory.mktemp("image")
+    (context / "Dockerfile").write_text(DOCKERFILE)
+    (context / "job.py").write_text(JOB)
+    for words in (["build", "--tag", IMAGE, "."], ["push", IMAGE]):
+        command = [sys.executable, "-m", "local_cloud.docker.cli", *words]
+        everything = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environment}
+        subprocess.run(command, cwd=context, env=everything, check=True, capture_output=True)
+    machine = client("stepfunctions").create_state_machine(
+        name="tiny", definition=json.dumps(states(role)), roleArn=role
+    )
+    values = {"state-machine-arn": machine["stateMachineArn"], "data-bucket": "tiny", "artifacts-bucket": "tiny"}
+    for name, value in values.items():
+        client("ssm").put_parameter(Name=f"/darkroom/dev/{name}", Value=value, Type="String")
+    return running
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name in ("ant/1.jpg", "bee/2.jpg"):
+        (tmp_path / "my photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "my photos" / name).write_bytes(b"x")
+    return tmp_path / "my photos"
+
+
+def test_a_run_ends_with_a_summary_a_report_and_where_they_lie(pipeline, photos):
+    answer = pipeline("run", "--data", str(photos), "--name", "good", "--no-endpoint")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    folder = pipeline.home / "runs" / "good"
+    assert answer.stdout.splitlines()[-2:] == [f"Summary: {folder}/summary.json", f"Report: {folder}/report/index.html"]
+    assert "Look: job tiny-good" in answer.stdout and "Look: succeeded after" in answer.stdout
+    summary = json.loads((folder / "summary.json").read_text())
+    assert list(summary) == [
+        "status", "execution_arn", "seconds", "orchestration_seconds", "steps", "tuning", "test", "bias", "endpoint",
+        "model_package_arn", "report", "error",
+    ]  # fmt: skip
+    assert summary["status"] == "SUCCEEDED" and summary["execution_arn"].endswith(":execution:tiny:good")
+    assert summary["test"] == {"accuracy": 0.75, "balanced_accuracy": 0.5, "n": 2}
+    assert summary["bias"] == {"kind": {"a": {"CI": 0.25}}}
+    assert [(step["name"], step["status"]) for step in summary["steps"]] == [("Look", "Succeeded")]
+    assert 0 <= summary["orchestration_seconds"] < summary["seconds"]
+    assert summary["steps"][0]["seconds"] <= summary["seconds"]
+    assert summary["tuning"] is None and summary["endpoint"] is None and summary["error"] is None
+    assert Path(summary["report"]).read_text() == "<title>report</title>"
+    again = pipeline("follow", "good", "--no-endpoint", "--json")
+    assert json.loads(again.stdout) == summary
+    assert json.loads(pipeline("report", "--json").stdout)["report"] == summary["report"]
+    assert "found 2 files" in pipeline("logs", "tiny-good").stdout
+    assert "good" in pipeline("status").stdout
+
+
+def test_a_failed_run_says_where_why_and_what_to_do(pipeline, photos):
+    (photos / "broken").mkdir()
+    (photos / "broken" / "3.jpg").write_bytes(b"x")
+    answer = pipeline("run", "--data", str(photos), "--name", "bad")
+    assert answer.returncode == 1
+    for text in (
+        "LookFailed", "State: Look", "class 'broken': no photo can be read. Remove it.", "Job: tiny-bad", "What to do: Look.",
+        "found 3 files", "darkroom logs tiny-bad",
+    ):  # fmt: skip
+        assert text in answer.stdout, text
+    summary = json.loads((pipeline.home / "runs" / "bad" / "summary.json").read_text())
+    assert summary["status"] == "FAILED" and summary["report"] is None and summary["test"] is None
+    assert summary["error"]["name"] == "LookFailed" and summary["error"]["fix"] == "Look."
+    assert summary["steps"][0]["status"] == "Failed"
+    none = pipeline("report", "bad")
+    assert none.returncode == 1 and "has no report" in none.stderr
+
+
+def test_no_wait_returns_while_the_execution_runs(pipeline, photos):
+    answer = pipeline("run", "--data", str(photos), "--name", "later", "--no-wait", "--json")
+    assert answer.returncode == 0 and json.loads(answer.stdout)["status"] == "RUNNING"
+    assert "darkroom follow later" in answer.stderr
+    assert pipeline("follow", "later", "--no-endpoint").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [(["--name", "good"], "already been an execution good"), (["--name", "a b"], "'a b' is no execution name")],
+)
+def test_a_name_that_cannot_be_used_is_refused(pipeline, photos, words, reason):
+    pipeline("run", "--data", str(photos), "--name", "good", "--no-endpoint")
+    answer = pipeline("run", "--data", str(photos), *words)
+    assert answer.returncode == 1 and reason in answer.stderr
+
+
+def test_an_unknown_execution_is_answered_with_the_known_ones(pipeline):
+    answer = pipeline("follow", "never-was")
+    assert (
+        answer.returncode == 1
+        and "There is no execution never-was" in answer.stderr
+        and "The last ones:" in answer.stderr
+    )
