@@ -48,7 +48,7 @@ class ImagesStack(Stack):
             directory=str(self.root),
             file=f"{room}/Dockerfile",
             build_args={"VARIANT": variant} if variant else None,
-            exclude=excludes(CONTEXTS[name]),
+            exclude=excludes(self.root, CONTEXTS[name]),
             ignore_mode=IgnoreMode.DOCKER,
             # SageMaker's instances are x86-64; a build on an ARM laptop must say so.
             platform=assets.Platform.LINUX_AMD64,
@@ -63,6 +63,17 @@ class ImagesStack(Stack):
         return image
 
 
-def excludes(kept: tuple[str, ...]) -> list[str]:
-    """`.dockerignore` lines that leave only these paths of the repository in the build context."""
-    return ["**", *(f"!{path}" for path in kept), "**/__pycache__", "**/*.pyc", "**/.DS_Store", "**/README.md"]
+def excludes(root: Path, kept: tuple[str, ...]) -> list[str]:
+    """`.dockerignore` lines that leave only these paths of the repository in the build context.
+
+    They name what to leave out rather than `**` and exceptions: with an exception anywhere, CDK reads every file of every
+    excluded folder, and the virtual environments alone have a hundred thousand. The lines are no part of the hash.
+    """
+    lines = []
+    folders = {Path()} | {parent for path in kept for parent in Path(path).parents}
+    for folder in sorted(folders):
+        for entry in sorted((root / folder).iterdir()):
+            path = entry.relative_to(root)
+            if path not in folders and path.as_posix() not in kept:
+                lines.append(f"/{path.as_posix()}")
+    return [*lines, "**/__pycache__", "**/*.pyc", "**/.DS_Store", "**/README.md"]

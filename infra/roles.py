@@ -109,6 +109,7 @@ class JobRoles(Construct):
         self.report = self._role(
             "Report", "writes the report of an execution", PROCESSING_LOGS,
             grants.reads(artifacts, "executions/"),
+            self._reads_history(),
             grants.writes(artifacts, *of_execution("report")),
             grants.pulls(images.analysis),
         )  # fmt: skip
@@ -123,6 +124,30 @@ class JobRoles(Construct):
             description=f"Darkroom {self._settings.environment}: {purpose}", log_groups=[log_group],
             statements=[entry for group in statements for entry in group],
         )  # fmt: skip
+
+    def _reads_history(self) -> list[iam.PolicyStatement]:
+        """For the report's trials and timeline."""
+        prefix = self._settings.prefix
+        kinds = {
+            "hyper-parameter-tuning-job": (
+                "DescribeHyperParameterTuningJob",
+                "ListTrainingJobsForHyperParameterTuningJob",
+            ),
+            "training-job": ("DescribeTrainingJob",),
+        }
+        return [
+            *(
+                iam.PolicyStatement(
+                    actions=[f"sagemaker:{action}" for action in actions],
+                    resources=[grants.arn("sagemaker", f"{kind}/{prefix}-*")],
+                )
+                for kind, actions in kinds.items()
+            ),
+            iam.PolicyStatement(
+                actions=["states:GetExecutionHistory"],
+                resources=[grants.arn("states", f"execution:{prefix}-pipeline:*")],
+            ),
+        ]
 
     def _pulls_analysis(self, images: ImagesStack) -> list[iam.PolicyStatement]:
         if self._settings.clarify == "open":

@@ -51,5 +51,15 @@ def _constraints(shape: Shape, value: Any, path: str) -> Any:
 
 def _python_pattern(java: str) -> str:
     """Java's classes in Python's terms, and without the `${1,256}` by which two of AWS's patterns cannot be meant."""
-    plain = java.replace("\\p{Z}", " ").replace("\\p{L}", "a-zA-Z").replace("\\p{N}", "0-9").replace("\\p{M}", "")
+    classes = {
+        "Z": " ",
+        "L": "a-zA-Z",
+        "N": "0-9",
+        "Alnum": r"\w",
+        "M": "",
+        "P": "!-/:-@",
+        "ASCII": "\\x00-\\x7f",
+        "S": "$+<=>^|~",
+    }
+    plain = re.sub(r"\\p\{(\w+)\}", lambda match: classes[match[1].removeprefix("Is")], java)
     return re.sub(r"\$\{\d+,\d+\}$", "", plain)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +85,11 @@ def resolve(value: Any) -> Any:
     if function == "Fn::GetAtt":
         return f"arn:aws:iam::000000000000:role/{argument[0]}" if argument[1] == "Arn" else ".".join(argument).lower()
     if function == "Fn::ImportValue":
-        name = argument.rsplit("ExportsOutput", 1)[1].lower()
-        if "arn" in name and "key" in name:
+        exported = re.fullmatch(r".*:ExportsOutput(?:Ref|FnGetAtt)(\w+?)[0-9A-F]{8}(Arn)?[0-9A-F]{8}", argument)
+        name = exported[1].lower()
+        if name == "key":
             return "arn:aws:kms:us-east-1:000000000000:key/11111111-2222-3333-4444-555555555555"
-        return f"arn:aws:iam::000000000000:role/{name}" if "arn" in name else name[:40]
+        return f"arn:aws:s3:::{name}" if exported[2] else name
     if function == "Fn::FindInMap":
         return "111111111111"
     return {key: resolve(item) for key, item in value.items()}

@@ -1,0 +1,98 @@
+"""Settings: typed, refused by name, and all documented."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.settings import SettingError, Settings, paths, read
+from tests.infra.conftest import ROOT
+
+
+def test_without_any_context_the_defaults_stand():
+    assert read({}) == Settings()
+    assert read({}).prefix == "darkroom-dev"
+
+
+def test_cdk_json_and_the_command_line_say_the_same_thing():
+    in_file = read({"darkroom": {"endpoints": {"gpu": {"enabled": True, "instance_count": 2}}, "tags": {"team": "a"}}})
+    on_command_line = read({"endpoints.gpu.enabled": "true", "endpoints.gpu.instance_count": "2", "tags": "team=a"})
+    assert in_file == on_command_line
+    assert in_file.endpoints.gpu.instance_type == "ml.g4dn.xlarge"
+
+
+def test_the_command_line_wins():
+    assert read({"darkroom": {"environment": "test"}, "environment": "prod"}).environment == "prod"
+
+
+def test_context_of_the_cdk_itself_is_left_alone():
+    assert read({"@aws-cdk/core:x": True, "aws:cdk:y": 1, "cli-telemetry": False}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("context", "named"),
+    [
+        ({"enviroment": "prod"}, "'enviroment' is not a setting"),
+        ({"darkroom": {"endpoints": {"gpus": {}}}}, "'endpoints.gpus' is not a setting"),
+        ({"darkroom": {"endpoints": {"gpu": {"size": 1}}}}, "'endpoints.gpu.size' is not a setting"),
+        ({"darkroom": {"endpoints": True}}, "endpoints is True"),
+        ({"darkroom": "prod"}, "context 'darkroom' is 'prod'"),
+        ({"debugger": "closed"}, "debugger is 'closed': allowed are open, managed"),
+        ({"spot_training": "yes"}, "spot_training is 'yes': expected true or false"),
+        ({"volume_gb": "large"}, "volume_gb is 'large': expected a whole number"),
+        ({"volume_gb": "0"}, "volume_gb is 0"),
+        ({"instances.training": "m5.large"}, "instances.training is 'm5.large'"),
+        ({"environment": "Prod"}, "environment is 'Prod'"),
+        ({"environment": "production"}, "at most 14"),
+        ({"logs.retention_days": "31"}, "logs.retention_days is 31"),
+        ({"network.subnets": "subnet-0a"}, "belong together"),
+        ({"network.subnets": "vpc-1", "network.security_groups": "sg-0a"}, "network.subnets is 'vpc-1'"),
+        ({"readable_prefixes": "bucket/photos"}, "readable_prefixes is 'bucket/photos'"),
+        ({"tags": "aws:owner=me"}, "reserved prefix"),
+        ({"tags": "owner"}, "tags is"),
+        ({"lifecycle.executions_days": "0"}, "lifecycle.executions_days is 0"),
+        ({"max_runtime_minutes.training": "-5"}, "max_runtime_minutes.training is -5"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_what_is_allowed(context, named):
+    with pytest.raises(SettingError) as refused:
+        read(context)
+    assert named in str(refused.value)
+
+
+@given(st.text(min_size=1).filter(lambda key: key not in paths() and not set(key) & set(":/@") and key != "darkroom"))
+def test_no_unknown_key_is_passed_over(key):
+    if key in ("cli-telemetry", "acknowledged-issue-numbers"):
+        return
+    with pytest.raises(SettingError, match="is not a setting"):
+        read({key: "x"})
+
+
+def test_names_of_two_environments_differ():
+    assert read({"environment": "prod"}).stack_prefix == "Darkroom-Prod"
+    assert read({}).stack_prefix == "Darkroom"
+    assert read({"environment": "prod"}).parameter("data-bucket") == "/darkroom/prod/data-bucket"
+
+
+def test_every_setting_is_documented_and_nothing_else_is():
+    page = (ROOT / "docs" / "infrastructure.md").read_text()
+    table = page.split("## Settings")[1].split("\n## ")[0]
+    documented = {line.split("`")[1] for line in table.splitlines() if line.startswith("| `")}
+    assert documented == set(paths())
+
+
+def test_a_refused_setting_ends_the_app_with_one_sentence():
+    done = subprocess.run(
+        [sys.executable, "app.py"], cwd=ROOT, capture_output=True, text=True, timeout=60,
+        env={"PATH": f"{ROOT / '.venv/bin'}:/usr/bin:/bin", "HOME": os.environ["HOME"],
+             "CDK_CONTEXT_JSON": '{"enviroment": "prod"}',
+             "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("Setting refused: 'enviroment' is not a setting")
+    assert "Traceback" not in done.stderr

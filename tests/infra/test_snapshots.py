@@ -1,0 +1,55 @@
+"""One snapshot per stack and one per step of the pipeline: every change of what is deployed shows up in review.
+
+Asset hashes are left out, since they change with every line of the images' code. Update with `pytest --snapshot-update`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from syrupy.extensions.json import JSONSnapshotExtension
+
+from tests.infra.conftest import Synthesis, resolve
+
+TASKS = [
+    "Save input", "Prepare dataset", "Read plan", "Tune hyperparameters", "Tune in one job", "Read best trial",
+    "Train best model", "Check training health", "Create model", "Explain with Clarify", "Skip explanations",
+    "Batch transform", "Evaluate predictions", "Read evaluation", "Measure bias", "Skip bias", "Quality gate",
+    "Keep model", "Register model", "Publish", "Note model data", "Note approved model", "Save outcome", "Write report",
+    "Set defaults", "Merge input", "Name jobs", "Check input", "Describe failure", "Execution failed",
+]  # fmt: skip
+
+
+@pytest.fixture
+def snapshot_json(snapshot):
+    return snapshot.use_extension(JSONSnapshotExtension)
+
+
+def without_hashes(value):
+    return json.loads(re.sub(r"[0-9a-f]{64}", "<asset>", json.dumps(value)))
+
+
+@pytest.mark.parametrize("stack", ["Storage", "Images", "Pipeline", "Endpoints"])
+def test_stack(default: Synthesis, stack, snapshot_json):
+    template = without_hashes(default.templates[stack])
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::StepFunctions::StateMachine":
+            # The states have snapshots of their own, below; here it is their order and connection.
+            definition = json.loads(resolve(resource["Properties"]["DefinitionString"]))
+            resource["Properties"]["DefinitionString"] = {
+                name: sorted({state.get("Next"), state.get("Default")} - {None})
+                for name, state in definition["States"].items()
+            }
+    assert template == snapshot_json
+
+
+@pytest.mark.parametrize("state", TASKS)
+def test_state(default: Synthesis, state, snapshot_json):
+    assert without_hashes(default.definition["States"][state]) == snapshot_json
+
+
+def test_every_task_has_a_snapshot(default: Synthesis):
+    tasks = {name for name, state in default.definition["States"].items() if state["Type"] == "Task"}
+    assert tasks <= set(TASKS)
