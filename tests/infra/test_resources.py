@@ -258,7 +258,8 @@ def test_the_app_synthesizes_without_credentials_and_without_loading_the_sagemak
         # HOME stays: jsii keeps the unpacked CDK below it.
         env={"PATH": f"{ROOT / '.venv/bin'}:/usr/bin:/bin", "HOME": os.environ["HOME"],
              "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-             "CDK_OUTDIR": str(tmp_path / "out"), "CDK_CONTEXT_JSON": json.dumps(FLAGS), "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1"},
+             "CDK_OUTDIR": str(tmp_path / "out"), "CDK_CONTEXT_JSON": json.dumps(FLAGS),
+             "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "Darkroom-Pipeline.template.json").exists()
