@@ -33,15 +33,17 @@ class SystemSampler:
         interval = max(now - self._at, 1e-3)
         threads = self._thread_ticks()
         cores = psutil.cpu_percent(percpu=True)
-        by_core = [0.0] * len(cores)
-        for thread, (ticks, core) in threads.items():
-            by_core[core % len(cores)] += (ticks - self._threads.get(thread, (0.0, core))[0]) * TICK
+        by_core, waited = [0.0] * len(cores), 0.0
+        for thread, (ticks, core, queued) in threads.items():
+            ticks_before, _, queued_before = self._threads.get(thread, (0.0, core, 0.0))
+            by_core[core % len(cores)] += (ticks - ticks_before) * TICK
+            waited += queued - queued_before
         memory = psutil.virtual_memory()
         record: dict[str, Any] = {
             "time": now, "interval": round(interval, 4), "cores": cores, "iowait": getattr(psutil.cpu_times_percent(), "iowait", 0.0),
             "cpus": len(self._training.cpu_affinity()) if hasattr(self._training, "cpu_affinity") else len(cores),
             "process_cores": [round(min(100.0, 100 * busy / interval), 1) for busy in by_core],
-            "process_cpu": round(sum(by_core) / interval, 3), "process_memory": self._memory(),
+            "process_cpu": round(sum(by_core) / interval, 3), "process_queued": round(waited / interval, 3), "process_memory": self._memory(),
             "memory_used": memory.total - memory.available, "memory_total": memory.total,
         }  # fmt: skip
         record |= self._rates(interval)
@@ -65,14 +67,17 @@ class SystemSampler:
         own = os.getpid()
         return [self._training, *(p for p in self._training.children(recursive=True) if p.pid != own)]
 
-    def _thread_ticks(self) -> dict[tuple[int, int], tuple[float, int]]:
-        """(pid, thread) → (ticks used so far, core it last ran on); proc(5): fields 14, 15 and 39 of /proc/…/stat."""
+    def _thread_ticks(self) -> dict[tuple[int, int], tuple[float, int, float]]:
+        """(pid, thread) → (ticks used so far, core it last ran on, seconds it was ready but had no processor).
+
+        proc(5): fields 14, 15 and 39 of stat; the second of schedstat, where the kernel keeps it.
+        """
         found = {}
         for process in self._tree():
             try:
                 for task in os.scandir(f"/proc/{process.pid}/task"):
                     fields = Path(task.path, "stat").read_text().rpartition(")")[2].split()
-                    found[process.pid, int(task.name)] = (float(fields[11]) + float(fields[12]), int(fields[36]))
+                    found[process.pid, int(task.name)] = (float(fields[11]) + float(fields[12]), int(fields[36]), _queued(task.path))
             except (FileNotFoundError, ProcessLookupError):
                 continue  # it ended meanwhile
         return found
@@ -85,6 +90,13 @@ class SystemSampler:
             except psutil.NoSuchProcess:
                 continue
         return total
+
+
+def _queued(task: str) -> float:
+    try:
+        return int(Path(task, "schedstat").read_text().split()[1]) / 1e9
+    except (FileNotFoundError, IndexError):
+        return 0.0
 
 
 def _gpus() -> list[Any]:

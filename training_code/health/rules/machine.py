@@ -1,7 +1,7 @@
 """Rules that look at the machine: LowGPUUtilization, LowCPUUtilization, CPUBottleneck, IOBottleneck, BatchSize, LoadBalancing.
 
-Processor use is that of the training and its child processes, so that a neighbour on the same machine is not mistaken
-for it. Only samples taken inside training steps count.
+Processor use is that of the training and its child processes, and time in which they were ready but a neighbour had the
+processor counts as use: a shared machine does not make a busy training look idle. Only samples taken inside training steps count.
 """
 
 from __future__ import annotations
@@ -27,9 +27,14 @@ def _gpu(samples: list[Record], key: str) -> list[float]:
     return [mean(g[key] for g in s["gpus"]) for s in samples if s.get("gpus")]
 
 
+def _wanted(sample: Record) -> float:
+    """Processors that the training used or would have used, had they been free."""
+    return min(float(sample["cpus"]), sample["process_cpu"] + sample.get("process_queued", 0.0))
+
+
 def _cpu_share(samples: list[Record]) -> float:
-    """Part of the processors that the training was allowed to use and did use."""
-    return mean(s["process_cpu"] / s["cpus"] for s in samples)
+    """Part of the processors allowed to the training that it used or asked for."""
+    return mean(_wanted(s) / s["cpus"] for s in samples)
 
 
 @rule(
@@ -90,7 +95,7 @@ def _waiting(observed: Observations, p: Mapping[str, float], name: str) -> Outco
     samples = _samples(observed, p)
     if isinstance(samples, Outcome):
         return samples
-    return observed.data_share, mean(s["process_cpu"] for s in _while_waiting(observed, samples))
+    return observed.data_share, mean(_wanted(s) for s in _while_waiting(observed, samples))
 
 
 def _while_waiting(observed: Observations, samples: list[Record]) -> list[Record]:
@@ -120,7 +125,7 @@ def cpu_bottleneck(observed: Observations, p: Mapping[str, float]) -> Outcome:
     starved = [
         s for s in observed.system_while_training
         if s.get("gpus") and mean(g["utilization"] for g in s["gpus"]) < p["gpu_threshold"]
-        and 100 * s["process_cpu"] / s["cpus"] > p["cpu_threshold"]
+        and 100 * _wanted(s) / s["cpus"] > p["cpu_threshold"]
     ]  # fmt: skip
     gpu_starved = len(starved) > 0.5 * len(observed.system_while_training)
     seen = f"{100 * share:.0f} % of the training steps' time waits for data, with {busy:.2f} processors busy"
