@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from darkroom import __version__
-from darkroom.commands import cloud, comparison, demo, deployment, execution, inspection, prediction
+from darkroom.commands import cloud, comparison, demo, deployment, execution, inspection, prediction, weights
 from darkroom.commands.shared import Context
 from darkroom.failure import DarkroomError
 from darkroom.home import Home
@@ -56,7 +56,7 @@ def darkroom(
     )
 
 
-for module in (cloud, deployment, execution, comparison, prediction, inspection, demo):
+for module in (cloud, deployment, execution, comparison, prediction, inspection, weights, demo):
     for command in module.COMMANDS:
         darkroom.add_command(command)
 
