@@ -11,7 +11,9 @@ from typing import Any
 
 from local_cloud import __version__, moto_adjustments
 from local_cloud.application import Application
+from local_cloud.cloudformation.service import CloudFormationService
 from local_cloud.context import CloudContext
+from local_cloud.docker.store import ImageStore
 from local_cloud.documents import read_json, write_json
 from local_cloud.environment import ACCOUNT_ID
 from local_cloud.guard import Guard
@@ -25,6 +27,8 @@ from local_cloud.s3 import keys
 from local_cloud.s3.content import ContentStore
 from local_cloud.s3.fast_path import FastPath
 from local_cloud.s3.rows import ObjectRows
+from local_cloud.sagemaker.service import SageMakerService
+from local_cloud.stepfunctions.service import StatesService
 
 logger = logging.getLogger("local_cloud")
 
@@ -60,19 +64,11 @@ class Cloud:
         self._load_objects()
         moto_adjustments.load_logs(self.database, ACCOUNT_ID, self.region)
         self.context.metrics.reload()
-        import importlib
-        made = {}
-        try:
-            from local_cloud.sagemaker.service import SageMakerService
-            made["sagemaker"] = sagemaker = SageMakerService(self.context)
-            from local_cloud.stepfunctions.service import StatesService
-            made["states"] = states = StatesService(self.context, self.clients, sagemaker, self.database)
-            from local_cloud.cloudformation.service import CloudFormationService
-            made["cloudformation"] = stacks = CloudFormationService(self.context, self.clients, self.state_dir / "stacks")
-        except ImportError as e:
-            logger.error("TEMPORARY: %s", e)
-        self.application.services = made
-        for service in made.values():
+        sagemaker = SageMakerService(self.context)
+        states = StatesService(self.context, self.clients, sagemaker, self.database)
+        stacks = CloudFormationService(self.context, self.clients, self.database)
+        self.application.services = {"sagemaker": sagemaker, "states": states, "cloudformation": stacks}
+        for service in (sagemaker, states, stacks):
             service.start()
             self._services.append(service)
 
@@ -102,11 +98,6 @@ class Cloud:
         return {"status": "ready", "pid": os.getpid(), "version": __version__, "account_id": ACCOUNT_ID}
 
     def _context(self) -> CloudContext:
-        try:
-            from local_cloud.docker.store import ImageStore
-        except ImportError:
-            ImageStore = lambda path: None
-
         return CloudContext(
             state_dir=self.state_dir,
             region=self.region,

@@ -23,6 +23,9 @@ CREATE INDEX log_event_stream ON log_event (log_group, stream);
 CREATE TABLE metric (namespace TEXT, name TEXT, value REAL, moment REAL, dimensions TEXT);
 CREATE TABLE state_machine (arn TEXT PRIMARY KEY, record TEXT) WITHOUT ROWID;
 CREATE TABLE execution (arn TEXT PRIMARY KEY, record TEXT) WITHOUT ROWID;
+CREATE TABLE stack (id TEXT PRIMARY KEY, record TEXT) WITHOUT ROWID;
+CREATE TABLE stack_resource (stack TEXT, name TEXT, record TEXT, PRIMARY KEY (stack, name)) WITHOUT ROWID;
+CREATE TABLE stack_event (stack TEXT, number INTEGER, record TEXT, PRIMARY KEY (stack, number)) WITHOUT ROWID;
 CREATE TABLE execution_event (arn TEXT, id INTEGER, event TEXT, PRIMARY KEY (arn, id)) WITHOUT ROWID;
 """
 

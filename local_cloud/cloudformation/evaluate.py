@@ -1,0 +1,249 @@
+"""Intrinsic functions, conditions and dependencies of a template."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from local_cloud.cloudformation.template import invalid
+
+SUBSTITUTION = re.compile(r"\$\{(!?)([^}]+)\}")
+DYNAMIC = re.compile(r"\{\{resolve:(ssm|ssm-secure|secretsmanager):([^}]+)\}\}")
+REMOVED = object()  # AWS::NoValue
+
+CONDITION_FUNCTIONS = {"Fn::Equals", "Fn::And", "Fn::Or", "Fn::Not", "Condition", "Fn::Contains"}
+
+
+class Unknown(Exception):
+    """The value is not known before another resource has been made."""
+
+
+class Evaluator:
+    """Evaluates one template with its parameters; `physical` and `attribute` look up resources that exist."""
+
+    def __init__(
+        self,
+        template: dict[str, Any],
+        parameters: dict[str, Any],
+        pseudo: dict[str, Any],
+        physical: Callable[[str], str],
+        attribute: Callable[[str, str], Any],
+        imported: Callable[[str], str],
+        dynamic: Callable[[str, str], str],
+    ):
+        self._template = template
+        self._parameters = parameters
+        self._pseudo = pseudo
+        self._physical = physical
+        self._attribute = attribute
+        self._imported = imported
+        self._dynamic = dynamic
+        self._conditions: dict[str, bool] = {}
+
+    def value(self, node: Any) -> Any:
+        """The node with every function replaced by its value; members that are AWS::NoValue are gone."""
+        if isinstance(node, dict):
+            function = _function(node)
+            if function:
+                return self._call(function, node[function])
+            made = {name: self.value(item) for name, item in node.items()}
+            return {name: item for name, item in made.items() if item is not REMOVED}
+        if isinstance(node, list):
+            return [item for item in map(self.value, node) if item is not REMOVED]
+        if isinstance(node, str) and "{{resolve:" in node:
+            return DYNAMIC.sub(lambda found: self._dynamic(found.group(1), found.group(2)), node)
+        return node
+
+    def condition(self, name: str | None) -> bool:
+        """Whether a condition of the template holds; None holds."""
+        if name is None:
+            return True
+        if name not in self._conditions:
+            conditions = self._template.get("Conditions", {})
+            if name not in conditions:
+                raise invalid(f"Template error: unresolved condition dependency {name}")
+            self._conditions[name] = self._truth(conditions[name])
+        return self._conditions[name]
+
+    def check_rules(self) -> None:
+        """Raise when an assertion of the Rules section fails (CDK checks the bootstrap version so)."""
+        for rule in self._template.get("Rules", {}).values():
+            if "RuleCondition" in rule and not self._truth(rule["RuleCondition"]):
+                continue
+            for assertion in rule.get("Assertions", []):
+                if not self._truth(assertion["Assert"]):
+                    raise invalid(f"Template rule failed: {assertion.get('AssertDescription', assertion['Assert'])}")
+
+    def _truth(self, node: Any) -> bool:
+        value = self.value(node)
+        if isinstance(value, bool):
+            return value
+        if value in ("true", "false"):
+            return value == "true"
+        raise invalid(f"Template error: {json.dumps(node)[:200]} is not a condition")
+
+    def _call(self, function: str, argument: Any) -> Any:
+        handler = getattr(self, f"_{function.removeprefix('Fn::').lower()}", None)
+        if handler is None:
+            raise invalid(f"The local cloud does not support the function {function}.")
+        return handler(argument)
+
+    def _ref(self, name: str) -> Any:
+        if name == "AWS::NoValue":
+            return REMOVED
+        if name in self._pseudo:
+            return self._pseudo[name]
+        if name in self._parameters:
+            return self._parameters[name]
+        if name not in self._template["Resources"]:
+            raise invalid(f"Template format error: Unresolved resource dependencies [{name}] in the template")
+        return self._physical(name)
+
+    def _getatt(self, argument: Any) -> Any:
+        name, attribute = argument.split(".", 1) if isinstance(argument, str) else argument
+        if name not in self._template["Resources"]:
+            raise invalid(f"Template error: instance of Fn::GetAtt references undefined resource {name}")
+        return self._attribute(name, self.value(attribute))
+
+    def _sub(self, argument: Any) -> str:
+        text, variables = (argument, {}) if isinstance(argument, str) else argument
+        given = {name: self.value(item) for name, item in variables.items()}
+
+        def replace(found: re.Match[str]) -> str:
+            literal, name = found.groups()
+            name = name.strip()
+            if literal:
+                return f"${{{name}}}"
+            if name in given:
+                return _text(given[name])
+            if "." in name and name not in self._parameters:
+                return _text(self._getatt(name))
+            return _text(self._ref(name))
+
+        return self.value(SUBSTITUTION.sub(replace, text))
+
+    def _join(self, argument: list) -> str:
+        separator, parts = argument
+        return self.value(separator.join(_text(part) for part in self.value(parts)))
+
+    def _split(self, argument: list) -> list[str]:
+        separator, text = argument
+        return self.value(text).split(separator)
+
+    def _select(self, argument: list) -> Any:
+        index, values = int(self.value(argument[0])), self.value(argument[1])
+        if not 0 <= index < len(values):
+            raise invalid(f"Template error: Fn::Select cannot select nonexistent value at index {index}")
+        return values[index]
+
+    def _if(self, argument: list) -> Any:
+        name, yes, no = argument
+        return self.value(yes if self.condition(name) else no)
+
+    def _findinmap(self, argument: list) -> Any:
+        keys = [self.value(key) for key in argument[:3]]
+        node = self._template.get("Mappings", {})
+        for key in keys:
+            if key not in node:
+                if len(argument) > 3:
+                    return self.value(argument[3]["DefaultValue"])
+                raise invalid(f"Template error: Unable to get mapping for {'::'.join(map(str, keys))}")
+            node = node[key]
+        return self.value(node)
+
+    def _base64(self, argument: Any) -> str:
+        return base64.b64encode(_text(self.value(argument)).encode()).decode()
+
+    def _importvalue(self, argument: Any) -> str:
+        return self._imported(self.value(argument))
+
+    def _getazs(self, argument: Any) -> list[str]:
+        region = self.value(argument) or self._pseudo["AWS::Region"]
+        return [f"{region}{letter}" for letter in "abc"]
+
+    def _tojsonstring(self, argument: Any) -> str:
+        return json.dumps(self.value(argument))
+
+    def _length(self, argument: Any) -> int:
+        return len(self.value(argument))
+
+    def _equals(self, argument: list) -> bool:
+        first, second = (self.value(item) for item in argument)
+        return _text(first) == _text(second)
+
+    def _and(self, argument: list) -> bool:
+        return all(self._truth(item) for item in argument)
+
+    def _or(self, argument: list) -> bool:
+        return any(self._truth(item) for item in argument)
+
+    def _not(self, argument: list) -> bool:
+        return not self._truth(argument[0])
+
+    def _condition(self, argument: str) -> bool:
+        return self.condition(argument)
+
+    def _contains(self, argument: list) -> bool:
+        values, wanted = (self.value(item) for item in argument)
+        return wanted in values
+
+
+def _function(node: dict[str, Any]) -> str | None:
+    if len(node) != 1:
+        return None
+    (name,) = node
+    return name if name.startswith("Fn::") or name == "Ref" or (name == "Condition" and isinstance(node[name], str)) else None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def references(node: Any, resources: dict[str, Any]) -> Iterator[str]:
+    """The logical ids of `resources` that a node refers to."""
+    if isinstance(node, list):
+        for item in node:
+            yield from references(item, resources)
+    if not isinstance(node, dict):
+        return
+    for name, item in node.items():
+        if name == "Ref" and item in resources:
+            yield item
+        elif name == "Fn::GetAtt":
+            yield (item.split(".", 1)[0] if isinstance(item, str) else item[0])
+        elif name == "Fn::Sub":
+            text, variables = (item, {}) if isinstance(item, str) else item
+            for literal, reference in SUBSTITUTION.findall(text):
+                target = reference.strip().split(".", 1)[0]
+                if not literal and target in resources and target not in variables:
+                    yield target
+            yield from references(variables, resources)
+            continue
+        yield from references(item, resources)
+
+
+def creation_order(resources: dict[str, Any]) -> list[str]:
+    """Logical ids such that each comes after what it depends on; raises on a circle."""
+    needs = {name: dependencies(name, resources) for name in resources}
+    ordered: list[str] = []
+    while len(ordered) < len(resources):
+        ready = [name for name in resources if name not in ordered and needs[name] <= set(ordered)]
+        if not ready:
+            circle = sorted(set(resources) - set(ordered))
+            raise invalid(f"Circular dependency between resources: [{', '.join(circle)}]")
+        ordered += ready
+    return ordered
+
+
+def dependencies(name: str, resources: dict[str, Any]) -> set[str]:
+    """What a resource needs to exist before it: references and DependsOn, within `resources`."""
+    resource = resources[name]
+    depends = resource.get("DependsOn", [])
+    named = {depends} if isinstance(depends, str) else set(depends)
+    # What only a condition's other arm refers to is harmless here: it is in `resources` or left out.
+    return ((named | set(references(resource.get("Properties", {}), resources))) & set(resources)) - {name}

@@ -1,0 +1,154 @@
+"""From a template and parameters to a plan, with everything refused that could only fail later."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from botocore.exceptions import ClientError
+
+from local_cloud.cloudformation import evaluate, parameters
+from local_cloud.cloudformation.engine import Plan
+from local_cloud.cloudformation.resources import TYPES, WITHOUT_EFFECT, refusal
+from local_cloud.cloudformation.stack import Stack, StackStore
+from local_cloud.cloudformation.template import invalid, read_template
+from local_cloud.context import CloudContext
+from local_cloud.errors import AwsError
+from local_cloud.services import COVERAGE_PAGE
+
+VIRTUAL_HOST = re.compile(r"(?P<bucket>.+)\.s3[.-].*")
+
+
+class Planner:
+    """Makes plans for the stacks of one store."""
+
+    def __init__(self, context: CloudContext, store: StackStore, clients: Callable[[str], Any]):
+        self._context = context
+        self._store = store
+        self._clients = clients
+
+    def template_text(self, request: dict[str, Any], stack: Stack | None) -> str:
+        """The template of a request: given, in S3, or the stack's own."""
+        if request.get("UsePreviousTemplate") and stack is not None:
+            return stack.template
+        if request.get("TemplateBody"):
+            return request["TemplateBody"]
+        if request.get("TemplateURL"):
+            return self._from_s3(request["TemplateURL"])
+        raise invalid("Either Template URL or Template Body must be specified.")
+
+    def plan(self, stack: Stack, text: str, given: list[dict[str, Any]], capabilities: list[str]) -> tuple[Plan, dict, dict]:
+        """The plan, the parameters as given, and as the template sees them."""
+        template = read_template(text)
+        chosen, seen = parameters.resolve(template.get("Parameters", {}), given, stack.parameters, self._ssm)
+        evaluator = self._evaluator(stack, template, seen)
+        evaluator.check_rules()
+        active = {
+            name: resource
+            for name, resource in template["Resources"].items()
+            if evaluator.condition(resource.get("Condition"))
+        }
+        self._check_types(active)
+        self._check_capabilities(active, capabilities)
+        for name, resource in active.items():
+            depends = resource.get("DependsOn", [])
+            for needed in [depends] if isinstance(depends, str) else depends:
+                if needed not in template["Resources"]:
+                    raise invalid(f"Template format error: Unresolved resource dependencies [{needed}] in {name}")
+        evaluate.creation_order(active)
+        return Plan(template, active, evaluator), chosen, seen
+
+    def _evaluator(self, stack: Stack, template: dict[str, Any], seen: dict[str, Any]) -> evaluate.Evaluator:
+        pseudo = {
+            "AWS::AccountId": self._context.account_id,
+            "AWS::Region": self._context.region,
+            "AWS::Partition": "aws",
+            "AWS::URLSuffix": "amazonaws.com",
+            "AWS::StackName": stack.name,
+            "AWS::StackId": stack.id,
+            "AWS::NotificationARNs": stack.notifications,
+        }
+        stack.imports = []
+
+        def physical(name: str) -> str:
+            resource = self._store.resources[stack.id].get(name)
+            if resource is None:
+                raise invalid(f"Template error: the resource {name} does not exist (its condition may be false)")
+            return resource.physical_id
+
+        def attribute(name: str, key: str) -> Any:
+            resource = self._store.resources[stack.id].get(name)
+            if resource is None:
+                raise invalid(f"Template error: the resource {name} does not exist (its condition may be false)")
+            if key not in resource.attributes:
+                raise invalid(f"Template error: resource {name} does not support attribute type {key} in Fn::GetAtt")
+            return resource.attributes[key]
+
+        def imported(name: str) -> str:
+            value, _owner = self._store.exports().get(name, (None, None))
+            if value is None:
+                raise invalid(f"No export named {name} found.")
+            stack.imports = sorted({*stack.imports, name})
+            return value
+
+        return evaluate.Evaluator(template, seen, pseudo, physical, attribute, imported, self._dynamic)
+
+    def _check_types(self, active: dict[str, Any]) -> None:
+        faults = []
+        for name, resource in active.items():
+            kind = resource["Type"]
+            if kind in WITHOUT_EFFECT:
+                continue
+            if kind not in TYPES:
+                faults.append(f"{name} ({kind}): {refusal(kind)}")
+                continue
+            fault = TYPES[kind].fault(resource.get("Properties", {}))
+            if fault:
+                faults.append(f"{name} ({kind}): {fault}")
+        if faults:
+            raise invalid(f"The local cloud cannot deploy this template. {'; '.join(faults)}. See {COVERAGE_PAGE}.")
+
+    @staticmethod
+    def _check_capabilities(active: dict[str, Any], capabilities: list[str]) -> None:
+        identities = [r for r in active.values() if r["Type"].startswith("AWS::IAM::")]
+        named = any(
+            TYPES[r["Type"]].name_property in r.get("Properties", {}) for r in identities if TYPES[r["Type"]].name_property
+        )
+        if named and "CAPABILITY_NAMED_IAM" not in capabilities:
+            raise AwsError("InsufficientCapabilitiesException", "Requires capabilities : [CAPABILITY_NAMED_IAM]")
+        if identities and not {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"} & set(capabilities):
+            raise AwsError("InsufficientCapabilitiesException", "Requires capabilities : [CAPABILITY_IAM]")
+
+    def _ssm(self, name: str) -> str:
+        try:
+            return self._clients("ssm").get_parameter(Name=name, WithDecryption=False)["Parameter"]["Value"]
+        except ClientError:
+            raise invalid(f"Unable to fetch parameters [{name}] from parameter store for this account.") from None
+
+    def _dynamic(self, kind: str, reference: str) -> str:
+        try:
+            if kind.startswith("ssm"):
+                answer = self._clients("ssm").get_parameter(Name=reference, WithDecryption=kind == "ssm-secure")
+                return answer["Parameter"]["Value"]
+            parts = reference.split(":")
+            arn = ":".join(parts[:7]) if reference.startswith("arn:") else parts[0]
+            text = self._clients("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
+            rest = parts[7:] if reference.startswith("arn:") else parts[1:]
+            if len(rest) > 1 and rest[1]:
+                return json.loads(text)[rest[1]]
+            return text
+        except (ClientError, KeyError, ValueError) as fault:
+            raise invalid(f"The dynamic reference {{{{resolve:{kind}:{reference}}}}} cannot be resolved: {fault}") from fault
+
+    def _from_s3(self, address: str) -> str:
+        url = urlsplit(address)
+        host = VIRTUAL_HOST.fullmatch(url.hostname or "")
+        path = unquote(url.path).lstrip("/")
+        bucket, key = (host["bucket"], path) if host else path.partition("/")[::2]
+        try:
+            return self._context.objects.read(bucket, key).decode()
+        except AwsError as fault:
+            raise invalid(f"S3 error: {fault.message} (TemplateURL {address})") from fault

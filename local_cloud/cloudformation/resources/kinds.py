@@ -1,0 +1,141 @@
+"""What a resource type is: how it is made, changed and deleted through the service's own API.
+
+Nothing here talks to a backend: a stack's resources go the way that a user's would, with the same refusals.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+Properties = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Aws:
+    """What a resource type may use: clients of this cloud's services, and where it is."""
+
+    client: Callable[[str], Any]
+    account_id: str
+    region: str
+
+    def arn(self, service: str, resource: str) -> str:
+        """An ARN of this account and region."""
+        return f"arn:aws:{service}:{self.region}:{self.account_id}:{resource}"
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How physical names are made when a template gives none: stack, logical id and a short hash of both."""
+
+    stack_name: str
+    stack_id: str
+    logical_id: str
+    generation: int = 0
+
+    def name(self, limit: int = 64, lower: bool = False, separator: str = "-") -> str:
+        """A name that is the same each time it is asked for and differs between stacks and replacements."""
+        seed = f"{self.stack_id}/{self.logical_id}/{self.generation}".encode()
+        suffix = hashlib.sha256(seed).hexdigest()[:12]
+        suffix = suffix if lower else suffix.upper()
+        head = f"{self.stack_name}{separator}{self.logical_id}"
+        head = re.sub(r"[^A-Za-z0-9-]", "", head)[: limit - len(suffix) - 1]
+        name = f"{head}{separator}{suffix}"
+        return name.lower() if lower else name
+
+
+@dataclass(frozen=True)
+class Made:
+    """A resource that exists: what Ref gives, and what GetAtt gives."""
+
+    physical_id: str
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+class ResourceType:
+    """One CloudFormation type. Subclasses name their properties: one that is not named is refused, never ignored."""
+
+    type: str
+    properties: frozenset[str] = frozenset()
+    # Properties without any effect here, each with the reason; the coverage page shows them.
+    without_effect: dict[str, str] = {}  # noqa: RUF012
+    required: frozenset[str] = frozenset()
+    # A change of one of these makes a new resource and deletes the old one.
+    replacing: frozenset[str] = frozenset()
+    name_property: str | None = None
+    # Whether making it takes seconds: others that do not need it go on meanwhile.
+    slow = False
+
+    def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
+        """Make it."""
+        raise NotImplementedError
+
+    def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
+        """Change it in place."""
+        raise NotImplementedError
+
+    def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:
+        """Delete it; something that is gone already is no error."""
+        raise NotImplementedError
+
+    def fault(self, properties: Properties) -> str | None:
+        """What is wrong with the names of the properties, or None."""
+        missing = self.required - set(properties)
+        if missing:
+            return f"Encountered missing required properties: [{', '.join(sorted(missing))}]"
+        unknown = set(properties) - self.properties - set(self.without_effect)
+        if unknown:
+            return (
+                f"The local cloud does not support the properties [{', '.join(sorted(unknown))}] of {self.type}"
+            )
+        return None
+
+
+TYPES: dict[str, ResourceType] = {}
+
+
+def register(kind: type[ResourceType]) -> type[ResourceType]:
+    """Make a type known."""
+    TYPES[kind.type] = kind()
+    return kind
+
+
+def gone(error: ClientError, *codes: str) -> bool:
+    """Whether the error says that the thing does not exist."""
+    code = error.response["Error"]["Code"]
+    message = error.response["Error"].get("Message", "")
+    return code in codes or "NotFound" in code or "NoSuch" in code or "DoesNotExist" in code or (
+        code == "ValidationException" and "Could not find" in message
+    )
+
+
+def delete_quietly(call: Callable[..., Any], *codes: str, **arguments: Any) -> None:
+    """Delete something that may be gone."""
+    try:
+        call(**arguments)
+    except ClientError as error:
+        if not gone(error, *codes):
+            raise
+
+
+def tag_changes(old: Properties, new: Properties, key: str = "Tags") -> tuple[list[dict], list[str]]:
+    """Tags to set and tag keys to remove."""
+    before = {tag["Key"]: tag["Value"] for tag in old.get(key, [])}
+    after = {tag["Key"]: tag["Value"] for tag in new.get(key, [])}
+    changed = [{"Key": k, "Value": v} for k, v in after.items() if before.get(k) != v]
+    return changed, [k for k in before if k not in after]
+
+
+def true(value: Any) -> bool:
+    """Booleans may come as text."""
+    return value is True or str(value).lower() == "true"
+
+
+def pick(properties: Properties, *names: str) -> Properties:
+    """The properties of these names that are there."""
+    return {name: properties[name] for name in names if name in properties}

@@ -1,0 +1,263 @@
+"""Topics, queues, rules, alarms and dashboards."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from local_cloud.cloudformation.resources.kinds import (
+    Aws,
+    Made,
+    Naming,
+    Properties,
+    ResourceType,
+    delete_quietly,
+    pick,
+    register,
+    true,
+)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@register
+class Topic(ResourceType):
+    """An SNS topic with its subscriptions."""
+
+    type = "AWS::SNS::Topic"
+    name_property = "TopicName"
+    properties = frozenset({"TopicName", "DisplayName", "KmsMasterKeyId", "Subscription", "FifoTopic", "Tags"})
+    replacing = frozenset({"TopicName", "FifoTopic"})
+
+    def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
+        sns = aws.client("sns")
+        attributes = {key: str(value) for key, value in pick(properties, "DisplayName", "KmsMasterKeyId").items()}
+        name = properties.get("TopicName") or naming.name(256)
+        if true(properties.get("FifoTopic", False)):
+            attributes["FifoTopic"] = "true"
+        arn = sns.create_topic(Name=name, Attributes=attributes, Tags=properties.get("Tags", []))["TopicArn"]
+        for entry in properties.get("Subscription", []):
+            sns.subscribe(TopicArn=arn, Protocol=entry["Protocol"], Endpoint=entry["Endpoint"])
+        return Made(arn, {"TopicArn": arn, "TopicName": name})
+
+    def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
+        for key in ("DisplayName", "KmsMasterKeyId"):
+            if new.get(key) != old.get(key):
+                value = str(new.get(key, ""))
+                aws.client("sns").set_topic_attributes(TopicArn=physical_id, AttributeName=key, AttributeValue=value)
+        return Made(physical_id, {"TopicArn": physical_id, "TopicName": physical_id.rpartition(":")[2]})
+
+    def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:
+        delete_quietly(aws.client("sns").delete_topic, TopicArn=physical_id)
+
+
+@register
+class Subscription(ResourceType):
+    """A subscription of a topic. E-mails are not sent; queues do receive."""
+
+    type = "AWS::SNS::Subscription"
+    required = frozenset({"TopicArn", "Protocol"})
+    properties = frozenset({"TopicArn", "Protocol", "Endpoint", "RawMessageDelivery", "FilterPolicy", "FilterPolicyScope"})
+    without_effect = {"Region": "there is one region here", "RedrivePolicy": "nothing is redelivered here"}  # noqa: RUF012
+    replacing = properties
+
+    def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
+        attributes = {}
+        if "RawMessageDelivery" in properties:
+            attributes["RawMessageDelivery"] = str(true(properties["RawMessageDelivery"])).lower()
+        if "FilterPolicy" in properties:
+            attributes["FilterPolicy"] = _text(properties["FilterPolicy"])
+        made = aws.client("sns").subscribe(
+            **pick(properties, "TopicArn", "Protocol", "Endpoint"), Attributes=attributes, ReturnSubscriptionArn=True
+        )
+        return Made(made["SubscriptionArn"], {"Arn": made["SubscriptionArn"]})
+
+    def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:
+        delete_quietly(aws.client("sns").unsubscribe, SubscriptionArn=physical_id)
+
+
+@register
+class TopicPolicy(ResourceType):
+    """A policy of topics."""
+
+    type = "AWS::SNS::TopicPolicy"
+    properties = required = frozenset({"Topics", "PolicyDocument"})
+
+    def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
+        self._put(aws, properties)
+        return Made(naming.name(64))
+
+    def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
+        self._put(aws, new)
+        return Made(physical_id)
+
+    def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:
+        return  # a topic always has a policy; its own deletion takes it along
+
+    @staticmethod
+    def _put(aws: Aws, properties: Properties) -> None:
+        text = _text(properties["PolicyDocument"])
+        for topic in properties["Topics"]:
+            aws.client("sns").set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=text)
+
+
+@register
+class Queue(ResourceType):
+    """An SQS queue."""
+
+    type = "AWS::SQS::Queue"
+    name_property = "QueueName"
+    _attributes = (
+        "DelaySeconds", "MaximumMessageSize", "MessageRetentionPeriod", "ReceiveMessageWaitTimeSeconds", "VisibilityTimeout",
+        "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "SqsManagedSseEnabled", "FifoQueue", "ContentBasedDeduplication",
+    )  # fmt: skip
+    properties = frozenset({"QueueName", "RedrivePolicy", "Tags", *_attributes})
+    replacing = frozenset({"QueueName", "FifoQueue"})
+
+    def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
+        name = properties.get("QueueName") or naming.name(80)
+        tags = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
+        url = aws.client("sqs").create_queue(QueueName=name, Attributes=self._values(properties), tags=tags)["QueueUrl"]
+        return self._made(aws, url, name)
+
+    def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
+        aws.client("sqs").set_queue_attributes(QueueUrl=physical_id, Attributes=self._values(new))
+        return self._made(aws, physical_id, physical_id.rpartition("/")[2])
+
+    def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:
+        delete_quietly(aws.client("sqs").delete_queue, QueueUrl=physical_id)
+
+    def _values(self, properties: Properties) -> dict[str, str]:
+        chosen = pick(properties, *self._attributes)
+        values = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in chosen.items()}
+        if "RedrivePolicy" in properties:
+            values["RedrivePolicy"] = _text(properties["RedrivePolicy"])
+        return values
+
+    @staticmethod
+    def _made(aws: Aws, url: str, name: str) -> Made:
+        return Made(url, {"Arn": aws.arn("sqs", name), "QueueName": name, "QueueUrl": url})
+
+
+@register
+class QueuePolicy(ResourceType):
+    """A policy of queues."""
+
+    type = "AWS::SQS::QueuePolicy"
+    properties = required = frozenset({"Queues", "PolicyDocument"})
+
+    def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
+        self._put(aws, properties["Queues"], _text(properties["PolicyDocument"]))
+        return Made(naming.name(64))
+
+    def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
+        self._put(aws, new["Queues"], _text(new["PolicyDocument"]))
+        return Made(physical_id)
+
+    def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:
+        for queue in properties["Queues"]:
+            delete_quietly(aws.client("sqs").set_queue_attributes, QueueUrl=queue, Attributes={"Policy": ""})
+
+    @staticmethod
+    def _put(aws: Aws, queues: list[str], text: str) -> None:
+        for queue in queues:
+            aws.client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"Policy": text})
+
+
+@register
+class Rule(ResourceType):
+    """An EventBridge rule. It is kept and listed; the local cloud emits no events and keeps no schedule."""
+
+    type = "AWS::Events::Rule"
+    name_property = "Name"
+    properties = frozenset({"Name", "Description", "EventPattern", "EventBusName", "ScheduleExpression", "State", "Targets", "RoleArn"})
+    replacing = frozenset({"Name", "EventBusName"})
+
+    def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
+        return self._put(aws, properties.get("Name") or naming.name(64), {}, properties)
+
+    def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
+        return self._put(aws, physical_id, old, new)
+
+    def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:
+        events = aws.client("events")
+        ids = [target["Id"] for target in properties.get("Targets", [])]
+        if ids:
+            delete_quietly(events.remove_targets, Rule=physical_id, Ids=ids)
+        delete_quietly(events.delete_rule, Name=physical_id)
+
+    @staticmethod
+    def _put(aws: Aws, name: str, old: Properties, new: Properties) -> Made:
+        events = aws.client("events")
+        pattern = {"EventPattern": _text(new["EventPattern"])} if "EventPattern" in new else {}
+        chosen = pick(new, "Description", "ScheduleExpression", "State", "RoleArn", "EventBusName")
+        arn = events.put_rule(Name=name, **pattern, **chosen)["RuleArn"]
+        kept = {target["Id"] for target in new.get("Targets", [])}
+        removed = [target["Id"] for target in old.get("Targets", []) if target["Id"] not in kept]
+        if removed:
+            events.remove_targets(Rule=name, Ids=removed)
+        if kept:
+            events.put_targets(Rule=name, Targets=new["Targets"])
+        return Made(name, {"Arn": arn})
+
+
+_NUMBERS = {
+    "EvaluationPeriods": int, "Period": int, "Threshold": float, "DatapointsToAlarm": int,
+}  # fmt: skip
+
+
+@register
+class Alarm(ResourceType):
+    """A CloudWatch alarm. It is kept and listed; its state changes only through SetAlarmState."""
+
+    type = "AWS::CloudWatch::Alarm"
+    name_property = "AlarmName"
+    required = frozenset({"ComparisonOperator", "EvaluationPeriods"})
+    properties = frozenset({
+        "AlarmName", "AlarmDescription", "ActionsEnabled", "OKActions", "AlarmActions", "InsufficientDataActions", "MetricName",
+        "Namespace", "Statistic", "ExtendedStatistic", "Dimensions", "Unit", "ComparisonOperator", "TreatMissingData",
+        "EvaluateLowSampleCountPercentile", "Metrics", "ThresholdMetricId", "Tags", *_NUMBERS,
+    })  # fmt: skip
+    replacing = frozenset({"AlarmName"})
+
+    def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
+        return self._put(aws, properties.get("AlarmName") or naming.name(255), properties)
+
+    def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
+        return self._put(aws, physical_id, new)
+
+    def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:
+        delete_quietly(aws.client("cloudwatch").delete_alarms, AlarmNames=[physical_id])
+
+    @staticmethod
+    def _put(aws: Aws, name: str, properties: Properties) -> Made:
+        values = {key: _NUMBERS[key](value) if key in _NUMBERS else value for key, value in properties.items()}
+        if "ActionsEnabled" in values:
+            values["ActionsEnabled"] = true(values["ActionsEnabled"])
+        aws.client("cloudwatch").put_metric_alarm(**{**values, "AlarmName": name})
+        return Made(name, {"Arn": aws.arn("cloudwatch", f"alarm:{name}")})
+
+
+@register
+class Dashboard(ResourceType):
+    """A CloudWatch dashboard."""
+
+    type = "AWS::CloudWatch::Dashboard"
+    name_property = "DashboardName"
+    required = frozenset({"DashboardBody"})
+    properties = frozenset({"DashboardName", "DashboardBody"})
+    replacing = frozenset({"DashboardName"})
+
+    def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
+        name = properties.get("DashboardName") or naming.name(255)
+        aws.client("cloudwatch").put_dashboard(DashboardName=name, DashboardBody=_text(properties["DashboardBody"]))
+        return Made(name)
+
+    def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
+        aws.client("cloudwatch").put_dashboard(DashboardName=physical_id, DashboardBody=_text(new["DashboardBody"]))
+        return Made(physical_id)
+
+    def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:
+        delete_quietly(aws.client("cloudwatch").delete_dashboards, DashboardNames=[physical_id])

@@ -1,0 +1,81 @@
+"""Reads templates, JSON or YAML with CloudFormation's short forms, and refuses by name what the engine cannot honour."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+
+from local_cloud.errors import AwsError
+
+SECTIONS = {
+    "AWSTemplateFormatVersion", "Description", "Metadata", "Parameters", "Rules", "Mappings", "Conditions", "Resources",
+    "Outputs", "Transform", "Hooks",
+}  # fmt: skip
+RESOURCE_FIELDS = {
+    "Type", "Properties", "DependsOn", "Condition", "DeletionPolicy", "UpdateReplacePolicy", "Metadata", "CreationPolicy",
+    "UpdatePolicy",
+}  # fmt: skip
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with `!Sub`, `!GetAtt` and the other short forms; dates stay text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+        if suffix == "GetAtt":
+            value = value.split(".", 1)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)
+    return {name: value}
+
+
+_Loader.add_multi_constructor("!", _short_form)
+
+
+def read_template(text: str) -> dict[str, Any]:
+    """The template as an object; raises ValidationError naming what is wrong."""
+    try:
+        template = json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except (ValueError, yaml.YAMLError) as fault:
+        raise invalid(f"Template format error: {fault}") from None
+    if not isinstance(template, dict):
+        raise invalid("Template format error: unsupported structure.")
+    unknown = set(template) - SECTIONS
+    if unknown:
+        raise invalid(f"Invalid template property or properties [{', '.join(sorted(unknown))}]")
+    if template.get("Transform") or template.get("Hooks"):
+        raise invalid("The local cloud does not support the template sections Transform (macros, SAM) and Hooks.")
+    resources = template.get("Resources")
+    if not isinstance(resources, dict) or not resources:
+        raise invalid("Template format error: At least one Resources member must be defined.")
+    for name, resource in resources.items():
+        _check_resource(name, resource)
+    return template
+
+
+def _check_resource(name: str, resource: Any) -> None:
+    if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
+        raise invalid(f"Template format error: Every Resources object must contain a Type member ({name}).")
+    unknown = set(resource) - RESOURCE_FIELDS
+    if unknown:
+        raise invalid(f"Invalid template resource property '{sorted(unknown)[0]}' ({name})")
+    if "CreationPolicy" in resource:
+        raise invalid(f"The local cloud does not support CreationPolicy ({name}): nothing here sends signals.")
+
+
+def invalid(message: str) -> AwsError:
+    """CloudFormation's general refusal."""
+    return AwsError("ValidationError", message)
