@@ -47,6 +47,7 @@ class PipelineStack(Stack):
         self.approved_model_package = self._parameter("approved-model-package", NO_MODEL)
         self.approved_model_data = self._parameter("approved-model-data", NO_MODEL)
         self._parameter("state-machine-arn", self.machine.state_machine_arn)
+        self._parameter("weights-role-arn", self.roles.weights.role_arn)
         self._parameter("model-package-group", self.group.model_package_group_name)
         CfnOutput(self, "StateMachineArn", value=self.machine.state_machine_arn)
         CfnOutput(self, "ModelPackageGroupName", value=self.group.model_package_group_name)

@@ -114,6 +114,13 @@ class JobRoles(Construct):
             grants.pulls(images.analysis),
         )  # fmt: skip
 
+        # Started by `darkroom weights add`, not by the state machine, which may therefore not pass it.
+        self.weights = self._role(
+            "Weights", "fetches published weights into the weight store", PROCESSING_LOGS,
+            grants.writes(artifacts, "weights/"),
+            grants.pulls(images.training),
+        )  # fmt: skip
+
     @property
     def all(self) -> list[JobRole]:
         return [self.prepare, self.training, self.evaluation, self.analysis, self.model, self.report]

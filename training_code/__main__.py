@@ -18,6 +18,7 @@ COMMANDS = {
     "train": ("training_code.train.command", "failure"),
     "evaluate": ("training_code.evaluate", "message"),
     "health": ("training_code.health.command", "message"),
+    "fetch-weights": ("training_code.models.fetch", "message"),
     "prepare-comparison": ("training_code.compare.prepare", "message"),
     "extract": ("training_code.compare.extract", "message"),
 }

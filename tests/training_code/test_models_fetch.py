@@ -1,0 +1,48 @@
+"""Weights from where they are published into the store's layout; without a network the message says what to do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from training_code.contract.failure import JobFailure
+from training_code.models import fetch, weights
+
+
+def test_weights_without_a_place_of_publication_ask_for_a_file(tmp_path):
+    with pytest.raises(JobFailure, match="darkroom weights add mobilenetv2_075 FILE"):
+        fetch.fetch("mobilenetv2_075", tmp_path)
+
+
+def test_a_hub_that_cannot_be_reached_is_named_with_the_way_out(tmp_path, monkeypatch):
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: (_ for _ in ()).throw(OSError("no route to host")))
+    with pytest.raises(
+        JobFailure, match=r"download\.pytorch\.org.*no route to host.*darkroom weights add resnet18 FILE"
+    ):
+        fetch.fetch("resnet18", tmp_path)
+    assert not (tmp_path / "resnet18" / weights.RECORD).exists()
+
+
+def test_a_download_whose_checksum_differs_from_its_name_is_thrown_away(tmp_path, monkeypatch):
+    import io
+
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: io.BytesIO(b"not the weights"))
+    with pytest.raises(JobFailure, match="checksum"):
+        fetch.fetch("resnet18", tmp_path)
+    assert list((tmp_path / "resnet18").glob("*.pth")) == []
+
+
+def test_what_was_fetched_is_found_by_a_training(tmp_path, monkeypatch):
+    import hashlib
+    import io
+    from dataclasses import replace
+
+    data = b"weights"
+    spec = fetch.catalogue.resolve("resnet18")
+    url = f"https://example.org/resnet18-{hashlib.sha256(data).hexdigest()[:8]}.pth"
+    monkeypatch.setattr(fetch.catalogue, "resolve", lambda name: replace(spec, published_weights=url))
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: io.BytesIO(data))
+    folder = fetch.fetch("resnet18", tmp_path)
+    assert json.loads((folder / weights.RECORD).read_text())["source"] == url
+    assert weights.resolve("resnet18", tmp_path).path.read_bytes() == data
