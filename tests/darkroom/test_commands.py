@@ -193,27 +193,3 @@ def test_an_unknown_endpoint_is_an_error_of_aws_in_words(deployed_names, tmp_pat
     (tmp_path / "x.jpg").write_bytes(b"x")
     answer = deployed_names("predict", str(tmp_path / "x.jpg"), "--endpoint", "absent")
     assert answer.returncode == 1 and "absent" in answer.stdout and "Traceback" not in answer.stderr
-
-
-def test_weights_are_stored_with_their_checksum_and_damaged_ones_refused(deployed_names, tmp_path):
-    good = tmp_path / "net-2d711642.pth"  # SHA-256 of b"x"
-    good.write_bytes(b"x")
-    assert deployed_names("weights", "add", "my/net", str(good)).returncode == 0
-    (record,) = json.loads(deployed_names("weights", "list", "--json").stdout)
-    assert record["name"] == "my/net" and record["sha256"].startswith("2d711642") and record["bytes"] == 1
-    good.write_bytes(b"y")
-    damaged = deployed_names("weights", "add", "my/net", str(good))
-    assert damaged.returncode == 1 and "expected 2d711642" in damaged.stderr
-
-
-@pytest.mark.parametrize(
-    ("words", "reason"),
-    [
-        (["../x", "y.pth"], "no model name"),
-        (["x", "absent.pth"], "no weight file"),
-        (["x", "http://h/x.pth"], "only https"),
-    ],
-)
-def test_weights_that_cannot_be_used_are_refused(deployed_names, words, reason):
-    answer = deployed_names("weights", "add", *words)
-    assert answer.returncode == 1 and reason in answer.stderr
