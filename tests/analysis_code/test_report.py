@@ -1,0 +1,335 @@
+"""The page of a run: numbers counted by hand, trials and times as AWS tells them, and what is missing said as missing."""
+
+import csv
+import io
+import json
+import re
+import tarfile
+from html.parser import HTMLParser
+
+import pytest
+
+from analysis_code.report.evaluation import evaluate
+from analysis_code.report.inputs import Missing
+from tests.inference_code.photos import encode, scene
+
+CLASSES = ["ant", "bee", "wasp"]
+NAUGHTY = "<script>alert(1)</script>"
+OUTCOME = {
+    "names": {"execution": "bees-1", "uri": "s3://artifacts/executions/bees-1", "arn": "arn:aws:states:us-east-1:0:execution:m:b"},
+    "input": {"dataset": "s3://data/bees.zip", "name": "Bees & others", "seed": 7},
+    "plan": {
+        "dataset": {"classes": CLASSES, "fingerprint": "abc123"},
+        "quality_gate": {"metric": "accuracy", "minimum": 0.5},
+        "tuning": {"objective": {"Type": "Maximize", "MetricName": "validation:accuracy"}},
+    },
+    "tuning": {"job": "tune-1", "hyperparameters": {"learning_rate": "0.01"}},
+    "training": {
+        "job": "train-1",
+        "model_data": "s3://artifacts/executions/bees-1/training/train-1/output/model.tar.gz",
+        "hyperparameters": {"model": "resnet18", "seed": "7", "fine_tune": "head"},
+    },
+    "gate": {"met": True},
+    "registered": {"arn": "arn:aws:sagemaker:us-east-1:0:model-package/x/1"},
+}  # fmt: skip
+# (label, predicted, probability of the prediction)
+ANSWERS = (
+    [("ant", "ant", 0.9)] * 6
+    + [("ant", "bee", 0.8)] * 2
+    + [("bee", "bee", 0.7)] * 3
+    + [("bee", "wasp", 0.95)]
+    + [("wasp", "wasp", 0.6)] * 4
+)
+
+
+def predictions() -> str:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["file", "label", "predicted_label", *(f"probability:{name}" for name in CLASSES), "garden"])
+    for index, (label, said, probability) in enumerate(ANSWERS):
+        row = [probability if name == said else (1 - probability) / 2 for name in CLASSES]
+        writer.writerow([f"{label}/{index} {NAUGHTY}.jpg", label, said, *row, "north"])
+    return text.getvalue()
+
+
+def manifest() -> str:
+    rows = ["photo_id,path,label,split,object"]
+    rows += [
+        f"t{index},{label}/t{index}.jpg,{label},train,"
+        for index, label in enumerate(["ant"] * 8 + ["bee"] * 4 + ["wasp"] * 2)
+    ]
+    rows += [
+        f"id{index},{label}/{index} {NAUGHTY}.jpg,{label},test,{label}/id{index}.jpg"
+        for index, (label, _, _) in enumerate(ANSWERS)
+    ]
+    return "\n".join([*rows, "x,ant/broken.jpg,ant,left_out,"])
+
+
+def archive(**files: str) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name.replace("__", "/").replace("_jsonl", ".jsonl"))
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    return packed.getvalue()
+
+
+def give_everything(job, aws):
+    job.give("outcome/outcome.json", OUTCOME)
+    job.give("evaluation/predictions.csv", predictions())
+    job.give("prepared/manifest.csv", manifest())
+    job.give(
+        "prepared/data_report.json",
+        {"findings": [{"title": "Dark photos", "count": 3, "treatment": "Kept; look at them."}]},
+    )
+    rules = [
+        {
+            "name": "Overfit",
+            "status": "IssuesFound",
+            "seen": "gap 0.4",
+            "why": "It learns by heart.",
+            "change": "Fewer epochs.",
+        },
+        {"name": "DeadRelu", "status": "NoIssuesFound", "seen": "2 %"},
+        {"name": "LowGPUUtilization", "status": "NoData", "seen": "no GPU"},
+    ]
+    job.give("health/health.json", {"rules": rules, "suggestion": {"change": "Use fewer epochs."}})
+    job.give("bias/skipped.json", {"skipped": True, "reason": "the data set has no facet"})
+    job.give("explanations/p.png", encode(scene(), "PNG"))
+    image = {
+        "file": "id0.png", "true_label": None, "predicted_label": "ant", "probability": 0.9, "blurred_probability": 0.3, "fit": 0.8,
+        "segments": [], "photo": "p.png", "heat_map": "p.png",
+    }  # fmt: skip
+    job.give(
+        "explanations/analysis.json",
+        {"explanations": {"kernel_shap": {"num_segments": 9, "num_samples": 64, "images": [image]}}},
+    )
+    folder = "artifacts/executions/bees-1"
+    epochs = "".join(json.dumps({"epoch": e, "train:loss": 1 / e, "validation:loss": 0.5, "validation:accuracy": v}) + "\n"
+                     for e, v in ((1, 0.5), (2, 0.9), (3, 0.8)))  # fmt: skip
+    aws.objects[f"{folder}/training/train-1/output/output.tar.gz"] = archive(
+        epochs_jsonl=epochs, observations__epochs_jsonl="{}\n"
+    )
+    for index in (6, 7, 11):
+        label = ANSWERS[index][0]
+        aws.objects[f"{folder}/test/{label}/id{index}.jpg"] = encode(scene(seed=index))
+    aws.operations |= {
+        "DescribeHyperParameterTuningJob": lambda request: tuning_job(request["HyperParameterTuningJobName"]),
+        "ListTrainingJobsForHyperParameterTuningJob": trials,
+        "DescribeTrainingJob": lambda request: training_job(request["TrainingJobName"]),
+        "GetExecutionHistory": lambda request: {"events": history()},
+    }
+
+
+def tuning_job(name):
+    objective = {"Type": "Maximize", "MetricName": "validation:accuracy"}
+    return {
+        "HyperParameterTuningJobName": name,
+        "HyperParameterTuningJobConfig": {"Strategy": "Bayesian", "HyperParameterTuningJobObjective": objective},
+    }
+
+
+def trials(request):
+    """Two pages, the best trial on the second; one trial failed."""
+
+    def one(index, rate, value):
+        summary = {
+            "TrainingJobName": f"trial-{index}", "TrainingJobArn": "arn:aws:sagemaker:us-east-1:000000000000:training-job/x",
+            "CreationTime": index, "TrainingStartTime": 100, "TrainingEndTime": 104.5,
+            "TrainingJobStatus": "Completed" if value else "Failed",
+            "TunedHyperParameters": {"learning_rate": rate, "batch_size": "32"},
+        }  # fmt: skip
+        if value:
+            summary["FinalHyperParameterTuningJobObjectiveMetric"] = {
+                "MetricName": "validation:accuracy",
+                "Value": value,
+            }
+        return summary
+
+    if request.get("NextToken") == "more":
+        return {"TrainingJobSummaries": [one(3, "0.012345678", 0.93), one(4, "0.5", None)]}
+    return {"TrainingJobSummaries": [one(1, "0.0001", 0.7), one(2, "0.1", 0.8)], "NextToken": "more"}
+
+
+def training_job(name):
+    return {
+        "TrainingJobName": name, "TrainingJobArn": "arn:aws:sagemaker:us-east-1:000000000000:training-job/x",
+        "TrainingJobStatus": "Completed",
+        "HyperParameters": OUTCOME["training"]["hyperparameters"], "TrainingTimeInSeconds": 75,
+        "AlgorithmSpecification": {"TrainingImage": "registry/training:1", "TrainingInputMode": "File"},
+        "ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30},
+        "FinalMetricDataList": [{"MetricName": "validation:accuracy", "Value": 0.91, "Timestamp": 1}],
+    }  # fmt: skip
+
+
+def history():
+    def event(number, at, kind, name):
+        detail = "stateEnteredEventDetails" if kind.endswith("Entered") else "stateExitedEventDetails"
+        return {"id": number, "timestamp": at, "type": kind, detail: {"name": name}}
+
+    return [
+        {"id": 1, "timestamp": 1000, "type": "ExecutionStarted"},
+        event(2, 1000.5, "TaskStateEntered", "Prepare dataset"), event(3, 1020.5, "TaskStateExited", "Prepare dataset"),
+        event(4, 1020.5, "ChoiceStateEntered", "Tuning wanted?"), event(5, 1020.51, "ChoiceStateExited", "Tuning wanted?"),
+        event(6, 1021, "TaskStateEntered", "Train best model"), event(7, 1061, "TaskStateExited", "Train best model"),
+        event(8, 1061, "TaskStateEntered", "Write report"),
+    ]  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Text by section, and everything that would reach outside or run."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.sections: dict[str, str] = {}
+        self.tags: set[str] = set()
+        self.links: set[str] = set()
+        self._section = "top"
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        values = dict(attributes)
+        if "id" in values:
+            self._section = values["id"]
+        self.links |= {value for name, value in attributes if name in ("src", "href", "srcset", "data") and value}
+
+    def handle_data(self, data):
+        self.sections[self._section] = " ".join(f"{self.sections.get(self._section, '')} {data}".split())
+
+
+def report(job) -> Page:
+    assert job.run("report") == 0
+    return Page((job.output / "report" / "index.html").read_text())
+
+
+def test_everything_there_is_shown(job, aws):
+    give_everything(job, aws)
+    page = report(job)
+    assert "Bees & others" in page.sections["top"]
+    assert (
+        "resnet18" in page.sections["summary"]
+        and "81.2" in page.sections["summary"]
+        and "met" in page.sections["summary"]
+    )
+    assert "trial-3" in page.sections["tuning"] and "0.01235" in page.sections["tuning"]
+    assert "ml.m5.xlarge" in page.sections["training"] and "validation:loss" in page.sections["training"]
+    assert "It learns by heart." in page.sections["health"] and "1 had nothing to judge by" in page.sections["health"]
+    assert "Use fewer epochs." in page.sections["health"]
+    assert "Dark photos" in page.sections["data"] and "30 photos in 3 classes" in page.sections["data"]
+    assert f"ant/0 {NAUGHTY}.jpg" in page.sections["explanations"] and "right" in page.sections["explanations"]
+    assert "the data set has no facet" in page.sections["bias"]
+    assert "Train best model" in page.sections["timeline"] and "Tuning wanted?" not in page.sections["timeline"]
+    assert "abc123" in page.sections["reproduce"] and "registry/training:1" in page.sections["reproduce"]
+    assert [text for name, text in page.sections.items() if "is missing" in text] == [page.sections["bias"]]
+
+
+def test_the_page_needs_nothing_and_runs_nothing(job, aws):
+    give_everything(job, aws)
+    page = report(job)
+    assert "script" not in page.tags and not {"iframe", "object", "embed"} & page.tags
+    assert all(link.startswith(("data:", "#")) for link in page.links)
+    text = (job.output / "report" / "index.html").read_text()
+    assert NAUGHTY not in text and "url(" not in text and "@import" not in text
+
+
+def test_the_numbers_are_there_for_programs(job, aws):
+    give_everything(job, aws)
+    report(job)
+    found = job.result("report/results.json")
+    assert found["tuning"]["trials"] == 4
+    assert found["tuning"]["best_hyperparameters"] == {"learning_rate": "0.012345678", "batch_size": "32"}
+    assert found["tuning"]["best_objective"] == 0.93
+    assert found["test"]["accuracy"] == pytest.approx(13 / 16)
+    assert found["test"]["balanced_accuracy"] == pytest.approx((6 / 8 + 3 / 4 + 1) / 3)
+    assert found["test"]["n"] == 16
+    assert found["health"] == {"rules": 3, "issues": ["Overfit"]}
+    assert found["model"]["model_package_arn"].endswith("model-package/x/1")
+    assert set(found["missing"]) == {"bias"}
+
+
+def test_the_worst_mistakes_are_shown_surest_first_with_their_photos(job, aws):
+    give_everything(job, aws)
+    text = (job.output / "report" / "index.html") if report(job) else None
+    found = re.findall(r'<img alt="([^"]+)" src="data:image/jpeg', text.read_text())
+    assert [name.split(" ")[0] for name in found] == ["bee/11", "ant/6", "ant/7"]
+
+
+def test_a_run_of_which_nothing_is_left_still_has_a_page_that_says_so(job, aws):
+    page = report(job)
+    for section in ("evaluation", "data", "tuning", "training", "health", "explanations", "bias", "timeline"):
+        assert "is missing" in page.sections[section], section
+    found = job.result("report/results.json")
+    assert (found["tuning"], found["test"], found["bias"]) == (None, None, None)
+    assert {"outcome", "plan", "evaluation", "tuning", "bias", "timeline"} <= set(found["missing"])
+    assert "%" not in page.sections["summary"]  # no number is invented
+
+
+@pytest.mark.parametrize(
+    ("name", "section"),
+    [("evaluation/predictions.csv", "evaluation"), ("prepared/manifest.csv", "data"), ("health/health.json", "health"),
+     ("explanations/analysis.json", "explanations")],
+)  # fmt: skip
+@pytest.mark.parametrize("content", [None, "\x00\x01 damaged"])
+def test_one_missing_or_damaged_piece_costs_only_its_own_section(job, aws, name, section, content):
+    give_everything(job, aws)
+    (job.input / name).unlink()
+    if content is not None:
+        job.give(name, content)
+    page = report(job)
+    assert "is missing" in page.sections[section]
+    others = {"evaluation", "data", "health", "explanations", "tuning", "timeline"} - {section}
+    assert not [
+        other for other in others if "is missing" in page.sections[other].replace("Pictures of these is missing", "")
+    ]
+
+
+def test_what_aws_does_not_tell_is_missing_with_its_answer(job, aws):
+    give_everything(job, aws)
+    del aws.operations["GetExecutionHistory"], aws.operations["ListTrainingJobsForHyperParameterTuningJob"]
+    page = report(job)
+    assert "not allowed to perform GetExecutionHistory" in page.sections["timeline"]
+    assert "not allowed to perform ListTrainingJobs" in page.sections["tuning"]
+    assert "learning_rate = 0.01" in page.sections["tuning"]  # the state machine noted the best
+    assert job.result("report/results.json")["tuning"]["best_hyperparameters"] == {"learning_rate": "0.01"}
+
+
+def test_names_on_the_command_line_go_before_noted_ones(job, aws):
+    give_everything(job, aws)
+    assert (
+        job.run("report", "--tuning-job", "other-tune", "--training-job", "other-train", "--execution-arn", "arn:other")
+        == 0
+    )
+    asked = {name: request for name, request in aws.calls}
+    assert asked["DescribeHyperParameterTuningJob"] == {"HyperParameterTuningJobName": "other-tune"}
+    assert asked["DescribeTrainingJob"] == {"TrainingJobName": "other-train"}
+    assert asked["GetExecutionHistory"]["executionArn"] == "arn:other"
+
+
+def test_the_measures_are_those_of_the_textbook():
+    rows = list(csv.DictReader(io.StringIO(predictions())))
+    found = evaluate(rows, CLASSES)
+    assert found.confusion == [[6, 2, 0], [0, 3, 1], [0, 0, 4]]
+    assert found.majority == 8 / 16
+    bee = found.per_class[1]
+    assert (bee.photos, bee.recall, bee.precision, bee.confused_with) == (4, 3 / 4, 3 / 5, "wasp")
+    assert bee.f1 == pytest.approx(2 * 3 / (4 + 5))
+    low, high = found.accuracy_interval
+    assert (low, high) == pytest.approx((0.5699, 0.9341), abs=1e-3)  # Wilson, 13 of 16
+    # 0.6: 4 right of 4; 0.7: 3 of 3; 0.8: 0 of 2; 0.9: 6 of 6 and 0.95: 0 of 1 share a bin
+    assert found.calibration_error == pytest.approx(
+        (4 * 0.4 + 3 * 0.3 + 2 * 0.8 + 7 * abs((6 * 0.9 + 0.95) / 7 - 6 / 7)) / 16
+    )
+
+
+def test_predictions_without_probabilities_have_no_calibration():
+    found = evaluate(
+        [{"file": "a", "label": "x", "predicted_label": "y"}, {"file": "b", "label": "y", "predicted_label": "y"}], None
+    )
+    assert (found.calibration, found.calibration_error, found.mistakes[0].probability) == ([], None, None)
+
+
+@pytest.mark.parametrize("rows", [[], [{"photo": "a"}]])
+def test_predictions_of_another_shape_are_missing(rows):
+    assert isinstance(evaluate(rows, CLASSES), Missing)
