@@ -1,6 +1,7 @@
 """Input channels of a training job: which objects each host gets, and how they get into its folder.
 
-File copies; FastFile gives read-only links to the stored objects: a folder of thousands of photos costs no copy.
+File copies; FastFile links the stored objects into a folder that is mounted read-only: thousands of photos cost no copy.
+Without mount namespaces it copies, too: a job that wrote into a link would change the bucket.
 Refuses Pipe mode and file systems by name: they need kernel or network parts that a process on one machine lacks.
 """
 
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from local_cloud.sagemaker.cluster import Host
+from local_cloud.sagemaker.namespaces import available
 from local_cloud.sagemaker.s3_locations import Source, sources_of
 from local_cloud.sagemaker.store import Document
 from local_cloud.sagemaker.support import invalid, refuse_unsupported
@@ -63,8 +65,13 @@ def deliver(
             mine,
             base / "input" / "data" / channel["ChannelName"],
             objects,
-            linked=channel.get("InputMode", default_mode) == "FastFile",
+            linked=is_linked(channel, default_mode),
         )
+
+
+def is_linked(channel: Document, default_mode: str) -> bool:
+    """Whether a channel's files are the stored objects themselves: only where a mount can make them read-only."""
+    return channel.get("InputMode", default_mode) == "FastFile" and available()
 
 
 def shard(sources: list[Source], distribution: str, host: Host, hosts: list[Host]) -> list[Source]:

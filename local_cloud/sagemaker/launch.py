@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from local_cloud.sagemaker.containers import Container
-from local_cloud.sagemaker.namespaces import available, wrapped
+from local_cloud.sagemaker.namespaces import Mounts, available, wrapped
 from local_cloud.sagemaker.paths import OPT_ML, relocated
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.support import invalid
@@ -36,6 +36,7 @@ def launch(
     entrypoint: Sequence[str] | None = None,
     port: int | None = None,
     hosts_file: Path | None = None,
+    read_only: Sequence[Path] = (),
 ) -> Container:
     """A running container whose /opt/ml is `base`."""
     seen = literal_base(runtime, base)
@@ -49,7 +50,7 @@ def launch(
     own, there = str(base), str(seen)
     argv = [word.replace(own, there) for word in process.argv] if mounted else list(process.argv)
     image_env = {key: value.replace(own, there) for key, value in process.env.items()} if mounted else process.env
-    argv = wrapped(argv, base, opt_ml=mounted, hosts_file=hosts_file if hosts_file and available() else None)
+    argv = wrapped(argv, base, Mounts(mounted, hosts_file, read_only))
     env = {"PATH": os.defpath, "HOME": there, **image_env, **environment}
     return Container(argv, env, Path(process.cwd), runtime.watchdog, on_lines, on_exit)
 

@@ -72,7 +72,7 @@ def bring_model(context: Any, model: HostedModel, folder: Path) -> None:
         return
     where = Location.parse(model.data_url)
     if model.uncompressed:
-        place(objects_under(context.objects, model.data_url), folder, context.objects, linked=True)
+        place(objects_under(context.objects, model.data_url), folder, context.objects, linked=False)
         return
     archive = folder.parent / f".{hashlib.sha256(model.data_url.encode()).hexdigest()[:16]}.tar.gz"
     try:

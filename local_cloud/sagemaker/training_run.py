@@ -9,12 +9,13 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from local_cloud.errors import AwsError
 from local_cloud.sagemaker.artifacts import pack
-from local_cloud.sagemaker.channels import deliver, place
+from local_cloud.sagemaker.channels import deliver, is_linked, place
 from local_cloud.sagemaker.cluster import Host, hosts_file, hosts_of
 from local_cloud.sagemaker.containers import Container, stop_all
 from local_cloud.sagemaker.job_logs import FinalMetrics, JobLog, metric_patterns, stream_name
@@ -181,7 +182,14 @@ class TrainingRun(JobRun):
             arguments=arguments,
             entrypoint=entrypoint,
             hosts_file=names,
+            read_only=self._linked_folders(base),
         )
+
+    def _linked_folders(self, base: Path) -> list[Path]:
+        mode = self.job["AlgorithmSpecification"]["TrainingInputMode"]
+        names = [c["ChannelName"] for c in self.job.get("InputDataConfig", []) if is_linked(c, mode)]
+        folders = [base / "input" / "data" / name for name in names]
+        return [folder for folder in folders if folder.is_dir()]
 
     def _metric(self, name: str, value: float, moment: float) -> None:
         self.metrics.note(name, value, moment)

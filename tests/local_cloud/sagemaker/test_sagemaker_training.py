@@ -191,7 +191,23 @@ def test_an_interrupted_spot_job_finds_its_checkpoints_again(platform):
     assert "Interrupted" in [transition["Status"] for transition in job["SecondaryStatusTransitions"]]
 
 
-def test_fast_file_channels_cannot_be_written_to_and_shards_differ(platform):
+def test_a_fast_file_channel_can_be_read_but_its_objects_not_changed(platform):
+    platform.put("linked/1.txt", "original")
+    job = platform.train(
+        """
+        photo = base / "input/data/train/1.txt"
+        (base / "model/read").write_text(photo.read_text())
+        try: photo.write_text("overwritten")
+        except OSError as error: say(error.strerror)
+        """,
+        InputDataConfig=[channel("train", platform.uri("linked/"), InputMode="FastFile")],
+    )
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    assert archive(platform, job["ModelArtifacts"]["S3ModelArtifacts"]) == {"read": b"original"}
+    assert platform.read("linked/1.txt") == b"original"
+
+
+def test_every_host_gets_its_share_of_the_objects(platform):
     for number in range(4):
         platform.put(f"shards/{number}.txt", str(number))
     job = platform.train(
