@@ -59,7 +59,9 @@ def test_a_fixed_value_and_a_range_of_the_same_hyperparameter_contradict_each_ot
 
 
 def test_the_dataset_alone_is_enough_and_null_means_not_given():
-    assert ExecutionInput.from_json({**DATASET, "model": None, "tuning": {"ranges": None}}) == ExecutionInput.from_json(DATASET)
+    assert ExecutionInput.from_json({**DATASET, "model": None, "tuning": {"ranges": None}}) == ExecutionInput.from_json(
+        DATASET
+    )
 
 
 def test_the_defaults_merged_by_the_state_machine_change_nothing():
@@ -93,7 +95,9 @@ def test_the_plan_has_the_ranges_in_the_shape_of_the_sagemaker_api():
 
 
 def test_hyperband_gets_its_resources_and_a_grid_no_number_of_jobs():
-    hyperband = ExecutionInput.from_json({**DATASET, "hyperparameters": {"epochs": 12}, "tuning": {"strategy": "Hyperband"}})
+    hyperband = ExecutionInput.from_json(
+        {**DATASET, "hyperparameters": {"epochs": 12}, "tuning": {"strategy": "Hyperband"}}
+    )
     config = make_plan(hyperband, FACTS, {}, {})["tuning"]["config"]
     assert config["StrategyConfig"] == {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 12}}
     grid = ExecutionInput.from_json({**DATASET, "tuning": {"strategy": "Grid", "ranges": {"batch_size": [16, 32]}}})

@@ -155,7 +155,13 @@ def zip_of(folder, entries):
 def test_a_zip_cannot_reach_outside_itself(tmp_path):
     link = zipfile.ZipInfo("ants/link.png")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
-    entries = [("ants/1.png", TINY), ("bees/1.png", TINY), ("../evil/2.png", TINY), ("/bees/3.png", TINY), (link, b"/etc/passwd")]
+    entries = [
+        ("ants/1.png", TINY),
+        ("bees/1.png", TINY),
+        ("../evil/2.png", TINY),
+        ("/bees/3.png", TINY),
+        (link, b"/etc/passwd"),
+    ]
     source = open_source(zip_of(tmp_path, entries))
     assert [file.name for file in source.files()] == ["ants/1.png", "bees/1.png"]
     assert [why for _, why in source.passed_over] == ["a path that leads out of the archive"] * 2 + [
@@ -202,7 +208,11 @@ def test_no_files_no_photos_and_no_class_folders_each_have_their_own_message(tmp
         (tmp_path / name).mkdir()
     write(tmp_path / "text" / "a" / "readme.txt", "hello")
     tree(tmp_path / "flat", "1.png", "2.png")
-    for name, words in (("empty", "holds no files"), ("text", "no photo was found. It holds 1 .txt"), ("flat", "no folder names a class")):
+    for name, words in (
+        ("empty", "holds no files"),
+        ("text", "no photo was found. It holds 1 .txt"),
+        ("flat", "no folder names a class"),
+    ):
         with pytest.raises(JobFailure, match=words):
             layout_of(tmp_path / name)
     with pytest.raises(JobFailure, match="not there"):
@@ -221,7 +231,7 @@ def test_symbolic_links_are_passed_over_and_listed(tmp_path):
 def test_any_file_name_becomes_text_that_can_be_shown(tmp_path):
     folder = os.fsencode(tmp_path) + b"/bees"
     os.mkdir(folder)
-    names = [b"it's \"mine\".png", "🐝 bee.png".encode(), b"caf\xe9.png", b"new\nline.png"]
+    names = [b'it\'s "mine".png', "🐝 bee.png".encode(), b"caf\xe9.png", b"new\nline.png"]
     for name in names:
         with open(folder + b"/" + name, "wb") as stream:
             stream.write(TINY)
@@ -229,7 +239,7 @@ def test_any_file_name_becomes_text_that_can_be_shown(tmp_path):
     source = open_source(tmp_path)
     files = [file for file in source.files() if file.parts[0] == "bees"]
     assert sorted(file.parts[-1] for file in files) == sorted(
-        ["it's \"mine\".png", "🐝 bee.png", "caf\\xe9.png", "new\\nline.png"]
+        ['it\'s "mine".png', "🐝 bee.png", "caf\\xe9.png", "new\\nline.png"]
     )
     assert all(source.read(file) == TINY for file in files)
 

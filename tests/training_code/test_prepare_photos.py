@@ -97,7 +97,9 @@ def test_unusual_photos_are_used_and_their_treatment_is_named(tmp_path, kind, na
     assert found.split in ("train", "validation", "test")
 
 
-@pytest.mark.parametrize(("reason", "name", "data"), [(kind, *case) for kind, case in LEFT_OUT.items()], ids=list(LEFT_OUT))
+@pytest.mark.parametrize(
+    ("reason", "name", "data"), [(kind, *case) for kind, case in LEFT_OUT.items()], ids=list(LEFT_OUT)
+)
 def test_photos_that_cannot_be_used_are_left_out_and_listed_with_the_reason(tmp_path, reason, name, data):
     write(write_set(tmp_path, {"ants": 5, "bees": 5}) / "bees" / name, data)
     photos = selected(tmp_path)
@@ -157,7 +159,10 @@ def test_almost_the_same_picture_does_not_leak_from_test_into_training(tmp_path)
     smaller = Image.fromarray(pixels("bees", 40)).resize((35, 42), Image.Resampling.BOX)
     write(tmp_path / "train/bees/smaller.png", encoded(np.asarray(smaller)))
     write(tmp_path / "train/bees/encoded.jpg", photo("bees", 42, "JPEG", size=(150, 170), quality=60))
-    write(tmp_path / "train/bees/brighter.png", encoded(np.clip(pixels("bees", 40).astype(int) + 4, 0, 255).astype(np.uint8)))
+    write(
+        tmp_path / "train/bees/brighter.png",
+        encoded(np.clip(pixels("bees", 40).astype(int) + 4, 0, 255).astype(np.uint8)),
+    )
     photos = selected(tmp_path)
     assert {name for name, one in photos.items() if one.left_out == "near_leakage"} == {
         "train/bees/smaller.png", "train/bees/encoded.jpg", "train/bees/brighter.png",
@@ -244,7 +249,9 @@ def test_dark_blank_blurred_and_oddly_sized_photos_are_named_and_kept(tmp_path):
 
 
 def test_small_and_unbalanced_classes_are_named(tmp_path):
-    found = {one.kind: one for one in findings(list(selected(write_set(tmp_path, {"ants": 5, "bees": 60})).values()), [])}
+    found = {
+        one.kind: one for one in findings(list(selected(write_set(tmp_path, {"ants": 5, "bees": 60})).values()), [])
+    }
     assert "ants" in found["small_class"].title
     assert found["unbalanced"].level == "treated"
 
@@ -253,7 +260,9 @@ def photos_with(facets):
     photos = []
     for number, (label, values) in enumerate(facets):
         file = File((label, f"{number}.png"), 1, None)
-        photos.append(Photo(Placed(file, label, "test", values), sha256=f"{number:064x}", width=9, height=9, split="test"))
+        photos.append(
+            Photo(Placed(file, label, "test", values), sha256=f"{number:064x}", width=9, height=9, split="test")
+        )
     return photos
 
 
@@ -267,7 +276,9 @@ def test_bias_is_measured_on_columns_that_group_photos_and_for_the_rarest_class(
 
 
 def test_without_a_usable_facet_bias_is_off_and_says_why():
-    assert bias_plan(Bias(), photos_with([("a", {}), ("b", {})]), ["a", "b"])["reason"].startswith("the data set has no metadata")
+    assert bias_plan(Bias(), photos_with([("a", {}), ("b", {})]), ["a", "b"])["reason"].startswith(
+        "the data set has no metadata"
+    )
     same = bias_plan(Bias(), photos_with([("a", {"cell": "mono"}), ("b", {"cell": "mono"})]), ["a", "b"])
     assert not same["enabled"]
     assert "fewer than two values" in same["reason"]

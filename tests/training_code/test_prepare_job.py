@@ -1,0 +1,203 @@
+"""`prepare` as SageMaker runs it: one process, an input folder, output folders, one message when it fails."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training_code.photo_sets import photo, write, write_request, write_set
+from training_code.__main__ import main
+from training_code.contract.execution_input import ExecutionInput
+from training_code.features.feature_set import FeatureSet
+from training_code.prepare.command import prepare, read_request
+from training_code.prepare.photo_pack import PhotoPack, write_pack
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(command, base, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "training_code", *command], cwd=ROOT, text=True, capture_output=True, timeout=200,
+        env={**os.environ, "SAGEMAKER_BASE_DIR": str(base), **environment},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module", name="prepared")
+def prepared_job(tmp_path_factory):
+    """One whole job on a small set with facets and with what real folders hold; a second one on the cache."""
+    base = tmp_path_factory.mktemp("opt-ml")
+    data = base / "processing/input/dataset"
+    write_set(data, {"ants": 24, "bees 'n' wasps 🐝": 12}, "train")
+    write_set(data, {"ants": 6, "bees 'n' wasps 🐝": 5}, "test", first=60)
+    write(data / "train/ants/empty.png", b"")
+    write(data / "train/ants/leak.png", photo("ants", 61))
+    write(data / 'train/ants/1 "x".jpg', photo("ants", 300, "JPEG"))
+    write(data / "test/ants/web.webp", photo("ants", 301, "WEBP", lossless=True))
+    os.symlink(data / "train/ants/000.png", data / "train/ants/link.png")
+    rows = [f"test/{label}/{n:03d}.png,{'old' if n % 2 else 'new'}" for label, last in (("ants", 66), ("bees 'n' wasps 🐝", 65))
+            for n in range(60, last)]  # fmt: skip
+    write(data / "metadata.csv", "file_name,camera\n" + "\n".join(rows) + "\n")
+    write_request(base, model="squeezenet1_1", name="insects", seed=3)
+    cache = {"FEATURE_CACHE_URI": f"file://{base}/cache"}
+    first = run(["prepare", "--model-name", "darkroom-dev-1-model"], base, **cache)
+    assert first.returncode == 0, first.stderr
+    uncached = FeatureSet.read(base / "processing/output/features")
+    features = {name: np.array(getattr(uncached.train, name)) for name in ("features", "flipped")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEATURE_CACHE_URI", cache["FEATURE_CACHE_URI"])
+        prepare(
+            ExecutionInput.from_json(read_request(base / "processing")), "darkroom-dev-1-model", base / "processing"
+        )
+    return base / "processing/output", first, features
+
+
+def manifest_of(out):
+    with (out / "prepared/manifest.csv").open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.mark.slow
+def test_the_plan_says_what_the_state_machine_needs(prepared):
+    out, first, _ = prepared
+    plan = json.loads((out / "plan/plan.json").read_text())
+    assert plan["dataset"]["classes"] == ["ants", "bees 'n' wasps 🐝"]
+    assert plan["dataset"]["counts"] == {"train": 30, "validation": 7, "test": 12}
+    assert plan["dataset"]["left_out"] == 2
+    assert plan["bias"]["enabled"]
+    assert plan["bias"]["facets"] == [{"name": "camera", "values": ["new", "old"]}]
+    assert plan["explain"]["enabled"]
+    assert plan["training"]["hyperparameters"]["model"] == "squeezenet1_1"
+    assert "features: 0 in the cache, 67 to compute" in first.stdout
+
+
+@pytest.mark.slow
+def test_every_photo_is_in_the_manifest_with_its_place_or_the_reason_why_not(prepared):
+    out = prepared[0]
+    rows = manifest_of(out)
+    assert Counter(row["split"] for row in rows) == {"train": 30, "validation": 7, "test": 12, "left_out": 2}
+    assert {row["path"]: row["left_out"] for row in rows if row["left_out"]} == {
+        "train/ants/empty.png": "empty", "train/ants/leak.png": "leakage",
+    }  # fmt: skip
+    assert {row["facet_camera"] for row in rows if row["split"] == "test"} == {"old", "new", ""}
+    report = json.loads((out / "prepared/data_report.json").read_text())
+    assert {finding["kind"] for finding in report["findings"]} >= {"empty", "leakage", "passed_over"}
+
+
+@pytest.mark.slow
+def test_test_photos_are_objects_with_plain_names_and_the_right_content(prepared):
+    out = prepared[0]
+    rows = {row["object"]: row for row in manifest_of(out) if row["split"] == "test"}
+    found = {path.relative_to(out / "test").as_posix(): path for path in (out / "test").rglob("*") if path.is_file()}
+    assert found.keys() == rows.keys()
+    for name, path in found.items():
+        assert re.fullmatch(r"(ants|bees-n-wasps)/[0-9a-f]{16}(-\d+)?\.(png|jpg)", name)
+        assert path.read_bytes().startswith(b"\x89PNG")
+    web = next(row for row in rows.values() if row["path"].endswith(".webp"))
+    assert web["object"].endswith(".png")
+
+
+@pytest.mark.slow
+def test_no_test_photo_reaches_anything_that_training_reads(prepared):
+    out = prepared[0]
+    in_test = {row["photo_id"] for row in manifest_of(out) if row["split"] == "test"}
+    features, pack = FeatureSet.read(out / "features"), PhotoPack(out / "photos")
+    trained = set(features.train.ids) | set(features.validation.ids)
+    assert trained == {packed.photo_id for packed in pack.photos}
+    assert len(trained) == 37
+    assert not trained & in_test
+    bytes_in_test = {path.read_bytes() for path in (out / "test").rglob("*") if path.is_file()}
+    assert not bytes_in_test & {pack.read(packed) for packed in pack.photos}
+    for shard in (out / "photos").glob("*.zip"):
+        assert not {name.rpartition(".")[0] for name in zipfile.ZipFile(shard).namelist()} & in_test
+
+
+@pytest.mark.slow
+def test_features_come_from_the_cache_the_second_time_and_are_the_same(prepared):
+    out, _, before = prepared
+    found = FeatureSet.read(out / "features")
+    assert (found.facts["from_cache"], found.facts["computed"]) == (67, 0)
+    assert np.array_equal(found.train.features, before["features"])
+    assert np.array_equal(found.train.flipped, before["flipped"])
+    assert not np.array_equal(before["features"], before["flipped"])
+    assert found.validation.flipped is None
+
+
+@pytest.mark.slow
+def test_photos_to_explain_come_with_clarifys_configuration(prepared):
+    out = prepared[0]
+    config = json.loads((out / "explain/config/analysis_config.json").read_text())
+    assert config["predictor"]["model_name"] == "darkroom-dev-1-model"
+    assert config["predictor"]["endpoint_name_prefix"] == "darkroom-dev-1"
+    assert config["label_headers"] == ["ants", "bees 'n' wasps 🐝"]
+    photos = sorted(path.name for path in (out / "explain/photos").iterdir())
+    plan = json.loads((out / "plan/plan.json").read_text())
+    assert photos == sorted(f"{name}.png" for name in plan["explain"]["photos"])
+    labels = {row["photo_id"]: row["label"] for row in manifest_of(out)}
+    assert len({labels[name.removesuffix(".png")] for name in photos}) == 2
+
+
+@pytest.mark.slow
+def test_the_report_is_one_page_that_needs_no_network_and_escapes_names(prepared):
+    page = (prepared[0] / "prepared/data_report.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert "data:image/jpeg;base64," in page
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
+    assert "<script" not in page
+    assert "1 &#34;x&#34;.jpg" in page or "bees &#39;n&#39; wasps" in page
+
+
+FAILURES = [
+    ({"model": "resnet81"}, "model: received 'resnet81'", "resnet18"),
+    ({"model": "resnet18", "pretrained": True}, "weights", "darkroom weights add resnet18"),
+    ({"hyperparameters": {"epoch": 3}}, "hyperparameters.epoch", "Did you mean 'epochs'?"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fields", "what", "todo"), FAILURES, ids=["unknown model", "no weights", "unknown hyperparameter"]
+)
+def test_what_a_user_got_wrong_is_said_before_the_photos_are_looked_at(tmp_path, monkeypatch, fields, what, todo):
+    write_request(tmp_path, **fields)
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+    assert main(["prepare"]) == 1
+    message = (tmp_path / "output/message").read_text()
+    assert what in message
+    assert todo in message
+    assert not (tmp_path / "processing/output").exists()
+
+
+def test_a_job_without_a_request_says_so(tmp_path):
+    assert run(["prepare"], tmp_path).returncode == 1
+    assert (tmp_path / "output/message").read_text().startswith("execution input: received ''")
+
+
+def test_an_unknown_command_is_refused_with_the_known_ones(tmp_path):
+    ended = run(["prepar"], tmp_path)
+    assert ended.returncode == 2
+    assert "prepare, train, evaluate, health" in ended.stderr
+
+
+def test_packed_photos_are_read_back_from_several_shards(tmp_path):
+    data = {f"id{i}": bytes([i]) * (100 + i) for i in range(7)}
+    photos = [(name, "ants", "train" if i % 2 else "validation", "png") for i, name in enumerate(data)]
+    write_pack(tmp_path, photos, data.__getitem__, shard_bytes=250)
+    pack = PhotoPack(tmp_path)
+    assert {photo.photo_id: pack.read(photo) for photo in pack.photos} == data
+    assert len(list(tmp_path.glob("*.zip"))) == 3
+    assert zipfile.ZipFile(tmp_path / "photos-00000.zip").read("id0.png") == data["id0"]
+    with pytest.raises(ValueError, match="holds train and validation only"):
+        write_pack(tmp_path, [("x", "ants", "test", "png")], data.__getitem__)
+
+
+def test_the_examples_of_this_test_are_valid_requests(tmp_path):
+    request = json.loads(write_request(tmp_path, model="squeezenet1_1").read_text())
+    assert ExecutionInput.from_json(request).image_size == 64
