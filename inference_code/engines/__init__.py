@@ -32,13 +32,13 @@ class Engine(Protocol):
 
 
 def open_engine(model: Path, cores: int, kind: str = "auto") -> Engine:
-    """Load the model with the engine asked for; `auto`: the GPU where there is one, else OpenVINO."""
-    if kind in ("auto", "onnxruntime") and importlib.util.find_spec("onnxruntime"):
-        from inference_code.engines.onnxruntime import OnnxRuntimeEngine
-
-        return OnnxRuntimeEngine(model, cores)
+    """Load the model with the engine asked for; `auto`: the one this image was built with."""
     if kind in ("auto", "openvino") and importlib.util.find_spec("openvino"):
         from inference_code.engines.openvino import OpenVinoEngine
 
         return OpenVinoEngine(model, cores)
-    raise EngineUnavailable(f"engine {kind!r}: neither OpenVINO nor ONNX Runtime for it is installed in this image")
+    if kind in ("auto", "onnxruntime") and importlib.util.find_spec("onnxruntime"):
+        from inference_code.engines.onnxruntime import OnnxRuntimeEngine
+
+        return OnnxRuntimeEngine(model, cores, need_gpu=kind == "auto")
+    raise EngineUnavailable(f"engine {kind!r} is not installed in this image; DARKROOM_ENGINE=auto takes what is there")

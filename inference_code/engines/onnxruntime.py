@@ -4,7 +4,6 @@ It refuses to start where it finds no GPU: answering silently from the CPU of a 
 `DARKROOM_ENGINE=onnxruntime` allows the CPU, for tests of this engine.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +18,12 @@ class OnnxRuntimeEngine:
 
     preferred_batch = 32
 
-    def __init__(self, model: Path, cores: int) -> None:
+    def __init__(self, model: Path, cores: int, need_gpu: bool) -> None:
         if hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()  # CUDA and cuDNN come from PyPI's nvidia packages, not from the base image
         providers = onnxruntime.get_available_providers()
         on_gpu = "CUDAExecutionProvider" in providers
-        if not on_gpu and os.environ.get("DARKROOM_ENGINE") != "onnxruntime":
+        if need_gpu and not on_gpu:
             raise EngineUnavailable(f"this is the GPU image and ONNX Runtime finds no CUDA device, only {providers}")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = cores
