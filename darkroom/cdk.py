@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 from rich.console import Console
 
@@ -88,7 +89,8 @@ class Cdk:
         beside = threading.Thread(target=synthesize)
         beside.start()
         try:
-            self._run("bootstrap", [place])
+            # Where there is no app: two CDK CLIs must not share an output folder, and bootstrap needs no app.
+            self._run("bootstrap", [place], folder=self.target.home.folder("logs"))
         finally:
             beside.join()
         if failures:
@@ -101,13 +103,13 @@ class Cdk:
         self._run("deploy", [*arguments, "--require-approval", "never", *speed, "--outputs-file", str(outputs)])
         return json.loads(outputs.read_text(encoding="utf-8")) if outputs.exists() else {}
 
-    def _run(self, verb: str, arguments: list[str], quiet: bool = False) -> None:
+    def _run(self, verb: str, arguments: list[str], quiet: bool = False, folder: Path | None = None) -> None:
         log = self.target.home.folder("logs") / f"cdk-{verb}.log"
         begun = time.monotonic()
         command = [self.command, verb, *arguments, "--no-notices"]
         status = contextlib.nullcontext() if quiet else self.console.status(f"cdk {verb}")
         with log.open("w", encoding="utf-8") as out, status as shown, subprocess.Popen(
-            command, cwd=self.root, env=self.target.tool_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            command, cwd=folder or self.root, env=self.target.tool_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
         ) as process:  # fmt: skip
             for line in process.stdout:
