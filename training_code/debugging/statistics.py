@@ -99,7 +99,7 @@ class _TorchWatch:
     def __init__(self, model: Any, optimizer: Any, record: dict[str, Any]) -> None:
         self._model, self._optimizer, self._record = model, optimizer, record
         self._handles: list[Any] = []
-        self.training, self.spent = True, 0.0
+        self.training, self.spent, self._described = True, 0.0, False
 
     def attach(self) -> None:
         began = time.perf_counter()
@@ -109,7 +109,9 @@ class _TorchWatch:
                 self._handles.append(module.register_forward_hook(self._activation(name or kind, kind)))
         if hasattr(self._optimizer, "register_step_pre_hook"):
             self._handles.append(self._optimizer.register_step_pre_hook(lambda *_: self.read_gradients()))
-        self._weights()
+        if not self._described:
+            self._described = True
+            self._weights()
         self.spent += time.perf_counter() - began
 
     def detach(self) -> None:
@@ -128,6 +130,7 @@ class _TorchWatch:
         self.spent += time.perf_counter() - began
 
     def _weights(self) -> None:
+        """Once, before training has changed them: later, gradients say as much for less."""
         self._record["weights"] = {n: weight_statistics(p.detach()) for n, p in self._trained()}
 
     def _trained(self) -> list[tuple[str, Any]]:
@@ -144,10 +147,12 @@ class _TorchWatch:
 
 
 def gradient_statistics(gradient: Any) -> dict[str, Any]:
-    size = float(abs(gradient).mean())
+    """One pass for each norm and no copy, where torch has one."""
+    norm = gradient.norm if hasattr(gradient, "norm") else lambda order: (abs(gradient) ** order).sum() ** (1 / order)
+    size = float(norm(1)) / max(1, math.prod(gradient.shape))
     finite = math.isfinite(size)
     return {
-        "abs_mean": size if finite else None, "l2": float((gradient * gradient).sum()) ** 0.5 if finite else None,
+        "abs_mean": size if finite else None, "l2": float(norm(2)) if finite else None,
         "nonfinite": not finite, "dimensions": gradient.ndim,
     }  # fmt: skip
 
@@ -169,20 +174,16 @@ def weight_statistics(weight: Any) -> dict[str, Any]:
 
 def unit_statistics(output: Any, kind: str = "ReLU") -> dict[str, Any]:
     """Of an N×C… output: `dead`, the share of channels that are ≤ 0 for all; `saturated`, the share of outputs at the range's ends."""
-    total = float(abs(output).mean())
-    found: dict[str, Any] = {"kind": kind, "nonfinite": not math.isfinite(total), "abs_mean": None}
+    axes = tuple(k for k in range(output.ndim) if k != 1 or output.ndim < 2)
+    highest = output.amax(axes) if hasattr(output, "amax") else output.max(axes)
+    found: dict[str, Any] = {"kind": kind, "nonfinite": not math.isfinite(float(highest.max()))}
     if found["nonfinite"]:
         return found
-    found["abs_mean"] = total
     if kind in RELU and output.ndim >= 2:
-        alive = output > 0
-        for axis in reversed([k for k in range(output.ndim) if k != 1]):
-            alive = alive.any(axis)
-        found["dead"] = 1.0 - float(alive.sum()) / alive.shape[0]
+        found["dead"] = float((highest <= 0).sum()) / highest.shape[0]
     if kind in BOUNDED:
         low, high = BOUNDED[kind]
-        edge = 0.02 * (high - low)
-        ends = (output < low + edge) | (output > high - edge)
+        ends = abs(output - (low + high) / 2) > 0.48 * (high - low)
         found["saturated"] = float(ends.sum()) / math.prod(ends.shape)
     return found
 
