@@ -302,3 +302,10 @@ def test_a_wrong_rule_configuration_is_refused_with_what_is_allowed(entry, messa
 def test_observations_are_readable_while_they_are_written(tmp_path):
     (tmp_path / "steps.jsonl").write_text(json.dumps({"mode": "TRAIN", "step": 0}) + '\n{"mode": "TR')
     assert len(Observations.read(tmp_path).steps) == 1
+
+
+def test_the_documentation_describes_the_rules_as_they_are():
+    from training_code.health.documentation import with_rules
+
+    page = (ROOT / "docs" / "health.md").read_text(encoding="utf-8")
+    assert page == with_rules(page), "run: python -m training_code.health.documentation"
