@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import botocore.awsrequest
 
 from local_cloud.application import Application
-from local_cloud.services import SERVICES
+from local_cloud.services import SERVICES, Service
 from local_cloud.wire import Request
 
 BY_MODEL = {service.model: service for service in SERVICES.values()}
@@ -50,25 +50,15 @@ class Clients:
                 retries={"total_max_attempts": 1}, parameter_validation=False, s3={"addressing_style": "path"}
             ),
         )
-        client.meta.events.register("before-send.*.*", self._send)
+        known = BY_MODEL[service]
+        client.meta.events.register("before-send.*.*", lambda request, **_: self._send(known, request))
         return client
 
-    def _send(self, request: botocore.awsrequest.AWSPreparedRequest, event_name: str, **_: Any) -> Any:
-        service = BY_MODEL[event_name.split(".")[1]] if event_name.split(".")[1] in BY_MODEL else None
-        if service is None:
-            service = _by_endpoint_prefix(event_name.split(".")[1])
+    def _send(self, service: Service, request: botocore.awsrequest.AWSPreparedRequest) -> Any:
         answer = self._application.trusted(Request(_environ(request)), service)
         body = answer.body if isinstance(answer.body, bytes) else b"".join(answer.body)
         headers = {name: str(value) for name, value in answer.headers.items() if value is not None}
         return botocore.awsrequest.AWSResponse(request.url, answer.status, headers, _Raw(body))
-
-
-def _by_endpoint_prefix(name: str) -> Any:
-    compact = name.replace("-", "")
-    for service in SERVICES.values():
-        if compact in (service.model, service.signing_name, service.model.replace("-", "")):
-            return service
-    raise LookupError(f"The local cloud has no service {name!r}")
 
 
 class _Raw(io.BytesIO):
