@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,11 @@ from pathlib import Path
 import boto3
 import pytest
 
+pytestmark = pytest.mark.slow
 IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/tiny:1"
 DOCKERFILE = 'FROM python:3.11-slim\nWORKDIR /opt/program\nCOPY job.py .\nENTRYPOINT ["python", "job.py"]\n'
 JOB = """\
-import json, os, pathlib, zipfile
+import json, os, pathlib, time, zipfile
 base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"], "processing")
 archive = next((base / "input/dataset").glob("*.zip"))
 names = zipfile.ZipFile(archive).namelist()
@@ -23,6 +25,9 @@ if any("broken" in name for name in names):
     (base.parent / "output").mkdir(exist_ok=True)
     (base.parent / "output/message").write_text("class 'broken': no photo can be read. Remove it.")
     raise SystemExit(1)
+for name in names:
+    while "wait" in name and not pathlib.Path(zipfile.ZipFile(archive).read(name).decode()).exists():
+        time.sleep(0.05)
 out = base / "output/all"
 for folder in ("report", "evaluation", "outcome", "bias"):
     (out / folder).mkdir(parents=True, exist_ok=True)
@@ -168,6 +173,21 @@ def test_no_wait_returns_while_the_execution_runs(pipeline, photos):
     assert answer.returncode == 0 and json.loads(answer.stdout)["status"] == "RUNNING"
     assert "darkroom follow later" in answer.stderr
     assert pipeline("follow", "later", "--no-endpoint").returncode == 0
+
+
+def test_ctrl_c_leaves_the_execution_running_and_says_how_to_follow(pipeline, photos, tmp_path):
+    release = tmp_path / "release"
+    (photos / "ant" / "wait.jpg").write_text(str(release))
+    command = [sys.executable, "-u", "-m", "darkroom.cli", "run", "--data", str(photos), "--name", "left"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "DARKROOM_HOME": str(pipeline.home)}
+    with subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        line = next(line for line in process.stdout if "job tiny-left" in line)
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+    assert line and process.returncode == 130
+    assert "The execution goes on. Follow it again: darkroom follow left" in rest
+    release.touch()
+    assert pipeline("follow", "left", "--no-endpoint").returncode == 0
 
 
 @pytest.mark.parametrize(
