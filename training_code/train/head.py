@@ -70,6 +70,11 @@ class HeadTraining:
         self.epoch, self.step, self.losses = 0, 0, 0.0
 
     def run(self) -> TrainedHead:
+        # A training that diverges overflows on its way; NonFiniteLoss says so in words.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._run()
+
+    def _run(self) -> TrainedHead:
         self._resume()
         while self.epoch < self.settings.epochs and not self._patience_is_over():
             self._train_epoch()
@@ -248,6 +253,8 @@ def _mean_and_deviation(views: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray
             piece = np.asarray(view[start : start + CHUNK], np.float64)
             count, total, squares = count + len(piece), total + piece.sum(axis=0), squares + np.square(piece).sum(axis=0)
     mean = total / count
+    if not np.isfinite(mean).all() or not np.isfinite(squares).all():
+        raise JobFailure("channel 'features': the training features hold NaN or infinite values; run `prepare` again.")
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
     # A feature that never changes says nothing; dividing by its deviation would make noise loud.
     deviation[deviation < 1e-6] = 1.0
