@@ -12,6 +12,18 @@ def install(database: Database) -> None:
     _forget_instances()
     _record_log_lines(database)
     _name_the_root_caller()
+    _leave_bucket_policies_unenforced()
+
+
+def _leave_bucket_policies_unenforced() -> None:
+    """moto reads a bucket policy without its conditions: "deny where not TLS" would deny everything.
+
+    The local cloud enforces no policies, neither IAM's nor buckets' (docs/local-cloud.md); half a policy is worse than none.
+    """
+    from moto.iam.access_control import PermissionResult
+    from moto.s3.models import FakeBucket
+
+    FakeBucket.get_permission = lambda self, action, resource: PermissionResult.NEUTRAL
 
 
 def _forget_instances() -> None:
