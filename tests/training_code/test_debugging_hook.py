@@ -214,3 +214,25 @@ def test_statistics_are_taken_less_often_than_their_budget_allows(tmp_path):
     assert 3 <= len(observed.tensors) < 0.25 * observed.train_steps
     assert outcome("ExplodingTensor", observed)["status"] == "NoIssuesFound"
     assert isinstance(observed, Observations)
+
+
+def test_the_collections_of_managed_mode_are_saved_and_judged(tmp_path, monkeypatch):
+    """`relu_output` without a regular expression is what AWS's own examples configure for DeadRelu."""
+    wanted = [collection(name, save_interval="4") for name in ("losses", "gradients", "weights", "relu_output")]
+    out = configure(tmp_path, monkeypatch, CollectionConfigurations=wanted)
+    model = perceptron()
+    nn.init.constant_(model[2].bias, -50.0)
+    train(tmp_path, model, photos(), epochs=2, settings={"observe": "off"})
+    names = trial_of(out).tensor_names(collection="relu_output")
+    assert names == ["1_output_0", "3_output_0"]
+    rules = [{"name": "DeadRelu"}, {"name": "PoorWeightInitialization"}, {"name": "ExplodingTensor"}]
+    result = judge(out.parent, tmp_path / "health", {"rules": rules})
+    assert [rule["status"] for rule in result["rules"]] == ["IssuesFound", "NoIssuesFound", "NoIssuesFound"]
+
+
+def test_a_collection_without_tensors_does_not_cost_the_others(tmp_path, monkeypatch, caplog):
+    out = configure(tmp_path, monkeypatch, CollectionConfigurations=[collection("mine"), collection("losses", save_interval="1")])
+    with caplog.at_level(logging.WARNING, "darkroom.observation"):
+        train(tmp_path, perceptron(), photos(64), epochs=1)
+    assert "collection mine has no include_regex" in caplog.text
+    assert len(trial_of(out).tensor("CrossEntropyLoss_output_0").steps(mode=modes().TRAIN)) == 2

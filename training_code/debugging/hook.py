@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import atexit
 import json
+import logging
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,11 @@ from training_code.debugging.smdebug_compatibility import load_smdebug
 from training_code.observation import Mode, NoObserver, TensorKind
 
 LOSS_INTERVAL, TENSOR_INTERVAL = "25", "250"
+MODULE_COLLECTION = re.compile("(relu|tanh|sigmoid|softmax|linear|conv2d|batchnorm2d)_(input|output)")
+NOTHING = r"(?!)"  # a regular expression that matches nothing
 REDUCTIONS = "min,max,mean,std,abs_mean,l2_norm"
+
+log = logging.getLogger("darkroom.observation")
 
 
 def open_configuration(choice: str, directory: Path) -> dict[str, Any]:
@@ -53,6 +59,7 @@ class SmdebugHook(NoObserver):
             raise RuntimeError(f"smdebug made no hook from {configuration}; its log above says why")
         self._modes = {"TRAIN": ModeKeys.TRAIN, "EVAL": ModeKeys.EVAL}
         self._hook.set_mode(ModeKeys.TRAIN)
+        self._module_collections = self._set_apart_module_collections()
         self._model: Any = None
         self._loss_name = "Loss"
         self._handles: list[Any] = []
@@ -68,6 +75,7 @@ class SmdebugHook(NoObserver):
         for module_name, module in model.named_modules():
             module._module_name = module_name  # smdebug names tensors after this attribute
         model._module_name = model._get_name()
+        self._include_modules()
         self._root_handle = model.register_forward_pre_hook(lambda *_: self._begin())
 
     def mode(self, mode: Mode) -> None:
@@ -95,6 +103,26 @@ class SmdebugHook(NoObserver):
             self._root_handle.remove()
         self._hook.close()
         atexit.unregister(self._hook._cleanup)
+
+    def _set_apart_module_collections(self) -> list[str]:
+        """smdebug refuses a collection without tensors; `relu_output` and the like get theirs once the model is known."""
+        manager = self._hook.collection_manager
+        empty = [
+            name for name, c in manager.get_collections().items()
+            if name not in self._hook._get_default_collections() and not c.include_regex and not c.tensor_names
+        ]  # fmt: skip
+        for name in empty:
+            if not MODULE_COLLECTION.fullmatch(name):
+                log.warning("smdebug: collection %s has no include_regex, so nothing of it is saved", name)
+            manager.get(name).include(NOTHING)
+        return [name for name in empty if MODULE_COLLECTION.fullmatch(name)]
+
+    def _include_modules(self) -> None:
+        for name in self._module_collections:
+            kind, end = name.split("_")
+            modules = [n for n, m in self._model.named_modules() if type(m).__name__.lower().startswith(kind)]
+            for module_name in modules:
+                self._hook.collection_manager.get(name).include(f"^{re.escape(module_name)}_{end}_")
 
     def _begin(self) -> None:
         """Once per step, at the first sign of it."""

@@ -18,7 +18,7 @@ from training_code.observation import Mode, NoObserver, TensorKind
 
 BUDGET = 0.01
 FIRST_LOOKS = (0, 1, 2)
-NEVER_MORE = 500  # lines: a training of weeks still leaves a readable file
+SPREAD = 0.02  # at least this part of the steps so far lies between two looks: days of training still leave a readable file
 RELU = ("ReLU", "ReLU6", "LeakyReLU")
 BOUNDED = {"Sigmoid": (0.0, 1.0), "Tanh": (-1.0, 1.0), "Hardsigmoid": (0.0, 1.0), "Hardtanh": (-1.0, 1.0)}
 
@@ -30,7 +30,7 @@ class TensorStatistics(NoObserver):
         self._lines = open(directory / "tensors.jsonl", "w", encoding="utf-8", buffering=1)  # noqa: SIM115
         self._every = every
         self._mode: Mode = "TRAIN"
-        self._step, self._looks, self._spent = 0, 0, 0.0
+        self._step, self._last_look, self._spent = 0, 0, 0.0
         self._began = time.perf_counter()
         self._looking = True
         self._record: dict[str, Any] = {}
@@ -82,7 +82,7 @@ class TensorStatistics(NoObserver):
         if self._record:
             self._lines.write(json.dumps({"mode": "TRAIN", "step": self._step, "time": time.time(), **self._record}) + "\n")
             self._record.clear()
-            self._looks += 1
+        self._last_look = self._step
         self._spent += time.perf_counter() - began
 
     def _due(self) -> bool:
@@ -90,7 +90,8 @@ class TensorStatistics(NoObserver):
             return self._step % self._every == 0
         if self._step in FIRST_LOOKS:
             return True
-        return self._looks < NEVER_MORE and self._spent < BUDGET * (time.perf_counter() - self._began)
+        far_enough = self._step - self._last_look >= 1 + SPREAD * self._step
+        return far_enough and self._spent < BUDGET * (time.perf_counter() - self._began)
 
 
 class _TorchWatch:

@@ -62,7 +62,23 @@ def _tensors(trial: Any) -> list[Record]:
             for step in tensor.steps(mode=mode):
                 record = by_step.setdefault(step, {"mode": "TRAIN", "step": step, "time": 0.0})
                 record.setdefault(kind, {})[name.removeprefix("gradient/")] = _statistics(tensor, step, mode, kind)
+    _add_activations(trial, mode, by_step)
     return [by_step[step] for step in sorted(by_step)]
+
+
+def _add_activations(trial: Any, mode: Any, by_step: dict[int, Record]) -> None:
+    """Whole outputs alone: a reduction of a layer does not tell which of its units are dead."""
+    from training_code.debugging.statistics import unit_statistics
+
+    for collection, kind in (("relu_output", "ReLU"), ("tanh_output", "Tanh"), ("sigmoid_output", "Sigmoid")):
+        if collection not in trial.collections():
+            continue
+        for name in trial.tensor_names(collection=collection):
+            tensor = trial.tensor(name)
+            for step in tensor.steps(mode=mode):
+                if not tensor.reduction_values(step, mode=mode):
+                    record = by_step.setdefault(step, {"mode": "TRAIN", "step": step, "time": 0.0})
+                    record.setdefault("activations", {})[name] = unit_statistics(tensor.value(step, mode=mode), kind)
 
 
 def _names(trial: Any, collection: str) -> list[str]:
