@@ -23,6 +23,8 @@ from local_cloud.errors import AwsError
 logger = logging.getLogger("local_cloud.cloudformation")
 
 PARALLEL = 8
+# What a stack whose update failed has from before.
+RESTORED = ("template", "parameters", "resolved", "description", "capabilities", "tags", "role", "notifications")
 
 
 class ResourceFailure(Exception):
@@ -41,15 +43,19 @@ class Plan:
     template: dict[str, Any]
     active: dict[str, Any]
     evaluator: evaluate.Evaluator
+    # Names of the exports that evaluating it has used so far.
+    imports: set[str]
 
 
 class Deployment:
     """One create, update, delete or rollback of one stack."""
 
-    def __init__(self, store: StackStore, stack: Stack, aws: Aws):
+    def __init__(self, store: StackStore, stack: Stack, aws: Aws, before: Stack | None = None):
+        """`before` is the stack as it was when its last operation had ended: what a failed update goes back to."""
         self._store = store
         self._stack = stack
         self._aws = aws
+        self._before = before
         self._undo: list[Callable[[], None]] = []
         self._obsolete: list[Resource] = []
 
@@ -60,7 +66,6 @@ class Deployment:
 
     def deploy(self, plan: Plan, verb: str) -> None:
         """Create (`verb` CREATE) or update (UPDATE) the stack; ends in a final status."""
-        before = replace(self._stack)
         try:
             self._walk(plan)
             outputs = self._outputs(plan)
@@ -71,10 +76,10 @@ class Deployment:
             elif verb == "CREATE":
                 self._roll_back_creation(reason)
             else:
-                self._roll_back_update(before, reason)
+                self._roll_back_update(reason)
             return
         removed = [self.resources[name] for name in list(self.resources) if name not in plan.active]
-        self._stack.outputs = outputs
+        self._stack.outputs, self._stack.imports = outputs, sorted(plan.imports)
         if verb == "UPDATE":
             self._stack.updated = time.time()
             self._store.set_status(self._stack, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
@@ -254,11 +259,11 @@ class Deployment:
         self._undo_all()
         self._store.set_status(self._stack, "ROLLBACK_FAILED" if self.resources else "ROLLBACK_COMPLETE")
 
-    def _roll_back_update(self, before: Stack, reason: str) -> None:
+    def _roll_back_update(self, reason: str) -> None:
         self._store.set_status(self._stack, "UPDATE_ROLLBACK_IN_PROGRESS", reason)
         clean = self._undo_all()
-        for name in ("outputs", "imports"):
-            setattr(self._stack, name, getattr(before, name))
+        for name in RESTORED:
+            setattr(self._stack, name, getattr(self._before, name))
         self._store.set_status(self._stack, "UPDATE_ROLLBACK_COMPLETE" if clean else "UPDATE_ROLLBACK_FAILED")
 
     def _undo_all(self) -> bool:

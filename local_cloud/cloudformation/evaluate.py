@@ -204,6 +204,29 @@ def _text(value: Any) -> str:
     return str(value)
 
 
+def check_functions(template: dict[str, Any]) -> None:
+    """Raise for a reference to nothing and for a function that does not exist, wherever it stands."""
+    known = set(template["Resources"]) | set(template.get("Parameters", {}))
+    for section in ("Conditions", "Resources", "Outputs", "Rules"):
+        _check_node(template.get(section, {}), known, section)
+
+
+def _check_node(node: Any, known: set[str], where: str) -> None:
+    if isinstance(node, list):
+        for item in node:
+            _check_node(item, known, where)
+    if not isinstance(node, dict):
+        return
+    for name, item in node.items():
+        if name.startswith("Fn::") and not hasattr(Evaluator, f"_{name.removeprefix('Fn::').lower()}"):
+            raise invalid(f"The local cloud does not support the function {name} (in {where}).")
+        if name == "Ref" and isinstance(item, str) and item not in known and not item.startswith("AWS::"):
+            raise invalid(
+                f"Template format error: Unresolved resource dependencies [{item}] in the {where} block of the template"
+            )
+        _check_node(item, known, where)
+
+
 def references(node: Any, resources: dict[str, Any]) -> Iterator[str]:
     """The logical ids of `resources` that a node refers to."""
     if isinstance(node, list):

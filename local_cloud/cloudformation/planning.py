@@ -43,8 +43,10 @@ class Planner:
     def plan(self, stack: Stack, text: str, given: list[dict[str, Any]], capabilities: list[str]) -> tuple[Plan, dict, dict]:
         """The plan, the parameters as given, and as the template sees them."""
         template = read_template(text)
+        evaluate.check_functions(template)
         chosen, seen = parameters.resolve(template.get("Parameters", {}), given, stack.parameters, self._ssm)
-        evaluator = self._evaluator(stack, template, seen)
+        imports: set[str] = set()
+        evaluator = self._evaluator(stack, template, seen, imports)
         evaluator.check_rules()
         active = {
             name: resource
@@ -59,9 +61,11 @@ class Planner:
                 if needed not in template["Resources"]:
                     raise invalid(f"Template format error: Unresolved resource dependencies [{needed}] in {name}")
         evaluate.creation_order(active)
-        return Plan(template, active, evaluator), chosen, seen
+        return Plan(template, active, evaluator, imports), chosen, seen
 
-    def _evaluator(self, stack: Stack, template: dict[str, Any], seen: dict[str, Any]) -> evaluate.Evaluator:
+    def _evaluator(
+        self, stack: Stack, template: dict[str, Any], seen: dict[str, Any], imports: set[str]
+    ) -> evaluate.Evaluator:
         pseudo = {
             "AWS::AccountId": self._context.account_id,
             "AWS::Region": self._context.region,
@@ -71,7 +75,6 @@ class Planner:
             "AWS::StackId": stack.id,
             "AWS::NotificationARNs": stack.notifications,
         }
-        stack.imports = []
 
         def physical(name: str) -> str:
             resource = self._store.resources[stack.id].get(name)
@@ -91,7 +94,7 @@ class Planner:
             value, _owner = self._store.exports().get(name, (None, None))
             if value is None:
                 raise invalid(f"No export named {name} found.")
-            stack.imports = sorted({*stack.imports, name})
+            imports.add(name)
             return value
 
         return evaluate.Evaluator(template, seen, pseudo, physical, attribute, imported, self._dynamic)

@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -83,7 +84,8 @@ class CloudFormationService:
         with self._lock:
             stack = self._idle(request["StackName"], UPDATABLE)
             draft = self._draft(stack, request)
-            _plan, chosen, seen = self._planner.plan(draft, draft.template, request.get("Parameters", []), self._capabilities(stack, request))
+            given, capabilities = request.get("Parameters", []), request.get("Capabilities") or []
+            _plan, _chosen, seen = self._planner.plan(draft, draft.template, given, capabilities)
             if not self._differs(stack, draft, seen):
                 raise invalid("No updates are to be performed.")
             work = self._prepared(stack, request, "UPDATE")
@@ -285,7 +287,7 @@ class CloudFormationService:
 
     def _draft(self, stack: Stack, request: dict[str, Any]) -> Stack:
         """The stack as the request wants it, not yet kept."""
-        draft = Stack(**{**vars(stack), "imports": []})
+        draft = replace(stack)
         draft.template = self._planner.template_text(request, stack)
         if "Tags" in request:
             draft.tags = request["Tags"]
@@ -294,19 +296,16 @@ class CloudFormationService:
     def _prepared(self, stack: Stack, request: dict[str, Any], verb: str) -> Callable[[], None]:
         """The work of a deployment; raises what can be known to be wrong before it begins."""
         text = self._planner.template_text(request, stack)
-        capabilities = self._capabilities(stack, request)
+        capabilities = request.get("Capabilities") or []
         plan, chosen, seen = self._planner.plan(stack, text, request.get("Parameters", []), capabilities)
+        before = replace(stack)
         stack.template, stack.parameters, stack.resolved = text, chosen, seen
         stack.description = plan.template.get("Description", "")
         stack.capabilities = capabilities
         stack.tags = request.get("Tags", stack.tags)
         stack.role = request.get("RoleARN", stack.role)
         stack.notifications = request.get("NotificationARNs", stack.notifications)
-        return lambda: Deployment(self._store, stack, self._aws).deploy(plan, verb)
-
-    @staticmethod
-    def _capabilities(stack: Stack, request: dict[str, Any]) -> list[str]:
-        return request.get("Capabilities") or []
+        return lambda: Deployment(self._store, stack, self._aws, before).deploy(plan, verb)
 
     def _change_set(self, stack: Stack, request: dict[str, Any]) -> dict[str, Any]:
         draft = self._draft(stack, request)
@@ -320,7 +319,7 @@ class CloudFormationService:
             "Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE", "Changes": [],
         }  # fmt: skip
         try:
-            capabilities = self._capabilities(stack, request)
+            capabilities = request.get("Capabilities") or []
             plan, chosen, seen = self._planner.plan(draft, draft.template, request.get("Parameters", []), capabilities)
         except AwsError as error:
             return {**made, "Status": "FAILED", "ExecutionStatus": "UNAVAILABLE", "StatusReason": error.message}

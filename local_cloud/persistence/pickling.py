@@ -12,7 +12,7 @@ import pickle
 from typing import Any
 
 # Whole packages whose classes hold data; `moto.moto_api` and the like are not among them.
-TRUSTED_PACKAGES = ("moto.", "local_cloud.", "samtranslator.", "cryptography.hazmat.")
+TRUSTED_PACKAGES = ("moto.", "local_cloud.")
 TRUSTED_GLOBALS = {
     "builtins": {"set", "frozenset", "bytearray", "complex", "range", "slice", "object", "dict", "list", "tuple"},
     "collections": {"OrderedDict", "defaultdict", "deque", "Counter"},

@@ -47,6 +47,12 @@ class _Pickler(pickle.Pickler):
         if type(value).__module__ == "moto.logs.models" and type(value).__name__ == "LogStream":
             state = {**value.__dict__, "events": []}  # lines are rows of the database
             return copyreg.__newobj__, (type(value),), state
+        if hasattr(value, "private_bytes"):
+            return _private_key, (_pem(value),)
+        if type(value).__name__ == "IAMBackend":
+            own = {arn: policy for arn, policy in value.managed_policies.items() if "AWSManaged" not in type(policy).__name__}
+            state = {**value.__dict__, "aws_managed_policies": [], "managed_policies": own}
+            return copyreg.__newobj__, (type(value),), state
         if type(value).__name__ == "CloudWatchBackend":
             state = {**value.__dict__, "metric_data": _stored_metrics(value)}
             return copyreg.__newobj__, (type(value),), state
@@ -61,26 +67,34 @@ _UNSTORED = {type(threading.Lock()): threading.Lock, type(threading.RLock()): th
 _FRESH = {kind.__name__: make for kind, make in _UNSTORED.items()}
 
 
+def _pem(key: Any) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _private_key(pem: bytes) -> Any:
+    """A KMS key's own material, which knows no pickle."""
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    return load_pem_private_key(pem, None)
+
+
 def _stored_metrics(backend: Any) -> list[Any]:
     """Metric values that came through the API; those of jobs are rows of the database."""
     return [datum for datum in backend.metric_data if not getattr(datum, "in_database", False)]
 
 
 class _Unpickler(RestrictedUnpickler):
+    policies: dict[str, Any]
+
     def persistent_load(self, reference: Any) -> Any:
         kind, name = reference
         if kind == "fresh":
             return _FRESH[name]()
         if kind == "lambda":
             return _lambda(name)
-        from moto.iam.models import iam_backends
-
-        return self.managed_policies(iam_backends)[name]
-
-    def managed_policies(self, backends: Any) -> dict[str, Any]:
-        if not hasattr(self, "_policies"):
-            self._policies = {policy.arn: policy for policy in _managed_policies(self.account_id)}
-        return self._policies
+        return self.policies[name]
 
 
 def _lambda(reference: str) -> FunctionType:
@@ -131,12 +145,16 @@ class Snapshot:
         """Bring the services to the state of the file; nothing happens when there is none yet."""
         if not self.path.exists():
             return
-        state = self._unpickled(self._payload())
+        policies: dict[str, Any] = {}
+        state = self._unpickled(self._payload(), policies)
         from moto.backends import get_backend
 
         for service, backends in state["services"].items():
             account = get_backend(service)[self._account_id]
             for region, backend in backends.items():
+                if service == "iam":
+                    backend.aws_managed_policies = list(policies.values())
+                    backend.managed_policies = {**policies, **backend.managed_policies}
                 dict.__setitem__(account, region, backend)
 
     def _services(self) -> dict[str, dict[str, Any]]:
@@ -177,9 +195,10 @@ class Snapshot:
             raise self._damaged("its checksum is wrong, the file is damaged")
         return payload
 
-    def _unpickled(self, payload: bytes) -> dict[str, Any]:
+    def _unpickled(self, payload: bytes, policies: dict[str, Any]) -> dict[str, Any]:
         unpickler = _Unpickler(io.BytesIO(payload))
-        unpickler.account_id = self._account_id
+        policies |= {policy.arn: policy for policy in _managed_policies(self._account_id)}
+        unpickler.policies = policies
         try:
             return unpickler.load()
         except (pickle.UnpicklingError, AttributeError, ImportError, EOFError) as fault:
