@@ -14,6 +14,7 @@ import numpy as np
 
 from inference_code.contract import Manifest
 from inference_code.contract.manifest import MANIFEST_FILE, MODEL_FILE
+from training_code.contract.failure import JobFailure
 from training_code.models.export import Layer, classifier_to_onnx, logits_of, run_onnx, softmax, verify
 from training_code.models.staging import traced_backbone
 from training_code.train.checkpoints import write_whole
@@ -47,10 +48,10 @@ def write_artifact(job: Job, outcome: Outcome) -> Path:
         backbone = outcome.backbone or _staged_backbone(job, weights, Path(scratch))
         job.model_dir.mkdir(parents=True, exist_ok=True)
         model = Path(scratch) / MODEL_FILE
-        classifier_to_onnx(
-            backbone, outcome.layers, model, temperature=calibration["temperature"], flip=job.settings.test_time_flip
-        )
-        _check(job, backbone, outcome.layers, model, calibration["temperature"])
+        temperature = calibration["temperature"]
+        expected = _expected(job, backbone, outcome.layers, temperature)
+        classifier_to_onnx(backbone, outcome.layers, model, temperature=temperature, flip=job.settings.test_time_flip)
+        verify(model, *expected)
         write_whole(job.model_dir / MODEL_FILE, lambda target: target.write_bytes(model.read_bytes()) and None)
     manifest = Manifest(
         architecture=job.settings.model,
@@ -80,13 +81,19 @@ def _staged_backbone(job: Job, weights: Any, scratch: Path) -> Path:
     return traced_backbone(job.spec, weights, scratch, seed)
 
 
-def _check(job: Job, backbone: Path, layers: list[Layer], model: Path, temperature: float) -> None:
-    """The file as a whole against the backbone and the head's own arithmetic, on three made-up photos."""
+def _expected(job: Job, backbone: Path, layers: list[Layer], temperature: float) -> tuple[np.ndarray, np.ndarray]:
+    """Three made-up photos, and what the file as a whole must answer: the backbone, then the head's own arithmetic."""
     images = np.random.default_rng(0).normal(size=(3, 3, *job.spec.preprocessing.input_size)).astype(np.float32)
-    logits = logits_of(run_onnx(backbone, images), layers)
+    features = run_onnx(backbone, images)
+    if features.shape[1] != len(layers[0].weight):
+        raise JobFailure(
+            f"channel 'features': received features of the width {len(layers[0].weight)}; {job.spec.name} gives "
+            f"{features.shape[1]}. They were made with another model: run `prepare` with model={job.spec.name}."
+        )
+    logits = logits_of(features, layers)
     if job.settings.test_time_flip:
         logits = (logits + logits_of(run_onnx(backbone, images[..., ::-1].copy()), layers)) / 2
-    verify(model, images, softmax(logits / temperature))
+    return images, softmax(logits / temperature)
 
 
 def calibrate(job: Job, outcome: Outcome) -> dict[str, Any]:

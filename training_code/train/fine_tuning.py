@@ -137,7 +137,7 @@ class FineTuning:
         self.observer.model_ready(self.model, nn.functional.cross_entropy, self.optimizer)
 
     def _choose_precision(self) -> tuple[str, dict[str, float]]:
-        pixels, labels = next(self.loader.batches(0, self.sampler.epoch(0)[:1], 0, self.hosts.share(self.sampler.batch_size)))
+        pixels, labels = next(self.loader.batches(0, self.sampler.epoch(0)[:1], 0, self.hosts.share))
 
         def throw_away(name: str) -> None:
             self._set_training()
@@ -194,11 +194,10 @@ class FineTuning:
 
     def _train_epoch(self) -> None:
         steps = self.sampler.epoch(self.epoch)
-        share = self.hosts.share(self.sampler.batch_size)
         self.observer.mode("TRAIN")
         self._set_training()
         self.optimizer.zero_grad()
-        batches = self.loader.batches(self.epoch, steps, self.step, share if self.hosts.count > 1 else slice(None))
+        batches = self.loader.batches(self.epoch, steps, self.step, self.hosts.share)
         while self.step < len(steps):
             self._train_step(steps[self.step], batches)
             self.step += 1
@@ -279,11 +278,11 @@ class FineTuning:
         return self.hosts.sum(logits).cpu().numpy()
 
     def _set_training(self) -> None:
+        """Published weights learn in evaluation mode: batch-norm statistics stay, and so does no dropout or dropped path, which
+        are for trainings of hundreds of epochs. Random weights need all of it."""
         self.model.train()
         if self.settings.pretrained:
-            for module in self.model.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+            self.model.backbone.eval()
 
     def _normalised(self, pixels: np.ndarray) -> torch.Tensor:
         """uint8 N x H x W x 3 to float N x 3 x H x W, channels last in memory as the pixels are."""
@@ -308,6 +307,7 @@ def fine_tune(job: Job, stop: StopRequest, observer: Observer, watch: Watch | No
         record = Record(job.settings.objective, None if silent else job.output_data, quiet=silent, watch=watch)
         training = FineTuning(job, photos, hosts, record, observer, stop)
         training.run()
+        torch.set_flush_denormal(False)
         record.finish()
         return _outcome(training) if hosts.rank == 0 or watch else None
     finally:

@@ -7,7 +7,7 @@ same whichever thread makes it, because its random numbers come from (seed, epoc
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import cv2
@@ -28,9 +28,9 @@ class Loader:
         self._pool = ThreadPoolExecutor(workers)
 
     def batches(
-        self, epoch: int, steps: Sequence[np.ndarray], first: int = 0, share: slice = slice(None)
+        self, epoch: int, steps: Sequence[np.ndarray], first: int = 0, share: Callable[[int], slice] = slice
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """From step `first` on; `share`: the part of each batch that this machine sees."""
+        """From step `first` on; `share`: the part of a batch of n photos that this machine sees."""
         waiting: deque[Future[tuple[np.ndarray, np.ndarray]]] = deque()
         following = iter(range(first, len(steps)))
         for step in following:
@@ -40,11 +40,11 @@ class Loader:
         while waiting:
             yield waiting.popleft().result()
 
-    def _make(self, epoch: int, step: int, indices: np.ndarray, share: slice) -> tuple[np.ndarray, np.ndarray]:
+    def _make(self, epoch: int, step: int, indices: np.ndarray, share: Callable[[int], slice]) -> tuple[np.ndarray, np.ndarray]:
         random = generator(self._seed, epoch, step)
         # Drawn for the whole batch: one machine of several makes of a photo what a single one would.
-        draws = random.random((len(indices), 4))[share]
-        mine = indices[share]
+        draws = random.random((len(indices), 4))[share(len(indices))]
+        mine = indices[share(len(indices))]
         height, width = self._size
         batch = np.empty((len(mine), height, width, 3), np.uint8)
         for place, index in enumerate(mine):
