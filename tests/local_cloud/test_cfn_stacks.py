@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 TRUST = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+RULES = {"rules": [{"rulePriority": 1, "selection": {"tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": 5}, "action": {"type": "expire"}}]}
 CAPABILITIES = ["CAPABILITY_NAMED_IAM"]
 
 
@@ -266,7 +267,7 @@ def test_everything_else_that_templates_hold(cfn, cloud, name):
     resources = {
         "Key": {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": policy, "EnableKeyRotation": True}},
         "Alias": {"Type": "AWS::KMS::Alias", "Properties": {"AliasName": f"alias/{name}", "TargetKeyId": {"Ref": "Key"}}},
-        "Repo": {"Type": "AWS::ECR::Repository", "Properties": {"ImageTagMutability": "IMMUTABLE", "LifecyclePolicy": {"LifecyclePolicyText": json.dumps({"rules": []})}}},
+        "Repo": {"Type": "AWS::ECR::Repository", "Properties": {"ImageTagMutability": "IMMUTABLE", "LifecyclePolicy": {"LifecyclePolicyText": json.dumps(RULES)}}},
         "Log": {"Type": "AWS::Logs::LogGroup", "Properties": {"RetentionInDays": 7}},
         "Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": "d"}},
         "TopicPolicy": {"Type": "AWS::SNS::TopicPolicy", "Properties": {"Topics": [{"Ref": "Topic"}], "PolicyDocument": policy}},
@@ -279,12 +280,12 @@ def test_everything_else_that_templates_hold(cfn, cloud, name):
         "Secret": {"Type": "AWS::SecretsManager::Secret", "Properties": {"GenerateSecretString": {"PasswordLength": 12}}},
         "Managed": {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}, "Roles": [{"Ref": "Role"}]}},
         "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": TRUST, "ManagedPolicyArns": ["arn:aws:iam::aws:policy/ReadOnlyAccess"]}},
-        "Inline": {"Type": "AWS::IAM::Policy", "Properties": {"PolicyName": "inline", "PolicyDocument": {"Version": "2012-10-17", "Statement": []}, "Roles": [{"Ref": "Role"}]}},
+        "Inline": {"Type": "AWS::IAM::Policy", "Properties": {"PolicyName": "inline", "PolicyDocument": {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}]}, "Roles": [{"Ref": "Role"}]}},
         "Group": {"Type": "AWS::SageMaker::ModelPackageGroup", "Properties": {"ModelPackageGroupName": name}},
     }  # fmt: skip
     stack = create(cfn, name, template(resources, Outputs={"Uri": {"Value": {"Fn::GetAtt": ["Repo", "RepositoryUri"]}}}))
     events = cfn.describe_stack_events(StackName=name)["StackEvents"]
-    assert stack["StackStatus"] == "CREATE_COMPLETE", [e for e in events if "FAILED" in e["ResourceStatus"]]
+    assert stack["StackStatus"] == "CREATE_COMPLETE", [e["ResourceStatusReason"] for e in events if "FAILED" in e["ResourceStatus"]]
     assert outputs(stack)["Uri"].startswith("000000000000.dkr.ecr.us-east-1.amazonaws.com/")
     resources["Log"]["Properties"]["RetentionInDays"] = 14
     resources["Alarm"]["Properties"]["Threshold"] = 2
