@@ -134,13 +134,14 @@ def trial_table(trials: list[dict[str, Any]]) -> Table:
     metric = next((trial["metric"] for trial in trials if trial["metric"]), "objective")
     table = Table("trial", "status", *names, metric, box=None, padding=(0, 1), header_style="dim")
     for number, trial in enumerate(trials, 1):
-        values = [_short(trial["hyperparameters"].get(name, "")) for name in names]
+        values = [short(trial["hyperparameters"].get(name, "")) for name in names]
         objective = "" if trial["objective"] is None else f"{trial['objective']:.4f}"
         table.add_row(str(number), trial["status"], *values, objective)
     return table
 
 
-def _short(value: str) -> str:
+def short(value: str) -> str:
+    """A number with four digits; all else as it is."""
     try:
         return value if value.isdigit() else f"{float(value):.4g}"
     except ValueError:

@@ -16,6 +16,8 @@ from darkroom.target import Target
 
 PHOTOS_TO_PREDICT = 3
 LAST_LOG_LINES = 15
+# Of Clarify's twenty-odd metrics, those that say most in a line; the report has all of them.
+HEADLINES = ("CI", "DPL", "DPPL", "DI", "AD")
 
 
 def begin(target: Target, console: Console, data: str, document: dict[str, Any], name: str | None) -> str:
@@ -116,7 +118,12 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         objective = tuning["best_objective"]
         shown = "" if objective is None else f", best objective {objective:.4f}"
         rows.append(("Trials", f"{tuning['trials']}{shown}"))
-        rows.append(("Best hyperparameters", "  ".join(f"{k}={v}" for k, v in tuning["best_hyperparameters"].items())))
+        rows.append(
+            (
+                "Best hyperparameters",
+                "  ".join(f"{k}={live.short(v)}" for k, v in tuning["best_hyperparameters"].items()),
+            )
+        )
     if test := summary["test"]:
         for name in ("accuracy", "balanced_accuracy"):
             if test[name] is not None:

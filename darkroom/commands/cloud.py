@@ -113,12 +113,12 @@ def _show(context: Context, described: dict) -> None:
         rows = described.get(title)
         if rows is None:
             continue
-        table = Table(
-            title=title.capitalize() if rows else f"{title.capitalize()}: none", title_justify="left", box=None
-        )
+        console.print(title.capitalize() if rows else f"{title.capitalize()}  none")
+        table = Table(box=None, show_header=False, padding=(0, 2))
         for row in rows:
             table.add_row(*row.values())
-        console.print(table)
+        if rows:
+            console.print(table)
 
 
 COMMANDS = [up, down, status, env]
