@@ -63,7 +63,13 @@ class _Pickler(pickle.Pickler):
         return NotImplemented
 
 
-_UNSTORED = {type(threading.Lock()): threading.Lock, type(threading.RLock()): threading.RLock, threading.Event: threading.Event}
+# Made anew instead of being stored.
+_UNSTORED = {
+    type(threading.Lock()): threading.Lock,
+    type(threading.RLock()): threading.RLock,
+    threading.Event: threading.Event,
+    threading.Condition: threading.Condition,
+}
 _FRESH = {kind.__name__: make for kind, make in _UNSTORED.items()}
 
 
