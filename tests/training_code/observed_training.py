@@ -43,7 +43,7 @@ def train(
     validation: tuple[Any, Any] | None = None,
     *,
     epochs: int = 5,
-    seconds: float = 0.0,
+    samples: int = 0,
     batch: int = 32,
     learning_rate: float = 0.1,
     counts: Mapping[str, int] | None = None,
@@ -53,18 +53,21 @@ def train(
     evaluations: int = 1,
     observer: Observer | None = None,
 ) -> Observations:
-    """At least `epochs` and at least `seconds`. `load` runs inside the data phase and `after` inside the optimizer phase of each step: that is where faults are put."""
+    """At least `epochs`, and until there are `samples` of the machine. `load` runs inside the data phase and `after` inside the optimizer phase of each step: that is where faults are put."""
     observer = observer or observers_for(base, {"profiler_interval_ms": "0", **(settings or {})})
     optimizer = torch.optim.SGD(model.parameters(), learning_rate)
     loss_function = nn.CrossEntropyLoss()
     validation = validation or photos(seed=7)
     observer.dataset(counts or {"ant": 100, "bee": 90, "wasp": 95})
     observer.model_ready(model, loss_function, optimizer)
-    step, began = 0, time.monotonic()
+    step, deadline = 0, time.monotonic() + 60
+    system = base / "output" / "data" / "observations" / "system.jsonl"
+    lines_before = _lines(system)
     with contextlib.closing(observer):
         for epoch in itertools.count():
-            if epoch >= epochs and time.monotonic() - began >= seconds:
+            if epoch >= epochs and _lines(system) - lines_before >= samples:
                 break
+            assert time.monotonic() < deadline, "the training was not sampled often enough in a minute"
             observer.mode("TRAIN")
             model.train()
             total = []
@@ -96,6 +99,10 @@ def train(
                 "validation:accuracy": right, "validation:balanced_accuracy": right,
             })  # fmt: skip
     return Observations.read(base / "output" / "data" / "observations")
+
+
+def _lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def outcome(name: str, observed: Observations, **parameters: float) -> dict[str, Any]:

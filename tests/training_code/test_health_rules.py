@@ -179,14 +179,14 @@ def _gpu_samples(observed: Observations, percent: float) -> Observations:
 def waiting(tmp_path_factory) -> Observations:
     torch.set_num_threads(1)
     base = tmp_path_factory.mktemp("waiting")
-    return train(base, perceptron(), photos(), seconds=1.0, load=slow_storage, settings=SAMPLED)
+    return train(base, perceptron(), photos(), samples=9, load=slow_storage, settings=SAMPLED)
 
 
 @pytest.fixture(scope="module")
 def computing(tmp_path_factory) -> Observations:
     torch.set_num_threads(1)
     base = tmp_path_factory.mktemp("computing")
-    return train(base, perceptron(), photos(), seconds=1.0, load=decoding, settings=SAMPLED)
+    return train(base, perceptron(), photos(), samples=9, load=decoding, settings=SAMPLED)
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +194,7 @@ def busy(tmp_path_factory) -> Observations:
     """A training that computes all the time, on all processors."""
     torch.set_num_threads(os.cpu_count() or 1)
     base = tmp_path_factory.mktemp("busy")
-    return train(base, perceptron(width=1500), photos(4096), seconds=1.2, batch=1024, learning_rate=0.01, settings=SAMPLED)
+    return train(base, perceptron(width=1500), photos(4096), samples=9, batch=1024, learning_rate=0.01, settings=SAMPLED)
 
 
 def test_an_idle_gpu_is_found_and_named(waiting):
@@ -229,7 +229,7 @@ def test_data_loading_that_waits_is_a_bottleneck_of_storage(waiting, busy):
 
 
 def test_a_batch_that_leaves_the_machine_idle_is_found(tmp_path, busy):
-    latency = train(tmp_path, perceptron(), photos(40), seconds=1.0, batch=1, after=slow_storage, settings=SAMPLED)
+    latency = train(tmp_path, perceptron(), photos(40), samples=9, batch=1, after=slow_storage, settings=SAMPLED)
     assert found("BatchSize", latency, utilization_threshold=25)["values"]["batch"] == 1
     clean("BatchSize", busy, utilization_threshold=25)
 
@@ -239,11 +239,11 @@ def test_a_training_pinned_to_one_processor_is_unbalanced(tmp_path, busy):
     assert len(allowed) > 1, "this test needs two processors"
     os.sched_setaffinity(0, {min(allowed)})
     try:
-        pinned = train(tmp_path, perceptron(width=1000), photos(2048), seconds=1.2, batch=512, settings=SAMPLED, learning_rate=0.01)
+        pinned = train(tmp_path, perceptron(width=1000), photos(2048), samples=9, batch=512, settings=SAMPLED, learning_rate=0.01)
     finally:
         os.sched_setaffinity(0, allowed)
-    found("LoadBalancing", pinned, threshold=30, busy=30)
-    clean("LoadBalancing", busy, threshold=40, busy=30)
+    found("LoadBalancing", pinned)
+    clean("LoadBalancing", busy)
 
 
 def test_steps_that_stand_out_are_found(tmp_path):

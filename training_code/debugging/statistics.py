@@ -31,7 +31,7 @@ class TensorStatistics(NoObserver):
         self._every = every
         self._mode: Mode = "TRAIN"
         self._step, self._last_look, self._spent = 0, 0, 0.0
-        self._began = time.perf_counter()
+        self._began = 0.0  # the first step
         self._looking = True
         self._record: dict[str, Any] = {}
         self._watch: _TorchWatch | None = None
@@ -60,6 +60,7 @@ class TensorStatistics(NoObserver):
     def step(self, loss: Any, batch_size: int) -> None:
         if self._mode != "TRAIN":
             return
+        self._began = self._began or time.perf_counter()
         if self._looking:
             self._finish()
         self._step += 1
@@ -73,12 +74,12 @@ class TensorStatistics(NoObserver):
         self._lines.close()
 
     def _finish(self) -> None:
-        began = time.perf_counter()
         if self._watch:
             self._watch.detach()
             self._watch.read_gradients()
             self._spent += self._watch.spent
             self._watch.spent = 0.0
+        began = time.perf_counter()
         if self._record:
             self._lines.write(json.dumps({"mode": "TRAIN", "step": self._step, "time": time.time(), **self._record}) + "\n")
             self._record.clear()

@@ -15,34 +15,59 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock, Timer
 from typing import Any
 
 from training_code.health.observations import Observations
 from training_code.health.rule import chosen_rules
 from training_code.observation import NoObserver
 
+START_AFTER_SECONDS = 2.0
 EVALUATE_EVERY_SECONDS = 5.0
 EVALUATION_SHARE = 0.02  # of one processor; an evaluation that took long is followed by a longer pause
 CONFIRMATIONS = 2  # evaluations in a row that must find an issue before a training is stopped
 
 
 class Companion(NoObserver):
-    def __init__(self, directory: Path, interval_ms: int, stop_on: tuple[str, ...], evaluate_every: float = EVALUATE_EVERY_SECONDS) -> None:
+    """Starts at once when samples are wanted more often than every second; otherwise after `START_AFTER_SECONDS`, because a training
+    that is over by then would give too few samples to judge and would still pay for a process."""
+
+    def __init__(
+        self, directory: Path, interval_ms: int, stop_on: tuple[str, ...], evaluate_every: float = EVALUATE_EVERY_SECONDS
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        self._arguments = [
+            "--observations", str(directory), "--pid", str(os.getpid()), "--interval-ms", str(interval_ms),
+            "--evaluate-every", str(evaluate_every), "--stop-on", ",".join(stop_on),
+        ]  # fmt: skip
+        self._lock = Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
+        self._start_later = Timer(START_AFTER_SECONDS, self._start)
+        self._start_later.daemon = True
+        if interval_ms < 1000:
+            self._start()
+        else:
+            self._start_later.start()
+
+    def _start(self) -> None:
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-        self._process = subprocess.Popen(
-            [
-                sys.executable, "-m", "training_code.health.companion", "--observations", str(directory), "--pid", str(os.getpid()),
-                "--interval-ms", str(interval_ms), "--evaluate-every", str(evaluate_every), "--stop-on", ",".join(stop_on),
-            ],
-            env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+        with self._lock:
+            if self._closed:
+                return
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "training_code.health.companion", *self._arguments],
+                env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            )  # fmt: skip
 
     def close(self) -> None:
-        if self._process.poll() is None:
-            self._process.terminate()
+        self._start_later.cancel()
+        with self._lock:
+            self._closed = True
+        if self._process is None:
+            return
+        self._process.terminate()
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:

@@ -37,7 +37,8 @@ class StepTimeline(NoObserver):
         self._clock = time.perf_counter
         self._wall_offset = time.time() - time.perf_counter()
         self._seconds = dict.fromkeys(PHASES, 0.0)
-        self._timers = {name: _PhaseTimer(self._seconds, name) for name in PHASES}
+        self._timers: dict[Phase, _PhaseTimer] = {name: _PhaseTimer(self._seconds, name) for name in PHASES}
+        self._timers["data"] = self._data_timer = _DataTimer(self._seconds, "data")
         self._mode: Mode = "TRAIN"
         self._next = {"TRAIN": 0, "EVAL": 0}
         self._first = self._last = self._clock()
@@ -97,6 +98,7 @@ class StepTimeline(NoObserver):
     def _begin_group(self) -> None:
         self._began, self._samples, self._longest, self._longest_step = self._last, 0, 0.0, 0
         self._losses.clear()
+        self._data_timer.processor_seconds = 0.0
         for name in PHASES:
             self._seconds[name] = 0.0
 
@@ -119,6 +121,8 @@ class StepTimeline(NoObserver):
             "loss": sum(finite) / len(finite) if finite else None, "nonfinite": len(losses) - len(finite),
         }  # fmt: skip
         record |= {name: round(seconds, 7) for name, seconds in self._seconds.items() if seconds}
+        if "data" in record:
+            record["data_cpu"] = round(self._data_timer.processor_seconds, 7)
         if self._mode == "TRAIN" and self._next["TRAIN"] == 0:
             self._run.setdefault("first_step", self._wall(self._began))
             self._write_run()
@@ -144,6 +148,24 @@ class _PhaseTimer(AbstractContextManager):
 
     def __exit__(self, *_: object) -> None:
         self._seconds[self._name] += self._clock() - self._start
+
+
+class _DataTimer(_PhaseTimer):
+    """Also the processor time of all threads meanwhile: whether data is computed or waited for."""
+
+    __slots__ = ("_processor", "processor_seconds")
+
+    def __init__(self, seconds: dict[Phase, float], name: Phase) -> None:
+        super().__init__(seconds, name)
+        self._processor, self.processor_seconds = time.process_time, 0.0
+
+    def __enter__(self) -> None:
+        self.processor_seconds -= self._processor()
+        super().__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        self.processor_seconds += self._processor()
 
 
 def _on_device(loss: Any) -> bool:

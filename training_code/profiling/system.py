@@ -17,7 +17,11 @@ TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 
 
 class SystemSampler:
-    """`sample()` describes the interval since the call before it. Units: percent, bytes, bytes per second, processors."""
+    """`sample()` describes the interval since the call before it. Units: percent, bytes, bytes per second, processors.
+
+    `process_wanted`: processors that the training would have kept busy, had it never had to wait for one. A thread that ran r seconds
+    and waited q in the queue did nothing for the rest; alone it would have run r of every (interval - q). `workers_wanted`: the same of its child processes alone.
+    """
 
     def __init__(self, pid: int) -> None:
         self._training = psutil.Process(pid)
@@ -33,17 +37,22 @@ class SystemSampler:
         interval = max(now - self._at, 1e-3)
         threads = self._thread_ticks()
         cores = psutil.cpu_percent(percpu=True)
-        by_core, waited = [0.0] * len(cores), 0.0
+        by_core, wanted_by_core, workers = [0.0] * len(cores), [0.0] * len(cores), 0.0
         for thread, (ticks, core, queued) in threads.items():
             ticks_before, _, queued_before = self._threads.get(thread, (0.0, core, 0.0))
-            by_core[core % len(cores)] += (ticks - ticks_before) * TICK
-            waited += queued - queued_before
+            used = (ticks - ticks_before) * TICK
+            by_core[core % len(cores)] += used
+            wanted = used / max(used, interval - (queued - queued_before), 1e-9)
+            wanted_by_core[core % len(cores)] += wanted
+            workers += wanted if thread[0] != self._training.pid else 0.0
         memory = psutil.virtual_memory()
         record: dict[str, Any] = {
             "time": now, "interval": round(interval, 4), "cores": cores, "iowait": getattr(psutil.cpu_times_percent(), "iowait", 0.0),
             "cpus": len(self._training.cpu_affinity()) if hasattr(self._training, "cpu_affinity") else len(cores),
             "process_cores": [round(min(100.0, 100 * busy / interval), 1) for busy in by_core],
-            "process_cpu": round(sum(by_core) / interval, 3), "process_queued": round(waited / interval, 3), "process_memory": self._memory(),
+            "wanted_cores": [round(min(100.0, 100 * wanted), 1) for wanted in wanted_by_core],
+            "process_cpu": round(sum(by_core) / interval, 3), "process_wanted": round(sum(wanted_by_core), 3),
+            "workers_wanted": round(workers, 3), "process_memory": self._memory(),
             "memory_used": memory.total - memory.available, "memory_total": memory.total,
         }  # fmt: skip
         record |= self._rates(interval)

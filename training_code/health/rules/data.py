@@ -22,7 +22,9 @@ def class_imbalance(observed: Observations, p: Mapping[str, float]) -> Outcome:
     ratio = counts[largest] / max(1, counts[smallest])
     gap = _accuracy_gap(observed)
     values = {"smallest": smallest, "largest": largest, "ratio": ratio, "accuracy_gap": gap}
-    seen = f"{largest}: {counts[largest]} photos, {smallest}: {counts[smallest]}, {ratio:.3g} to 1"
+    seen = f"{len(counts)} classes; {largest}: {counts[largest]} photos, {smallest}: {counts[smallest]}, {ratio:.3g} to 1"
+    if ratio == 1:
+        seen = f"{len(counts)} classes of {counts[smallest]} photos each"
     if gap is not None:
         seen += f"; accuracy is {gap:.3g} above balanced accuracy"
     few = counts[smallest] < p["min_photos"]

@@ -1,7 +1,7 @@
 """Rules that look at the machine: LowGPUUtilization, LowCPUUtilization, CPUBottleneck, IOBottleneck, BatchSize, LoadBalancing.
 
 Processor use is that of the training and its child processes, and time in which they were ready but a neighbour had the
-processor counts as use: a shared machine does not make a busy training look idle. Only samples taken inside training steps count.
+processor is taken out: a shared machine does not make a busy training look idle. Only samples taken inside training steps count.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _gpu(samples: list[Record], key: str) -> list[float]:
 
 def _wanted(sample: Record) -> float:
     """Processors that the training used or would have used, had they been free."""
-    return min(float(sample["cpus"]), sample["process_cpu"] + sample.get("process_queued", 0.0))
+    return min(float(sample["cpus"]), sample.get("process_wanted", sample["process_cpu"]))
 
 
 def _cpu_share(samples: list[Record]) -> float:
@@ -88,37 +88,31 @@ def low_cpu_utilization(observed: Observations, p: Mapping[str, float]) -> Outco
     )  # fmt: skip
 
 
-def _waiting(observed: Observations, p: Mapping[str, float], name: str) -> Outcome | tuple[float, float]:
-    """(share of step time that waits for data, processors busy meanwhile); an Outcome when that decides nothing."""
+def _waiting(observed: Observations, p: Mapping[str, float]) -> Outcome | tuple[float, float]:
+    """(share of step time that waits for data, processors busy with data meanwhile); an Outcome when that cannot be told.
+
+    Busy with data are this process inside the data phases, and its worker processes all the time.
+    """
     if not observed.has_phases:
         return no_data("the training reported no phases")
     samples = _samples(observed, p)
     if isinstance(samples, Outcome):
         return samples
-    return observed.data_share, mean(_wanted(s) for s in _while_waiting(observed, samples))
-
-
-def _while_waiting(observed: Observations, samples: list[Record]) -> list[Record]:
-    """The half of the samples during which most was waited, judged by the steps around each."""
-    def waited(sample: Record) -> float:
-        start = sample["time"] - sample["interval"]
-        near = [r for r in observed.train if r["time"] < sample["time"] and r["time"] + r["seconds"] > start]
-        total = sum(r["seconds"] for r in near)
-        return sum(r.get("data", 0.0) for r in near) / total if total else 0.0
-
-    ordered = sorted(samples, key=waited, reverse=True)
-    return ordered[: max(1, len(ordered) // 2)]
+    waited = observed.phase_seconds("data")
+    own = observed.phase_seconds("data_cpu") / waited if waited else 0.0
+    return observed.data_share, own + mean(s.get("workers_wanted", 0.0) for s in samples)
 
 
 @rule(
     "CPUBottleneck",
-    "More than threshold % of the training steps' time waits for data, and the training keeps at least busy_processors busy meanwhile: "
+    "More than threshold % of the training steps' time waits for data, and at least busy_processors are busy with data (this process "
+    "inside the data phases, and its worker processes): "
     "decoding or augmentation is the limit. With a GPU also: utilisation below gpu_threshold % while the processors are above "
     "cpu_threshold %.",
     threshold=30.0, busy_processors=0.6, gpu_threshold=10.0, cpu_threshold=90.0, min_samples=3,
 )  # fmt: skip
 def cpu_bottleneck(observed: Observations, p: Mapping[str, float]) -> Outcome:
-    waiting = _waiting(observed, p, "CPUBottleneck")
+    waiting = _waiting(observed, p)
     if isinstance(waiting, Outcome):
         return waiting
     share, busy = waiting
@@ -128,7 +122,7 @@ def cpu_bottleneck(observed: Observations, p: Mapping[str, float]) -> Outcome:
         and 100 * _wanted(s) / s["cpus"] > p["cpu_threshold"]
     ]  # fmt: skip
     gpu_starved = len(starved) > 0.5 * len(observed.system_while_training)
-    seen = f"{100 * share:.0f} % of the training steps' time waits for data, with {busy:.2f} processors busy"
+    seen = f"{100 * share:.0f} % of the training steps' time waits for data, with {busy:.2f} processors busy with it"
     values = {"data_share": share, "busy_processors": busy}
     if (100 * share > p["threshold"] and busy >= p["busy_processors"]) or gpu_starved:
         return Outcome(
@@ -141,16 +135,16 @@ def cpu_bottleneck(observed: Observations, p: Mapping[str, float]) -> Outcome:
 
 @rule(
     "IOBottleneck",
-    "More than threshold % of the training steps' time waits for data while the training keeps fewer than busy_processors busy: it waits for "
-    "disk or network.",
+    "More than threshold % of the training steps' time waits for data while fewer than busy_processors are busy with it: it waits "
+    "for disk or network.",
     threshold=30.0, busy_processors=0.6, min_samples=3,
 )  # fmt: skip
 def io_bottleneck(observed: Observations, p: Mapping[str, float]) -> Outcome:
-    waiting = _waiting(observed, p, "IOBottleneck")
+    waiting = _waiting(observed, p)
     if isinstance(waiting, Outcome):
         return waiting
     share, busy = waiting
-    seen = f"{100 * share:.0f} % of the training steps' time waits for data, with {busy:.2f} processors busy"
+    seen = f"{100 * share:.0f} % of the training steps' time waits for data, with {busy:.2f} processors busy with it"
     values = {"data_share": share, "busy_processors": busy}
     if 100 * share > p["threshold"] and busy < p["busy_processors"]:
         return Outcome(
@@ -217,7 +211,7 @@ def load_balancing(observed: Observations, p: Mapping[str, float]) -> Outcome:
         loads = [mean(s["gpus"][k]["utilization"] for s in samples if len(s["gpus"]) > k) for k in range(gpus)]
     else:
         what = "processor"
-        loads = [mean(s["process_cores"][k] for s in samples) for k in range(len(samples[-1]["process_cores"]))]
+        loads = [mean(s["wanted_cores"][k] for s in samples) for k in range(len(samples[-1]["wanted_cores"]))]
     if len(loads) < 2:
         return no_data(f"the machine has one {what}: there is nothing to balance")
     high, low = max(loads), min(loads)
