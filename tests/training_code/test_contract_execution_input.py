@@ -33,7 +33,7 @@ WRONG = [
     ({**DATASET, "tuning": {"ranges": {}}}, "tuning.ranges", "1 to 30"),
     ({**DATASET, "tuning": {"ranges": {"model": ["a", "b"]}}}, "tuning.ranges.model", "one value for a whole search"),
     ({**DATASET, "tuning": {"ranges": {"epochs": {"min": 9, "max": 5}}}}, "tuning.ranges.epochs", "Exchange 9 and 5?"),
-    ({**DATASET, "tuning": {"ranges": {"dropout": {"min": 0, "max": 0.5, "scale": "log"}}}}, "tuning.ranges.dropout.min", "above 0"),
+    ({**DATASET, "tuning": {"ranges": {"dropout": {"min": 0, "max": 0.5, "scale": "log"}}}}, "tuning.ranges.dropout.min", "above"),
     ({**DATASET, "tuning": {"ranges": {"optimizer": {"min": 1, "max": 2}}}}, "tuning.ranges.optimizer", "a list of values"),
     ({**DATASET, "tuning": {"ranges": {"batch_size": [32, 32]}}}, "tuning.ranges.batch_size", "different values"),
     ({**DATASET, "tuning": {"ranges": {"learning_rate": {"min": 0.1}}}}, "tuning.ranges.learning_rate", "both min and max"),

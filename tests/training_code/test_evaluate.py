@@ -138,8 +138,13 @@ def test_a_test_photo_without_an_answer_is_an_error(tmp_path):
         evaluate(tmp_path)
 
 
-@pytest.mark.parametrize("data", [b"[0.1, 0.9]", b"[[0.2, 0.3, 0.5]", b'{"error": "x"}', b"[0.9, 0.9, 0.9]", b"[NaN, 0.5, 0.5]",
-                                  b'{"predictions": [{"probabilities": {"ant": 1, "bee": 0, "hornet": 0}}]}', b"", b"[]"])  # fmt: skip
+NO_ANSWERS = [
+    b"[0.1, 0.9]", b"[[0.2, 0.3", b'{"error": "x"}', b"[0.9, 0.9, 0.9]", b"[NaN, 0.5, 0.5]", b"", b"[]",
+    b'{"predictions": [{"probabilities": {"ant": 1, "bee": 0, "hornet": 0}}]}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", NO_ANSWERS)
 def test_what_is_no_answer_is_refused(data):
     with pytest.raises(JobFailure, match=r"x\.out holds no answer for 3 classes"):
         probabilities_in(data, CLASSES, "x.out")
@@ -213,7 +218,10 @@ def test_measures_stay_within_their_bounds(classes, n, seed):
 
 def test_the_command_starts_without_pytorch_and_leaves_a_message_when_it_fails(tmp_path):
     write_job(tmp_path / "processing")
-    code = "import sys; from training_code.__main__ import main; code = main(['evaluate']); assert 'torch' not in sys.modules; sys.exit(code)"
+    code = (
+        "import sys; from training_code.__main__ import main; code = main(['evaluate']); "
+        "assert 'torch' not in sys.modules; sys.exit(code)"
+    )
     environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(tmp_path)}
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60

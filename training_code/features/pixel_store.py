@@ -6,6 +6,7 @@ a large data set fills neither memory nor disk.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -36,9 +37,11 @@ class PixelStore:
         fitting = wanted[: max(0, free // int(np.prod(shape)))]
         self._slots = {index: slot for slot, index in enumerate(fitting)}
         self._kept: set[int] = set()
-        self._array = np.lib.format.open_memmap(
-            self._folder / "pixels.npy", "w+", np.uint8, (max(1, len(self._slots)), *shape)
-        )
+        file = self._folder / "pixels.npy"
+        self._array = np.lib.format.open_memmap(file, "w+", np.uint8, (max(1, len(self._slots)), *shape))
+        # Reserve the disk: writing to a mapped file on a full disk would kill the process instead of raising an error.
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
 
     def keep(self, index: int, rgb: np.ndarray) -> None:
         """Safe from several threads: each index has a place of its own."""

@@ -118,6 +118,10 @@ def _shorten_labels(layout: Layout) -> None:
 def settle_splits(layout: Layout) -> None:
     """Decide what the given parts mean; afterwards every split is train, validation, test, or None (to be drawn)."""
     given = {photo.split for photo in layout.photos} - {None}
+    if given:  # a table that names the split of some photos means the others for training
+        for photo in layout.photos:
+            photo.split = photo.split or "train"
+        given = {photo.split for photo in layout.photos}
     if given == {"train", "validation"}:
         for photo in layout.photos:
             if photo.split == "validation":

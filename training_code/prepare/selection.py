@@ -113,10 +113,6 @@ def _draw(photos: Sequence[Photo], groups: Sequence[int], shares: Split, seed: i
         for photo in photos:
             photo.split = photo.split or "train"
         return
-    for photo in photos:  # a table may name the split of some photos only
-        photo.split = photo.split or "train"
-    if "test" not in given:
-        raise JobFailure("dataset: received train and validation parts but no test part.")
     if "validation" not in given:
         _draw_stratified(photos, groups, "train", (("validation", shares.validation),), seed)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from training_code.contract.failure import JobFailure
@@ -70,6 +70,13 @@ def read_layout(source: Source, files: Sequence[File]) -> Layout:
         flat = len({file.parts[:-1] for file in photos}) == 1
         layout = _from_metadata(rows, photos) if flat and labelled else place_by_folder(files)
     _add_facets(source, metadata, layout)
+    tables = {file.name for file in (*manifests, *lists, *metadata)}
+    other = Counter(
+        file.parts[-1].rpartition(".")[2].lower() for file in files if not file.is_photo and file.name not in tables
+    )
+    if other:
+        counted = ", ".join(f"{count} .{name}" for name, count in other.most_common(6))
+        layout.notices.append(f"Files that are no photos were not looked at: {counted}.")
     return layout
 
 
