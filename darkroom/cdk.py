@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from darkroom.failure import DarkroomError
-from darkroom.target import Target, project_root
+from darkroom.target import INSTALLATION, Target, project_root
 
 BOOTSTRAP_STACK = "CDKToolkit"
 # Lines of the CDK CLI that a person wants to read: results, and what it is building.
@@ -24,9 +24,9 @@ class Cdk:
 
     def __init__(self, target: Target, console: Console):
         self.target, self.console, self.root = target, console, project_root()
-        self.command = shutil.which("cdk", path=str(self.root / "node_modules" / ".bin"))
+        self.command = shutil.which("cdk", path=str(INSTALLATION / "node_modules" / ".bin"))
         if self.command is None:
-            raise DarkroomError(f"The CDK CLI is not installed in {self.root}.", "Run: make install")
+            raise DarkroomError(f"The CDK CLI is not installed in {INSTALLATION}.", "Run: make install")
 
     def deploy(self, stacks: list[str], context: dict[str, str]) -> dict[str, dict[str, str]]:
         """Bootstrap where needed, deploy the stacks (all when none is named); their outputs by stack."""

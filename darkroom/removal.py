@@ -36,7 +36,11 @@ class Removal:
     def empty(self) -> None:
         """Empty the buckets and the registry, so that the stacks can be deleted."""
         client = self.target.client("s3")
-        for bucket in self._buckets():
+        buckets = self._buckets()
+        for bucket in buckets:
+            # Or deleting from one bucket writes access logs into another.
+            client.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={})
+        for bucket in buckets:
             found = self._objects(bucket)
             for start in range(0, len(found), 1000):
                 client.delete_objects(Bucket=bucket, Delete={"Objects": found[start : start + 1000], "Quiet": True})

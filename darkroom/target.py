@@ -17,6 +17,8 @@ from darkroom.failure import DarkroomError
 from darkroom.home import Home
 
 PROJECT = "darkroom"
+# The folder that `make install` filled: it has the CDK app and the CDK CLI.
+INSTALLATION = Path(__file__).parents[1]
 
 
 @dataclass
@@ -161,7 +163,7 @@ def isolation(home: Home) -> dict[str, str]:
 
 def tool_folders() -> list[str]:
     """Folders with python, node, cdk and aws of this installation."""
-    return [str(Path(sys.executable).parent), str(project_root() / "node_modules" / ".bin")]
+    return [str(Path(sys.executable).parent), str(INSTALLATION / "node_modules" / ".bin")]
 
 
 def docker_command() -> Path:
@@ -174,5 +176,4 @@ def docker_command() -> Path:
 
 def project_root() -> Path:
     """The folder of the CDK app: the working directory if it has one, else the one that Darkroom was installed from."""
-    here, own = Path.cwd(), Path(__file__).parents[1]
-    return here if (here / "cdk.json").is_file() else own
+    return Path.cwd() if (Path.cwd() / "cdk.json").is_file() else INSTALLATION

@@ -73,13 +73,24 @@ def destroy(context: Context, yes: bool) -> None:
             click.confirm(f"Delete all of it from {place}?", abort=True, err=True)
         if plan:
             removal.empty()
-            Cdk(target, console).destroy()
+            _destroy_stacks(context, removal)
             removal.forget_models()
     if not target.is_local:
         console.print(f"Stack {BOOTSTRAP_STACK} stays: other CDK apps of the account use it.")
         return
     local.stop(target.home)
     _remove_home(context)
+
+
+def _destroy_stacks(context: Context, removal: Removal) -> None:
+    cdk = Cdk(context.target, context.console)
+    try:
+        cdk.destroy()
+    except DarkroomError:
+        # S3 delivers access logs late; a bucket that was empty may have got some since.
+        context.console.print("  Once more, after emptying the buckets again:")
+        removal.empty()
+        cdk.destroy()
 
 
 def _remove_home(context: Context) -> None:

@@ -16,18 +16,15 @@ def runner(home: Path) -> Run:
     """Calls `darkroom` with a user's own, unusable AWS configuration in the environment: it must never matter."""
 
     def call(*words: str | bytes, cwd: Path = home.parent, **environment: str) -> subprocess.CompletedProcess:
-        hostile = {
-            "AWS_PROFILE": "someone-elses",
-            "AWS_ENDPOINT_URL": "https://example.invalid",
-            "AWS_REGION": "mars-1",
-        }
         return subprocess.run(
             [sys.executable, "-m", "darkroom.cli", *words],
             cwd=cwd, capture_output=True, text=True, timeout=240, stdin=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "DARKROOM_HOME": str(home), "COLUMNS": "200", **hostile, **environment},
+            env={**call.environment, **environment},
         )  # fmt: skip
 
-    call.home = home
+    hostile = {"AWS_PROFILE": "someone-elses", "AWS_ENDPOINT_URL": "https://example.invalid", "AWS_REGION": "mars-1"}
+    own = {"PYTHONPATH": str(ROOT), "DARKROOM_HOME": str(home), "COLUMNS": "200"}
+    call.home, call.environment = home, {**os.environ, **own, **hostile}
     return call
 
 

@@ -113,6 +113,7 @@ def pipeline(running, tmp_path_factory: pytest.TempPathFactory):
     values = {"state-machine-arn": machine["stateMachineArn"], "data-bucket": "tiny", "artifacts-bucket": "tiny"}
     for name, value in values.items():
         client("ssm").put_parameter(Name=f"/darkroom/dev/{name}", Value=value, Type="String")
+    running.client = client
     return running
 
 
@@ -207,3 +208,37 @@ def test_an_unknown_execution_is_answered_with_the_known_ones(pipeline):
         and "There is no execution never-was" in answer.stderr
         and "The last ones:" in answer.stderr
     )
+
+
+def test_approving_a_model_publishes_what_the_state_machine_would_have(pipeline):
+    sagemaker, s3, ssm = (pipeline.client(name) for name in ("sagemaker", "s3", "ssm"))
+    sagemaker.create_model_package_group(ModelPackageGroupName="tiny", ModelPackageGroupDescription="t")
+    machine = ssm.get_parameter(Name="/darkroom/dev/state-machine-arn")["Parameter"]["Value"]
+    execution = pipeline.client("stepfunctions").start_execution(stateMachineArn=machine, name="registered", input="{}")
+    for name, body in (
+        ("executions/registered/outcome/outcome.json", b'{"plan": {"name": "pets"}}'),
+        ("kept/model.tar.gz", b"m"),
+    ):
+        s3.put_object(Bucket="tiny", Key=name, Body=body)
+    ssm.put_parameter(Name="/darkroom/dev/model-package-group", Value="tiny", Type="String")
+    none = pipeline("approve", "--no-endpoint")
+    assert none.returncode == 1 and "No model of group tiny waits for approval" in none.stderr
+    package = sagemaker.create_model_package(
+        ModelPackageGroupName="tiny",
+        ModelApprovalStatus="PendingManualApproval",
+        CustomerMetadataProperties={"execution": execution["executionArn"]},
+        InferenceSpecification={
+            "Containers": [{"Image": IMAGE, "ModelDataUrl": "s3://tiny/kept/model.tar.gz"}],
+            "SupportedContentTypes": ["image/jpeg"],
+            "SupportedResponseMIMETypes": ["application/json"],
+        },
+    )["ModelPackageArn"]
+    approved = pipeline("approve", "--no-endpoint")
+    assert approved.returncode == 0, approved.stderr
+    assert sagemaker.describe_model_package(ModelPackageName=package)["ModelApprovalStatus"] == "Approved"
+    assert s3.get_object(Bucket="tiny", Key="multi-model/pets/model.tar.gz")["Body"].read() == b"m"
+    noted = {
+        name: ssm.get_parameter(Name=f"/darkroom/dev/approved-model-{name}")["Parameter"]["Value"]
+        for name in ("package", "data")
+    }
+    assert noted == {"package": package, "data": "s3://tiny/kept/model.tar.gz"}
