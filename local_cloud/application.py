@@ -108,6 +108,7 @@ class Application:
         answer = self._fast_path.answer(request)
         if answer is not None:
             return answer
+        require_supported(service, operation_of(request, service))
         answer = self._moto.answer(request, service)
         if request.method not in ("GET", "HEAD"):
             bucket, _, key = request.raw_path.lstrip("/").partition("/")

@@ -22,12 +22,12 @@ UNDERSCORE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def operation_of(request: Request, service: Service) -> str:
-    """The operation that a request names; "" for REST services, whose path and method name it."""
+    """The operation that a request names, or whose path and method it has; "" when there is none."""
     target = request.header("x-amz-target")
     if target:
         return target.rpartition(".")[2]
     if service.protocol == "rest-xml":
-        return ""
+        return _rest_operation(request, service)
     smithy = re.search(r"/operation/(\w+)$", request.raw_path)
     if smithy:
         return smithy.group(1)
@@ -35,6 +35,33 @@ def operation_of(request: Request, service: Service) -> str:
     if not action and request.header("content-type").startswith("application/x-www-form-urlencoded"):
         action = parse_qs(request.body().decode()).get("Action")
     return action[0] if action else ""
+
+
+def _rest_operation(request: Request, service: Service) -> str:
+    """The operation that method, path and parameters mean in botocore's model."""
+    from moto.core.routing import get_service_router
+    from moto.moto_server.werkzeug_app import BackendRequest
+    from werkzeug.exceptions import HTTPException
+
+    environ = {**request.environ, "RAW_URI": request.environ.get("REQUEST_URI", request.raw_path)}
+    try:
+        operation, _ = get_service_router(service.model).match(BackendRequest(environ))
+    except HTTPException:
+        raise AwsError(
+            "MethodNotAllowed", f"{service.signing_name} has no operation {request.method} {request.raw_path}.", 405
+        ) from None
+    return operation.name
+
+
+# Operations of S3 that moto answers in methods of other names.
+S3_UNDER_OTHER_NAMES = frozenset({
+    "CompleteMultipartUpload", "CreateBucket", "CreateMultipartUpload", "DeleteObjects", "GetBucketLifecycleConfiguration",
+    "GetBucketNotificationConfiguration", "GetBucketTagging", "ListBuckets", "PutBucketAccelerateConfiguration",
+    "PutBucketAcl", "PutBucketCors", "PutBucketEncryption", "PutBucketInventoryConfiguration", "PutBucketLifecycle",
+    "PutBucketLifecycleConfiguration", "PutBucketLogging", "PutBucketNotification", "PutBucketNotificationConfiguration",
+    "PutBucketOwnershipControls", "PutBucketPolicy", "PutBucketReplication", "PutBucketTagging", "PutBucketVersioning",
+    "PutBucketWebsite", "PutObjectLockConfiguration", "PutPublicAccessBlock", "RestoreObject", "SelectObjectContent",
+})  # fmt: skip
 
 
 @cache
@@ -54,7 +81,8 @@ def implemented_operations(moto_name: str) -> frozenset[str]:
         for name, _ in inspect.getmembers(found, inspect.isfunction)
     }
     operations = service_model({"cloudwatch": "cloudwatch"}.get(moto_name, moto_name)).operation_names
-    return frozenset(name for name in operations if camelcase_to_underscores(name) in methods)
+    found = frozenset(name for name in operations if camelcase_to_underscores(name) in methods)
+    return found | S3_UNDER_OTHER_NAMES if moto_name == "s3" else found
 
 
 def require_supported(service: Service, operation: str) -> None:

@@ -60,6 +60,9 @@ class FastPath:
         extra = {name for name in headers if name.startswith("x-amz-") and not name.startswith("x-amz-meta-")}
         key = unquote(raw_key)
         if request.method == "PUT":
+            for name in extra:
+                if name.startswith("x-amz-checksum-") and name != "x-amz-checksum-type":
+                    require_algorithm(name.removeprefix("x-amz-checksum-").upper())
             if extra <= KNOWN_PUT_HEADERS and not any(h in headers for h in ("if-match", "if-none-match")):
                 if not query and not bucket.object_lock_enabled:
                     return self._put(request, headers, bucket_name, key)
@@ -121,9 +124,6 @@ class FastPath:
         return Answer(200, answer)
 
     def _receive(self, request: Request, headers: dict[str, str]) -> StoredContent:
-        for name in headers:
-            if name.startswith("x-amz-checksum-") and name != "x-amz-checksum-mode":
-                require_algorithm(name.removeprefix("x-amz-checksum-").upper())
         stream, trailers = request.environ["wsgi.input"], {}
         if headers.get("x-amz-content-sha256", "").startswith("STREAMING-"):
             blocks = _chunked_blocks(stream, trailers)

@@ -107,3 +107,11 @@ def test_missing_bucket_and_foreign_etag_are_refused(s3, bucket):
     with pytest.raises(ClientError) as refused:
         s3.put_object(Bucket=bucket, Key="once", Body=b"2", IfNoneMatch="*")
     assert refused.value.response["Error"]["Code"] == "PreconditionFailed"
+
+
+def test_operations_that_nobody_answers_are_refused_by_name(s3, bucket):
+    metrics = {"Id": "m"}
+    with pytest.raises(ClientError, match="PutBucketMetricsConfiguration.*coverage"):
+        s3.put_bucket_metrics_configuration(Bucket=bucket, Id="m", MetricsConfiguration=metrics)
+    with pytest.raises(ClientError, match="CRC32C"):
+        s3.put_object(Bucket=bucket, Key="k", Body=b"1", ChecksumCRC32C="AAAAAA==")

@@ -1,0 +1,21 @@
+"""The coverage page says what the code does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.local_cloud.conftest import ROOT
+
+
+def test_the_coverage_page_is_current():
+    script = "from local_cloud.environment import isolate; isolate('us-east-1')\nfrom local_cloud.coverage import page\nprint(page(), end='')"
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    written = (ROOT / "docs/local-cloud-coverage.md").read_text()
+    assert run.stdout == written, "run `python -m local_cloud.coverage` and commit the page"
+
+
+def test_the_page_names_what_is_refused():
+    text = (ROOT / "docs/local-cloud-coverage.md").read_text()
+    for refused in ("AWS::Lambda::Function", "JSONata", "sts:GetSessionToken", "Custom::"):
+        assert refused in text
