@@ -78,7 +78,7 @@ class Comparison:
             ],
         )  # fmt: skip
         return step.job(
-            self._scope, name, action="createProcessingJob", result=None, minutes=minutes, parameters=request,
+            self._scope, name, action="createProcessingJob", result="$.job", minutes=minutes, parameters=request,
             selector={"job.$": "$.ProcessingJobName"},
         )  # fmt: skip
 
@@ -172,7 +172,7 @@ class Comparison:
             outputs=[requests.processing_output("comparison", requests.in_execution("comparison/"))],
         )  # fmt: skip
         return step.job(
-            self._scope, "Compare", action="createProcessingJob", result=None, minutes=minutes, parameters=request,
+            self._scope, "Compare", action="createProcessingJob", result="$.job", minutes=minutes, parameters=request,
             selector={"job.$": "$.ProcessingJobName"},
         )  # fmt: skip
 
