@@ -1,12 +1,12 @@
-"""What it costs to be observed: training time with the hook, the health rules and the profiler, relative to the same training without.
+"""What it costs to be observed: training time with hook, health rules and profiler, relative to the same training without.
 
     .venv-training_code/bin/python benchmarks/observation.py [--rounds 9] [--seconds 4] [--json FILE]
 
-Each round trains the same model for the same number of steps once in every configuration, in an order that changes from round to
-round; a round's ratio is to that round's own unobserved training. Reported: median ratio, and the middle half of the rounds. Two
-trainings: a convolutional network through torch (fine-tuning), and a head in NumPy whose steps take a fraction of a millisecond (the
-worst case for anything paid per step). `cpu` is the ratio of processor time, companion process included: steadier than wall time on a
-shared machine. Start and end of the observers lie inside the timed part.
+Each round trains the same model for the same number of steps once in every configuration, in an order that changes from
+round to round; a round's ratio is to that round's own unobserved training. Reported: median ratio, and the middle half of the
+rounds. Two trainings: a convolutional network through torch (fine-tuning), and a head in NumPy whose steps take a fraction of
+a millisecond (the worst case for anything paid per step). `cpu` is the ratio of processor time, companion process included:
+steadier than wall time on a shared machine. Start and end of the observers lie inside the timed part.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def convolutional(steps: int) -> Callable[[Observer], None]:
     width = 3
     for index in range(8):
         wider = 32 * 2 ** (index // 3)
-        layers += [nn.Conv2d(width, wider, 3, stride=2 if index in (2, 5) else 1, padding=1, bias=False), nn.BatchNorm2d(wider), nn.ReLU()]
+        convolution = nn.Conv2d(width, wider, 3, stride=2 if index in (2, 5) else 1, padding=1, bias=False)
+        layers += [convolution, nn.BatchNorm2d(wider), nn.ReLU()]
         width = wider
     model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10))
     optimizer, loss_function = torch.optim.AdamW(model.parameters()), nn.CrossEntropyLoss()
@@ -128,7 +129,10 @@ def _processor_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def measure(make: Callable[[int], Callable[[Observer], None]], rounds: int, seconds: float) -> tuple[int, dict[str, dict[str, Any]]]:
+def measure(
+    make: Callable[[int], Callable[[Observer], None]], rounds: int, seconds: float
+) -> tuple[int, dict[str, dict[str, Any]]]:
+    """Steps of a training, and the ratios of each configuration."""
     probe = make(10)
     probe(NoObserver())
     began = time.perf_counter()
@@ -161,11 +165,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one unobserved training")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    result: dict[str, Any] = {"machine": platform.processor() or platform.machine(), "cpus": os.cpu_count(), "torch": torch.__version__}
+    machine = platform.processor() or platform.machine()
+    result: dict[str, Any] = {"machine": machine, "cpus": os.cpu_count(), "torch": torch.__version__}
     for title, make in (("convolutional network, torch", convolutional), ("head, NumPy", head)):
         steps, found = measure(make, given.rounds, given.seconds)
         result[title] = {"steps": steps, "configurations": found}
-        print(f"\n{title}: {steps} steps, {1000 * found['unobserved']['seconds'] / steps:.3g} ms each, {given.rounds} rounds")
+        print(
+            f"\n{title}: {steps} steps, {1000 * found['unobserved']['seconds'] / steps:.3g} ms each, {given.rounds} rounds"
+        )
         for name, ratio in found.items():
             wall, cpu = ratio["wall"], ratio["cpu"]
             print(

@@ -81,7 +81,9 @@ class ObserverGroup:
     def _index(self) -> None:
         def of(method: str) -> list[tuple[NoObserver, Callable[..., Any]]]:
             return [
-                (o, getattr(o, method)) for o in self._members if getattr(type(o), method) is not getattr(NoObserver, method)
+                (o, getattr(o, method))
+                for o in self._members
+                if getattr(type(o), method) is not getattr(NoObserver, method)
             ]
 
         self._mode, self._step, self._tensors = of("mode"), of("step"), of("tensors")

@@ -19,7 +19,9 @@ from training_code.observation import Observer, observers_for
 chosen_rules({})
 
 
-def photos(count: int = 256, features: int = 16, classes: int = 3, noise: float = 0.0, seed: int = 0) -> tuple[Any, Any]:
+def photos(
+    count: int = 256, features: int = 16, classes: int = 3, noise: float = 0.0, seed: int = 0
+) -> tuple[Any, Any]:
     """Inputs and labels that a small model can learn; `noise` is the share of labels drawn at random."""
     random = torch.Generator().manual_seed(seed)
     inputs = torch.randn(count, features, generator=random)
@@ -28,7 +30,9 @@ def photos(count: int = 256, features: int = 16, classes: int = 3, noise: float 
     return inputs, torch.where(wrong, torch.randint(0, classes, (count,), generator=random), labels)
 
 
-def perceptron(activation: Callable[[], nn.Module] = nn.ReLU, depth: int = 2, width: int = 32, features: int = 16) -> nn.Sequential:
+def perceptron(
+    activation: Callable[[], nn.Module] = nn.ReLU, depth: int = 2, width: int = 32, features: int = 16
+) -> nn.Sequential:
     torch.manual_seed(0)
     layers: list[nn.Module] = []
     for index in range(depth):
@@ -53,7 +57,10 @@ def train(
     evaluations: int = 1,
     observer: Observer | None = None,
 ) -> Observations:
-    """At least `epochs`, and until there are `samples` of the machine. `load` runs inside the data phase and `after` inside the optimizer phase of each step: that is where faults are put."""
+    """At least `epochs`, and until there are `samples` of the machine.
+
+    `load` runs inside the data phase and `after` inside the optimizer phase of each step: that is where faults are put.
+    """
     observer = observer or observers_for(base, {"profiler_interval_ms": "0", **(settings or {})})
     optimizer = torch.optim.SGD(model.parameters(), learning_rate)
     loss_function = nn.CrossEntropyLoss()

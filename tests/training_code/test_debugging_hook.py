@@ -52,7 +52,11 @@ def collection(name: str, **parameters: str) -> dict:
 
 
 def test_the_loss_of_both_modes_can_be_read_and_plotted(tmp_path, monkeypatch):
-    out = configure(tmp_path, monkeypatch, CollectionConfigurations=[collection("losses", train__save_interval="4", eval__save_interval="1")])
+    out = configure(
+        tmp_path,
+        monkeypatch,
+        CollectionConfigurations=[collection("losses", train__save_interval="4", eval__save_interval="1")],
+    )
     observed = train(tmp_path, perceptron(), photos(), epochs=3)  # 8 steps an epoch
     trial = trial_of(out)
     loss = trial.tensor("CrossEntropyLoss_output_0")
@@ -89,7 +93,13 @@ def test_the_open_setting_saves_reductions_of_everything(tmp_path):
     train(tmp_path, perceptron(), photos(), epochs=2, settings={"debug_hook": "reductions"})
     trial = trial_of(tmp_path / OBSERVATIONS / "tensors")
     names = set(trial.tensor_names())
-    assert {"CrossEntropyLoss_output_0", "gradient/Sequential_2.weight", "Sequential_2.weight", "Sequential_2.bias", "1_output_0"} <= names
+    assert {
+        "CrossEntropyLoss_output_0",
+        "gradient/Sequential_2.weight",
+        "Sequential_2.weight",
+        "Sequential_2.bias",
+        "1_output_0",
+    } <= names
     assert ("mean", True) in trial.tensor("1_output_0").reduction_values(0, mode=modes().TRAIN)
 
 
@@ -111,17 +121,26 @@ def test_a_numpy_head_is_saved_through_the_same_hook(tmp_path):
         observer.step(1.0 / (step + 1), 8)
     observer.close()
     trial = trial_of(tmp_path / OBSERVATIONS / "tensors")
-    assert trial.tensor("gradient/head.weight").reduction_value(0, "mean", mode=modes().TRAIN, abs=True) == pytest.approx(0.5)
+    assert trial.tensor("gradient/head.weight").reduction_value(
+        0, "mean", mode=modes().TRAIN, abs=True
+    ) == pytest.approx(0.5)
 
 
 def test_the_rules_judge_a_training_by_smdebugs_files_alone(tmp_path, monkeypatch):
     every = {"train__save_interval": "2", "eval__save_interval": "2"}
     out = configure(
-        tmp_path, monkeypatch, CollectionConfigurations=[collection("losses", **every), collection("gradients", reductions="abs_mean", **every)]
+        tmp_path, monkeypatch,
+        CollectionConfigurations=[collection("losses", **every), collection("gradients", reductions="abs_mean", **every)],
     )  # fmt: skip
-    train(tmp_path, perceptron(nn.Sigmoid, depth=14), photos(), epochs=4, learning_rate=1e-9, settings={"observe": "off"})
+    train(
+        tmp_path, perceptron(nn.Sigmoid, depth=14), photos(), epochs=4, learning_rate=1e-9, settings={"observe": "off"}
+    )
     assert not (tmp_path / OBSERVATIONS).exists()
-    result = judge(out.parent, tmp_path / "health", {"rules": [{"name": "VanishingGradient"}, {"name": "LossNotDecreasing"}, {"name": "StepOutlier"}]})
+    result = judge(
+        out.parent,
+        tmp_path / "health",
+        {"rules": [{"name": "VanishingGradient"}, {"name": "LossNotDecreasing"}, {"name": "StepOutlier"}]},
+    )
     assert [rule["status"] for rule in result["rules"]] == ["IssuesFound", "IssuesFound", "NoData"]
 
 
@@ -201,7 +220,9 @@ def test_a_wrong_setting_is_a_warning_that_says_what_is_allowed(tmp_path, caplog
 
 
 def test_whole_tensors_come_back_bit_for_bit(tmp_path, monkeypatch):
-    out = configure(tmp_path, monkeypatch, HookParameters={"save_interval": "1"}, CollectionConfigurations=[collection("weights")])
+    out = configure(
+        tmp_path, monkeypatch, HookParameters={"save_interval": "1"}, CollectionConfigurations=[collection("weights")]
+    )
     model = perceptron()
     before = model[0].weight.detach().numpy().copy()
     train(tmp_path, model, photos(32), epochs=1)
@@ -231,7 +252,9 @@ def test_the_collections_of_managed_mode_are_saved_and_judged(tmp_path, monkeypa
 
 
 def test_a_collection_without_tensors_does_not_cost_the_others(tmp_path, monkeypatch, caplog):
-    out = configure(tmp_path, monkeypatch, CollectionConfigurations=[collection("mine"), collection("losses", save_interval="1")])
+    out = configure(
+        tmp_path, monkeypatch, CollectionConfigurations=[collection("mine"), collection("losses", save_interval="1")]
+    )
     with caplog.at_level(logging.WARNING, "darkroom.observation"):
         train(tmp_path, perceptron(), photos(64), epochs=1)
     assert "collection mine has no include_regex" in caplog.text

@@ -89,7 +89,8 @@ def test_a_gradient_that_vanishes_in_deep_sigmoids_is_found(tmp_path):
 def test_a_convolution_bias_in_front_of_batch_norm_is_no_vanishing_gradient(tmp_path):
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Unflatten(1, (1, 4, 4)), nn.Conv2d(1, 8, 3, padding=1, bias=True), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(128, 3),
+        nn.Unflatten(1, (1, 4, 4)), nn.Conv2d(1, 8, 3, padding=1, bias=True), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.Flatten(), nn.Linear(128, 3),
     )  # fmt: skip
     observed = train(tmp_path, model, photos(), epochs=3)
     bias = [record["gradients"]["1.bias"]["abs_mean"] for record in observed.tensors]
@@ -116,7 +117,15 @@ def memorised(tmp_path_factory) -> Observations:
     """A large model, few photos, mostly wrong labels: it can only remember."""
     torch.set_num_threads(1)
     data, validation = photos(48, noise=0.8), photos(200, noise=0.8, seed=5)
-    return train(tmp_path_factory.mktemp("memorised"), perceptron(width=128), data, validation, epochs=60, batch=16, learning_rate=0.3)
+    return train(
+        tmp_path_factory.mktemp("memorised"),
+        perceptron(width=128),
+        data,
+        validation,
+        epochs=60,
+        batch=16,
+        learning_rate=0.3,
+    )
 
 
 def test_overfitting_is_found(memorised):
@@ -194,7 +203,9 @@ def busy(tmp_path_factory) -> Observations:
     """A training that computes all the time, on all processors."""
     torch.set_num_threads(os.cpu_count() or 1)
     base = tmp_path_factory.mktemp("busy")
-    return train(base, perceptron(width=1500), photos(4096), samples=9, batch=1024, learning_rate=0.01, settings=SAMPLED)
+    return train(
+        base, perceptron(width=1500), photos(4096), samples=9, batch=1024, learning_rate=0.01, settings=SAMPLED
+    )
 
 
 def test_an_idle_gpu_is_found_and_named(waiting):
@@ -239,7 +250,9 @@ def test_a_training_pinned_to_one_processor_is_unbalanced(tmp_path, busy):
     assert len(allowed) > 1, "this test needs two processors"
     os.sched_setaffinity(0, {min(allowed)})
     try:
-        pinned = train(tmp_path, perceptron(width=1000), photos(2048), samples=9, batch=512, settings=SAMPLED, learning_rate=0.01)
+        pinned = train(
+            tmp_path, perceptron(width=1000), photos(2048), samples=9, batch=512, settings=SAMPLED, learning_rate=0.01
+        )
     finally:
         os.sched_setaffinity(0, allowed)
     found("LoadBalancing", pinned)
@@ -281,8 +294,11 @@ def test_a_long_initialization_is_found(tmp_path, delay, status):
 
 
 def test_the_rules_of_a_sagemaker_configuration_are_understood():
-    entry = {"RuleConfigurationName": "r", "RuleParameters": {"rule_to_invoke": "VanishingGradient", "threshold": "0.001"}}
-    (rule, parameters), = chosen_rules({"rules": [entry]})
+    entry = {
+        "RuleConfigurationName": "r",
+        "RuleParameters": {"rule_to_invoke": "VanishingGradient", "threshold": "0.001"},
+    }
+    ((rule, parameters),) = chosen_rules({"rules": [entry]})
     assert (rule.name, parameters) == ("VanishingGradient", {"threshold": 0.001})
 
 
@@ -290,7 +306,10 @@ def test_the_rules_of_a_sagemaker_configuration_are_understood():
     ("entry", "message"),
     [
         ({"name": "Overfitting"}, "rule 'Overfitting' is not known; allowed: LossNotDecreasing"),
-        ({"name": "Overfit", "parameters": {"ratio": 1}}, "rule Overfit has no parameter ratio; allowed: ratio_threshold"),
+        (
+            {"name": "Overfit", "parameters": {"ratio": 1}},
+            "rule Overfit has no parameter ratio; allowed: ratio_threshold",
+        ),
         ({"name": "Overfit", "parameters": {"patience": "two"}}, "parameter patience of rule Overfit is 'two'"),
     ],
 )

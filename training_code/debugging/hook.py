@@ -36,7 +36,9 @@ def open_configuration(choice: str, directory: Path) -> dict[str, Any]:
         }
     ]
     if choice == "reductions":
-        collections += [{"CollectionName": name, "CollectionParameters": kept} for name in ("weights", "gradients", "biases")]
+        collections += [
+            {"CollectionName": name, "CollectionParameters": kept} for name in ("weights", "gradients", "biases")
+        ]
         outputs = {**kept, "include_regex": "^(?!.*[Ll]oss).*_output_"}
         collections.append({"CollectionName": "activations", "CollectionParameters": outputs})
     return {"LocalPath": str(directory), "CollectionConfigurations": collections}
@@ -157,7 +159,7 @@ class SmdebugHook(NoObserver):
             self._handles.append(module.register_forward_hook(self._write_module))
         prefix = self._model._get_name() + "_"
         for name, parameter in self._model.named_parameters():
-            if parameter.requires_grad and "TRAIN" == hook.mode.name:
+            if parameter.requires_grad and hook.mode.name == "TRAIN":
                 self._handles.append(parameter.register_hook(self._write_gradient(prefix + name)))
 
     def _write_module(self, module: Any, inputs: Any, outputs: Any) -> None:

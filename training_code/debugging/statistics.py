@@ -18,14 +18,16 @@ from training_code.observation import Mode, NoObserver, TensorKind
 
 BUDGET = 0.01
 FIRST_LOOKS = (0, 1, 2)
-SPREAD = 0.02  # at least this part of the steps so far lies between two looks: days of training still leave a readable file
+SPREAD = (
+    0.02  # at least this part of the steps so far lies between two looks: days of training still leave a readable file
+)
 RELU = ("ReLU", "ReLU6", "LeakyReLU")
 BOUNDED = {"Sigmoid": (0.0, 1.0), "Tanh": (-1.0, 1.0), "Hardsigmoid": (0.0, 1.0), "Hardtanh": (-1.0, 1.0)}
 
 
 class TensorStatistics(NoObserver):
     def __init__(self, directory: Path, every: int = 0) -> None:
-        """NumPy arrays and torch tensors alike. `every`: look at each such step instead of by budget (for tests and for closer looks)."""
+        """NumPy arrays and torch tensors alike. `every`: look at each such step instead of by budget."""
         directory.mkdir(parents=True, exist_ok=True)
         self._lines = open(directory / "tensors.jsonl", "w", encoding="utf-8", buffering=1)  # noqa: SIM115
         self._every = every
@@ -81,7 +83,9 @@ class TensorStatistics(NoObserver):
             self._watch.spent = 0.0
         began = time.perf_counter()
         if self._record:
-            self._lines.write(json.dumps({"mode": "TRAIN", "step": self._step, "time": time.time(), **self._record}) + "\n")
+            self._lines.write(
+                json.dumps({"mode": "TRAIN", "step": self._step, "time": time.time(), **self._record}) + "\n"
+            )
             self._record.clear()
         self._last_look = self._step
         self._spent += time.perf_counter() - began
@@ -162,10 +166,13 @@ def gradient_statistics(gradient: Any) -> dict[str, Any]:
 def weight_statistics(weight: Any) -> dict[str, Any]:
     """`fan_in`: inputs of one unit; `row_spread`: largest difference between the units' weights, 0 when all units are equal."""
     centre = float(weight.mean())
-    deviation = max(0.0, float((weight * weight).mean()) - centre * centre) ** 0.5 if math.isfinite(centre) else math.nan
+    deviation = (
+        max(0.0, float((weight * weight).mean()) - centre * centre) ** 0.5 if math.isfinite(centre) else math.nan
+    )
     finite = math.isfinite(deviation)
     found = {
-        "std": deviation if finite else None, "mean": centre if finite else None, "nonfinite": not finite, "dimensions": weight.ndim,
+        "std": deviation if finite else None, "mean": centre if finite else None, "nonfinite": not finite,
+        "dimensions": weight.ndim,
     }  # fmt: skip
     if weight.ndim >= 2:
         found["fan_in"] = math.prod(weight.shape[1:])
@@ -175,7 +182,8 @@ def weight_statistics(weight: Any) -> dict[str, Any]:
 
 
 def unit_statistics(output: Any, kind: str = "ReLU") -> dict[str, Any]:
-    """Of an N×C… output: `dead`, the share of channels that are ≤ 0 for all; `saturated`, the share of outputs at the range's ends."""
+    """Of an N×C… output: `dead`, the share of channels that are ≤ 0 for all photos; `saturated`, the share of outputs at the
+    range's ends."""
     axes = tuple(k for k in range(output.ndim) if k != 1 or output.ndim < 2)
     highest = output.amax(axes) if hasattr(output, "amax") else output.max(axes)
     found: dict[str, Any] = {"kind": kind, "nonfinite": not math.isfinite(float(highest.max()))}

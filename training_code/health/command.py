@@ -34,7 +34,10 @@ def main(arguments: Sequence[str] = ()) -> int:
     given = parser.parse_args(list(arguments))
     configuration = _configuration(given.rules_config)
     if not given.input.is_dir():
-        raise JobFailure(f"health: no folder {given.input}; expected the output of a training job there (its output.tar.gz, or its tree).")
+        raise JobFailure(
+            f"health: no folder {given.input}; expected the output of a training job there (its "
+            f"output.tar.gz, or its tree)."
+        )
     result = judge(given.input, given.output, configuration)
     print(f"health_issues_found={result['issues_found']};")
     print(f"health_rules_without_data={result['no_data']};")
@@ -51,7 +54,8 @@ def judge(source: Path, output: Path, configuration: dict[str, Any]) -> dict[str
         outcomes = [rule.evaluate(observed, parameters) for rule, parameters in rules]
     result = {
         "schema_version": 1, "status": _overall(outcomes), "issues_found": sum(o["status"] == "IssuesFound" for o in outcomes),
-        "no_data": sum(o["status"] == "NoData" for o in outcomes), "issues": [o["name"] for o in outcomes if o["status"] == "IssuesFound"],
+        "no_data": sum(o["status"] == "NoData" for o in outcomes),
+        "issues": [o["name"] for o in outcomes if o["status"] == "IssuesFound"],
         "rules": outcomes, "stopped_by": stopped, "profile": summary(observed), "suggestion": suggestion(outcomes, observed),
     }  # fmt: skip
     output.mkdir(parents=True, exist_ok=True)
@@ -67,7 +71,9 @@ def _configuration(path: Path | None) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise JobFailure(f'health: --rules-config {path} cannot be read: {error}; expected JSON {{"rules": [{{"name": …}}]}}.') from error
+        raise JobFailure(
+            f'health: --rules-config {path} cannot be read: {error}; expected JSON {{"rules": [{{"name": …}}]}}.'
+        ) from error
     if isinstance(content, list):
         content = {"rules": content}
     try:

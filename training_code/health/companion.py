@@ -29,11 +29,15 @@ CONFIRMATIONS = 2  # evaluations in a row that must find an issue before a train
 
 
 class Companion(NoObserver):
-    """Starts at once when samples are wanted more often than every second; otherwise after `START_AFTER_SECONDS`, because a training
-    that is over by then would give too few samples to judge and would still pay for a process."""
+    """Starts at once when samples are wanted more often than every second; otherwise after `START_AFTER_SECONDS`, because a
+    training that is over by then would give too few samples to judge and would still pay for a process."""
 
     def __init__(
-        self, directory: Path, interval_ms: int, stop_on: tuple[str, ...], evaluate_every: float = EVALUATE_EVERY_SECONDS
+        self,
+        directory: Path,
+        interval_ms: int,
+        stop_on: tuple[str, ...],
+        evaluate_every: float = EVALUATE_EVERY_SECONDS,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._arguments = [
@@ -75,7 +79,9 @@ class Companion(NoObserver):
             self._process.wait()
 
 
-def watch(directory: Path, pid: int, interval: float, evaluate_every: float, stop_on: tuple[str, ...], ended: Event) -> None:
+def watch(
+    directory: Path, pid: int, interval: float, evaluate_every: float, stop_on: tuple[str, ...], ended: Event
+) -> None:
     """Until `ended` is set or the training is gone."""
     from training_code.profiling.system import SystemSampler
 

@@ -14,7 +14,8 @@ body{max-width:62rem;margin:2rem auto;padding:0 1.2rem}
 h1{font-size:1.55rem;margin:0 0 .2rem}h2{font-size:1.12rem;margin:2rem 0 .6rem}
 .card{background:#fff;border:1px solid #e2e6ec;border-radius:10px;padding:1rem 1.2rem;margin:.8rem 0}
 .muted{color:#627084;font-size:.9rem}.big{font-size:1.15rem;font-weight:600}
-table{border-collapse:collapse;width:100%}td,th{padding:.42rem .6rem;border-bottom:1px solid #e8ebf0;text-align:left;vertical-align:top}
+table{border-collapse:collapse;width:100%}
+td,th{padding:.42rem .6rem;border-bottom:1px solid #e8ebf0;text-align:left;vertical-align:top}
 th{font-weight:600;color:#44505f}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .tag{display:inline-block;border-radius:99px;padding:.05rem .6rem;font-size:.82rem;font-weight:600;white-space:nowrap}
 .IssuesFound{background:#fde8e6;color:#a3231a}.NoIssuesFound{background:#e2f4e8;color:#17663a}
@@ -61,7 +62,8 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 def line_chart(series: Sequence[Series], across: str, up: str, logarithmic: bool = False, height: int = 260) -> str:
     """An inline SVG; points that cannot be drawn (not finite; ≤ 0 on a logarithmic axis) are left out. A lone point is a dot."""
-    drawn = [(n, c, [(x, math.log10(y) if logarithmic else y) for x, y in pts if _drawable(y, logarithmic)]) for n, c, pts in series]
+    height_of = math.log10 if logarithmic else float
+    drawn = [(n, c, [(x, height_of(y)) for x, y in pts if _drawable(y, logarithmic)]) for n, c, pts in series]
     points = [p for _, _, pts in drawn for p in pts]
     if not points:
         return '<p class="muted">Nothing was recorded for this chart.</p>'
@@ -75,7 +77,9 @@ def line_chart(series: Sequence[Series], across: str, up: str, logarithmic: bool
 
     def at(x: float, y: float) -> tuple[float, float]:
         share_x = (x - low_x) / ((high_x - low_x) or 1)
-        return left + share_x * (width - left - 12), top + (1 - (y - low_y) / (high_y - low_y)) * (height - top - bottom)
+        return left + share_x * (width - left - 12), top + (1 - (y - low_y) / (high_y - low_y)) * (
+            height - top - bottom
+        )
 
     out = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(up)} by {escape(across)}">']
     for tick in ticks(low_y, high_y):
@@ -84,12 +88,16 @@ def line_chart(series: Sequence[Series], across: str, up: str, logarithmic: bool
         out.append(f'<line x1="{left}" x2="{width - 12}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e6e9ee"/>')
         out.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
     for tick in ticks(low_x, high_x, 8):
-        out.append(f'<text x="{at(tick, low_y)[0]:.1f}" y="{height - bottom + 16}" text-anchor="middle">{tick:g}</text>')
+        out.append(
+            f'<text x="{at(tick, low_y)[0]:.1f}" y="{height - bottom + 16}" text-anchor="middle">{tick:g}</text>'
+        )
     out.append(f'<text x="{(left + width) / 2}" y="{height - 3}" text-anchor="middle">{escape(across)}</text>')
     for _, colour, pts in drawn:
         places = [at(x, y) for x, y in _thinned(pts)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8" stroke-linejoin="round"/>')
+        out.append(
+            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8" stroke-linejoin="round"/>'
+        )
         if len(places) <= 60:
             out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{colour}"/>' for x, y in places]
     out.append("</svg>")

@@ -15,13 +15,18 @@ def health_report(observed: Observations, outcomes: Sequence[dict[str, Any]], st
     found = [o for o in outcomes if o["status"] == "IssuesFound"]
     body = ["<h1>Training health</h1>", f'<p class="muted">{escape(_headline(observed, outcomes))}</p>']
     if stopped:
-        body.append(f'<div class="card"><span class="big">Stopped by {escape(stopped["name"])}</span><br>{escape(stopped["seen"])}</div>')
+        body.append(
+            f'<div class="card"><span class="big">Stopped by '
+            f"{escape(stopped['name'])}</span><br>{escape(stopped['seen'])}</div>"
+        )
     if not found:
         body.append('<div class="card"><span class="big">No rule found an issue.</span></div>')
-    body += ["<h2>Findings</h2>", findings_table(outcomes), "<h2>Loss</h2>", _loss(observed), "<h2>Metrics by epoch</h2>", _epochs(observed)]
+    body += ["<h2>Findings</h2>", findings_table(outcomes), "<h2>Loss</h2>", _loss(observed)]
+    body += ["<h2>Metrics by epoch</h2>", _epochs(observed)]
     body += ["<h2>Gradients</h2>", _gradients(observed)]
     body.append(
-        '<p class="muted">Rules carry the names of SageMaker\'s built-in rules; definitions and code are Darkroom\'s. "No data" means that '
+        '<p class="muted">Rules carry the names of SageMaker\'s built-in rules; definitions and code are '
+        'Darkroom\'s. "No data" means that '
         "the rule could not be evaluated, for the reason given.</p>"
     )
     return page("Training health", "".join(body))
@@ -32,7 +37,8 @@ def _headline(observed: Observations, outcomes: Sequence[dict[str, Any]]) -> str
         return sum(o["status"] == status for o in outcomes)
 
     return (
-        f"{len(outcomes)} rules: {count('IssuesFound')} with issues, {count('NoIssuesFound')} without, {count('NoData')} without data, "
+        f"{len(outcomes)} rules: {count('IssuesFound')} with issues, {count('NoIssuesFound')} without, "
+        f"{count('NoData')} without data, "
         f"{count('Error')} failed · {observed.train_steps} training steps, {len(observed.epochs)} epochs"
     )
 
@@ -56,7 +62,9 @@ def _weighted(points: list[tuple[int, float, int]]) -> float:
 
 def _loss(observed: Observations) -> str:
     series = loss_series(observed)
-    return f'<div class="card">{line_chart(series, "training step", "loss")}{legend([(n, c) for n, c, _ in series])}</div>'
+    return (
+        f'<div class="card">{line_chart(series, "training step", "loss")}{legend([(n, c) for n, c, _ in series])}</div>'
+    )
 
 
 def _epochs(observed: Observations) -> str:
@@ -71,7 +79,11 @@ def _gradients(observed: Observations) -> str:
         names += [n for n in record.get("gradients") or () if n not in names and n.endswith("weight")]
     shown = [names[round(k * (len(names) - 1) / 7)] for k in range(8)] if len(names) > 8 else names
     series = [(name, COLOURS[k], _sizes(observed, name)) for k, name in enumerate(shown)]
-    note = f'<p class="muted">{len(shown)} of {len(names)} weights, from the first layer to the last.</p>' if len(shown) < len(names) else ""
+    note = (
+        f'<p class="muted">{len(shown)} of {len(names)} weights, from the first layer to the last.</p>'
+        if len(shown) < len(names)
+        else ""
+    )
     chart = line_chart(series, "training step", "mean absolute gradient", logarithmic=True)
     return f'<div class="card">{chart}{legend([(n, c) for n, c, _ in series])}{note}</div>'
 

@@ -45,8 +45,9 @@ def _steps(trial: Any) -> list[Record]:
                 value = float(tensor.value(step, mode=mode).mean())
                 finite = value - value == 0
                 records.append({
-                    "time": 0.0, "mode": "EVAL" if mode == modes.EVAL else "TRAIN", "step": step, "steps": 1, "seconds": 0.0, "samples": 0,
-                    "longest": 0.0, "longest_step": step, "loss": value if finite else None, "nonfinite": int(not finite),
+                    "time": 0.0, "mode": "EVAL" if mode == modes.EVAL else "TRAIN", "step": step, "steps": 1,
+                    "seconds": 0.0, "samples": 0, "longest": 0.0, "longest_step": step,
+                    "loss": value if finite else None, "nonfinite": int(not finite),
                 })  # fmt: skip
     return records
 

@@ -19,20 +19,27 @@ TIME_RULES = (
 
 def profiler_report(observed: Observations, outcomes: Sequence[dict[str, Any]], title: str) -> str:
     facts = summary(observed)
-    body = [f"<h1>{escape(title)}</h1>", f'<p class="muted">{escape(_headline(facts))}</p>', _suggested(outcomes, observed)]
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        f'<p class="muted">{escape(_headline(facts))}</p>',
+        _suggested(outcomes, observed),
+    ]
     body += ["<h2>What took the time</h2>", f'<div class="card">{_parts(observed)}</div>']
     body += [
         "<h2>Over time</h2>", '<div class="card">', Timeline(observed).draw(),
-        legend([(name, COLOURS[name]) for name in ("initialization", "data", "forward", "backward", "optimizer", "other", "evaluation", "between", "finalization")]),
+        legend(list(COLOURS.items())),
         legend([
-            ("processors: this training", "#2563eb"), ("processors: whole machine", "#94a3b8"), ("memory of the machine", "#059669"),
-            *([("GPU", "#db2777")] if any(s.get("gpus") for s in observed.system) else []), ("disk", "#b45309"), ("network", "#0891b2"),
+            ("processors: this training", "#2563eb"), ("processors: whole machine", "#94a3b8"),
+            ("memory of the machine", "#059669"), ("disk", "#b45309"), ("network", "#0891b2"),
+            *([("GPU", "#db2777")] if any(s.get("gpus") for s in observed.system) else []),
         ]),
         "</div>",
     ]  # fmt: skip
     body += ["<h2>The machine inside training steps</h2>", f'<div class="card">{_machine(facts)}</div>']
     body += ["<h2>Findings about time</h2>", findings_table([o for o in outcomes if o["name"] in TIME_RULES])]
-    body.append('<p class="muted">Rules carry the names of SageMaker\'s built-in rules; definitions and code are Darkroom\'s.</p>')
+    body.append(
+        "<p class=\"muted\">Rules carry the names of SageMaker's built-in rules; definitions and code are Darkroom's.</p>"
+    )
     return page(title, "".join(body))
 
 
@@ -54,7 +61,8 @@ def _suggested(outcomes: Sequence[dict[str, Any]], observed: Observations) -> st
     return (
         f'<div class="card"><span class="muted">The one change that would help most ({escape(best["rule"])})</span><br>'
         f'<span class="big">{escape(best["change"][0].upper() + best["change"][1:])}</span><br>Expected gain: about '
-        f'{duration(best["gain_seconds"])} of {duration(observed.seconds)} ({100 * best["gain_share"]:.0f} %), if all of it can be had.<br>'
+        f"{duration(best['gain_seconds'])} of {duration(observed.seconds)} ({100 * best['gain_share']:.0f} %), "
+        f"if all of it can be had.<br>"
         f'<span class="muted">{escape(best["seen"])}</span></div>'
     )
 
@@ -78,22 +86,31 @@ def _parts(observed: Observations) -> str:
 def _machine(facts: dict[str, Any]) -> str:
     system = facts.get("system")
     if not system:
-        return '<p class="muted">No system sample lies inside a training step: the interval was longer than the training, or sampling was off.</p>'
+        return (
+            '<p class="muted">No system sample lies inside a training step: the interval was longer than the '
+            "training, or sampling was off.</p>"
+        )
     rows = [
         ("processors used by the training", f"{system['cpu_percent']:.0f} % of {system['cpus']}"),
         ("processors of the whole machine", f"{system['machine_cpu_percent']:.0f} %"),
-        ("largest memory of the training", f"{system['memory_peak'] / 2**30:.2f} of {system['memory_total'] / 2**30:.1f} GiB"),
+        (
+            "largest memory of the training",
+            f"{system['memory_peak'] / 2**30:.2f} of {system['memory_total'] / 2**30:.1f} GiB",
+        ),
         ("GPU", f"{system['gpu_percent']:.0f} %" if "gpu_percent" in system else "none was seen"),
         ("sampled", f"{system['samples']} times, every {duration(system['interval_seconds'])}"),
     ]
-    return "<table>" + "".join(f'<tr><td>{name}</td><td class="n">{value}</td></tr>' for name, value in rows) + "</table>"
+    return (
+        "<table>" + "".join(f'<tr><td>{name}</td><td class="n">{value}</td></tr>' for name, value in rows) + "</table>"
+    )
 
 
 def findings_table(outcomes: Sequence[dict[str, Any]]) -> str:
     """Issues first, then what lacks data, then what is well."""
     order = {"IssuesFound": 0, "Error": 1, "NoData": 2, "NoIssuesFound": 3}
     rows = "".join(_finding(o) for o in sorted(outcomes, key=lambda o: order[o["status"]]))
-    return f'<div class="card"><table><tr><th>rule</th><th>outcome</th><th>what was seen, why it matters, what to change</th></tr>{rows}</table></div>'
+    head = "<tr><th>rule</th><th>outcome</th><th>what was seen, why it matters, what to change</th></tr>"
+    return f'<div class="card"><table>{head}{rows}</table></div>'
 
 
 WORDS = {"IssuesFound": "issue", "NoIssuesFound": "no issue", "NoData": "no data", "Error": "error"}
@@ -102,7 +119,8 @@ WORDS = {"IssuesFound": "issue", "NoIssuesFound": "no issue", "NoData": "no data
 def _finding(outcome: dict[str, Any]) -> str:
     text = escape(outcome["seen"])
     if outcome["status"] == "IssuesFound":
-        text += f"<br><span class='muted'>Why it matters: {escape(outcome['why'])}.</span><br><b>Change:</b> {escape(outcome['change'])}."
+        text += f"<br><span class='muted'>Why it matters: {escape(outcome['why'])}.</span>"
+        text += f"<br><b>Change:</b> {escape(outcome['change'])}."
         if outcome["gain_seconds"] > 0:
             text += f" <span class='muted'>Expected gain: about {duration(outcome['gain_seconds'])}.</span>"
     tag = f'<span class="tag {outcome["status"]}">{WORDS[outcome["status"]]}</span>'

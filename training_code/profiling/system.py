@@ -19,8 +19,9 @@ TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 class SystemSampler:
     """`sample()` describes the interval since the call before it. Units: percent, bytes, bytes per second, processors.
 
-    `process_wanted`: processors that the training would have kept busy, had it never had to wait for one. A thread that ran r seconds
-    and waited q in the queue did nothing for the rest; alone it would have run r of every (interval - q). `workers_wanted`: the same of its child processes alone.
+    `process_wanted`: processors that the training would have kept busy, had it never had to wait for one. A thread that ran
+    r seconds and waited q in the queue did nothing for the rest; alone it would have run r of every (interval - q).
+    `workers_wanted`: the same of its child processes alone.
     """
 
     def __init__(self, pid: int) -> None:
@@ -47,7 +48,8 @@ class SystemSampler:
             workers += wanted if thread[0] != self._training.pid else 0.0
         memory = psutil.virtual_memory()
         record: dict[str, Any] = {
-            "time": now, "interval": round(interval, 4), "cores": cores, "iowait": getattr(psutil.cpu_times_percent(), "iowait", 0.0),
+            "time": now, "interval": round(interval, 4), "cores": cores,
+            "iowait": getattr(psutil.cpu_times_percent(), "iowait", 0.0),
             "cpus": len(self._training.cpu_affinity()) if hasattr(self._training, "cpu_affinity") else len(cores),
             "process_cores": [round(min(100.0, 100 * busy / interval), 1) for busy in by_core],
             "wanted_cores": [round(min(100.0, 100 * wanted), 1) for wanted in wanted_by_core],
@@ -86,7 +88,8 @@ class SystemSampler:
             try:
                 for task in os.scandir(f"/proc/{process.pid}/task"):
                     fields = Path(task.path, "stat").read_text().rpartition(")")[2].split()
-                    found[process.pid, int(task.name)] = (float(fields[11]) + float(fields[12]), int(fields[36]), _queued(task.path))
+                    ticks = float(fields[11]) + float(fields[12])
+                    found[process.pid, int(task.name)] = (ticks, int(fields[36]), _queued(task.path))
             except (FileNotFoundError, ProcessLookupError):
                 continue  # it ended meanwhile
         return found

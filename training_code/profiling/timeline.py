@@ -34,9 +34,7 @@ class Timeline:
         self._rates()
         self._axis()
         height = self.top + 22
-        return (
-            f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="timeline of the training">{"".join(self.out)}</svg>'
-        )
+        return f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="timeline of the training">{"".join(self.out)}</svg>'
 
     def _x(self, time: float) -> float:
         return LEFT + (min(max(time, self.start), self.end) - self.start) / self.seconds * (WIDTH - LEFT - RIGHT)
@@ -89,14 +87,18 @@ class Timeline:
         self.top += LANE + GAP
 
     def _step_lengths(self) -> None:
-        lengths = [max(r["longest"] for r in records) if records else None for records in self._columns(self.observed.train)]
+        lengths = [
+            max(r["longest"] for r in records) if records else None for records in self._columns(self.observed.train)
+        ]
         high = max((v for v in lengths if v), default=0.0)
         self._label("slowest step", f"up to {_short(high)}")
         for index, value in enumerate(lengths):
             if value:
                 begin = self.start + index * self.seconds / COLUMNS
                 height = max(1.0, value / high * LANE * 0.7)
-                self._box(begin, begin + self.seconds / COLUMNS, self.top + LANE * 0.7 - height, height, COLOURS["forward"])
+                self._box(
+                    begin, begin + self.seconds / COLUMNS, self.top + LANE * 0.7 - height, height, COLOURS["forward"]
+                )
         self.top += LANE * 0.7 + GAP
 
     def _machine(self) -> None:
@@ -116,11 +118,17 @@ class Timeline:
         self._label("bytes per second", f"up to {high / 1e6:.3g} MB/s")
         self._lane(samples, [("#b45309", _disk), ("#0891b2", _network)], high or 1.0)
 
-    def _lane(self, samples: Sequence[Record], lines: Sequence[tuple[str, Callable[[Record], float | None]]], high: float) -> None:
+    def _lane(
+        self, samples: Sequence[Record], lines: Sequence[tuple[str, Callable[[Record], float | None]]], high: float
+    ) -> None:
         bottom = self.top + LANE
-        self.out.append(f'<rect x="{LEFT}" y="{self.top:.1f}" width="{WIDTH - LEFT - RIGHT}" height="{LANE}" fill="#f3f5f8"/>')
+        self.out.append(
+            f'<rect x="{LEFT}" y="{self.top:.1f}" width="{WIDTH - LEFT - RIGHT}" height="{LANE}" fill="#f3f5f8"/>'
+        )
         if not samples:
-            self.out.append(f'<text x="{LEFT + 10}" y="{self.top + LANE / 2:.0f}">no system samples (profiler_interval_ms)</text>')
+            self.out.append(
+                f'<text x="{LEFT + 10}" y="{self.top + LANE / 2:.0f}">no system samples (profiler_interval_ms)</text>'
+            )
         for colour, value in lines:
             points = [(self._x(s["time"] - s["interval"] / 2), v) for s in samples if (v := value(s)) is not None]
             path = " ".join(f"{x:.1f},{bottom - min(v / high, 1.0) * LANE:.1f}" for x, v in points)
@@ -131,7 +139,10 @@ class Timeline:
     def _axis(self) -> None:
         for tick in ticks(0.0, self.seconds, 10):
             x = self._x(self.start + tick)
-            self.out.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{self.top - 8:.1f}" stroke="#0f172a" stroke-opacity=".07"/>')
+            self.out.append(
+                f'<line x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{self.top - 8:.1f}" stroke="#0f172a" '
+                f'stroke-opacity=".07"/>'
+            )
             self.out.append(f'<text x="{x:.1f}" y="{self.top + 8:.1f}" text-anchor="middle">{tick:g} s</text>')
 
 

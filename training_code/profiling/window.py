@@ -1,4 +1,6 @@
-"""The detailed window: torch.profiler over the first N training steps, as `trace.json`, which Chrome's tracing page and Perfetto open."""
+"""The detailed window: torch.profiler over the first N training steps, as `trace.json`, which Chrome's tracing page and
+Perfetto open.
+"""
 
 from __future__ import annotations
 

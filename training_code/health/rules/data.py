@@ -10,7 +10,8 @@ from training_code.health.rule import Outcome, healthy, no_data, rule
 
 @rule(
     "ClassImbalance",
-    "The largest class has threshold_imbalance times as many training photos as the smallest, or a class has fewer than min_photos, "
+    "The largest class has threshold_imbalance times as many training photos as the smallest, or a class has "
+    "fewer than min_photos, "
     "or accuracy exceeds balanced accuracy by more than accuracy_gap in the last epoch.",
     threshold_imbalance=10.0, min_photos=5, accuracy_gap=0.1,
 )  # fmt: skip
@@ -22,7 +23,9 @@ def class_imbalance(observed: Observations, p: Mapping[str, float]) -> Outcome:
     ratio = counts[largest] / max(1, counts[smallest])
     gap = _accuracy_gap(observed)
     values = {"smallest": smallest, "largest": largest, "ratio": ratio, "accuracy_gap": gap}
-    seen = f"{len(counts)} classes; {largest}: {counts[largest]} photos, {smallest}: {counts[smallest]}, {ratio:.3g} to 1"
+    seen = (
+        f"{len(counts)} classes; {largest}: {counts[largest]} photos, {smallest}: {counts[smallest]}, {ratio:.3g} to 1"
+    )
     if ratio == 1:
         seen = f"{len(counts)} classes of {counts[smallest]} photos each"
     if gap is not None:
@@ -37,5 +40,8 @@ def class_imbalance(observed: Observations, p: Mapping[str, float]) -> Outcome:
 
 
 def _accuracy_gap(observed: Observations) -> float | None:
-    accuracy, balanced = observed.epoch_series("validation:accuracy"), observed.epoch_series("validation:balanced_accuracy")
+    accuracy, balanced = (
+        observed.epoch_series("validation:accuracy"),
+        observed.epoch_series("validation:balanced_accuracy"),
+    )
     return accuracy[-1][1] - balanced[-1][1] if accuracy and balanced else None

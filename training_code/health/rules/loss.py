@@ -18,7 +18,9 @@ from training_code.health.rule import Outcome, healthy, no_data, rule
 def loss_not_decreasing(observed: Observations, p: Mapping[str, float]) -> Outcome:
     records = observed.train
     if observed.train_steps < p["min_steps"] or len(records) < 2:
-        return no_data(f"{observed.train_steps} training steps in {len(records)} records; at least {p['min_steps']:.0f} are needed")
+        return no_data(
+            f"{observed.train_steps} training steps in {len(records)} records; at least {p['min_steps']:.0f} are needed"
+        )
     lost = next((r for r in records if r["nonfinite"]), None)
     if lost:
         return _not_a_number(lost)
@@ -30,7 +32,10 @@ def loss_not_decreasing(observed: Observations, p: Mapping[str, float]) -> Outco
     windows = [_mean(_part(records, k / 10, (k + 1) / 10)) for k in range(10)]
     best = min(windows)
     values = {"first_loss": start, "last_loss": end, "lowest_loss": best, "noise": noise}
-    seen = f"training loss {start:.4g} at the start, {end:.4g} at the end, {best:.4g} at its lowest, over {observed.train_steps} steps"
+    seen = (
+        f"training loss {start:.4g} at the start, {end:.4g} at the end, {best:.4g} at its lowest, over "
+        f"{observed.train_steps} steps"
+    )
     step = records[-1]["step"] + records[-1]["steps"] - 1
     if end > best * (1 + p["rise_percent"] / 100) and end - best > max(p["low_loss"], noise):
         return Outcome(

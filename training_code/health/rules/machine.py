@@ -15,7 +15,10 @@ from training_code.health.rule import Outcome, healthy, no_data, rule
 def _samples(observed: Observations, p: Mapping[str, float]) -> list[Record] | Outcome:
     samples = observed.system_while_training
     if len(samples) < p["min_samples"]:
-        return no_data(f"{len(samples)} system samples inside training steps; at least {p['min_samples']:.0f} are needed (shorter profiler_interval_ms)")
+        return no_data(
+            f"{len(samples)} system samples inside training steps; at least {p['min_samples']:.0f} "
+            f"are needed (shorter profiler_interval_ms)"
+        )
     return samples
 
 
@@ -39,7 +42,8 @@ def _cpu_share(samples: list[Record]) -> float:
 
 @rule(
     "LowGPUUtilization",
-    "The 95th percentile of GPU utilisation inside training steps is below threshold_p95 %, or the 5th is below threshold_p5 % while "
+    "The 95th percentile of GPU utilisation inside training steps is below threshold_p95 %, or the 5th is below "
+    "threshold_p5 % while "
     "the mean is below threshold_mean %.",
     threshold_p95=70.0, threshold_p5=10.0, threshold_mean=50.0, min_samples=5,
 )  # fmt: skip
@@ -105,7 +109,8 @@ def _waiting(observed: Observations, p: Mapping[str, float]) -> Outcome | tuple[
 
 @rule(
     "CPUBottleneck",
-    "More than threshold % of the training steps' time waits for data, and at least busy_processors are busy with data (this process "
+    "More than threshold % of the training steps' time waits for data, and at least busy_processors are busy "
+    "with data (this process "
     "inside the data phases, and its worker processes): "
     "decoding or augmentation is the limit. With a GPU also: utilisation below gpu_threshold % while the processors are above "
     "cpu_threshold %.",
@@ -126,8 +131,10 @@ def cpu_bottleneck(observed: Observations, p: Mapping[str, float]) -> Outcome:
     values = {"data_share": share, "busy_processors": busy}
     if (100 * share > p["threshold"] and busy >= p["busy_processors"]) or gpu_starved:
         return Outcome(
-            "IssuesFound", f"{seen}: data loading dominates, and it computes", "the model waits while photos are decoded or changed",
-            "compute features of frozen layers once, decode at the size that is needed, load in more worker processes, augment less",
+            "IssuesFound", f"{seen}: data loading dominates, and it computes", "the model waits while photos "
+                "are decoded or changed",
+            "compute features of frozen layers once, decode at the size that is needed, load in more worker "
+            "processes, augment less",
             values, (), _wait_to_save(observed),
         )  # fmt: skip
     return healthy(seen, **values)
@@ -180,13 +187,22 @@ def batch_size(observed: Observations, p: Mapping[str, float]) -> Outcome:
     batch = sum(r["samples"] for r in observed.train) / observed.train_steps
     if _has_gpu(samples):
         what, used = "GPU", percentile(_gpu(samples, "utilization"), 95)
-        memory = max(100 * mean(g["memory_used"] / g["memory_total"] for g in s["gpus"]) for s in samples if s.get("gpus"))
+        memory = max(
+            100 * mean(g["memory_used"] / g["memory_total"] for g in s["gpus"]) for s in samples if s.get("gpus")
+        )
     else:
         what, used = "processor", 100 * _cpu_share(samples)
         memory = max(100 * s["process_memory"] / s["memory_total"] for s in samples)
-    seen = f"mean batch {batch:.3g}; {what} utilisation {used:.0f} %, memory {memory:.0f} %, {100 * observed.data_share:.0f} % waits for data"
+    seen = (
+        f"mean batch {batch:.3g}; {what} utilisation {used:.0f} %, memory {memory:.0f} %, "
+        f"{100 * observed.data_share:.0f} % waits for data"
+    )
     values = {"batch": batch, "utilization": used, "memory": memory, "data_share": observed.data_share}
-    if used < p["utilization_threshold"] and memory < p["memory_threshold"] and 100 * observed.data_share < p["data_threshold"]:
+    if (
+        used < p["utilization_threshold"]
+        and memory < p["memory_threshold"]
+        and 100 * observed.data_share < p["data_threshold"]
+    ):
         return Outcome(
             "IssuesFound", seen, "each step costs a fixed amount that a small batch cannot spread",
             f"double the batch size (raise the learning rate with it) until the {what} is busy or its memory is full", values, (),
@@ -197,7 +213,8 @@ def batch_size(observed: Observations, p: Mapping[str, float]) -> Outcome:
 
 @rule(
     "LoadBalancing",
-    "Between the most and the least used device (GPUs if there are several, otherwise processors) lie more than threshold percentage "
+    "Between the most and the least used device (GPUs if there are several, otherwise processors) lie more than "
+    "threshold percentage "
     "points of mean utilisation, and the most used one is above busy %.",
     threshold=50.0, busy=70.0, min_samples=5,
 )  # fmt: skip

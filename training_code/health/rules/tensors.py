@@ -28,7 +28,8 @@ def _judged(gradients: Mapping[str, Record]) -> dict[str, float]:
 
 @rule(
     "VanishingGradient",
-    "A weight's gradient has a mean absolute value below threshold, or below ratio times the largest such value among the weights, in more "
+    "A weight's gradient has a mean absolute value below threshold, or below ratio times the largest such value "
+    "among the weights, in more "
     "than half of the observed steps, while the loss is still above a tenth of its first value. Biases and normalisation weights "
     "are not judged: a convolution's bias in front of batch norm has gradient zero by construction.",
     threshold=1e-7, ratio=1e-5, min_observations=2,
@@ -36,7 +37,9 @@ def _judged(gradients: Mapping[str, Record]) -> dict[str, float]:
 def vanishing_gradient(observed: Observations, p: Mapping[str, float]) -> Outcome:
     records = [r for r in _of(observed, "gradients") if _judged(r["gradients"])]
     if len(records) < p["min_observations"]:
-        return no_data(f"{len(records)} steps with gradients of weights; at least {p['min_observations']:.0f} are needed")
+        return no_data(
+            f"{len(records)} steps with gradients of weights; at least {p['min_observations']:.0f} are needed"
+        )
     unfinished = [r for r in records if _unfinished(observed, r)] or records[:1]
     vanished: dict[str, list[int]] = {}
     for record in unfinished:
@@ -55,9 +58,11 @@ def vanishing_gradient(observed: Observations, p: Mapping[str, float]) -> Outcom
     name = min(lasting, key=lambda n: last.get(n, 0.0))
     return Outcome(
         "IssuesFound",
-        f"{seen}; vanished in {len(lasting)} weight(s), such as {name}, in {len(lasting[name])} of {len(unfinished)} observed steps",
+        f"{seen}; vanished in {len(lasting)} weight(s), such as {name}, in {len(lasting[name])} of "
+        f"{len(unfinished)} observed steps",
         "layers whose gradient vanishes keep the weights they began with: that part of the model is not trained",
-        "use ReLU-like activations, normalisation or residual connections, a better initialisation; or freeze those layers and save their cost",
+        "use ReLU-like activations, normalisation or residual connections, a better initialisation; or freeze "
+        "those layers and save their cost",
         values, tuple(lasting[name]),
     )  # fmt: skip
 
@@ -73,7 +78,8 @@ def _unfinished(observed: Observations, record: Record) -> bool:
 
 @rule(
     "ExplodingTensor",
-    "A gradient, weight or activation is not finite, or a gradient's norm exceeds growth times the median of its observed norms and 1e3.",
+    "A gradient, weight or activation is not finite, or a gradient's norm exceeds growth times the median of "
+    "its observed norms and 1e3.",
     growth=1e4,
 )  # fmt: skip
 def exploding_tensor(observed: Observations, p: Mapping[str, float]) -> Outcome:
@@ -98,13 +104,16 @@ def exploding_tensor(observed: Observations, p: Mapping[str, float]) -> Outcome:
         if largest > 1e3 and largest > p["growth"] * usual:
             return _exploded(f"the gradient of {name} has norm {largest:.3g} at step {step}, usually {usual:.3g}", step)
     largest = max((v for series in norms.values() for _, v in series), default=0.0)
-    return healthy(f"all of {len(seen_any)} observed tensors are finite; largest gradient norm {largest:.3g}", largest_norm=largest)
+    return healthy(
+        f"all of {len(seen_any)} observed tensors are finite; largest gradient norm {largest:.3g}", largest_norm=largest
+    )
 
 
 def _exploded(seen: str, step: int) -> Outcome:
     return Outcome(
         "IssuesFound", seen, "a value that is not finite spreads to all weights within one step; the training cannot recover",
-        "lower the learning rate, clip gradients, raise epsilon, check the inputs for values that are not finite", {"step": step}, (step,),
+        "lower the learning rate, clip gradients, raise epsilon, check the inputs for values that are "
+        "not finite", {"step": step}, (step,),
     )  # fmt: skip
 
 
@@ -116,39 +125,58 @@ def _tensors(record: Record) -> Iterator[tuple[str, str, Record]]:
 
 @rule(
     "PoorWeightInitialization",
-    "Before training has changed them, the weights of a trained layer other than the last are all equal or have equal rows (every unit then "
-    "computes the same), or their standard deviation lies outside 1/scale to scale times 1/√fan_in; and, for the scale, the loss does not fall "
+    "Before training has changed them, the weights of a trained layer other than the last are all equal or have "
+    "equal rows (every unit then "
+    "computes the same), or their standard deviation lies outside 1/scale to scale times 1/√fan_in; and, for "
+    "the scale, the loss does not fall "
     "by a tenth within the first `steps` steps or begins above start_ratio × ln(classes).",
     scale=20.0, steps=50, start_ratio=3.0,
 )  # fmt: skip
 def poor_weight_initialization(observed: Observations, p: Mapping[str, float]) -> Outcome:
     first = next((r for r in _of(observed, "weights") if r["step"] == 0), None)
-    layers = [(n, s) for n, s in (first["weights"].items() if first else ()) if s.get("fan_in") and s.get("dimensions", 0) >= 2]
+    layers = [
+        (n, s)
+        for n, s in (first["weights"].items() if first else ())
+        if s.get("fan_in") and s.get("dimensions", 0) >= 2
+    ]
     if not layers:
         return no_data("no weights of trained layers were observed at step 0")
     hidden = layers[:-1]
     for name, stats in hidden:
         if stats.get("row_spread", 1.0) == 0.0:
-            return _poor(f"all units of {name} have the same weights at step 0", {"tensor": name}, "its units all learn the same thing and count as one")
+            return _poor(
+                f"all units of {name} have the same weights at step 0",
+                {"tensor": name},
+                "its units all learn the same thing and count as one",
+            )
     odd = {n: s["std"] * math.sqrt(s["fan_in"]) for n, s in layers if s["std"] is not None}
     odd = {n: r for n, r in odd.items() if r > p["scale"] or (r < 1 / p["scale"] and n != layers[-1][0])}
     start, fell = _early_loss(observed, int(p["steps"]))
     classes = len(observed.run.get("class_counts") or ())
     high = bool(classes > 1 and start is not None and start > p["start_ratio"] * math.log(classes))
-    seen = f"{len(layers)} weights at step 0, {len(odd)} of them outside the usual scale; first loss {start if start is None else round(start, 4)}"
+    seen = (
+        f"{len(layers)} weights at step 0, {len(odd)} of them outside the usual scale; first loss "
+        f"{start if start is None else round(start, 4)}"
+    )
     if odd and (high or fell is False):
         name = max(odd, key=lambda n: abs(math.log(max(odd[n], 1e-30))))
         return _poor(
             f"{seen}; {name} has {odd[name]:.3g} times the usual spread, and the loss "
             + ("begins far above that of guessing" if high else f"does not fall in the first {p['steps']:.0f} steps"),
-            {"tensor": name, "relative_spread": odd[name], "first_loss": start}, "signals grow or fade from layer to layer until nothing can be learnt",
+            {"tensor": name, "relative_spread": odd[name], "first_loss": start}, "signals grow or fade from "
+                "layer to layer until nothing can be learnt",
         )  # fmt: skip
     return healthy(seen, odd=sorted(odd), first_loss=start)
 
 
 def _poor(seen: str, values: Mapping, why: str) -> Outcome:
     return Outcome(
-        "IssuesFound", seen, why, "use the framework's initialisation (Kaiming for ReLU, Xavier for tanh) or pretrained weights", values, (0,)
+        "IssuesFound",
+        seen,
+        why,
+        "use the framework's initialisation (Kaiming for ReLU, Xavier for tanh) or pretrained weights",
+        values,
+        (0,),
     )
 
 
@@ -164,7 +192,9 @@ def _early_loss(observed: Observations, steps: int) -> tuple[float | None, bool 
     return start, min(r["loss"] for r in later) < 0.9 * start
 
 
-def _share_of_units(observed: Observations, key: str, p: Mapping[str, float], missing: str) -> Outcome | tuple[dict[str, float], int, list[int]]:
+def _share_of_units(
+    observed: Observations, key: str, p: Mapping[str, float], missing: str
+) -> Outcome | tuple[dict[str, float], int, list[int]]:
     """(worst share of each layer that holds in most observed steps, observed steps, their numbers)."""
     records = [r for r in _of(observed, "activations") if any(key in s for s in r["activations"].values())]
     if len(records) < p["min_observations"]:
@@ -179,7 +209,8 @@ def _share_of_units(observed: Observations, key: str, p: Mapping[str, float], mi
 
 @rule(
     "DeadRelu",
-    "In a ReLU layer, at the median of the observed steps, more than threshold_layer % of the units (channels) are zero for every photo of "
+    "In a ReLU layer, at the median of the observed steps, more than threshold_layer % of the units (channels) "
+    "are zero for every photo of "
     "the batch.",
     threshold_layer=50.0, min_observations=2,
 )  # fmt: skip
@@ -188,14 +219,16 @@ def dead_relu(observed: Observations, p: Mapping[str, float]) -> Outcome:
     if isinstance(shares, Outcome):
         return shares
     return _by_units(
-        *shares, p["threshold_layer"], "of its units are zero for every photo", "a unit that is zero for every photo has gradient zero and never comes back",
+        *shares, p["threshold_layer"], "of its units are zero for every photo", "a unit that is zero for every "
+            "photo has gradient zero and never comes back",
         "lower the learning rate, use leaky ReLU, GELU or SiLU, check the initialisation of biases",
     )  # fmt: skip
 
 
 @rule(
     "SaturatedActivation",
-    "In a sigmoid or tanh layer, at the median of the observed steps, more than threshold_layer % of the outputs lie within 2 % of the range's "
+    "In a sigmoid or tanh layer, at the median of the observed steps, more than threshold_layer % of the "
+    "outputs lie within 2 % of the range's "
     "ends.",
     threshold_layer=50.0, min_observations=2,
 )  # fmt: skip
@@ -204,16 +237,21 @@ def saturated_activation(observed: Observations, p: Mapping[str, float]) -> Outc
     if isinstance(shares, Outcome):
         return shares
     return _by_units(
-        *shares, p["threshold_layer"], "of its outputs are saturated", "a saturated unit has nearly no gradient: what lies before it is hardly trained",
+        *shares, p["threshold_layer"], "of its outputs are saturated", "a saturated unit has nearly no "
+            "gradient: what lies before it is hardly trained",
         "normalise inputs, initialise smaller, lower the learning rate, use ReLU-like activations",
     )  # fmt: skip
 
 
-def _by_units(shares: dict[str, float], count: int, steps: list[int], threshold: float, what: str, why: str, change: str) -> Outcome:
+def _by_units(
+    shares: dict[str, float], count: int, steps: list[int], threshold: float, what: str, why: str, change: str
+) -> Outcome:
     name = max(shares, key=lambda n: shares[n])
     bad = sorted(n for n, share in shares.items() if 100 * share > threshold)
     seen = f"worst of {len(shares)} layers: {name}, {100 * shares[name]:.0f} % {what} (median of {count} steps)"
     values = {"layer": name, "share": shares[name], "layers": bad}
     if not bad:
         return healthy(seen, **values)
-    return Outcome("IssuesFound", f"{seen}; {len(bad)} layer(s) over {threshold:.0f} %", why, change, values, tuple(steps[-3:]))
+    return Outcome(
+        "IssuesFound", f"{seen}; {len(bad)} layer(s) over {threshold:.0f} %", why, change, values, tuple(steps[-3:])
+    )

@@ -11,7 +11,8 @@ from training_code.health.rule import Outcome, healthy, no_data, rule
 @rule(
     "StepOutlier",
     "Training steps that take longer than the median by more than stddev robust standard deviations (1.4826 × median absolute "
-    "deviation) and at least twice as long make up more than share of the training time. The first step of each epoch is left out: it "
+    "deviation) and at least twice as long make up more than share of the training time. The first step of each "
+    "epoch is left out: it "
     "fills caches and workers.",
     stddev=3.0, share=0.05, min_steps=20,
 )  # fmt: skip
@@ -52,7 +53,8 @@ def _usual(record: Mapping[str, float]) -> float:
 
 @rule(
     "MaxInitializationTime",
-    "From the start of the process to the first step takes longer than threshold_seconds, or longer than share of the whole training "
+    "From the start of the process to the first step takes longer than threshold_seconds, or longer than share "
+    "of the whole training "
     "and at least min_seconds. (SageMaker's rule has the limit alone, 20 minutes.) The download of the data before the container "
     "starts is not seen from inside.",
     threshold_seconds=1200.0, share=0.5, min_seconds=30.0,
@@ -64,7 +66,9 @@ def max_initialization_time(observed: Observations, p: Mapping[str, float]) -> O
     seconds = first - started
     share = seconds / observed.seconds if observed.seconds else 1.0
     observing = observed.run["observed_from"] - started
-    seen = f"{seconds:.3g} s from the start of the process to the first step ({100 * share:.0f} % of the training so far)"
+    seen = (
+        f"{seconds:.3g} s from the start of the process to the first step ({100 * share:.0f} % of the training so far)"
+    )
     values = {"seconds": seconds, "share": share, "before_observation": observing}
     if seconds > p["threshold_seconds"] or (seconds > p["min_seconds"] and share > p["share"]):
         return Outcome(
@@ -82,10 +86,18 @@ def max_initialization_time(observed: Observations, p: Mapping[str, float]) -> O
 )  # fmt: skip
 def long_evaluation(observed: Observations, p: Mapping[str, float]) -> Outcome:
     if not observed.train_seconds or not observed.evaluation:
-        return no_data("no evaluation steps have been observed" if observed.train_seconds else "no training steps have been observed")
+        return no_data(
+            "no evaluation steps have been observed"
+            if observed.train_seconds
+            else "no training steps have been observed"
+        )
     ratio = observed.evaluation_seconds / observed.train_seconds
     seen = f"evaluation {observed.evaluation_seconds:.3g} s, training steps {observed.train_seconds:.3g} s: ratio {ratio:.2f}"
-    values = {"ratio": ratio, "evaluation_seconds": observed.evaluation_seconds, "train_seconds": observed.train_seconds}
+    values = {
+        "ratio": ratio,
+        "evaluation_seconds": observed.evaluation_seconds,
+        "train_seconds": observed.train_seconds,
+    }
     if ratio <= p["max_ratio"] or observed.evaluation_seconds < p["min_seconds"]:
         return healthy(seen, **values)
     wanted = 0.2 * observed.train_seconds
