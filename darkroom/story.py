@@ -99,7 +99,9 @@ def explain_failure(target: Target, console: Console, results: Results, summary:
             console.print(f"  [bold]{title}:[/bold] {escape(text)}", soft_wrap=True)
     lines = jobs.last_lines(target, step, LAST_LOG_LINES) if step else []
     if lines:
-        console.print(f"  The last lines of its log (all of it: darkroom logs {step.job}):", markup=False)
+        console.print(
+            f"  The last lines of its log (all of it: darkroom logs {step.job}):", markup=False, soft_wrap=True
+        )
         for line in lines:
             console.print(f"    {line}", markup=False, style="dim", soft_wrap=True)
 

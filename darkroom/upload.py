@@ -44,7 +44,7 @@ def _upload_folder(target: Target, found: dataset.Survey, console: Console) -> s
         key = f"datasets/{name}-{mark[:12]}.zip"
         bucket = target.parameter("data-bucket")
         if _exists(target, bucket, key):
-            console.print(f"  {found.photos} photos are there already: s3://{bucket}/{key}")
+            console.print(f"  {found.photos} photos are there already: s3://{bucket}/{key}", soft_wrap=True)
             return f"s3://{bucket}/{key}"
         packed = target.home.folder("uploads") / Path(key).name
         row = progress.add_task("Packing", total=found.size)
@@ -53,7 +53,7 @@ def _upload_folder(target: Target, found: dataset.Survey, console: Console) -> s
             _put(target, packed, bucket, key, progress)
         finally:
             packed.unlink()
-    console.print(f"  {found.photos} photos uploaded: s3://{bucket}/{key}")
+    console.print(f"  {found.photos} photos uploaded: s3://{bucket}/{key}", soft_wrap=True)
     return f"s3://{bucket}/{key}"
 
 

@@ -67,7 +67,7 @@ def destroy(context: Context, yes: bool) -> None:
         plan = removal.plan()
         console.print("This deletes:" if plan else "Nothing is deployed.")
         for line in plan:
-            console.print(f"  {line}", markup=False)
+            console.print(f"  {line}", markup=False, soft_wrap=True)
         if not target.is_local and not yes:
             place = f"AWS account {target.account}, region {target.region_name}"
             click.confirm(f"Delete all of it from {place}?", abort=True, err=True)
