@@ -8,21 +8,9 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = (
-    "up",
-    "down",
-    "status",
-    "env",
-    "deploy",
-    "run",
-    "follow",
-    "predict",
-    "logs",
-    "report",
-    "destroy",
-    "demo",
-    "approve",
-)
+from darkroom.cli import darkroom as group
+
+COMMANDS = sorted(group.commands)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
