@@ -28,7 +28,7 @@ class SystemSampler:
         self._training = psutil.Process(pid)
         self._gpus = _gpus()
         self._at = time.time()
-        self._threads = self._thread_ticks()
+        self._threads = self._thread_times()
         self._disk, self._network = psutil.disk_io_counters(), psutil.net_io_counters()
         psutil.cpu_percent(percpu=True)
         psutil.cpu_times_percent()
@@ -36,12 +36,12 @@ class SystemSampler:
     def sample(self) -> dict[str, Any]:
         now = time.time()
         interval = max(now - self._at, 1e-3)
-        threads = self._thread_ticks()
+        threads = self._thread_times()
         cores = psutil.cpu_percent(percpu=True)
         by_core, wanted_by_core, workers = [0.0] * len(cores), [0.0] * len(cores), 0.0
-        for thread, (ticks, core, queued) in threads.items():
-            ticks_before, _, queued_before = self._threads.get(thread, (0.0, core, 0.0))
-            used = (ticks - ticks_before) * TICK
+        for thread, (ran, core, queued) in threads.items():
+            ran_before, _, queued_before = self._threads.get(thread, (0.0, core, 0.0))
+            used = ran - ran_before
             by_core[core % len(cores)] += used
             wanted = used / max(used, interval - (queued - queued_before), 1e-9)
             wanted_by_core[core % len(cores)] += wanted
@@ -78,20 +78,19 @@ class SystemSampler:
         own = os.getpid()
         return [self._training, *(p for p in self._training.children(recursive=True) if p.pid != own)]
 
-    def _thread_ticks(self) -> dict[tuple[int, int], tuple[float, int, float]]:
-        """(pid, thread) → (ticks used so far, core it last ran on, seconds it was ready but had no processor).
-
-        proc(5): fields 14, 15 and 39 of stat; the second of schedstat, where the kernel keeps it.
-        """
+    def _thread_times(self) -> dict[tuple[int, int], tuple[float, int, float]]:
+        """(pid, thread) → (seconds it ran, core it last ran on, seconds it was ready but had no processor)."""
         found = {}
         for process in self._tree():
             try:
-                for task in os.scandir(f"/proc/{process.pid}/task"):
-                    fields = Path(task.path, "stat").read_text().rpartition(")")[2].split()
-                    ticks = float(fields[11]) + float(fields[12])
-                    found[process.pid, int(task.name)] = (ticks, int(fields[36]), _queued(task.path))
+                tasks = os.listdir(f"/proc/{process.pid}/task")
             except (FileNotFoundError, ProcessLookupError):
                 continue  # it ended meanwhile
+            for task in tasks:
+                try:
+                    found[process.pid, int(task)] = _thread_time(Path(f"/proc/{process.pid}/task/{task}"))
+                except (FileNotFoundError, ProcessLookupError):
+                    continue
         return found
 
     def _memory(self) -> int:
@@ -104,11 +103,16 @@ class SystemSampler:
         return total
 
 
-def _queued(task: str) -> float:
-    try:
-        return int(Path(task, "schedstat").read_text().split()[1]) / 1e9
-    except (FileNotFoundError, IndexError):
-        return 0.0
+def _thread_time(task: Path) -> tuple[float, int, float]:
+    """proc(5): field 39 of stat is the core. Times from schedstat, in nanoseconds, where the kernel keeps it; otherwise
+    fields 14 and 15 of stat, in ticks, and no time in the queue."""
+    fields = (task / "stat").read_text().rpartition(")")[2].split()
+    core = int(fields[36])
+    schedule = task / "schedstat"
+    if schedule.exists():
+        ran, queued, _ = schedule.read_text().split()
+        return int(ran) / 1e9, core, int(queued) / 1e9
+    return (float(fields[11]) + float(fields[12])) * TICK, core, 0.0
 
 
 def _gpus() -> list[Any]:

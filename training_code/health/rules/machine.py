@@ -43,8 +43,7 @@ def _cpu_share(samples: list[Record]) -> float:
 @rule(
     "LowGPUUtilization",
     "The 95th percentile of GPU utilisation inside training steps is below threshold_p95 %, or the 5th is below "
-    "threshold_p5 % while "
-    "the mean is below threshold_mean %.",
+    "threshold_p5 % while the mean is below threshold_mean %.",
     threshold_p95=70.0, threshold_p5=10.0, threshold_mean=50.0, min_samples=5,
 )  # fmt: skip
 def low_gpu_utilization(observed: Observations, p: Mapping[str, float]) -> Outcome:
@@ -81,7 +80,9 @@ def low_cpu_utilization(observed: Observations, p: Mapping[str, float]) -> Outco
     if _has_gpu(samples):
         return no_data("the machine has a GPU, which does the work: see LowGPUUtilization and CPUBottleneck")
     used = 100 * _cpu_share(samples)
-    seen = f"the training used {used:.0f} % of {samples[-1]['cpus']} processors inside its steps"
+    had = 100 * mean(s["process_cpu"] / s["cpus"] for s in samples)
+    seen = f"the training used {had:.0f} % of {samples[-1]['cpus']} processors inside its steps"
+    seen += f" (it would have used {used:.0f} %, had others taken none)" if used > had + 5 else ""
     values = {"percent": used, "cpus": samples[-1]["cpus"]}
     if used >= p["threshold"]:
         return healthy(seen, **values)
@@ -109,11 +110,9 @@ def _waiting(observed: Observations, p: Mapping[str, float]) -> Outcome | tuple[
 
 @rule(
     "CPUBottleneck",
-    "More than threshold % of the training steps' time waits for data, and at least busy_processors are busy "
-    "with data (this process "
-    "inside the data phases, and its worker processes): "
-    "decoding or augmentation is the limit. With a GPU also: utilisation below gpu_threshold % while the processors are above "
-    "cpu_threshold %.",
+    "More than threshold % of the training steps' time waits for data, and at least busy_processors are busy with data "
+    "(this process inside the data phases, and its worker processes): decoding or augmentation is the limit. With a GPU"
+    " also: utilisation below gpu_threshold % while the processors are above cpu_threshold %.",
     threshold=30.0, busy_processors=0.6, gpu_threshold=10.0, cpu_threshold=90.0, min_samples=3,
 )  # fmt: skip
 def cpu_bottleneck(observed: Observations, p: Mapping[str, float]) -> Outcome:
@@ -133,8 +132,8 @@ def cpu_bottleneck(observed: Observations, p: Mapping[str, float]) -> Outcome:
         return Outcome(
             "IssuesFound", f"{seen}: data loading dominates, and it computes", "the model waits while photos "
                 "are decoded or changed",
-            "compute features of frozen layers once, decode at the size that is needed, load in more worker "
-            "processes, augment less",
+            "compute features of frozen layers once, decode at the size that is needed, load in more worker processes, "
+            "augment less",
             values, (), _wait_to_save(observed),
         )  # fmt: skip
     return healthy(seen, **values)
@@ -142,8 +141,8 @@ def cpu_bottleneck(observed: Observations, p: Mapping[str, float]) -> Outcome:
 
 @rule(
     "IOBottleneck",
-    "More than threshold % of the training steps' time waits for data while fewer than busy_processors are busy with it: it waits "
-    "for disk or network.",
+    "More than threshold % of the training steps' time waits for data while fewer than busy_processors are busy with "
+    "it: it waits for disk or network.",
     threshold=30.0, busy_processors=0.6, min_samples=3,
 )  # fmt: skip
 def io_bottleneck(observed: Observations, p: Mapping[str, float]) -> Outcome:
@@ -214,8 +213,7 @@ def batch_size(observed: Observations, p: Mapping[str, float]) -> Outcome:
 @rule(
     "LoadBalancing",
     "Between the most and the least used device (GPUs if there are several, otherwise processors) lie more than "
-    "threshold percentage "
-    "points of mean utilisation, and the most used one is above busy %.",
+    "threshold percentage points of mean utilisation, and the most used one is above busy %.",
     threshold=50.0, busy=70.0, min_samples=5,
 )  # fmt: skip
 def load_balancing(observed: Observations, p: Mapping[str, float]) -> Outcome:

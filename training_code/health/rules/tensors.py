@@ -28,10 +28,10 @@ def _judged(gradients: Mapping[str, Record]) -> dict[str, float]:
 
 @rule(
     "VanishingGradient",
-    "A weight's gradient has a mean absolute value below threshold, or below ratio times the largest such value "
-    "among the weights, in more "
-    "than half of the observed steps, while the loss is still above a tenth of its first value. Biases and normalisation weights "
-    "are not judged: a convolution's bias in front of batch norm has gradient zero by construction.",
+    "A weight's gradient has a mean absolute value below threshold, or below ratio times the largest such value among "
+    "the weights, in more than half of the observed steps, while the loss is still above a tenth of its first value. "
+    "Biases and normalisation weights are not judged: a convolution's bias in front of batch norm has gradient zero by "
+    "construction.",
     threshold=1e-7, ratio=1e-5, min_observations=2,
 )  # fmt: skip
 def vanishing_gradient(observed: Observations, p: Mapping[str, float]) -> Outcome:
@@ -61,8 +61,8 @@ def vanishing_gradient(observed: Observations, p: Mapping[str, float]) -> Outcom
         f"{seen}; vanished in {len(lasting)} weight(s), such as {name}, in {len(lasting[name])} of "
         f"{len(unfinished)} observed steps",
         "layers whose gradient vanishes keep the weights they began with: that part of the model is not trained",
-        "use ReLU-like activations, normalisation or residual connections, a better initialisation; or freeze "
-        "those layers and save their cost",
+        "use ReLU-like activations, normalisation or residual connections, a better initialisation; or freeze those "
+        "layers and save their cost",
         values, tuple(lasting[name]),
     )  # fmt: skip
 
@@ -78,8 +78,8 @@ def _unfinished(observed: Observations, record: Record) -> bool:
 
 @rule(
     "ExplodingTensor",
-    "A gradient, weight or activation is not finite, or a gradient's norm exceeds growth times the median of "
-    "its observed norms and 1e3.",
+    "A gradient, weight or activation is not finite, or a gradient's norm exceeds growth times the median of its "
+    "observed norms and 1e3.",
     growth=1e4,
 )  # fmt: skip
 def exploding_tensor(observed: Observations, p: Mapping[str, float]) -> Outcome:
@@ -125,11 +125,10 @@ def _tensors(record: Record) -> Iterator[tuple[str, str, Record]]:
 
 @rule(
     "PoorWeightInitialization",
-    "Before training has changed them, the weights of a trained layer other than the last are all equal or have "
-    "equal rows (every unit then "
-    "computes the same), or their standard deviation lies outside 1/scale to scale times 1/√fan_in; and, for "
-    "the scale, the loss does not fall "
-    "by a tenth within the first `steps` steps or begins above start_ratio × ln(classes).",
+    "Before training has changed them, the weights of a trained layer other than the last are all equal or have equal "
+    "rows (every unit then computes the same), or their standard deviation lies outside 1/scale to scale times "
+    "1/√fan_in; and, for the scale, the loss does not fall by a tenth within the first `steps` steps or begins above "
+    "start_ratio × ln(classes).",
     scale=20.0, steps=50, start_ratio=3.0,
 )  # fmt: skip
 def poor_weight_initialization(observed: Observations, p: Mapping[str, float]) -> Outcome:
@@ -209,9 +208,8 @@ def _share_of_units(
 
 @rule(
     "DeadRelu",
-    "In a ReLU layer, at the median of the observed steps, more than threshold_layer % of the units (channels) "
-    "are zero for every photo of "
-    "the batch.",
+    "In a ReLU layer, at the median of the observed steps, more than threshold_layer % of the units (channels) are zero"
+    " for every photo of the batch.",
     threshold_layer=50.0, min_observations=2,
 )  # fmt: skip
 def dead_relu(observed: Observations, p: Mapping[str, float]) -> Outcome:
@@ -227,9 +225,8 @@ def dead_relu(observed: Observations, p: Mapping[str, float]) -> Outcome:
 
 @rule(
     "SaturatedActivation",
-    "In a sigmoid or tanh layer, at the median of the observed steps, more than threshold_layer % of the "
-    "outputs lie within 2 % of the range's "
-    "ends.",
+    "In a sigmoid or tanh layer, at the median of the observed steps, more than threshold_layer % of the outputs lie "
+    "within 2 % of the range's ends.",
     threshold_layer=50.0, min_observations=2,
 )  # fmt: skip
 def saturated_activation(observed: Observations, p: Mapping[str, float]) -> Outcome:

@@ -10,17 +10,17 @@ from training_code.health.rule import Outcome, healthy, no_data, rule
 
 @rule(
     "StepOutlier",
-    "Training steps that take longer than the median by more than stddev robust standard deviations (1.4826 × median absolute "
-    "deviation) and at least twice as long make up more than share of the training time. The first step of each "
-    "epoch is left out: it "
-    "fills caches and workers.",
+    "Training steps that take longer than the median by more than stddev robust standard deviations (1.4826 × median "
+    "absolute deviation) and at least twice as long make up more than share of the training time. The first step of "
+    "each epoch is left out (it fills caches and workers), and so are steps recorded in detail.",
     stddev=3.0, share=0.05, min_steps=20,
 )  # fmt: skip
 def step_outlier(observed: Observations, p: Mapping[str, float]) -> Outcome:
     if observed.train_steps < p["min_steps"]:
         return no_data(f"{observed.train_steps} training steps; at least {p['min_steps']:.0f} are needed")
     warm_up = {0} | {r.get("train_steps") for r in observed.epochs}
-    records = [r for r in observed.train if not (r["steps"] == 1 and r["step"] in warm_up)]
+    detailed = int((observed.run.get("hyperparameters") or {}).get("profiler_steps", 0))
+    records = [r for r in observed.train if not (r["steps"] == 1 and r["step"] in warm_up) and r["step"] >= detailed]
     if len(records) < 2:
         return no_data("all training steps lie in one record; they are too short to be told apart")
     usual = [_usual(r) for r in records]
@@ -53,10 +53,9 @@ def _usual(record: Mapping[str, float]) -> float:
 
 @rule(
     "MaxInitializationTime",
-    "From the start of the process to the first step takes longer than threshold_seconds, or longer than share "
-    "of the whole training "
-    "and at least min_seconds. (SageMaker's rule has the limit alone, 20 minutes.) The download of the data before the container "
-    "starts is not seen from inside.",
+    "From the start of the process to the first step takes longer than threshold_seconds, or longer than share of the "
+    "whole training and at least min_seconds. (SageMaker's rule has the limit alone, 20 minutes.) The download of the "
+    "data before the container starts is not seen from inside.",
     threshold_seconds=1200.0, share=0.5, min_seconds=30.0,
 )  # fmt: skip
 def max_initialization_time(observed: Observations, p: Mapping[str, float]) -> Outcome:
