@@ -35,7 +35,9 @@ class JsonService(Protocol):
 class Application:
     """The WSGI application; also called in process, without guard, by the cloud's own clients."""
 
-    def __init__(self, guard: Guard, rows: ObjectRows, fast_path: FastPath, snapshot: Snapshot, health: Callable[[], dict]):
+    def __init__(
+        self, guard: Guard, rows: ObjectRows, fast_path: FastPath, snapshot: Snapshot, health: Callable[[], dict]
+    ):
         self._guard = guard
         self._rows = rows
         self._fast_path = fast_path

@@ -45,7 +45,7 @@ class Clients:
             region_name=self._region,
             endpoint_url="http://127.0.0.1",
             aws_access_key_id="in-process",
-            aws_secret_access_key="in-process",  # noqa: S106 - never leaves the process
+            aws_secret_access_key="in-process",
             config=Config(
                 retries={"total_max_attempts": 1}, parameter_validation=False, s3={"addressing_style": "path"}
             ),

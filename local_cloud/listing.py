@@ -8,7 +8,12 @@ from local_cloud.errors import AwsError
 
 
 def page(
-    name: str, items: list[Any], request: dict[str, Any], default: int, token: str = "nextToken", limit: str = "maxResults"
+    name: str,
+    items: list[Any],
+    request: dict[str, Any],
+    default: int,
+    token: str = "nextToken",
+    limit: str = "maxResults",
 ) -> dict[str, Any]:
     """One page of `items` under `name`, with a token when there is more."""
     try:

@@ -115,6 +115,8 @@ class Objects:
         partial = target.with_name(f".{target.name[:200]}.{os.getpid()}-{threading.get_ident()}")
         try:
             place(source, partial)
+            if place is not _hard_link_or_copy:
+                partial.chmod(0o644)
             os.replace(partial, target)
         except FileNotFoundError as missing:  # deleted between the look-up and the copy
             raise AwsError("NoSuchKey", f"The specified key does not exist: s3://{bucket}/{key}", 404) from missing

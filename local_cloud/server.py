@@ -18,6 +18,7 @@ LOOPBACK = "127.0.0.1"
 # An endpoint's invocations and a stack's deployment each hold a thread while they wait.
 THREADS = 48
 KEEP_ALIVE_SECONDS = 120
+MAXIMUM_HEADER_BYTES = 64 * 1024
 
 
 class _Gateway(wsgi.Gateway_10):
@@ -46,6 +47,7 @@ def make_server(port: int, application: Callable) -> wsgi.Server:
         shutdown_timeout=5,
     )  # fmt: skip
     server.server_name = LOOPBACK
+    server.max_request_header_size = MAXIMUM_HEADER_BYTES
     server.gateway = _Gateway
     server.ConnectionClass.RequestHandlerClass.header_reader = HeaderReader()
     server.prepare()

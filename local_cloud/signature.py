@@ -98,7 +98,9 @@ def _check_age(moment: str, allowed: timedelta) -> None:
     try:
         signed = datetime.strptime(moment, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
-        raise AwsError("IncompleteSignature", f"The date {moment!r} is not of the form YYYYMMDDTHHMMSSZ.", 403) from None
+        raise AwsError(
+            "IncompleteSignature", f"The date {moment!r} is not of the form YYYYMMDDTHHMMSSZ.", 403
+        ) from None
     now = datetime.now(UTC)
     if signed + allowed < now or signed - MAXIMUM_AGE > now:
         raise AwsError("RequestExpired", f"The request was signed at {moment} and is no longer or not yet valid.", 403)

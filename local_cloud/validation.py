@@ -31,7 +31,9 @@ class Validator:
         """The request with its timestamps as datetimes and its blobs as bytes, once it has been found valid."""
         model = service_model(service)
         if operation not in model.operation_names:
-            raise AwsError("UnknownOperationException", f"{service} has no operation {operation!r}. See {COVERAGE_PAGE}.")
+            raise AwsError(
+                "UnknownOperationException", f"{service} has no operation {operation!r}. See {COVERAGE_PAGE}."
+            )
         shape = model.operation_model(operation).input_shape
         if shape is None:
             return {}
@@ -80,7 +82,9 @@ def _typed(shape: Any, value: Any, path: str) -> Any:
 
 def _expect(right: bool, path: str, wanted: str, value: Any) -> None:
     if not right:
-        raise AwsError("SerializationException", f"{path} must be of type {wanted}, but is {type(value).__name__}: {value!r:.80}")
+        raise AwsError(
+            "SerializationException", f"{path} must be of type {wanted}, but is {type(value).__name__}: {value!r:.80}"
+        )
 
 
 def _moment(value: Any, path: str) -> datetime:

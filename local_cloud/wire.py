@@ -53,7 +53,9 @@ class Request:
         """The whole body. Refuses more than an API call may carry; objects are streamed elsewhere."""
         if self._body is None:
             if self.length > MAXIMUM_API_BODY:
-                raise AwsError("RequestEntityTooLarge", f"The body has {self.length} bytes; at most {MAXIMUM_API_BODY}.", 413)
+                raise AwsError(
+                    "RequestEntityTooLarge", f"The body has {self.length} bytes; at most {MAXIMUM_API_BODY}.", 413
+                )
             self._body = self.environ["wsgi.input"].read(self.length) if self.length else self._chunked()
         return self._body
 

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from local_cloud.cloudformation.engine import Plan
-from local_cloud.cloudformation.resources import TYPES, WITHOUT_EFFECT
 from local_cloud.cloudformation.evaluate import Unknown, references
+from local_cloud.cloudformation.resources import TYPES, WITHOUT_EFFECT
 from local_cloud.cloudformation.stack import Resource
 from local_cloud.errors import AwsError
 
@@ -41,7 +41,11 @@ def _change(name: str, plan: Plan, existing: dict[str, Resource], touched: dict[
     replaced = current.type != kind or any(key in replacing for key in differing)
     details = [
         {
-            "Target": {"Attribute": "Properties", "Name": key, "RequiresRecreation": "Always" if key in replacing else "Never"},
+            "Target": {
+                "Attribute": "Properties",
+                "Name": key,
+                "RequiresRecreation": "Always" if key in replacing else "Never",
+            },
             "Evaluation": "Static",
             "ChangeSource": "DirectModification",
         }

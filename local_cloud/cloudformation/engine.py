@@ -92,7 +92,9 @@ class Deployment:
         failed = self._delete_all(retain)
         if failed:
             names = ", ".join(failed)
-            self._store.set_status(self._stack, "DELETE_FAILED", f"The following resource(s) failed to delete: [{names}]. ")
+            self._store.set_status(
+                self._stack, "DELETE_FAILED", f"The following resource(s) failed to delete: [{names}]. "
+            )
             return
         self._stack.deleted = time.time()
         self._stack.outputs, self._stack.imports = [], []
@@ -127,7 +129,9 @@ class Deployment:
         try:
             properties = plan.evaluator.value(declared.get("Properties", {}))
         except AwsError as error:
-            self._event(name, declared["Type"], "", "CREATE_FAILED" if existing is None else "UPDATE_FAILED", error.message)
+            self._event(
+                name, declared["Type"], "", "CREATE_FAILED" if existing is None else "UPDATE_FAILED", error.message
+            )
             raise ResourceFailure(name, error.message) from error
         wanted = Resource(
             logical_id=name, type=declared["Type"], physical_id="", properties=properties, attributes={},
@@ -181,7 +185,12 @@ class Deployment:
 
     def _replace(self, kind: ResourceType, existing: Resource, wanted: Resource) -> None:
         name = kind.name_property
-        if name and name in wanted.properties and wanted.properties[name] == existing.properties.get(name) and existing.type == wanted.type:
+        if (
+            name
+            and name in wanted.properties
+            and wanted.properties[name] == existing.properties.get(name)
+            and existing.type == wanted.type
+        ):
             reason = (
                 f"CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename "
                 f"{wanted.properties[name]} and update the stack again."
@@ -198,7 +207,12 @@ class Deployment:
 
     def _keep(self, wanted: Resource, made: Made, status: str) -> Resource:
         kept = replace(
-            wanted, physical_id=made.physical_id, attributes=made.attributes, status=status, reason="", changed=time.time()
+            wanted,
+            physical_id=made.physical_id,
+            attributes=made.attributes,
+            status=status,
+            reason="",
+            changed=time.time(),
         )
         self._store.put(self._stack, kept)
         self._event(kept.logical_id, kept.type, kept.physical_id, status)

@@ -195,7 +195,11 @@ def _function(node: dict[str, Any]) -> str | None:
     if len(node) != 1:
         return None
     (name,) = node
-    return name if name.startswith("Fn::") or name == "Ref" or (name == "Condition" and isinstance(node[name], str)) else None
+    return (
+        name
+        if name.startswith("Fn::") or name == "Ref" or (name == "Condition" and isinstance(node[name], str))
+        else None
+    )
 
 
 def _text(value: Any) -> str:

@@ -40,7 +40,9 @@ class Planner:
             return self._from_s3(request["TemplateURL"])
         raise invalid("Either Template URL or Template Body must be specified.")
 
-    def plan(self, stack: Stack, text: str, given: list[dict[str, Any]], capabilities: list[str]) -> tuple[Plan, dict, dict]:
+    def plan(
+        self, stack: Stack, text: str, given: list[dict[str, Any]], capabilities: list[str]
+    ) -> tuple[Plan, dict, dict]:
         """The plan, the parameters as given, and as the template sees them."""
         template = read_template(text)
         evaluate.check_functions(template)
@@ -118,7 +120,9 @@ class Planner:
     def _check_capabilities(active: dict[str, Any], capabilities: list[str]) -> None:
         identities = [r for r in active.values() if r["Type"].startswith("AWS::IAM::")]
         named = any(
-            TYPES[r["Type"]].name_property in r.get("Properties", {}) for r in identities if TYPES[r["Type"]].name_property
+            TYPES[r["Type"]].name_property in r.get("Properties", {})
+            for r in identities
+            if TYPES[r["Type"]].name_property
         )
         if named and "CAPABILITY_NAMED_IAM" not in capabilities:
             raise AwsError("InsufficientCapabilitiesException", "Requires capabilities : [CAPABILITY_NAMED_IAM]")
@@ -144,7 +148,9 @@ class Planner:
                 return json.loads(text)[rest[1]]
             return text
         except (ClientError, KeyError, ValueError) as fault:
-            raise invalid(f"The dynamic reference {{{{resolve:{kind}:{reference}}}}} cannot be resolved: {fault}") from fault
+            raise invalid(
+                f"The dynamic reference {{{{resolve:{kind}:{reference}}}}} cannot be resolved: {fault}"
+            ) from fault
 
     def _from_s3(self, address: str) -> str:
         url = urlsplit(address)

@@ -32,8 +32,13 @@ from local_cloud.wire import Answer, Request
 ANSWER_SECONDS = 25
 NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 UPDATABLE = (
-    "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "CREATE_FAILED", "UPDATE_FAILED",
-)  # fmt: skip
+    "CREATE_COMPLETE",
+    "UPDATE_COMPLETE",
+    "UPDATE_ROLLBACK_COMPLETE",
+    "IMPORT_COMPLETE",
+    "CREATE_FAILED",
+    "UPDATE_FAILED",
+)
 
 
 class CloudFormationService:
@@ -58,7 +63,9 @@ class CloudFormationService:
         handler = getattr(self, f"_op_{operation}", None)
         if handler is None:
             raise AwsError(
-                "NotImplemented", f"The local cloud does not support cloudformation:{operation}. See {COVERAGE_PAGE}.", 501
+                "NotImplemented",
+                f"The local cloud does not support cloudformation:{operation}. See {COVERAGE_PAGE}.",
+                501,
             )
         return query.answered(operation, handler(query.parsed(request, operation)) or {})
 
@@ -315,9 +322,13 @@ class CloudFormationService:
                 f"arn:aws:cloudformation:{self._context.region}:{self._context.account_id}:changeSet/"
                 f"{request['ChangeSetName']}/{uuid.uuid4()}"
             ),
-            "ChangeSetName": request["ChangeSetName"], "CreationTime": time.time(), "Request": {**kept, "TemplateBody": draft.template},
-            "Status": "CREATE_COMPLETE", "ExecutionStatus": "AVAILABLE", "Changes": [],
-        }  # fmt: skip
+            "ChangeSetName": request["ChangeSetName"],
+            "CreationTime": time.time(),
+            "Request": {**kept, "TemplateBody": draft.template},
+            "Status": "CREATE_COMPLETE",
+            "ExecutionStatus": "AVAILABLE",
+            "Changes": [],
+        }
         try:
             capabilities = request.get("Capabilities") or []
             plan, chosen, seen = self._planner.plan(draft, draft.template, request.get("Parameters", []), capabilities)

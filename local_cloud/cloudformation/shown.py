@@ -39,7 +39,16 @@ def stack(found: Stack) -> dict[str, Any]:
 def summary(found: Stack) -> dict[str, Any]:
     """ListStacks."""
     whole = stack(found)
-    kept = ("StackId", "StackName", "CreationTime", "LastUpdatedTime", "DeletionTime", "StackStatus", "StackStatusReason", "DriftInformation")
+    kept = (
+        "StackId",
+        "StackName",
+        "CreationTime",
+        "LastUpdatedTime",
+        "DeletionTime",
+        "StackStatus",
+        "StackStatusReason",
+        "DriftInformation",
+    )
     return {**{name: whole[name] for name in kept}, "TemplateDescription": found.description or None}
 
 
@@ -90,7 +99,11 @@ def template_summary(template: dict[str, Any]) -> dict[str, Any]:
         for item in template["Resources"].values()
         if item["Type"] in identities and item["Type"] in TYPES
     )
-    made: dict[str, Any] = {"Parameters": parameters, "ResourceTypes": types, "Description": template.get("Description")}
+    made: dict[str, Any] = {
+        "Parameters": parameters,
+        "ResourceTypes": types,
+        "Description": template.get("Description"),
+    }
     if identities:
         made["Capabilities"] = ["CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM"]
         made["CapabilitiesReason"] = IAM_REASON.format(types=", ".join(identities))

@@ -50,7 +50,11 @@ class _Pickler(pickle.Pickler):
         if hasattr(value, "private_bytes"):
             return _private_key, (_pem(value),)
         if type(value).__name__ == "IAMBackend":
-            own = {arn: policy for arn, policy in value.managed_policies.items() if "AWSManaged" not in type(policy).__name__}
+            own = {
+                arn: policy
+                for arn, policy in value.managed_policies.items()
+                if "AWSManaged" not in type(policy).__name__
+            }
             state = {**value.__dict__, "aws_managed_policies": [], "managed_policies": own}
             return copyreg.__newobj__, (type(value),), state
         if type(value).__name__ == "CloudWatchBackend":

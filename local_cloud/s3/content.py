@@ -13,8 +13,11 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 BLOCK = 1024 * 1024
+# A job may hold a hard link to the file: what is written by accident must fail, not change the object.
+READ_ONLY = 0o444
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class ContentStore:
         path = self._new_path()
         with path.open("xb", buffering=0) as out:
             out.write(data)
+            os.fchmod(out.fileno(), READ_ONLY)
         return StoredContent(path, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest())
 
     def write_blocks(self, blocks: Iterable[bytes]) -> StoredContent:
@@ -53,6 +57,7 @@ class ContentStore:
                     out.write(block)
                     digest.update(block)
                     size += len(block)
+                os.fchmod(out.fileno(), READ_ONLY)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -69,6 +74,7 @@ class ContentStore:
             md5 = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
         path = self._new_path()
         shutil.move(source, path)
+        path.chmod(READ_ONLY)
         return StoredContent(path, path.stat().st_size, md5)
 
     def concatenate(self, parts: Iterable[Path]) -> StoredContent:
@@ -77,7 +83,8 @@ class ContentStore:
         with path.open("xb", buffering=0) as out:
             for part in parts:
                 with part.open("rb", buffering=0) as stream:
-                    shutil.copyfileobj(stream, out, 8 * BLOCK) if not _sendfile(stream, out) else None
+                    _append(stream, out)
+            os.fchmod(out.fileno(), READ_ONLY)
         return StoredContent(path, path.stat().st_size, None)
 
     def relative(self, path: Path) -> str:
@@ -103,12 +110,8 @@ class ContentStore:
         return self.root / name[:2] / name
 
 
-def _sendfile(stream, out) -> bool:
-    size = os.fstat(stream.fileno()).st_size
-    offset = 0
+def _append(stream: IO[bytes], out: IO[bytes]) -> None:
+    """Copy a whole file to the end of another without bringing it into this process."""
+    size, offset = os.fstat(stream.fileno()).st_size, 0
     while offset < size:
-        sent = os.sendfile(out.fileno(), stream.fileno(), offset, size - offset)
-        if sent == 0:
-            return False
-        offset += sent
-    return True
+        offset += os.sendfile(out.fileno(), stream.fileno(), offset, size - offset)

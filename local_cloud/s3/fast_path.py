@@ -34,7 +34,10 @@ KNOWN_GET_HEADERS = {
     "x-amz-content-sha256", "x-amz-date", "x-amz-security-token", "x-amz-checksum-mode", "x-amz-user-agent",
     "x-amz-expected-bucket-owner",
 }  # fmt: skip
-PRESIGNED = re.compile(r"x-amz-(algorithm|credential|date|expires|signedheaders|signature|security-token)|x-id|AWSAccessKeyId|Signature|Expires", re.I)
+PRESIGNED = re.compile(
+    r"x-amz-(algorithm|credential|date|expires|signedheaders|signature|security-token)|x-id|AWSAccessKeyId|Signature|Expires",
+    re.I,
+)
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 CHUNK_LINE_LIMIT = 8192
 
@@ -55,6 +58,9 @@ class FastPath:
         bucket = self._backend.buckets.get(bucket_name)
         query = {k: v for k, v in parse_qsl(request.query, keep_blank_values=True) if not PRESIGNED.fullmatch(k)}
         if bucket is None:
+            if request.method == "PUT" and "x-amz-copy-source" not in request.headers():
+                # Said before a large body is read.
+                raise AwsError("NoSuchBucket", "The specified bucket does not exist", 404)
             return None
         headers = request.headers()
         extra = {name for name in headers if name.startswith("x-amz-") and not name.startswith("x-amz-meta-")}
@@ -69,7 +75,9 @@ class FastPath:
                 if set(query) == {"partNumber", "uploadId"}:
                     return self._put_part(request, headers, bucket, query)
             return None
-        conditional = any(h in headers for h in ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since"))
+        conditional = any(
+            h in headers for h in ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
+        )
         if query or conditional or not extra <= KNOWN_GET_HEADERS:
             return None
         return self._get(request, headers, bucket, key)
@@ -114,7 +122,9 @@ class FastPath:
         upload = bucket.multiparts.get(query["uploadId"])
         number = int(query["partNumber"]) if query["partNumber"].isdigit() else 0
         if upload is None or not 1 <= number <= 10_000:
-            raise AwsError("NoSuchUpload", "The specified upload does not exist, or the part number is not 1 to 10000.", 404)
+            raise AwsError(
+                "NoSuchUpload", "The specified upload does not exist, or the part number is not 1 to 10000.", 404
+            )
         part = upload.set_part(number, self._receive(request, headers))
         answer = {"ETag": part.etag}
         checksum = _announced_checksum(headers)

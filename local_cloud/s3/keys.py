@@ -114,9 +114,7 @@ class DiskMultipart(FakeMultipart):
         algorithm = self.metadata.get("x-amz-checksum-algorithm")
         if algorithm is None:
             return None
-        kind = self.metadata.get("x-amz-checksum-type") or (
-            "FULL_OBJECT" if algorithm == "CRC64NVME" else "COMPOSITE"
-        )
+        kind = self.metadata.get("x-amz-checksum-type") or ("FULL_OBJECT" if algorithm == "CRC64NVME" else "COMPOSITE")
         if kind == "FULL_OBJECT":
             return kind, file_checksum(whole.path, algorithm), 1
         return kind, composite_checksum([part.content.path for part in parts], algorithm), len(parts)

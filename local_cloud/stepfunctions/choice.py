@@ -45,10 +45,7 @@ TYPE_TESTS: dict[str, Callable[[Any], bool]] = {
     "IsTimestamp": lambda v: _moment(v) is not None,
 }
 COMPARISONS = {
-    f"{kind}{order}{path}"
-    for kind in ("String", "Numeric", "Timestamp")
-    for order in ORDER
-    for path in ("", "Path")
+    f"{kind}{order}{path}" for kind in ("String", "Numeric", "Timestamp") for order in ORDER for path in ("", "Path")
 } | {"BooleanEquals", "BooleanEqualsPath", "StringMatches", "IsPresent", *TYPE_TESTS}
 
 
@@ -82,7 +79,9 @@ def _resolved(path: str, data: Any, context: dict[str, Any]) -> Any:
     try:
         return resolve(path, data, context)
     except StateFailure:
-        raise StateFailure("States.Runtime", f"Invalid path '{path}': The choice state's condition path references an invalid value.") from None
+        raise StateFailure(
+            "States.Runtime", f"Invalid path '{path}': The choice state's condition path references an invalid value."
+        ) from None
 
 
 def _compare(operator: str, value: Any, wanted: Any) -> bool:

@@ -55,19 +55,25 @@ def parse_definition(text: str, integration_fault: Callable[[str, dict], str | N
     try:
         definition = json.loads(text)
     except ValueError as fault:
-        raise AwsError("InvalidDefinition", f"Invalid State Machine Definition: 'INVALID_JSON_DESCRIPTION: {fault}'") from None
+        raise AwsError(
+            "InvalidDefinition", f"Invalid State Machine Definition: 'INVALID_JSON_DESCRIPTION: {fault}'"
+        ) from None
     if not isinstance(definition, dict):
         raise _invalid(["the definition is not a JSON object"])
     faults = list(_machine_faults(definition, "/", integration_fault))
     names = list(_state_names(definition))
-    faults += [f"the state name {name!r} is used more than once" for name in sorted({n for n in names if names.count(n) > 1})]
+    faults += [
+        f"the state name {name!r} is used more than once" for name in sorted({n for n in names if names.count(n) > 1})
+    ]
     if faults:
         raise _invalid(faults)
     return definition
 
 
 def _invalid(faults: list[str]) -> AwsError:
-    return AwsError("InvalidDefinition", f"Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: {', '.join(faults)}'")
+    return AwsError(
+        "InvalidDefinition", f"Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: {', '.join(faults)}'"
+    )
 
 
 def _state_names(machine: dict[str, Any]) -> Iterator[str]:
@@ -128,7 +134,9 @@ def _targets(state: dict[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield f"{field}[{index}]/Next", rule.get("Next")
 
 
-def _state_faults(state: dict[str, Any], states: dict[str, Any], place: str, integration_fault: Callable) -> Iterator[str]:
+def _state_faults(
+    state: dict[str, Any], states: dict[str, Any], place: str, integration_fault: Callable
+) -> Iterator[str]:
     kind = state.get("Type")
     if kind not in FIELDS:
         yield f"Type {kind!r} is not one of {', '.join(FIELDS)} at {place}"
@@ -215,7 +223,9 @@ def _rule_faults(state: dict[str, Any], kind: str, place: str) -> Iterator[str]:
             if "States.ALL" in rule["ErrorEquals"] and (not last or len(rule["ErrorEquals"]) > 1):
                 yield f"States.ALL must stand alone and last at {place}/{field}[{index}]"
             if rule.get("ResultPath") is not None:
-                yield from _checked(lambda v=rule["ResultPath"]: check_path(v, True), f"{place}/{field}[{index}]/ResultPath")
+                yield from _checked(
+                    lambda v=rule["ResultPath"]: check_path(v, True), f"{place}/{field}[{index}]/ResultPath"
+                )
     if kind == "Choice":
         for index, rule in enumerate(state.get("Choices") or []):
             yield from _choice_faults(rule, f"{place}/Choices[{index}]")

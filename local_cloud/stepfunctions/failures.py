@@ -29,4 +29,8 @@ def matches(wanted: list[str], failure: StateFailure) -> bool:
         return False
     if "States.ALL" in wanted:
         return True
-    return "States.TaskFailed" in wanted and failure.error != "States.Timeout" and failure.error != "States.HeartbeatTimeout"
+    return (
+        "States.TaskFailed" in wanted
+        and failure.error != "States.Timeout"
+        and failure.error != "States.HeartbeatTimeout"
+    )

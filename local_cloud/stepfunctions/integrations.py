@@ -67,7 +67,12 @@ class Integrations:
     """All integrations of this cloud; the interpreter's task runner."""
 
     def __init__(
-        self, region: str, sdk: Integration, optimized: dict[str, Integration], tokens: Tokens, client: Callable[[str], Any]
+        self,
+        region: str,
+        sdk: Integration,
+        optimized: dict[str, Integration],
+        tokens: Tokens,
+        client: Callable[[str], Any],
     ):
         self._region = region
         self._sdk = sdk
@@ -79,7 +84,11 @@ class Integrations:
         """What is wrong with a Task's resource and the names of its parameters, or None."""
         target = target_of(resource)
         if target is None:
-            what = "Lambda functions and activities are" if ":function:" in resource or ":activity:" in resource else "this is"
+            what = (
+                "Lambda functions and activities are"
+                if ":function:" in resource or ":activity:" in resource
+                else "this is"
+            )
             return f"Resource {resource!r}: {what} not supported by the local cloud (see {COVERAGE_PAGE})"
         integration = self._integration(target)
         if integration is None:

@@ -14,7 +14,7 @@ from local_cloud.stepfunctions import map_items
 from local_cloud.stepfunctions.choice import holds
 from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure, matches
 from local_cloud.stepfunctions.history import History, data_details
-from local_cloud.stepfunctions.paths import place, resolve
+from local_cloud.stepfunctions.paths import place
 from local_cloud.stepfunctions.payload import (
     dump,
     effective_input,
@@ -68,7 +68,9 @@ class Branch:
         while name is not None:
             self.scope.check()
             if self.last_event >= MAXIMUM_EVENTS:
-                raise StateFailure("States.Runtime", f"The execution reached the maximum of {MAXIMUM_EVENTS} history events.")
+                raise StateFailure(
+                    "States.Runtime", f"The execution reached the maximum of {MAXIMUM_EVENTS} history events."
+                )
             value, name = self._state(name, machine["States"][name], value)
         return value
 
@@ -169,7 +171,9 @@ class Branch:
     def _task(self, name: str, state: dict[str, Any], raw: Any) -> Any:
         given = select(state.get("InputPath", "$"), raw, self.context)
         path = state.get("TimeoutSecondsPath")
-        seconds = state.get("TimeoutSeconds") if path is None else expression(path, given, self.context, "States.Runtime")
+        seconds = (
+            state.get("TimeoutSeconds") if path is None else expression(path, given, self.context, "States.Runtime")
+        )
         scope = Scope(self.scope, seconds, "States.Timeout")
         try:
             return self.tasks.run(state["Resource"], given, self, scope, {**state, "TimeoutSeconds": seconds})
@@ -224,7 +228,14 @@ class Branch:
         return results
 
     def _iteration(
-        self, name: str, state: dict[str, Any], machine: dict[str, Any], given: Any, index: int, value: Any, scope: Scope
+        self,
+        name: str,
+        state: dict[str, Any],
+        machine: dict[str, Any],
+        given: Any,
+        index: int,
+        value: Any,
+        scope: Scope,
     ) -> Any:
         branch = self.child(scope, Map={"Item": {"Index": index, "Value": value}})
         details = {"name": name, "index": index}

@@ -38,7 +38,7 @@ def parse(text: str) -> tuple:
     while position < len(text.rstrip()):
         found = TOKEN.match(text, position)
         if not found:
-            raise ValueError(f"Cannot read the intrinsic function at {text[position:position + 30]!r}")
+            raise ValueError(f"Cannot read the intrinsic function at {text[position : position + 30]!r}")
         tokens.append((found.lastgroup, found.group(found.lastgroup)))
         position = found.end()
     tree, rest = _argument(tokens)
@@ -52,7 +52,10 @@ def _argument(tokens: list[tuple[str, str]]) -> tuple[tuple, list]:
         raise ValueError("An intrinsic function ends too early")
     (kind, value), rest = tokens[0], tokens[1:]
     if kind == "text":
-        return ("value", re.sub(r"\\([\\'{}])", lambda m: m.group(0) if m.group(1) in "{}" else m.group(1), value)), rest
+        return (
+            "value",
+            re.sub(r"\\([\\'{}])", lambda m: m.group(0) if m.group(1) in "{}" else m.group(1), value),
+        ), rest
     if kind == "number":
         return ("value", float(value) if re.search(r"[.eE]", value) else int(value)), rest
     if kind == "constant":

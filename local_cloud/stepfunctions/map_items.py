@@ -14,11 +14,12 @@ from local_cloud.stepfunctions.payload import expression, resolve, template
 def items_of(state: dict[str, Any], given: Any, context: dict[str, Any], tasks: Any) -> list[Any]:
     """The items of a Map state."""
     reader = state.get("ItemReader")
-    if reader:
-        items = _read(reader, given, context, tasks)
-    else:
-        items = resolve(state.get("ItemsPath", "$"), given, context)
-    if isinstance(items, dict) and "ItemsPath" in state and state.get("ItemProcessor", {}).get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED":
+    items = _read(reader, given, context, tasks) if reader else resolve(state.get("ItemsPath", "$"), given, context)
+    if (
+        isinstance(items, dict)
+        and "ItemsPath" in state
+        and state.get("ItemProcessor", {}).get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED"
+    ):
         items = [{"Key": key, "Value": value} for key, value in items.items()]
     if not isinstance(items, list):
         raise StateFailure("States.Runtime", f"Reference path {state.get('ItemsPath', '$')!r} must point to array.")

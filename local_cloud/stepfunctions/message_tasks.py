@@ -51,7 +51,9 @@ class MessageTasks:
         if not isinstance(value, dict):
             return value
         return {
-            name: dump(item) if name in TEXT_MEMBERS[service] and not isinstance(item, str) else self._texts(service, item)
+            name: dump(item)
+            if name in TEXT_MEMBERS[service] and not isinstance(item, str)
+            else self._texts(service, item)
             for name, item in value.items()
         }
 
@@ -82,7 +84,11 @@ class NestedExecutions:
             started = self._start(request)
         except AwsError as error:
             raise StateFailure(f"StepFunctions.{error.code}Exception", error.message) from error
-        return {"ExecutionArn": started["executionArn"], "StartDate": int(started["startDate"].timestamp() * 1000), **sdk_metadata()}
+        return {
+            "ExecutionArn": started["executionArn"],
+            "StartDate": int(started["startDate"].timestamp() * 1000),
+            **sdk_metadata(),
+        }
 
     def await_end(self, target: Target, parameters: dict[str, Any], submitted: Any, scope: Scope) -> Any:
         """The other execution's description once it succeeded; stops it when nobody waits for it any more."""

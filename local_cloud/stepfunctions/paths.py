@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import re
 from functools import lru_cache
 from typing import Any
 
 from local_cloud.stepfunctions.failures import StateFailure
 
-STEP = re.compile(r"""\.([A-Za-z_\u0080-\uffff][\w\-\u0080-\uffff]*)|\[(-?\d+)\]|\['((?:[^'\\]|\\.)*)'\]|\["((?:[^"\\]|\\.)*)"\]""")
+STEP = re.compile(
+    r"""\.([A-Za-z_\u0080-\uffff][\w\-\u0080-\uffff]*)|\[(-?\d+)\]|\['((?:[^'\\]|\\.)*)'\]|\["((?:[^"\\]|\\.)*)"\]"""
+)
 
 
 @lru_cache(maxsize=4096)
@@ -88,7 +91,7 @@ def place(path: str, data: Any, value: Any) -> Any:
     root = copy.deepcopy(data)
     node = root
     try:
-        for here, following in zip(steps, steps[1:], strict=False):
+        for here, following in itertools.pairwise(steps):
             if isinstance(node, dict) and isinstance(here, str):
                 node = node.setdefault(here, {}) if not isinstance(following, int) else node[here]
             else:

@@ -41,8 +41,12 @@ class StatesService:
             lambda request: self.call("StartExecution", request), self._describe_by_arn, self.join, self._stop_nested
         )
         optimized = {
-            "sagemaker": SageMakerTasks(sagemaker), "sns": messages, "sqs": messages, "events": messages, "states": nested,
-        }  # fmt: skip
+            "sagemaker": SageMakerTasks(sagemaker),
+            "sns": messages,
+            "sqs": messages,
+            "events": messages,
+            "states": nested,
+        }
         self.integrations = Integrations(context.region, sdk, optimized, self._tokens, clients)
         self._machines: dict[str, dict[str, Any]] = {}
         self._executions: dict[str, dict[str, Any]] = {}
@@ -84,9 +88,13 @@ class StatesService:
 
     def _op_CreateStateMachine(self, request: dict[str, Any]) -> dict[str, Any]:
         if request.get("type", "STANDARD") != "STANDARD":
-            raise AwsError("InvalidDefinition", f"The local cloud runs STANDARD state machines only, not {request['type']}.")
+            raise AwsError(
+                "InvalidDefinition", f"The local cloud runs STANDARD state machines only, not {request['type']}."
+            )
         if request.get("publish"):
-            raise AwsError("ValidationException", f"Versions are not supported by the local cloud. See {COVERAGE_PAGE}.")
+            raise AwsError(
+                "ValidationException", f"Versions are not supported by the local cloud. See {COVERAGE_PAGE}."
+            )
         parse_definition(request["definition"], self.integrations.fault)
         arn = self._arn("stateMachine", request["name"])
         with self._lock:
@@ -97,11 +105,17 @@ class StatesService:
                     raise AwsError("StateMachineAlreadyExists", f"State Machine Already Exists: '{arn}'")
                 return {"stateMachineArn": arn, "creationDate": _moment(existing["creationDate"])}
             machine = {
-                "stateMachineArn": arn, "name": request["name"], "definition": request["definition"],
-                "roleArn": request["roleArn"], "type": "STANDARD", "status": "ACTIVE", "creationDate": time.time(),
-                "revisionId": None, "tags": request.get("tags", []),
+                "stateMachineArn": arn,
+                "name": request["name"],
+                "definition": request["definition"],
+                "roleArn": request["roleArn"],
+                "type": "STANDARD",
+                "status": "ACTIVE",
+                "creationDate": time.time(),
+                "revisionId": None,
+                "tags": request.get("tags", []),
                 **{name: request[name] for name in KEPT if name in request},
-            }  # fmt: skip
+            }
             self._save(machine)
         return {"stateMachineArn": arn, "creationDate": _moment(machine["creationDate"])}
 
@@ -112,7 +126,9 @@ class StatesService:
             machine = self._machine(request["stateMachineArn"])
             changes = {name: request[name] for name in ("definition", "roleArn", *KEPT) if name in request}
             if not changes:
-                raise AwsError("MissingRequiredParameter", "Nothing to update: give a definition, a role or a configuration.")
+                raise AwsError(
+                    "MissingRequiredParameter", "Nothing to update: give a definition, a role or a configuration."
+                )
             machine = {**machine, **changes, "revisionId": str(uuid.uuid4())}
             self._save(machine)
         return {"updateDate": datetime.now(UTC), "revisionId": machine["revisionId"]}
@@ -132,9 +148,14 @@ class StatesService:
     def _op_ListStateMachines(self, request: dict[str, Any]) -> dict[str, Any]:
         found = sorted(self._machines.values(), key=lambda machine: machine["name"])
         shown = [
-            {"stateMachineArn": m["stateMachineArn"], "name": m["name"], "type": m["type"], "creationDate": _moment(m["creationDate"])}
+            {
+                "stateMachineArn": m["stateMachineArn"],
+                "name": m["name"],
+                "type": m["type"],
+                "creationDate": _moment(m["creationDate"]),
+            }
             for m in found
-        ]  # fmt: skip
+        ]
         return page("stateMachines", shown, request, default=100)
 
     def _op_DeleteStateMachine(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -167,11 +188,15 @@ class StatesService:
                     return {"executionArn": arn, "startDate": _moment(existing["startDate"])}
                 raise AwsError("ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'")
             record = {
-                "executionArn": arn, "stateMachineArn": machine["stateMachineArn"], "name": name, "status": "RUNNING",
-                "startDate": time.time(), "input": given,
+                "executionArn": arn,
+                "stateMachineArn": machine["stateMachineArn"],
+                "name": name,
+                "status": "RUNNING",
+                "startDate": time.time(),
+                "input": given,
                 "machine": {k: machine[k] for k in ("stateMachineArn", "name", "definition", "roleArn")}
                 | {"updateDate": time.time()},
-            }  # fmt: skip
+            }
             execution = Execution(
                 record, machine, self._database, self.integrations, logger_for(machine, record, self._context.logs)
             )
@@ -198,19 +223,27 @@ class StatesService:
             raise AwsError("ValidationException", "Give a stateMachineArn.")
         wanted = request.get("statusFilter")
         found = [
-            {k: v for k, v in _shown(record).items() if k in ("executionArn", "stateMachineArn", "name", "status", "startDate", "stopDate")}
+            {
+                k: v
+                for k, v in _shown(record).items()
+                if k in ("executionArn", "stateMachineArn", "name", "status", "startDate", "stopDate")
+            }
             for record in sorted(self._executions.values(), key=lambda r: -r["startDate"])
             if record["stateMachineArn"] == arn and (wanted is None or record["status"] == wanted)
-        ]  # fmt: skip
+        ]
         return page("executions", found, request, default=100)
 
     def _op_GetExecutionHistory(self, request: dict[str, Any]) -> dict[str, Any]:
         self._execution(request["executionArn"])
         limit, start = request.get("maxResults") or 100, int(request.get("nextToken") or 0)
         events = history.read(
-            self._database, request["executionArn"], request.get("reverseOrder", False), start, limit + 1,
+            self._database,
+            request["executionArn"],
+            request.get("reverseOrder", False),
+            start,
+            limit + 1,
             request.get("includeExecutionData", True),
-        )  # fmt: skip
+        )
         shown = [{**event, "timestamp": _moment(event["timestamp"])} for event in events[:limit]]
         return {"events": shown, **({"nextToken": str(start + limit)} if len(events) > limit else {})}
 
@@ -290,4 +323,9 @@ def _shown(record: dict[str, Any]) -> dict[str, Any]:
     shown["inputDetails"] = {"included": True}
     if "output" in record:
         shown["outputDetails"] = {"included": True}
-    return {**shown, "redriveCount": 0, "redriveStatus": "NOT_REDRIVABLE", "redriveStatusReason": "The local cloud does not redrive."}
+    return {
+        **shown,
+        "redriveCount": 0,
+        "redriveStatus": "NOT_REDRIVABLE",
+        "redriveStatusReason": "The local cloud does not redrive.",
+    }

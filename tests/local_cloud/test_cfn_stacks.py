@@ -9,8 +9,19 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
-TRUST = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
-RULES = {"rules": [{"rulePriority": 1, "selection": {"tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": 5}, "action": {"type": "expire"}}]}
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+RULES = {
+    "rules": [
+        {
+            "rulePriority": 1,
+            "selection": {"tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": 5},
+            "action": {"type": "expire"},
+        }
+    ]
+}
 CAPABILITIES = ["CAPABILITY_NAMED_IAM"]
 
 
@@ -57,7 +68,9 @@ def test_intrinsic_functions(cfn, name):
         "Sub": {"Fn::Sub": "${AWS::Region}/${P}/${R}/${!literal}/${X}"},
         "Join": {"Fn::Join": ["-", ["a", {"Ref": "P"}, {"Fn::Select": [1, {"Fn::Split": [",", "x,y"]}]}]]},
         "If": {"Fn::If": ["IsProd", "big", {"Fn::FindInMap": ["Sizes", {"Ref": "AWS::Region"}, "small"]}]},
-        "Pseudo": {"Fn::Join": ["|", [{"Ref": "AWS::AccountId"}, {"Ref": "AWS::Partition"}, {"Ref": "AWS::StackName"}]]},
+        "Pseudo": {
+            "Fn::Join": ["|", [{"Ref": "AWS::AccountId"}, {"Ref": "AWS::Partition"}, {"Ref": "AWS::StackName"}]]
+        },
         "Base64": {"Fn::Base64": "abc"},
         "GetAtt": {"Fn::GetAtt": ["R", "Value"]},
         "Dynamic": f"{{{{resolve:ssm:/{name}/r}}}}",
@@ -67,19 +80,29 @@ def test_intrinsic_functions(cfn, name):
         {"R": parameter("r", Name=f"/{name}/r"), "Out": parameter({"Fn::GetAtt": ["R", "Value"]})},
         Parameters={"P": {"Type": "String", "Default": "p"}},
         Mappings={"Sizes": {"us-east-1": {"small": "tiny"}}},
-        Conditions={"IsProd": {"Fn::And": [{"Fn::Equals": [{"Ref": "P"}, "prod"]}, {"Fn::Not": [{"Fn::Equals": ["a", "b"]}]}]}},
+        Conditions={
+            "IsProd": {"Fn::And": [{"Fn::Equals": [{"Ref": "P"}, "prod"]}, {"Fn::Not": [{"Fn::Equals": ["a", "b"]}]}]}
+        },
         Outputs={key: {"Value": value} for key, value in functions.items()},
     )
     got = outputs(create(cfn, name, body))
     assert got == {
-        "Sub": f"us-east-1/p//{name}/r/${{literal}}/p".replace("//", "//"), "Join": "a-p-y", "If": "tiny",
-        "Pseudo": f"000000000000|aws|{name}", "Base64": "YWJj", "GetAtt": "r", "Dynamic": "r",
-    }  # fmt: skip
+        "Sub": f"us-east-1/p//{name}/r/${{literal}}/p".replace("//", "//"),
+        "Join": "a-p-y",
+        "If": "tiny",
+        "Pseudo": f"000000000000|aws|{name}",
+        "Base64": "YWJj",
+        "GetAtt": "r",
+        "Dynamic": "r",
+    }
 
 
 def test_conditions_and_no_value_leave_things_out(cfn, cloud, name):
     body = template(
-        {"A": {**parameter(), "Condition": "Never"}, "B": parameter(Description={"Fn::If": ["Never", "d", {"Ref": "AWS::NoValue"}]})},
+        {
+            "A": {**parameter(), "Condition": "Never"},
+            "B": parameter(Description={"Fn::If": ["Never", "d", {"Ref": "AWS::NoValue"}]}),
+        },
         Conditions={"Never": {"Fn::Equals": ["a", "b"]}},
     )
     assert create(cfn, name, body)["StackStatus"] == "CREATE_COMPLETE"
@@ -89,14 +112,37 @@ def test_conditions_and_no_value_leave_things_out(cfn, cloud, name):
 def test_a_bucket_is_configured_updated_and_replaced(cfn, cloud, name):
     s3 = cloud.client("s3")
     properties = {
-        "BucketName": f"{name}-one", "VersioningConfiguration": {"Status": "Enabled"},
+        "BucketName": f"{name}-one",
+        "VersioningConfiguration": {"Status": "Enabled"},
         "PublicAccessBlockConfiguration": {"BlockPublicAcls": True, "BlockPublicPolicy": True},
-        "BucketEncryption": {"ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]},
-        "LifecycleConfiguration": {"Rules": [{"Id": "old", "Status": "Enabled", "Prefix": "x/", "ExpirationInDays": 3,
-                                              "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 2}}]},
+        "BucketEncryption": {
+            "ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+        },
+        "LifecycleConfiguration": {
+            "Rules": [
+                {
+                    "Id": "old",
+                    "Status": "Enabled",
+                    "Prefix": "x/",
+                    "ExpirationInDays": 3,
+                    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 2},
+                }
+            ]
+        },
         "Tags": [{"Key": "k", "Value": "v"}],
-    }  # fmt: skip
-    deny = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "*", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}]}
+    }
+    deny = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:*",
+                "Resource": "*",
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+            }
+        ],
+    }
     resources = {
         "B": {"Type": "AWS::S3::Bucket", "Properties": properties},
         "Policy": {"Type": "AWS::S3::BucketPolicy", "Properties": {"Bucket": {"Ref": "B"}, "PolicyDocument": deny}},
@@ -155,8 +201,11 @@ def test_a_failed_update_goes_back_to_what_was(cfn, cloud, name):
     ssm = cloud.client("ssm")
     good = {"A": parameter("one", Name=f"/{name}/a"), "Gone": parameter("g", Name=f"/{name}/g")}
     create(cfn, name, template(good))
-    bad = {"A": parameter("two", Name=f"/{name}/a"), "New": parameter("n", Name=f"/{name}/n"),
-           "Bad": {**parameter("x", Name=f"/{name}/taken"), "DependsOn": ["A", "New"]}}  # fmt: skip
+    bad = {
+        "A": parameter("two", Name=f"/{name}/a"),
+        "New": parameter("n", Name=f"/{name}/n"),
+        "Bad": {**parameter("x", Name=f"/{name}/taken"), "DependsOn": ["A", "New"]},
+    }
     ssm.put_parameter(Name=f"/{name}/taken", Value="v", Type="String")
     cfn.update_stack(StackName=name, TemplateBody=template(bad))
     assert cfn.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
@@ -169,12 +218,29 @@ def test_a_failed_update_goes_back_to_what_was(cfn, cloud, name):
 def test_state_machines_are_visible_run_and_are_updated(cfn, cloud, name):
     states = cloud.client("stepfunctions")
     definition = {"StartAt": "P", "States": {"P": {"Type": "Pass", "Result": "${Word}", "End": True}}}
-    machine = {"RoleArn": {"Fn::GetAtt": ["Role", "Arn"]}, "Definition": definition, "DefinitionSubstitutions": {"Word": "one"}}
+    machine = {
+        "RoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
+        "Definition": definition,
+        "DefinitionSubstitutions": {"Word": "one"},
+    }
     resources = {
-        "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": TRUST, "Policies": [
-            {"PolicyName": "p", "PolicyDocument": {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}}]}},
+        "Role": {
+            "Type": "AWS::IAM::Role",
+            "Properties": {
+                "AssumeRolePolicyDocument": TRUST,
+                "Policies": [
+                    {
+                        "PolicyName": "p",
+                        "PolicyDocument": {
+                            "Version": "2012-10-17",
+                            "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}],
+                        },
+                    }
+                ],
+            },
+        },
         "M": {"Type": "AWS::StepFunctions::StateMachine", "Properties": machine},
-    }  # fmt: skip
+    }
     outs = {"Arn": {"Value": {"Ref": "M"}}, "Name": {"Value": {"Fn::GetAtt": ["M", "Name"]}}}
     made = outputs(create(cfn, name, template(resources, Outputs=outs)))
     execution = states.start_execution(stateMachineArn=made["Arn"])["executionArn"]
@@ -190,7 +256,9 @@ def test_state_machines_are_visible_run_and_are_updated(cfn, cloud, name):
 
 
 def test_exports_are_imported_and_guarded(cfn, name):
-    exporter = template({"P": parameter("e")}, Outputs={"E": {"Value": {"Fn::GetAtt": ["P", "Value"]}, "Export": {"Name": f"{name}:e"}}})
+    exporter = template(
+        {"P": parameter("e")}, Outputs={"E": {"Value": {"Fn::GetAtt": ["P", "Value"]}, "Export": {"Name": f"{name}:e"}}}
+    )
     create(cfn, name, exporter)
     create(cfn, f"{name}-user", template({"Q": parameter({"Fn::ImportValue": f"{name}:e"})}))
     assert cfn.list_imports(ExportName=f"{name}:e")["Imports"] == [f"{name}-user"]
@@ -209,7 +277,10 @@ def test_parameters_come_from_ssm_and_a_new_value_is_a_change(cfn, cloud, name):
     )
     stack = create(cfn, name, body)
     assert stack["Parameters"][0]["ResolvedValue"] == "one"
-    assert code(cfn.update_stack, StackName=name, TemplateBody=body) == ("ValidationError", "No updates are to be performed.")
+    assert code(cfn.update_stack, StackName=name, TemplateBody=body) == (
+        "ValidationError",
+        "No updates are to be performed.",
+    )
     ssm.put_parameter(Name=f"/{name}/source", Value="two", Type="String", Overwrite=True)
     cfn.update_stack(StackName=name, TemplateBody=body)
     assert ssm.get_parameter(Name=f"/{name}/copy")["Parameter"]["Value"] == "two"
@@ -217,13 +288,21 @@ def test_parameters_come_from_ssm_and_a_new_value_is_a_change(cfn, cloud, name):
 
 def test_change_sets_tell_what_they_would_do(cfn, name):
     first = {"A": parameter("1", Name=f"/{name}/a"), "B": parameter("b")}
-    made = cfn.create_change_set(StackName=name, ChangeSetName="one", ChangeSetType="CREATE", TemplateBody=template(first))
+    made = cfn.create_change_set(
+        StackName=name, ChangeSetName="one", ChangeSetType="CREATE", TemplateBody=template(first)
+    )
     assert cfn.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"] == "REVIEW_IN_PROGRESS"
     cfn.execute_change_set(ChangeSetName=made["Id"])
     second = {"A": parameter("2", Name=f"/{name}/a2"), "C": parameter("c")}
     cfn.create_change_set(StackName=name, ChangeSetName="two", TemplateBody=template(second))
     described = cfn.describe_change_set(StackName=name, ChangeSetName="two")
-    told = {c["ResourceChange"]["LogicalResourceId"]: (c["ResourceChange"]["Action"], c["ResourceChange"].get("Replacement")) for c in described["Changes"]}
+    told = {
+        c["ResourceChange"]["LogicalResourceId"]: (
+            c["ResourceChange"]["Action"],
+            c["ResourceChange"].get("Replacement"),
+        )
+        for c in described["Changes"]
+    }
     assert told == {"A": ("Modify", "True"), "C": ("Add", None), "B": ("Remove", None)}
     cfn.create_change_set(StackName=name, ChangeSetName="none", TemplateBody=template(first))
     same = cfn.describe_change_set(StackName=name, ChangeSetName="none")
@@ -232,7 +311,10 @@ def test_change_sets_tell_what_they_would_do(cfn, name):
 
 REFUSED = [
     ({"F": {"Type": "AWS::Lambda::Function", "Properties": {}}}, "AWS::Lambda::Function"),
-    ({"F": {"Type": "Custom::S3AutoDeleteObjects", "Properties": {}}}, "Custom::S3AutoDeleteObjects.*autoDeleteObjects"),
+    (
+        {"F": {"Type": "Custom::S3AutoDeleteObjects", "Properties": {}}},
+        "Custom::S3AutoDeleteObjects.*autoDeleteObjects",
+    ),
     ({"F": {"Type": "AWS::SageMaker::Pipeline", "Properties": {}}}, "AWS::SageMaker::Pipeline"),
     ({"P": parameter(Colour="red")}, "Colour"),
     ({"P": {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String"}}}, "Value"),
@@ -257,35 +339,120 @@ def test_what_cannot_be_deployed_is_refused_by_name(cfn, name, resources, words)
 
 
 def test_types_without_effect_are_named_in_the_stack(cfn, name):
-    create(cfn, name, template({"CDKMetadata": {"Type": "AWS::CDK::Metadata", "Properties": {"Analytics": "x"}}, "P": parameter()}))
-    found = {r["LogicalResourceId"]: r["ResourceStatus"] for r in cfn.describe_stack_resources(StackName=name)["StackResources"]}
+    create(
+        cfn,
+        name,
+        template({"CDKMetadata": {"Type": "AWS::CDK::Metadata", "Properties": {"Analytics": "x"}}, "P": parameter()}),
+    )
+    found = {
+        r["LogicalResourceId"]: r["ResourceStatus"]
+        for r in cfn.describe_stack_resources(StackName=name)["StackResources"]
+    }
     assert found == {"CDKMetadata": "CREATE_COMPLETE", "P": "CREATE_COMPLETE"}
 
 
 def test_everything_else_that_templates_hold(cfn, cloud, name):
-    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "*", "Resource": "*"}]}
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "*", "Resource": "*"}],
+    }
     resources = {
         "Key": {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": policy, "EnableKeyRotation": True}},
-        "Alias": {"Type": "AWS::KMS::Alias", "Properties": {"AliasName": f"alias/{name}", "TargetKeyId": {"Ref": "Key"}}},
-        "Repo": {"Type": "AWS::ECR::Repository", "Properties": {"ImageTagMutability": "IMMUTABLE", "LifecyclePolicy": {"LifecyclePolicyText": json.dumps(RULES)}}},
+        "Alias": {
+            "Type": "AWS::KMS::Alias",
+            "Properties": {"AliasName": f"alias/{name}", "TargetKeyId": {"Ref": "Key"}},
+        },
+        "Repo": {
+            "Type": "AWS::ECR::Repository",
+            "Properties": {
+                "ImageTagMutability": "IMMUTABLE",
+                "LifecyclePolicy": {"LifecyclePolicyText": json.dumps(RULES)},
+            },
+        },
         "Log": {"Type": "AWS::Logs::LogGroup", "Properties": {"RetentionInDays": 7}},
         "Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": "d"}},
-        "TopicPolicy": {"Type": "AWS::SNS::TopicPolicy", "Properties": {"Topics": [{"Ref": "Topic"}], "PolicyDocument": policy}},
+        "TopicPolicy": {
+            "Type": "AWS::SNS::TopicPolicy",
+            "Properties": {"Topics": [{"Ref": "Topic"}], "PolicyDocument": policy},
+        },
         "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 30}},
-        "QueuePolicy": {"Type": "AWS::SQS::QueuePolicy", "Properties": {"Queues": [{"Ref": "Queue"}], "PolicyDocument": policy}},
-        "Sub": {"Type": "AWS::SNS::Subscription", "Properties": {"TopicArn": {"Ref": "Topic"}, "Protocol": "sqs", "Endpoint": {"Fn::GetAtt": ["Queue", "Arn"]}}},
-        "Rule": {"Type": "AWS::Events::Rule", "Properties": {"EventPattern": {"source": ["aws.sagemaker"]}, "Targets": [{"Id": "t", "Arn": {"Ref": "Topic"}}]}},
-        "Alarm": {"Type": "AWS::CloudWatch::Alarm", "Properties": {"ComparisonOperator": "GreaterThanThreshold", "EvaluationPeriods": "1", "MetricName": "m", "Namespace": "n", "Period": 60, "Statistic": "Sum", "Threshold": 1, "AlarmActions": [{"Ref": "Topic"}]}},
-        "Board": {"Type": "AWS::CloudWatch::Dashboard", "Properties": {"DashboardName": name, "DashboardBody": {"Fn::Sub": "{\"widgets\": []}"}}},
-        "Secret": {"Type": "AWS::SecretsManager::Secret", "Properties": {"GenerateSecretString": {"PasswordLength": 12}}},
-        "Managed": {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}, "Roles": [{"Ref": "Role"}]}},
-        "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": TRUST, "ManagedPolicyArns": ["arn:aws:iam::aws:policy/ReadOnlyAccess"]}},
-        "Inline": {"Type": "AWS::IAM::Policy", "Properties": {"PolicyName": "inline", "PolicyDocument": {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}]}, "Roles": [{"Ref": "Role"}]}},
+        "QueuePolicy": {
+            "Type": "AWS::SQS::QueuePolicy",
+            "Properties": {"Queues": [{"Ref": "Queue"}], "PolicyDocument": policy},
+        },
+        "Sub": {
+            "Type": "AWS::SNS::Subscription",
+            "Properties": {
+                "TopicArn": {"Ref": "Topic"},
+                "Protocol": "sqs",
+                "Endpoint": {"Fn::GetAtt": ["Queue", "Arn"]},
+            },
+        },
+        "Rule": {
+            "Type": "AWS::Events::Rule",
+            "Properties": {
+                "EventPattern": {"source": ["aws.sagemaker"]},
+                "Targets": [{"Id": "t", "Arn": {"Ref": "Topic"}}],
+            },
+        },
+        "Alarm": {
+            "Type": "AWS::CloudWatch::Alarm",
+            "Properties": {
+                "ComparisonOperator": "GreaterThanThreshold",
+                "EvaluationPeriods": "1",
+                "MetricName": "m",
+                "Namespace": "n",
+                "Period": 60,
+                "Statistic": "Sum",
+                "Threshold": 1,
+                "AlarmActions": [{"Ref": "Topic"}],
+            },
+        },
+        "Board": {
+            "Type": "AWS::CloudWatch::Dashboard",
+            "Properties": {"DashboardName": name, "DashboardBody": {"Fn::Sub": '{"widgets": []}'}},
+        },
+        "Secret": {
+            "Type": "AWS::SecretsManager::Secret",
+            "Properties": {"GenerateSecretString": {"PasswordLength": 12}},
+        },
+        "Managed": {
+            "Type": "AWS::IAM::ManagedPolicy",
+            "Properties": {
+                "PolicyDocument": {
+                    "Version": "2012-10-17",
+                    "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}],
+                },
+                "Roles": [{"Ref": "Role"}],
+            },
+        },
+        "Role": {
+            "Type": "AWS::IAM::Role",
+            "Properties": {
+                "AssumeRolePolicyDocument": TRUST,
+                "ManagedPolicyArns": ["arn:aws:iam::aws:policy/ReadOnlyAccess"],
+            },
+        },
+        "Inline": {
+            "Type": "AWS::IAM::Policy",
+            "Properties": {
+                "PolicyName": "inline",
+                "PolicyDocument": {
+                    "Version": "2012-10-17",
+                    "Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}],
+                },
+                "Roles": [{"Ref": "Role"}],
+            },
+        },
         "Group": {"Type": "AWS::SageMaker::ModelPackageGroup", "Properties": {"ModelPackageGroupName": name}},
-    }  # fmt: skip
-    stack = create(cfn, name, template(resources, Outputs={"Uri": {"Value": {"Fn::GetAtt": ["Repo", "RepositoryUri"]}}}))
+    }
+    stack = create(
+        cfn, name, template(resources, Outputs={"Uri": {"Value": {"Fn::GetAtt": ["Repo", "RepositoryUri"]}}})
+    )
     events = cfn.describe_stack_events(StackName=name)["StackEvents"]
-    assert stack["StackStatus"] == "CREATE_COMPLETE", [e["ResourceStatusReason"] for e in events if "FAILED" in e["ResourceStatus"]]
+    assert stack["StackStatus"] == "CREATE_COMPLETE", [
+        e["ResourceStatusReason"] for e in events if "FAILED" in e["ResourceStatus"]
+    ]
     assert outputs(stack)["Uri"].startswith("000000000000.dkr.ecr.us-east-1.amazonaws.com/")
     resources["Log"]["Properties"]["RetentionInDays"] = 14
     resources["Alarm"]["Properties"]["Threshold"] = 2
@@ -300,15 +467,28 @@ def test_everything_else_that_templates_hold(cfn, cloud, name):
 
 
 def test_a_failing_endpoint_fails_the_stack_with_its_reason(cfn, name):
-    model = {"ExecutionRoleArn": {"Fn::GetAtt": ["Role", "Arn"]}, "PrimaryContainer": {"Image": "000000000000.dkr.ecr.us-east-1.amazonaws.com/none:1"}}
-    variant = {"VariantName": "all", "ModelName": {"Fn::GetAtt": ["Model", "ModelName"]}, "InstanceType": "ml.m5.large", "InitialInstanceCount": "1"}
+    model = {
+        "ExecutionRoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
+        "PrimaryContainer": {"Image": "000000000000.dkr.ecr.us-east-1.amazonaws.com/none:1"},
+    }
+    variant = {
+        "VariantName": "all",
+        "ModelName": {"Fn::GetAtt": ["Model", "ModelName"]},
+        "InstanceType": "ml.m5.large",
+        "InitialInstanceCount": "1",
+    }
     resources = {
         "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": TRUST}},
         "Model": {"Type": "AWS::SageMaker::Model", "Properties": model},
         "Config": {"Type": "AWS::SageMaker::EndpointConfig", "Properties": {"ProductionVariants": [variant]}},
-        "Endpoint": {"Type": "AWS::SageMaker::Endpoint", "Properties": {"EndpointConfigName": {"Fn::GetAtt": ["Config", "EndpointConfigName"]}}},
+        "Endpoint": {
+            "Type": "AWS::SageMaker::Endpoint",
+            "Properties": {"EndpointConfigName": {"Fn::GetAtt": ["Config", "EndpointConfigName"]}},
+        },
     }
     stack = create(cfn, name, template(resources))
     assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
-    failed = [e for e in cfn.describe_stack_events(StackName=name)["StackEvents"] if e["ResourceStatus"] == "CREATE_FAILED"]
+    failed = [
+        e for e in cfn.describe_stack_events(StackName=name)["StackEvents"] if e["ResourceStatus"] == "CREATE_FAILED"
+    ]
     assert failed and "none:1" in failed[0]["ResourceStatusReason"]

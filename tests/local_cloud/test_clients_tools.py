@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ def aws(cloud: RunningCloud, *words: str) -> str:
     return run.stdout
 
 
+@pytest.mark.slow
 def test_the_aws_cli_lists_and_copies(cloud, tmp_path):
     aws(cloud, "s3", "mb", "s3://by-the-cli")
     (tmp_path / "photo 1.jpg").write_bytes(b"jpeg")
@@ -32,9 +34,20 @@ def test_the_aws_cli_lists_and_copies(cloud, tmp_path):
     assert "by-the-cli" in aws(cloud, "s3", "ls")
     states = cloud.client("stepfunctions")
     definition = json.dumps({"StartAt": "P", "States": {"P": {"Type": "Succeed"}}})
-    arn = states.create_state_machine(name="cli", definition=definition, roleArn="arn:aws:iam::000000000000:role/r")["stateMachineArn"]
+    arn = states.create_state_machine(name="cli", definition=definition, roleArn="arn:aws:iam::000000000000:role/r")[
+        "stateMachineArn"
+    ]
     states.start_execution(stateMachineArn=arn, name="by-name")
     assert "by-name" in aws(cloud, "stepfunctions", "list-executions", "--state-machine-arn", arn)
+
+
+def test_the_aws_cli_reads_logs(cloud):
+    logs = cloud.client("logs")
+    logs.create_log_group(logGroupName="/tail")
+    logs.create_log_stream(logGroupName="/tail", logStreamName="s")
+    moment = int(time.time() * 1000)
+    logs.put_log_events(logGroupName="/tail", logStreamName="s", logEvents=[{"timestamp": moment, "message": "a line"}])
+    assert "a line" in aws(cloud, "logs", "filter-log-events", "--log-group-name", "/tail")
 
 
 APP = """
@@ -59,7 +72,9 @@ APP = """
 def test_the_cdk_cli_bootstraps_deploys_diffs_updates_and_destroys(own_cloud, tmp_path):
     own_cloud.start()
     (tmp_path / "app.py").write_text(textwrap.dedent(APP))
-    (tmp_path / "cdk.json").write_text(json.dumps({"app": f"{sys.executable} app.py", "versionReporting": False, "notices": False}))
+    (tmp_path / "cdk.json").write_text(
+        json.dumps({"app": f"{sys.executable} app.py", "versionReporting": False, "notices": False})
+    )
     environment = own_cloud.environment() | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",

@@ -14,7 +14,9 @@ from local_cloud.persistence.pickling import RefusedPickle, restricted_loads
 from local_cloud.persistence.snapshot import Snapshot
 from tests.local_cloud.conftest import wait_until
 
-TRUST = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]})
+TRUST = json.dumps(
+    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
+)
 DEFINITION = {"StartAt": "P", "States": {"P": {"Type": "Pass", "Result": 1, "End": True}}}
 WAITING = {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 900, "End": True}}}
 
@@ -57,10 +59,14 @@ def _fill(cloud) -> dict:
     template = {"Resources": {"B": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "of-a-stack"}}}}
     cloud.client("cloudformation").create_stack(StackName="kept", TemplateBody=json.dumps(template))
     states = cloud.client("stepfunctions")
-    machine = states.create_state_machine(name="kept", definition=json.dumps(DEFINITION), roleArn=made["role"])["stateMachineArn"]
+    machine = states.create_state_machine(name="kept", definition=json.dumps(DEFINITION), roleArn=made["role"])[
+        "stateMachineArn"
+    ]
     made["execution"] = states.start_execution(stateMachineArn=machine)["executionArn"]
     wait_until(lambda: states.describe_execution(executionArn=made["execution"])["status"] == "SUCCEEDED")
-    waiting = states.create_state_machine(name="waiting", definition=json.dumps(WAITING), roleArn=made["role"])["stateMachineArn"]
+    waiting = states.create_state_machine(name="waiting", definition=json.dumps(WAITING), roleArn=made["role"])[
+        "stateMachineArn"
+    ]
     made["running"] = states.start_execution(stateMachineArn=waiting)["executionArn"]
     return made
 

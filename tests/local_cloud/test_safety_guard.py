@@ -44,7 +44,10 @@ def test_a_known_key_with_a_wrong_secret_is_refused(cloud):
 
 @pytest.mark.parametrize("host", ["evil.example", "169.254.169.254", "127.0.0.1.evil.example", "[::1]", ""])
 def test_a_foreign_host_header_is_refused(cloud, host):
-    assert requests.get(f"{cloud.endpoint}/_darkroom/health", headers={"Host": host}, timeout=5).status_code in (400, 403)
+    assert requests.get(f"{cloud.endpoint}/_darkroom/health", headers={"Host": host}, timeout=5).status_code in (
+        400,
+        403,
+    )
 
 
 @pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
@@ -86,11 +89,11 @@ def test_keys_minted_by_its_own_sts_and_iam_work(cloud):
 
 
 def test_services_and_operations_that_do_not_exist_here_are_refused_by_name(cloud):
-    with pytest.raises(ClientError, match="dynamodb.*coverage"):
+    with pytest.raises(ClientError, match=r"dynamodb.*coverage"):
         cloud.client("dynamodb").list_tables()
     with pytest.raises(ClientError, match="sts:GetSessionToken"):
         cloud.client("sts").get_session_token()
-    with pytest.raises(ClientError, match="ecr:CreatePullThroughCacheRule.*coverage"):
+    with pytest.raises(ClientError, match=r"ecr:CreatePullThroughCacheRule.*coverage"):
         cloud.client("ecr").create_pull_through_cache_rule(ecrRepositoryPrefix="ab", upstreamRegistryUrl="x")
 
 

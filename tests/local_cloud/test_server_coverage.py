@@ -9,7 +9,10 @@ from tests.local_cloud.conftest import ROOT
 
 
 def test_the_coverage_page_is_current():
-    script = "from local_cloud.environment import isolate; isolate('us-east-1')\nfrom local_cloud.coverage import page\nprint(page(), end='')"
+    script = (
+        "from local_cloud.environment import isolate; isolate('us-east-1')\n"
+        "from local_cloud.coverage import page; print(page(), end='')"
+    )
     run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     written = (ROOT / "docs/local-cloud-coverage.md").read_text()
     assert run.stdout == written, "run `python -m local_cloud.coverage` and commit the page"

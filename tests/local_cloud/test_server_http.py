@@ -54,11 +54,29 @@ def test_a_signed_shutdown_stops_the_cloud(own_cloud):
 @pytest.mark.parametrize(
     ("service", "operation", "arguments", "code", "words"),
     [
-        ("sagemaker", "create_model", {"ModelName": "-bad-"}, "ValidationException", "at 'modelName' failed to satisfy"),
+        (
+            "sagemaker",
+            "create_model",
+            {"ModelName": "-bad-"},
+            "ValidationException",
+            "at 'modelName' failed to satisfy",
+        ),
         ("stepfunctions", "start_execution", {}, "ValidationException", "'stateMachineArn'.*must not be null"),
         ("ecr", "create_repository", {"repositoryName": "UPPER"}, "ValidationException", "repositoryName"),
-        ("logs", "put_retention_policy", {"logGroupName": "g" * 600, "retentionInDays": 1}, "ValidationException", "512"),
-        ("ssm", "put_parameter", {"Name": "/a", "Value": "v", "Type": "Number"}, "ValidationException", "enum value set"),
+        (
+            "logs",
+            "put_retention_policy",
+            {"logGroupName": "g" * 600, "retentionInDays": 1},
+            "ValidationException",
+            "512",
+        ),
+        (
+            "ssm",
+            "put_parameter",
+            {"Name": "/a", "Value": "v", "Type": "Number"},
+            "ValidationException",
+            "enum value set",
+        ),
         ("sagemaker", "create_app", {"DomainId": "d-1", "AppType": "JupyterServer", "AppName": "a"}, None, "CreateApp"),
     ],
 )

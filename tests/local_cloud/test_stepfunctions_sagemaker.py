@@ -26,7 +26,9 @@ def platform(tmp_path_factory):
 def start(platform: Platform, states: dict, given: dict | None = None, **machine) -> str:
     api = platform.cloud.client("stepfunctions")
     definition = {"StartAt": next(iter(states)), "States": states, **machine}
-    arn = api.create_state_machine(name=f"m-{uuid.uuid4().hex[:8]}", definition=json.dumps(definition), roleArn=platform.role)
+    arn = api.create_state_machine(
+        name=f"m-{uuid.uuid4().hex[:8]}", definition=json.dumps(definition), roleArn=platform.role
+    )
     return api.start_execution(stateMachineArn=arn["stateMachineArn"], input=json.dumps(given or {}))["executionArn"]
 
 
@@ -41,8 +43,12 @@ def finished(platform: Platform, arn: str) -> dict:
 
 
 def train(platform: Platform, program: str, **fields) -> dict:
-    return {"Type": "Task", "Resource": f"{OPTIMIZED}createTrainingJob.sync",
-            "Parameters": platform.training_request(program, **fields), "End": True}  # fmt: skip
+    return {
+        "Type": "Task",
+        "Resource": f"{OPTIMIZED}createTrainingJob.sync",
+        "Parameters": platform.training_request(program, **fields),
+        "End": True,
+    }
 
 
 def test_sync_answers_with_the_description_and_marks_the_job(platform):
@@ -56,9 +62,16 @@ def test_sync_answers_with_the_description_and_marks_the_job(platform):
 
 
 def test_a_failing_job_is_task_failed_with_the_description_as_cause(platform):
-    state = train(platform, "import sys; (base / 'output').mkdir(exist_ok=True); (base / 'output/failure').write_text('no photos'); sys.exit(3)")
+    state = train(
+        platform,
+        "import sys; (base / 'output').mkdir(exist_ok=True); (base / 'output/failure').write_text('no photos'); sys.exit(3)",
+    )
     state["Catch"] = [{"ErrorEquals": ["States.TaskFailed"], "ResultPath": "$.error", "Next": "C"}]
-    caught = {"Type": "Pass", "Parameters": {"error.$": "$.error.Error", "cause.$": "States.StringToJson($.error.Cause)"}, "End": True}
+    caught = {
+        "Type": "Pass",
+        "Parameters": {"error.$": "$.error.Error", "cause.$": "States.StringToJson($.error.Cause)"},
+        "End": True,
+    }
     output = json.loads(finished(platform, start(platform, {"T": state, "C": caught}))["output"])
     assert output["error"] == "States.TaskFailed"
     assert "no photos" in output["cause"]["FailureReason"]
@@ -105,21 +118,53 @@ def test_models_and_endpoints_by_state_machine_and_packages_by_sdk(platform):
     platform.api.create_model_package_group(ModelPackageGroupName=group)
     variant = {"VariantName": "all", "ModelName": model, "InstanceType": INSTANCE, "InitialInstanceCount": 1}
     container = {"Image": platform.server, "ModelDataUrl": archive}
-    specification = {"Containers": [container], "SupportedContentTypes": ["image/jpeg"], "SupportedResponseMIMETypes": ["application/json"]}
+    specification = {
+        "Containers": [container],
+        "SupportedContentTypes": ["image/jpeg"],
+        "SupportedResponseMIMETypes": ["application/json"],
+    }
     states = {
-        "Model": {"Type": "Task", "Resource": f"{OPTIMIZED}createModel", "ResultPath": "$.model", "Next": "Config",
-                  "Parameters": {"ModelName": model, "ExecutionRoleArn": platform.role, "PrimaryContainer": container}},
-        "Config": {"Type": "Task", "Resource": f"{OPTIMIZED}createEndpointConfig", "ResultPath": None, "Next": "Endpoint",
-                   "Parameters": {"EndpointConfigName": config, "ProductionVariants": [variant]}},
-        "Endpoint": {"Type": "Task", "Resource": f"{OPTIMIZED}createEndpoint", "ResultPath": None, "Next": "Package",
-                     "Parameters": {"EndpointName": endpoint, "EndpointConfigName": config}},
-        "Package": {"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:sagemaker:createModelPackage", "ResultPath": "$.package",
-                    "Parameters": {"ModelPackageGroupName": group, "InferenceSpecification": specification,
-                                   "ModelApprovalStatus": "Approved"}, "Next": "Missing"},
-        "Missing": {"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:sagemaker:describeModel", "Parameters": {"ModelName": "none"},
-                    "Catch": [{"ErrorEquals": ["SageMaker.SageMakerException"], "ResultPath": "$.error", "Next": "Done"}], "End": True},
+        "Model": {
+            "Type": "Task",
+            "Resource": f"{OPTIMIZED}createModel",
+            "ResultPath": "$.model",
+            "Next": "Config",
+            "Parameters": {"ModelName": model, "ExecutionRoleArn": platform.role, "PrimaryContainer": container},
+        },
+        "Config": {
+            "Type": "Task",
+            "Resource": f"{OPTIMIZED}createEndpointConfig",
+            "ResultPath": None,
+            "Next": "Endpoint",
+            "Parameters": {"EndpointConfigName": config, "ProductionVariants": [variant]},
+        },
+        "Endpoint": {
+            "Type": "Task",
+            "Resource": f"{OPTIMIZED}createEndpoint",
+            "ResultPath": None,
+            "Next": "Package",
+            "Parameters": {"EndpointName": endpoint, "EndpointConfigName": config},
+        },
+        "Package": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:sagemaker:createModelPackage",
+            "ResultPath": "$.package",
+            "Parameters": {
+                "ModelPackageGroupName": group,
+                "InferenceSpecification": specification,
+                "ModelApprovalStatus": "Approved",
+            },
+            "Next": "Missing",
+        },
+        "Missing": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:sagemaker:describeModel",
+            "Parameters": {"ModelName": "none"},
+            "Catch": [{"ErrorEquals": ["SageMaker.SageMakerException"], "ResultPath": "$.error", "Next": "Done"}],
+            "End": True,
+        },
         "Done": {"Type": "Succeed"},
-    }  # fmt: skip
+    }
     ended = finished(platform, start(platform, states))
     assert ended["status"] == "SUCCEEDED", ended.get("cause")
     output = json.loads(ended["output"])
@@ -133,16 +178,34 @@ def test_a_stack_makes_updates_and_deletes_an_endpoint(platform):
     cfn, name = platform.cloud.client("cloudformation"), new_name("stack")
 
     def body(text: str) -> str:
-        container = {"Image": platform.server, "ModelDataUrl": platform.model_archive(f"models/{name}-{text}.tar.gz", text)}
-        variant = {"VariantName": "all", "ModelName": {"Fn::GetAtt": ["Model", "ModelName"]}, "InstanceType": INSTANCE,
-                   "InitialInstanceCount": 1, "InitialVariantWeight": 1}  # fmt: skip
+        container = {
+            "Image": platform.server,
+            "ModelDataUrl": platform.model_archive(f"models/{name}-{text}.tar.gz", text),
+        }
+        variant = {
+            "VariantName": "all",
+            "ModelName": {"Fn::GetAtt": ["Model", "ModelName"]},
+            "InstanceType": INSTANCE,
+            "InitialInstanceCount": 1,
+            "InitialVariantWeight": 1,
+        }
         resources = {
-            "Model": {"Type": "AWS::SageMaker::Model", "Properties": {"ExecutionRoleArn": platform.role, "PrimaryContainer": container}},
+            "Model": {
+                "Type": "AWS::SageMaker::Model",
+                "Properties": {"ExecutionRoleArn": platform.role, "PrimaryContainer": container},
+            },
             "Config": {"Type": "AWS::SageMaker::EndpointConfig", "Properties": {"ProductionVariants": [variant]}},
-            "Endpoint": {"Type": "AWS::SageMaker::Endpoint", "Properties": {
-                "EndpointName": name, "EndpointConfigName": {"Fn::GetAtt": ["Config", "EndpointConfigName"]}}},
-        }  # fmt: skip
-        return json.dumps({"Resources": resources, "Outputs": {"E": {"Value": {"Fn::GetAtt": ["Endpoint", "EndpointName"]}}}})
+            "Endpoint": {
+                "Type": "AWS::SageMaker::Endpoint",
+                "Properties": {
+                    "EndpointName": name,
+                    "EndpointConfigName": {"Fn::GetAtt": ["Config", "EndpointConfigName"]},
+                },
+            },
+        }
+        return json.dumps(
+            {"Resources": resources, "Outputs": {"E": {"Value": {"Fn::GetAtt": ["Endpoint", "EndpointName"]}}}}
+        )
 
     cfn.create_stack(StackName=name, TemplateBody=body("one"))
     cfn.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})

@@ -19,7 +19,9 @@ def states(cloud):
 
 
 def machine(states, definition: dict) -> str:
-    made = states.create_state_machine(name=f"m-{uuid.uuid4().hex[:10]}", definition=json.dumps(definition), roleArn=ROLE)
+    made = states.create_state_machine(
+        name=f"m-{uuid.uuid4().hex[:10]}", definition=json.dumps(definition), roleArn=ROLE
+    )
     return made["stateMachineArn"]
 
 
@@ -70,9 +72,13 @@ EXPRESSIONS = {
     "$.rows[?(@.v > 1)].k": ["y"],
 }
 DATA = {
-    "n": 7, "text": "héllo", "list": [1, 2, 3], "one": {"a": 1, "b": 1}, "two": {"a": 2, "c": 3},
+    "n": 7,
+    "text": "héllo",
+    "list": [1, 2, 3],
+    "one": {"a": 1, "b": 1},
+    "two": {"a": 2, "c": 3},
     "rows": [{"k": "x", "v": 1}, {"k": "y", "v": 2}],
-}  # fmt: skip
+}
 
 
 def test_intrinsic_functions_and_paths(states):
@@ -92,9 +98,18 @@ def test_random_and_uuid(states):
 
 def test_the_context_object_is_complete(states):
     wanted = [
-        "Execution.Name", "Execution.Id", "Execution.StartTime", "Execution.Input", "Execution.RoleArn",
-        "Execution.RedriveCount", "State.Name", "State.EnteredTime", "State.RetryCount", "StateMachine.Id", "StateMachine.Name",
-    ]  # fmt: skip
+        "Execution.Name",
+        "Execution.Id",
+        "Execution.StartTime",
+        "Execution.Input",
+        "Execution.RoleArn",
+        "Execution.RedriveCount",
+        "State.Name",
+        "State.EnteredTime",
+        "State.RetryCount",
+        "StateMachine.Id",
+        "StateMachine.Name",
+    ]
     ended = run(states, passing({f"{name}.$": f"$$.{name}" for name in wanted}), {"x": 1})
     output = json.loads(ended["output"])
     assert output["Execution.Id"] == ended["executionArn"]
@@ -139,11 +154,16 @@ RULES = [
 def test_choice_rules(states):
     given = {"n": 7, "m": 7, "text": "hello", "null": None, "when": "2025-05-05T00:00:00Z", "yes": True}
     branches = [
-        {"StartAt": f"C{i}", "States": {
-            f"C{i}": {"Type": "Choice", "Choices": [{**rule, "Next": f"T{i}"}], "Default": f"F{i}"},
-            f"T{i}": {"Type": "Pass", "Result": True, "End": True}, f"F{i}": {"Type": "Pass", "Result": False, "End": True}}}
+        {
+            "StartAt": f"C{i}",
+            "States": {
+                f"C{i}": {"Type": "Choice", "Choices": [{**rule, "Next": f"T{i}"}], "Default": f"F{i}"},
+                f"T{i}": {"Type": "Pass", "Result": True, "End": True},
+                f"F{i}": {"Type": "Pass", "Result": False, "End": True},
+            },
+        }
         for i, (rule, _) in enumerate(RULES)
-    ]  # fmt: skip
+    ]
     output = json.loads(run(states, one({"Type": "Parallel", "Branches": branches}), given)["output"])
     assert output == [wanted for _, wanted in RULES]
 
@@ -151,13 +171,30 @@ def test_choice_rules(states):
 FAILURES = [
     (one({"Type": "Pass", "Parameters": {"a.$": "$.missing"}}), "States.ParameterPathFailure"),
     (one({"Type": "Pass", "InputPath": "$.missing"}), "States.Runtime"),
-    (one({"Type": "Pass", "Parameters": {"a.$": "States.ArrayGetItem(States.Array(1), 4)"}}), "States.IntrinsicFailure"),
+    (
+        one({"Type": "Pass", "Parameters": {"a.$": "States.ArrayGetItem(States.Array(1), 4)"}}),
+        "States.IntrinsicFailure",
+    ),
     (one({"Type": "Pass", "Parameters": {"a.$": "States.StringToJson('{')"}}), "States.IntrinsicFailure"),
     ({"StartAt": "F", "States": {"F": {"Type": "Fail", "Error": "Mine", "Cause": "why"}}}, "Mine"),
-    ({"StartAt": "F", "States": {"F": {"Type": "Fail", "ErrorPath": "$$.State.Name", "CausePath": "States.Format('c{}', 1)"}}}, "F"),
-    ({"StartAt": "C", "States": {"C": {"Type": "Choice", "Choices": [{"Variable": "$.a", "IsPresent": True, "Next": "E"}]},
-                                 "E": {"Type": "Succeed"}}}, "States.NoChoiceMatched"),
-]  # fmt: skip
+    (
+        {
+            "StartAt": "F",
+            "States": {"F": {"Type": "Fail", "ErrorPath": "$$.State.Name", "CausePath": "States.Format('c{}', 1)"}},
+        },
+        "F",
+    ),
+    (
+        {
+            "StartAt": "C",
+            "States": {
+                "C": {"Type": "Choice", "Choices": [{"Variable": "$.a", "IsPresent": True, "Next": "E"}]},
+                "E": {"Type": "Succeed"},
+            },
+        },
+        "States.NoChoiceMatched",
+    ),
+]
 
 
 @pytest.mark.parametrize(("definition", "error"), FAILURES)
@@ -168,11 +205,20 @@ def test_failures_carry_aws_names(states, definition, error):
 
 def test_retry_counts_then_catch_takes_over(states):
     arn = "arn:aws:states:::aws-sdk:ssm:getParameter"
-    definition = {"StartAt": "T", "States": {
-        "T": {"Type": "Task", "Resource": arn, "Parameters": {"Name.$": "States.Format('/none/{}', $$.State.RetryCount)"},
-              "Retry": [{"ErrorEquals": ["Ssm.ParameterNotFoundException"], "IntervalSeconds": 0, "MaxAttempts": 2}],
-              "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Caught"}], "End": True},
-        "Caught": {"Type": "Pass", "End": True}}}  # fmt: skip
+    definition = {
+        "StartAt": "T",
+        "States": {
+            "T": {
+                "Type": "Task",
+                "Resource": arn,
+                "Parameters": {"Name.$": "States.Format('/none/{}', $$.State.RetryCount)"},
+                "Retry": [{"ErrorEquals": ["Ssm.ParameterNotFoundException"], "IntervalSeconds": 0, "MaxAttempts": 2}],
+                "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Caught"}],
+                "End": True,
+            },
+            "Caught": {"Type": "Pass", "End": True},
+        },
+    }
     definition["States"]["T"]["Retry"][0]["IntervalSeconds"] = 1
     definition["States"]["T"]["Retry"][0]["MaxDelaySeconds"] = 1
     ended = run(states, definition, {"kept": 1})
@@ -180,35 +226,60 @@ def test_retry_counts_then_catch_takes_over(states):
     assert output["kept"] == 1
     assert output["error"]["Error"] == "Ssm.ParameterNotFoundException"
     events = states.get_execution_history(executionArn=ended["executionArn"], maxResults=100)["events"]
-    scheduled = [json.loads(e["taskScheduledEventDetails"]["parameters"])["Name"] for e in events if e["type"] == "TaskScheduled"]
+    scheduled = [
+        json.loads(e["taskScheduledEventDetails"]["parameters"])["Name"] for e in events if e["type"] == "TaskScheduled"
+    ]
     assert scheduled == ["/none/0", "/none/1", "/none/2"]
 
 
 def test_map_keeps_order_and_selects_items(states):
-    definition = one({
-        "Type": "Map", "ItemsPath": "$.items", "MaxConcurrency": 3,
-        "ItemSelector": {"i.$": "$$.Map.Item.Index", "v.$": "$$.Map.Item.Value", "k.$": "$.k"},
-        "ItemProcessor": {"ProcessorConfig": {"Mode": "INLINE"}, "StartAt": "P", "States": {
-            "P": {"Type": "Pass", "OutputPath": "$.v", "End": True}}},
-        "ResultSelector": {"all.$": "$"}, "ResultPath": "$.done"})  # fmt: skip
+    definition = one(
+        {
+            "Type": "Map",
+            "ItemsPath": "$.items",
+            "MaxConcurrency": 3,
+            "ItemSelector": {"i.$": "$$.Map.Item.Index", "v.$": "$$.Map.Item.Value", "k.$": "$.k"},
+            "ItemProcessor": {
+                "ProcessorConfig": {"Mode": "INLINE"},
+                "StartAt": "P",
+                "States": {"P": {"Type": "Pass", "OutputPath": "$.v", "End": True}},
+            },
+            "ResultSelector": {"all.$": "$"},
+            "ResultPath": "$.done",
+        }
+    )
     output = json.loads(run(states, definition, {"items": list(range(20)), "k": 1})["output"])
     assert output["done"]["all"] == list(range(20))
 
 
 def test_one_failing_branch_aborts_the_others(states):
-    definition = {"StartAt": "P", "States": {"P": {
-        "Type": "Parallel", "End": True, "Catch": [{"ErrorEquals": ["Mine"], "Next": "C"}],
-        "Branches": [
-            {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 600, "End": True}}},
-            {"StartAt": "F", "States": {"F": {"Type": "Fail", "Error": "Mine"}}}]},
-        "C": {"Type": "Succeed"}}}  # fmt: skip
+    definition = {
+        "StartAt": "P",
+        "States": {
+            "P": {
+                "Type": "Parallel",
+                "End": True,
+                "Catch": [{"ErrorEquals": ["Mine"], "Next": "C"}],
+                "Branches": [
+                    {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 600, "End": True}}},
+                    {"StartAt": "F", "States": {"F": {"Type": "Fail", "Error": "Mine"}}},
+                ],
+            },
+            "C": {"Type": "Succeed"},
+        },
+    }
     ended = run(states, definition)
     assert json.loads(ended["output"]) == {"Error": "Mine", "Cause": ""}
 
 
 def test_stopping_inside_a_map_is_aborted(states):
-    definition = one({"Type": "Map", "ItemsPath": "$.items", "ItemProcessor": {
-        "StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 600, "End": True}}}})  # fmt: skip
+    definition = one(
+        {
+            "Type": "Map",
+            "ItemsPath": "$.items",
+            "ItemProcessor": {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 600, "End": True}}},
+        }
+    )
     arn = states.start_execution(stateMachineArn=machine(states, definition), input='{"items": [1, 2]}')["executionArn"]
 
     def kinds():
@@ -228,9 +299,14 @@ def test_an_execution_that_takes_too_long_times_out(states):
 
 def test_task_tokens_and_heartbeats(states, cloud):
     queue = cloud.client("sqs").create_queue(QueueName=f"q-{uuid.uuid4().hex[:8]}")["QueueUrl"]
-    definition = one({
-        "Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
-        "Parameters": {"QueueUrl": queue, "MessageBody": {"token.$": "$$.Task.Token"}}, "TimeoutSeconds": 20})  # fmt: skip
+    definition = one(
+        {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
+            "Parameters": {"QueueUrl": queue, "MessageBody": {"token.$": "$$.Task.Token"}},
+            "TimeoutSeconds": 20,
+        }
+    )
     arn = states.start_execution(stateMachineArn=machine(states, definition))["executionArn"]
     sqs = cloud.client("sqs")
     message = wait_until(lambda: sqs.receive_message(QueueUrl=queue).get("Messages"))[0]
@@ -244,18 +320,53 @@ def test_sdk_integrations_read_and_write_as_on_aws(states, cloud):
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key="plan.json", Body=b'{"a": 1}')
     sdk = "arn:aws:states:::aws-sdk:"
-    definition = {"StartAt": "Read", "States": {
-        "Read": {"Type": "Task", "Resource": f"{sdk}s3:getObject", "Parameters": {"Bucket": bucket, "Key": "plan.json"},
-                 "ResultSelector": {"plan.$": "States.StringToJson($.Body)"}, "ResultPath": "$.read", "Next": "Write"},
-        "Write": {"Type": "Task", "Resource": f"{sdk}s3:putObject", "ResultPath": None, "Next": "Copy",
-                  "Parameters": {"Bucket": bucket, "Key": "out put.json", "Body.$": "$.read", "ContentType": "application/json"}},
-        "Copy": {"Type": "Task", "Resource": f"{sdk}s3:copyObject", "ResultPath": None, "Next": "Put",
-                 "Parameters": {"Bucket": bucket, "Key": "copy.json", "CopySource": f"{bucket}/out%20put.json"}},
-        "Put": {"Type": "Task", "Resource": f"{sdk}ssm:putParameter", "ResultPath": "$.put", "Next": "Missing",
-                "Parameters": {"Name": f"/{bucket}", "Value": "v", "Type": "String", "Overwrite": True}},
-        "Missing": {"Type": "Task", "Resource": f"{sdk}s3:getObject", "Parameters": {"Bucket": bucket, "Key": "none"},
-                    "Catch": [{"ErrorEquals": ["S3.NoSuchKeyException"], "ResultPath": "$.missing", "Next": "End"}], "End": True},
-        "End": {"Type": "Pass", "End": True}}}  # fmt: skip
+    definition = {
+        "StartAt": "Read",
+        "States": {
+            "Read": {
+                "Type": "Task",
+                "Resource": f"{sdk}s3:getObject",
+                "Parameters": {"Bucket": bucket, "Key": "plan.json"},
+                "ResultSelector": {"plan.$": "States.StringToJson($.Body)"},
+                "ResultPath": "$.read",
+                "Next": "Write",
+            },
+            "Write": {
+                "Type": "Task",
+                "Resource": f"{sdk}s3:putObject",
+                "ResultPath": None,
+                "Next": "Copy",
+                "Parameters": {
+                    "Bucket": bucket,
+                    "Key": "out put.json",
+                    "Body.$": "$.read",
+                    "ContentType": "application/json",
+                },
+            },
+            "Copy": {
+                "Type": "Task",
+                "Resource": f"{sdk}s3:copyObject",
+                "ResultPath": None,
+                "Next": "Put",
+                "Parameters": {"Bucket": bucket, "Key": "copy.json", "CopySource": f"{bucket}/out%20put.json"},
+            },
+            "Put": {
+                "Type": "Task",
+                "Resource": f"{sdk}ssm:putParameter",
+                "ResultPath": "$.put",
+                "Next": "Missing",
+                "Parameters": {"Name": f"/{bucket}", "Value": "v", "Type": "String", "Overwrite": True},
+            },
+            "Missing": {
+                "Type": "Task",
+                "Resource": f"{sdk}s3:getObject",
+                "Parameters": {"Bucket": bucket, "Key": "none"},
+                "Catch": [{"ErrorEquals": ["S3.NoSuchKeyException"], "ResultPath": "$.missing", "Next": "End"}],
+                "End": True,
+            },
+            "End": {"Type": "Pass", "End": True},
+        },
+    }
     output = json.loads(run(states, definition)["output"])
     assert (output["read"], output["put"]["Version"]) == ({"plan": {"a": 1}}, 1)
     assert output["missing"]["Error"] == "S3.NoSuchKeyException"
@@ -264,8 +375,14 @@ def test_sdk_integrations_read_and_write_as_on_aws(states, cloud):
 
 def test_nested_executions(states):
     inner = machine(states, passing({"n.$": "$.n"}))
-    definition = one({"Type": "Task", "Resource": "arn:aws:states:::states:startExecution.sync:2",
-                      "Parameters": {"StateMachineArn": inner, "Input": {"n": 5}}, "OutputPath": "$.Output"})  # fmt: skip
+    definition = one(
+        {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::states:startExecution.sync:2",
+            "Parameters": {"StateMachineArn": inner, "Input": {"n": 5}},
+            "OutputPath": "$.Output",
+        }
+    )
     assert json.loads(run(states, definition)["output"]) == {"n": 5}
 
 
@@ -275,14 +392,20 @@ REFUSED = [
     (one({"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:f"}), "Lambda"),
     (one({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke"}), "lambda"),
     (one({"Type": "Task", "Resource": "arn:aws:states:::sagemaker:createNothing"}), "createNothing"),
-    (one({"Type": "Task", "Resource": "arn:aws:states:::sagemaker:createModel", "Parameters": {"Modelname": "x"}}), "Modelname"),
-    (one({"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:s3:getObject", "Parameters": {"bucket": "x"}}), "bucket"),
+    (
+        one({"Type": "Task", "Resource": "arn:aws:states:::sagemaker:createModel", "Parameters": {"Modelname": "x"}}),
+        "Modelname",
+    ),
+    (
+        one({"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:s3:getObject", "Parameters": {"bucket": "x"}}),
+        "bucket",
+    ),
     ({"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "B"}}}, "MISSING_TRANSITION_TARGET"),
     ({"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}, "B": {"Type": "Succeed"}}}, "not reachable"),
     (one({"Type": "Pass", "Parameters": {"a.$": "States.Nothing()"}}), "States.Nothing"),
     (one({"Type": "Pass", "ResultPath": "$.a[*]"}), "Reference Path"),
     (one({"Type": "Pass", "Colour": "red"}), "Colour"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("definition", "word"), REFUSED)
@@ -302,7 +425,9 @@ def test_names_are_used_once_and_updates_reach_new_executions(states):
     states.update_state_machine(stateMachineArn=arn, definition=json.dumps(one({"Type": "Pass", "Result": 2})))
     second = states.start_execution(stateMachineArn=arn)["executionArn"]
     assert finished(states, second)["output"] == "2"
-    listed = [e["executionArn"] for e in states.list_executions(stateMachineArn=arn, statusFilter="SUCCEEDED")["executions"]]
+    listed = [
+        e["executionArn"] for e in states.list_executions(stateMachineArn=arn, statusFilter="SUCCEEDED")["executions"]
+    ]
     assert listed == [second, first]
     assert "Result" in states.describe_state_machine_for_execution(executionArn=first)["definition"]
 
@@ -310,13 +435,71 @@ def test_names_are_used_once_and_updates_reach_new_executions(states):
 def test_histories_are_complete_paged_and_without_data_on_request(states):
     ended = run(states, one({"Type": "Pass", "Result": 1}), {"secret": 1})
     arn = ended["executionArn"]
-    events = [e for p in states.get_paginator("get_execution_history").paginate(executionArn=arn, maxResults=2) for e in p["events"]]
+    events = [
+        e
+        for p in states.get_paginator("get_execution_history").paginate(executionArn=arn, maxResults=2)
+        for e in p["events"]
+    ]
     assert [(e["id"], e["previousEventId"], e["type"]) for e in events] == [
-        (1, 0, "ExecutionStarted"), (2, 1, "PassStateEntered"), (3, 2, "PassStateExited"), (4, 3, "ExecutionSucceeded"),
-    ]  # fmt: skip
+        (1, 0, "ExecutionStarted"),
+        (2, 1, "PassStateEntered"),
+        (3, 2, "PassStateExited"),
+        (4, 3, "ExecutionSucceeded"),
+    ]
     assert events[0]["executionStartedEventDetails"]["input"] == '{"secret":1}' or "secret" in str(events[0])
     bare = states.get_execution_history(executionArn=arn, includeExecutionData=False, reverseOrder=True)["events"]
     assert bare[0]["id"] == 4 and "secret" not in str(bare)
+
+
+WITHOUT_DETAILS = {
+    "ParallelStateStarted",
+    "ParallelStateSucceeded",
+    "MapStateSucceeded",
+    "ParallelStateFailed",
+    "MapStateFailed",
+    "MapStateAborted",
+    "ParallelStateAborted",
+}
+
+
+def test_every_event_has_the_details_that_its_type_has_on_aws(states):
+    sdk = "arn:aws:states:::aws-sdk:ssm:getParameter"
+    inner = {
+        "StartAt": "T",
+        "States": {
+            "T": {
+                "Type": "Task",
+                "Resource": sdk,
+                "Parameters": {"Name": "/nothing"},
+                "TimeoutSeconds": 9,
+                "End": True,
+                "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "C"}],
+            },
+            "C": {"Type": "Pass", "End": True},
+        },
+    }
+    other = json.loads(json.dumps(inner).replace('"T"', '"T2"').replace('"C"', '"C2"'))
+    definition = {
+        "StartAt": "M",
+        "States": {
+            "M": {"Type": "Map", "ItemsPath": "$.items", "ItemProcessor": inner, "Next": "P"},
+            "P": {"Type": "Parallel", "Branches": [other], "Next": "F"},
+            "F": {"Type": "Fail", "Error": "E", "Cause": "c"},
+        },
+    }
+    arn = run(states, definition, {"items": [1]})["executionArn"]
+    events = states.get_execution_history(executionArn=arn, maxResults=100)["events"]
+    bare = {e["type"] for e in events if not any(key.endswith("Details") for key in e)}
+    assert bare <= WITHOUT_DETAILS
+    failed = next(e for e in events if e["type"] == "TaskFailed")["taskFailedEventDetails"]
+    assert failed["error"] == "Ssm.ParameterNotFoundException" and failed["resourceType"] == "aws-sdk:ssm"
+    scheduled = next(e for e in events if e["type"] == "TaskScheduled")["taskScheduledEventDetails"]
+    assert (scheduled["resource"], scheduled["region"], scheduled["timeoutInSeconds"]) == (
+        "getParameter",
+        "us-east-1",
+        9,
+    )
+    assert events[-1]["executionFailedEventDetails"] == {"error": "E", "cause": "c"}
 
 
 def test_a_transition_takes_a_few_milliseconds(states):

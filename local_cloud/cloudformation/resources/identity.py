@@ -43,7 +43,11 @@ class Role(ResourceType):
             RoleName=name,
             AssumeRolePolicyDocument=_document(properties["AssumeRolePolicyDocument"]),
             **pick(properties, "Path", "Description", "PermissionsBoundary", "Tags"),
-            **({"MaxSessionDuration": int(properties["MaxSessionDuration"])} if "MaxSessionDuration" in properties else {}),
+            **(
+                {"MaxSessionDuration": int(properties["MaxSessionDuration"])}
+                if "MaxSessionDuration" in properties
+                else {}
+            ),
         )["Role"]
         self._policies(iam, name, {}, properties)
         return Made(name, {"Arn": made["Arn"], "RoleId": made["RoleId"]})
@@ -214,7 +218,10 @@ class Key(ResourceType):
     def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:
         window = int(properties.get("PendingWindowInDays", 30))
         delete_quietly(
-            aws.client("kms").schedule_key_deletion, "KMSInvalidStateException", KeyId=physical_id, PendingWindowInDays=window
+            aws.client("kms").schedule_key_deletion,
+            "KMSInvalidStateException",
+            KeyId=physical_id,
+            PendingWindowInDays=window,
         )
 
     @staticmethod

@@ -90,9 +90,7 @@ class ResourceType:
             return f"Encountered missing required properties: [{', '.join(sorted(missing))}]"
         unknown = set(properties) - self.properties - set(self.without_effect)
         if unknown:
-            return (
-                f"The local cloud does not support the properties [{', '.join(sorted(unknown))}] of {self.type}"
-            )
+            return f"The local cloud does not support the properties [{', '.join(sorted(unknown))}] of {self.type}"
         return None
 
 
@@ -109,8 +107,12 @@ def gone(error: ClientError, *codes: str) -> bool:
     """Whether the error says that the thing does not exist."""
     code = error.response["Error"]["Code"]
     message = error.response["Error"].get("Message", "")
-    return code in codes or "NotFound" in code or "NoSuch" in code or "DoesNotExist" in code or (
-        code == "ValidationException" and "Could not find" in message
+    return (
+        code in codes
+        or "NotFound" in code
+        or "NoSuch" in code
+        or "DoesNotExist" in code
+        or (code == "ValidationException" and "Could not find" in message)
     )
 
 

@@ -59,7 +59,9 @@ class Subscription(ResourceType):
 
     type = "AWS::SNS::Subscription"
     required = frozenset({"TopicArn", "Protocol"})
-    properties = frozenset({"TopicArn", "Protocol", "Endpoint", "RawMessageDelivery", "FilterPolicy", "FilterPolicyScope"})
+    properties = frozenset(
+        {"TopicArn", "Protocol", "Endpoint", "RawMessageDelivery", "FilterPolicy", "FilterPolicyScope"}
+    )
     without_effect = {"Region": "there is one region here", "RedrivePolicy": "nothing is redelivered here"}  # noqa: RUF012
     replacing = properties
 
@@ -172,7 +174,9 @@ class Rule(ResourceType):
 
     type = "AWS::Events::Rule"
     name_property = "Name"
-    properties = frozenset({"Name", "Description", "EventPattern", "EventBusName", "ScheduleExpression", "State", "Targets", "RoleArn"})
+    properties = frozenset(
+        {"Name", "Description", "EventPattern", "EventBusName", "ScheduleExpression", "State", "Targets", "RoleArn"}
+    )
     replacing = frozenset({"Name", "EventBusName"})
 
     def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:

@@ -59,7 +59,9 @@ class Repository(ResourceType):
         mutability = new.get("ImageTagMutability", "MUTABLE")
         ecr.put_image_tag_mutability(repositoryName=physical_id, imageTagMutability=mutability)
         scan = true(new.get("ImageScanningConfiguration", {}).get("ScanOnPush", False))
-        ecr.put_image_scanning_configuration(repositoryName=physical_id, imageScanningConfiguration={"scanOnPush": scan})
+        ecr.put_image_scanning_configuration(
+            repositoryName=physical_id, imageScanningConfiguration={"scanOnPush": scan}
+        )
         return self._configure(aws, physical_id, old, new)
 
     def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:
@@ -89,7 +91,9 @@ class Parameter(ResourceType):
     type = "AWS::SSM::Parameter"
     name_property = "Name"
     required = frozenset({"Type", "Value"})
-    properties = frozenset({"Name", "Type", "Value", "Description", "AllowedPattern", "DataType", "Tier", "Tags", "Policies"})
+    properties = frozenset(
+        {"Name", "Type", "Value", "Description", "AllowedPattern", "DataType", "Tier", "Tags", "Policies"}
+    )
     replacing = frozenset({"Name", "Type"})
 
     def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:

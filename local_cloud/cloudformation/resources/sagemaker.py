@@ -146,7 +146,9 @@ class Endpoint(_Named):
             status = described.get("EndpointStatus")
             if status == "InService":
                 if configuration and described["EndpointConfigName"] != configuration.rpartition("/")[2]:
-                    raise ValueError(f"The update was rolled back: {described.get('FailureReason', 'no reason was given')}")
+                    raise ValueError(
+                        f"The update was rolled back: {described.get('FailureReason', 'no reason was given')}"
+                    )
                 return
             if status in ("Failed", "OutOfService", "UpdateRollbackFailed", None):
                 raise ValueError(described.get("FailureReason") or f"The endpoint {name} is {status or 'gone'}.")

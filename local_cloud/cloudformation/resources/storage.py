@@ -134,7 +134,9 @@ def lifecycle_rule(rule: dict[str, Any], index: int) -> dict[str, Any]:
     if expiration:
         made["Expiration"] = expiration
     old = rule.get("NoncurrentVersionExpiration") or (
-        {"NoncurrentDays": rule["NoncurrentVersionExpirationInDays"]} if "NoncurrentVersionExpirationInDays" in rule else None
+        {"NoncurrentDays": rule["NoncurrentVersionExpirationInDays"]}
+        if "NoncurrentVersionExpirationInDays" in rule
+        else None
     )
     if old:
         made["NoncurrentVersionExpiration"] = {key: int(number) for key, number in old.items()}
@@ -143,7 +145,8 @@ def lifecycle_rule(rule: dict[str, Any], index: int) -> dict[str, Any]:
         made["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": days}
     if "Transitions" in rule:
         made["Transitions"] = [
-            {"StorageClass": step["StorageClass"], "Days": int(step["TransitionInDays"])} for step in rule["Transitions"]
+            {"StorageClass": step["StorageClass"], "Days": int(step["TransitionInDays"])}
+            for step in rule["Transitions"]
         ]
     if "NoncurrentVersionTransitions" in rule:
         made["NoncurrentVersionTransitions"] = [
@@ -154,14 +157,17 @@ def lifecycle_rule(rule: dict[str, Any], index: int) -> dict[str, Any]:
 
 
 def _cors(s3: Any, name: str, value: Any) -> None:
-    rules = [{{"Id": "ID", "MaxAge": "MaxAgeSeconds"}.get(k, k): v for k, v in rule.items()} for rule in value["CorsRules"]]
+    rules = [
+        {{"Id": "ID", "MaxAge": "MaxAgeSeconds"}.get(k, k): v for k, v in rule.items()} for rule in value["CorsRules"]
+    ]
     s3.put_bucket_cors(Bucket=name, CORSConfiguration={"CORSRules": rules})
 
 
 def _logging(s3: Any, name: str, value: Any) -> None:
     # Set on the bucket itself: moto's PutBucketLogging wants the target's policy, which a template makes after the bucket.
-    from local_cloud.environment import ACCOUNT_ID
     from moto.s3.models import s3_backends
+
+    from local_cloud.environment import ACCOUNT_ID
 
     target, prefix = value.get("DestinationBucketName", name), value.get("LogFilePrefix", "")
     s3_backends[ACCOUNT_ID]["aws"].buckets[name].logging = {"TargetBucket": target, "TargetPrefix": prefix}
@@ -171,7 +177,10 @@ def _notifications(s3: Any, name: str, value: Any) -> None:
     made: dict[str, Any] = {}
     if "EventBridgeConfiguration" in value:
         made["EventBridgeConfiguration"] = {}
-    for source, target, arn in (("TopicConfigurations", "TopicConfigurations", "Topic"), ("QueueConfigurations", "QueueConfigurations", "Queue")):
+    for source, target, arn in (
+        ("TopicConfigurations", "TopicConfigurations", "Topic"),
+        ("QueueConfigurations", "QueueConfigurations", "Queue"),
+    ):
         if source in value:
             made[target] = [{f"{arn}Arn": item[arn], "Events": [item["Event"]]} for item in value[source]]
     if "LambdaConfigurations" in value:
