@@ -1,18 +1,30 @@
 """Starts a comparison of architectures and fetches what came out of it."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from darkroom import executions, jobs, story, upload
+from darkroom import executions, jobs, live, story, upload
 from darkroom.failure import DarkroomError
 from darkroom.target import Target
 
 MACHINE = "comparison-state-machine-arn"
+WIDEST = 1000
+# Field of a candidate's row, title, form, scale.
+COLUMNS = (
+    ("accuracy", "accuracy", "{:.1%}", 1),
+    ("balanced_accuracy", "balanced", "{:.1%}", 1),
+    ("second_accuracy", "second set", "{:.1%}", 1),
+    ("latency_p50_ms", "p50", "{:.1f} ms", 1),
+    ("disk_bytes", "on disk", "{:.1f} MB", 1e-6),
+    ("training_seconds", "trained in", "{:.1f} s", 1),
+)
 
 
 def begin(target: Target, console: Console, data: str, second: str | None, document: dict[str, Any]) -> str:
@@ -27,6 +39,44 @@ def begin(target: Target, console: Console, data: str, second: str | None, docum
     )
     console.print(f"  comparison {started['executionArn'].rpartition(':')[2]} started", markup=False)
     return started["executionArn"]
+
+
+def await_estimate(target: Target, console: Console, arn: str) -> dict[str, Any] | None:
+    """Wait for the plan, the first thing that a comparison writes, and say how long it will take; None if there is none."""
+    name = arn.rpartition(":")[2]
+    bucket, prefix = executions.folder(target, name)
+    while True:
+        # In this order: a comparison that ends between the two questions has written its plan before.
+        over = executions.describe(target, arn)["status"] in executions.FINAL
+        try:
+            body = target.client("s3").get_object(Bucket=bucket, Key=f"{prefix}plan/plan.json")["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("NoSuchKey", "404"):
+                raise
+            if over:
+                return None
+            time.sleep(live.LOCAL_INTERVAL if target.is_local else live.AWS_INTERVAL)
+            continue
+        plan = json.loads(body)
+        print_estimate(console, plan)
+        return plan
+
+
+def print_estimate(console: Console, plan: dict[str, Any]) -> None:
+    """What each candidate will take, before any of them is trained."""
+    total = plan["estimate_seconds"]
+    console.print(
+        f"  estimate: {_duration(total)} for {len(plan['candidates'])} candidates, measured on the machine that prepared "
+        "the photos; what is already finished or cached takes none", markup=False, soft_wrap=True,
+    )  # fmt: skip
+    for candidate in plan["candidates"]:
+        console.print(f"    {_duration(candidate['estimate_seconds']):>10}  {candidate['name']}", markup=False)
+    for candidate in plan["left_out"]:
+        console.print(f"    {'–':>10}  {candidate['name']}: {candidate['reason']}", markup=False, soft_wrap=True)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def conclude(target: Target, console: Console, arn: str) -> dict[str, Any]:
@@ -60,29 +110,39 @@ def _fetch(target: Target, name: str, folder: Path) -> Path:
 
 
 def print_table(console: Console, comparison: dict[str, Any]) -> None:
-    """One line a candidate, the most accurate first; then what is recommended and why."""
-    table = Table("candidate", "accuracy", "balanced", "p50", "on disk", "trained in", box=None, padding=(0, 2))
-    rows = sorted(comparison["candidates"], key=lambda row: -(row["balanced_accuracy"] or -1))
+    """One line a candidate, the most accurate first; what is missing and why; then what is recommended and why."""
+    rows = comparison["candidates"]
+    finished = sorted((r for r in rows if r["status"] == "finished"), key=lambda r: -(r["balanced_accuracy"] or -1))
+    second = any(row["second_accuracy"] is not None for row in finished)
+    columns = [c for c in COLUMNS if second or not c[0].startswith("second_")]
+    table = Table(box=None, padding=(0, 2))
+    table.add_column("candidate", no_wrap=True, overflow="ignore")
+    for _, title, _, _ in columns:
+        table.add_column(title, justify="right", no_wrap=True, overflow="ignore")
+    for row in finished:
+        table.add_row(escape(row["name"]), *(_shown(row[key], form, scale) for key, _, form, scale in columns))
+    if finished:
+        # A name that is cut cannot be typed again: the table may be wider than the terminal, never shorter.
+        wide = console.measure(table, options=console.options.update(width=WIDEST)).maximum
+        console.print(table, width=wide, crop=False)
     for row in rows:
         if row["status"] != "finished":
-            table.add_row(escape(row["name"]), f"[red]failed[/red]: {escape(str(row['reason'])[:90])}")
-            continue
-        table.add_row(
-            escape(row["name"]),
-            _shown(row["accuracy"], "{:.1%}"),
-            _shown(row["balanced_accuracy"], "{:.1%}"),
-            _shown(row["latency_p50_ms"], "{:.1f} ms"),
-            _shown(row["disk_bytes"] and row["disk_bytes"] / 1e6, "{:.1f} MB"),
-            _shown(row["training_seconds"], "{:.1f} s"),
-        )
-    console.print(table)
+            console.print(f"[red]{row['status']}[/red]  {escape(row['name'])}: {escape(_one_line(row))}", soft_wrap=True)
+        if not row["pretrained"]:
+            console.print(f"{row['name']} has random weights: architecture smoke test", markup=False, soft_wrap=True)
+        elif row["match"] == "near":
+            console.print(f"{row['name']} has near-equivalent weights: {row['note']}", markup=False, soft_wrap=True)
     for advice in comparison["recommendations"]:
         chosen = advice["candidate"] or "none"
         console.print(
-            f"[bold]{advice['purpose']}:[/bold] {escape(chosen)} ({escape(advice['reason'])})", soft_wrap=True
+            f"[bold]{escape(advice['purpose'])}: {escape(chosen)}[/bold] ({escape(advice['reason'])})", soft_wrap=True
         )
     console.print(f"Comparison: {comparison['report']}", markup=False, soft_wrap=True)
 
 
-def _shown(value: float | None, form: str) -> str:
-    return "–" if value is None else form.format(value)
+def _one_line(row: dict[str, Any]) -> str:
+    return " ".join(str(row["reason"]).split())
+
+
+def _shown(value: float | None, form: str, scale: float) -> str:
+    return "–" if value is None else form.format(value * scale)

@@ -48,6 +48,12 @@ class Candidate:
     training_seconds: float | None = None
     tuning_seconds: float | None = None
     reason: str | None = None
+    state: str = ""
+
+    @property
+    def status(self) -> str:
+        """`finished`, `failed`, or `left out` for want of budget."""
+        return "finished" if self.finished else "left out" if self.state == "left out" else "failed"
 
     @property
     def finished(self) -> bool:
@@ -72,7 +78,9 @@ def _reason(outcome: Mapping[str, Any]) -> str | None:
 def _read(folder: Path, outcome: Mapping[str, Any]) -> Candidate:
     asked = outcome["candidate"]
     known: dict[str, Any] = {"name": asked["name"], "description": asked.get("description", {})}
-    known["reason"] = _reason(outcome)
+    known |= {"reason": _reason(outcome), "state": outcome.get("state", "")}
+    if known["state"] == "left out":
+        return Candidate(**known)
     if not (folder / "benchmark.json").is_file():
         known["reason"] = known["reason"] or "It wrote no benchmark.json, and no reason was recorded."
         return Candidate(**known)
@@ -102,7 +110,11 @@ def table_row(candidate: Candidate, prices: Prices, training_instance: str, serv
         "name": candidate.name,
         "framework": candidate.description.get("framework"),
         "weights": candidate.description.get("weights"),
-        "status": "finished" if candidate.finished else "failed",
+        # False: random weights, which show that it runs and what it costs, not what it can learn.
+        "pretrained": candidate.description.get("pretrained", True),
+        "match": candidate.description.get("match", "same"),
+        "note": candidate.description.get("note", ""),
+        "status": candidate.status,
         "reason": candidate.reason,
     }
     for split, prefix in (("test", ""), ("validation", "validation_"), ("second", "second_")):

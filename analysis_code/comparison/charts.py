@@ -64,6 +64,27 @@ def bars(
     return _svg(width, height, body, title)
 
 
+def log_ticks(low: float, high: float) -> list[float]:
+    """1, 2, 5, 10, 20, 50 … from at or below `low` to at or above `high`; two at least, and few enough to be read."""
+    exponents = range(floor(log10(low)) - 1, ceil(log10(high)) + 2)
+    every = [float(f"{m}e{e}") for e in exponents for m in (1, 2, 5)]
+    first = max(i for i, tick in enumerate(every) if tick <= low)
+    last = min(i for i, tick in enumerate(every) if tick >= high)
+    ticks = every[first : max(last, first + 1) + 1]
+    if len(ticks) > 8:  # more than two decades and a half: whole powers of ten
+        ticks = [10.0**e for e in range(floor(log10(low)), ceil(log10(high)) + 1)]
+    return ticks
+
+
+def linear_ticks(low: float, high: float, wanted: int = 5) -> list[float]:
+    """Multiples of 1, 2 or 5 × 10ⁿ that enclose both ends."""
+    span = max(high - low, 1e-9)
+    raw = span / wanted
+    power = 10.0 ** floor(log10(raw))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw)
+    return [round(i * step, 12) for i in range(floor(low / step), ceil(high / step) + 1)]
+
+
 def scatter(
     points: Sequence[tuple[str, float, float]], colours: Mapping[str, str], front: set[str], x_label: str, y_label: str
 ) -> Markup:
@@ -71,11 +92,11 @@ def scatter(
     width, height, left, bottom = 460, 330, 48, 40
     if not points:
         return Markup('<p class="muted">{}</p>').format(f"{x_label}: not measured for any candidate.")
-    xs = [log10(p[1]) for p in points]
-    x0, x1 = floor(min(xs) * 2) / 2, ceil(max(xs) * 2) / 2
-    x1 = x1 if x1 > x0 else x0 + 0.5
+    x_ticks = log_ticks(min(p[1] for p in points) / 1.08, max(p[1] for p in points) * 1.08)
+    x0, x1 = log10(x_ticks[0]), log10(x_ticks[-1])
     ys = [p[2] for p in points]
-    y0, y1 = max(0.0, floor((min(ys) - 0.02) * 20) / 20), min(1.0, ceil((max(ys) + 0.01) * 20) / 20)
+    y_ticks = [tick for tick in linear_ticks(min(ys) - 0.02, min(1.0, max(ys) + 0.01)) if 0 <= tick <= 1]
+    y0, y1 = y_ticks[0], y_ticks[-1]
 
     def at(point: tuple[str, float, float]) -> tuple[float, float]:
         x = left + (log10(point[1]) - x0) / (x1 - x0) * (width - left - 16)
@@ -83,19 +104,21 @@ def scatter(
         return x, y
 
     body = []
-    for step in np.linspace(y0, y1, 5):
-        y = at(("", 10**x0, float(step)))[1]
+    for step in y_ticks:
+        y = at(("", x_ticks[0], step))[1]
         body.append(f'<line x1="{left}" x2="{width - 8}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
-        body.append(_text(left - 6, y + 4, f"{step:.0%}", "end"))
-    for exponent in np.arange(x0, x1 + 0.01, 0.5):
-        x = at(("", 10**exponent, y0))[0]
-        body.append(_text(x, height - bottom + 15, f"{10**exponent:,.3g}", "middle"))
+        body.append(_text(left - 6, y + 4, f"{100 * step:.4g} %", "end"))
+    for tick in x_ticks:
+        x = at(("", tick, y0))[0]
+        body.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="16" y2="{height - bottom}" class="grid"/>')
+        body.append(_text(x, height - bottom + 15, f"{tick:,.10g}", "middle"))
     body.append(_text((left + width) / 2, height - 6, x_label, "middle"))
     body.append(_text(left, 11, y_label, css="muted"))
     best = sorted((p for p in points if p[0] in front), key=lambda p: p[1])
     if len(best) > 1:
         line = " ".join("{:.1f},{:.1f}".format(*at(p)) for p in best)
         body.append(f'<polyline points="{line}" class="front"/>')
+    labels = _apart({p[0]: at(p) for p in points}, height - bottom)
     for point in points:
         x, y = at(point)
         ring = ' class="on-front"' if point[0] in front else ""
@@ -104,8 +127,22 @@ def scatter(
             f"<title>{escape(point[0])}: {point[1]:,.4g}, {point[2]:.1%}</title></circle>"
         )
         right = x < width - 110
-        body.append(_text(x + (9 if right else -9), y + 4, point[0], "start" if right else "end", 10))
+        body.append(_text(x + (9 if right else -9), labels[point[0]], point[0], "start" if right else "end", 10))
     return _svg(width, height, body, f"{y_label} against {x_label}")
+
+
+def _apart(points: Mapping[str, tuple[float, float]], lowest: float) -> dict[str, float]:
+    """Baselines of the points' names: beside each point, and lower where another name near by is in the way."""
+    placed: list[tuple[float, float]] = []
+    found = {}
+    for name, (x, y) in sorted(points.items(), key=lambda item: item[1][1]):
+        baseline = y + 4
+        for other_x, other in sorted(placed, key=lambda one: one[1]):
+            if abs(other_x - x) < 130 and abs(baseline - other) < 11:
+                baseline = other + 11
+        found[name] = min(baseline, lowest - 3)
+        placed.append((x, found[name]))
+    return found
 
 
 def lines(series: Mapping[str, Sequence[float]], title: str) -> Markup:

@@ -1,4 +1,4 @@
-"""The `compare` command: candidates' folders in, `comparison.json`, `comparison.csv` and `comparison.html` out.
+"""The `compare` command (`--test-uri S3URI`): candidates' folders in, `comparison.json`, `comparison.csv` and `comparison.html` out.
 
 A SageMaker processing job. Inputs below `<base>/processing/input/`: `candidates/<name>/…` (see candidates.py),
 `asked/request.json` (what was asked) and `asked/outcomes.json` (what became of each candidate, as the state machine
@@ -7,6 +7,7 @@ saw it). Output: `<base>/processing/output/comparison/`, with `winner.json` for 
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import os
@@ -30,17 +31,22 @@ from analysis_code.comparison.statistics import (
 )
 
 RELATIVE = ("accuracy", "training_seconds", "latency_p50_ms")
+PREFIXES = {"test": "", "validation": "validation_", "second": "second_"}
 COSTS = ("latency_p50_ms", "disk_bytes", "dollars_per_million")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m analysis_code.comparison")
+    parser.add_argument("--test-uri", help="where the test photos lie, for pictures of some of them")
+    test_uri = parser.parse_args(arguments).test_uri
     base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml")) / "processing"
     request = json.loads((base / "input" / "asked" / "request.json").read_text())
     outcomes = json.loads((base / "input" / "asked" / "outcomes.json").read_text())
+    outcomes += request.get("left_out", [])
     prices = Prices.from_table(request["prices"], "prices") if request.get("prices") else Prices.read()
     candidates = read_candidates(base / "input" / "candidates", outcomes)
     result = compare(candidates, request, prices)
-    photos = disagreements(candidates, request.get("test_uri"))
+    photos = disagreements(candidates, test_uri)
     output = base / "output" / "comparison"
     write(result, render(result, candidates, photos), output)
     _write(output / "winner.json", json.dumps(winner(result, candidates, request)))
@@ -53,6 +59,9 @@ def compare(candidates: Sequence[Candidate], request: Mapping[str, Any], prices:
     serving = request.get("serving_instance", "ml.m5.xlarge")
     rows = [table_row(c, prices, training, serving) for c in candidates]
     done = [c for c in candidates if c.finished and "test" in c.splits]
+    estimates = request.get("estimates", {})
+    for row in rows:
+        row["estimate_seconds"] = estimates.get(row["name"])
     for candidate in done:
         _add_intervals(candidate, next(r for r in rows if r["name"] == candidate.name))
     pairs = _pairs(done)
@@ -69,7 +78,7 @@ def compare(candidates: Sequence[Candidate], request: Mapping[str, Any], prices:
         "pareto": {cost: sorted(pareto_front(finished, cost)) for cost in COSTS},
         "pairs": [asdict(p) | {"distinguishable": p.distinguishable} for p in pairs],
         "recommendations": [
-            asdict(r) for r in recommend(finished, pairs, request.get("minimum"), request.get("weights"))
+            asdict(r) for r in recommend(_to_take(finished), pairs, request.get("minimum"), request.get("weights"))
         ],
         "prices": {"as_of": prices.as_of, "region": prices.region, "source": prices.source,
                    "training_instance": training, "serving_instance": serving},
@@ -86,6 +95,11 @@ def winner(result: Mapping[str, Any], candidates: Sequence[Candidate], request: 
     return {"name": name, "input": dict(request["pipeline_input"]) | {"model": chosen.description["model"]}}
 
 
+def _to_take(finished: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A smoke test from random weights is recommended only where there is nothing else."""
+    return [row for row in finished if row["pretrained"]] or list(finished)
+
+
 def _pairs(done: Sequence[Candidate]) -> list[Pair]:
     """Only candidates that answered the very same photos, in the same order, can be paired."""
     if not done:
@@ -100,10 +114,13 @@ def _pairs(done: Sequence[Candidate]) -> list[Pair]:
 
 
 def _add_intervals(candidate: Candidate, row: dict[str, Any]) -> None:
-    test = candidate.splits["test"]
-    row["n"] = len(test.labels)
-    row["accuracy_interval"] = wilson_interval(int(test.correct.sum()), len(test.labels))
-    row["balanced_accuracy_interval"] = balanced_accuracy_interval(test.labels, test.predicted)
+    for name, prefix in PREFIXES.items():
+        split = candidate.splits.get(name)
+        if split is None or not len(split.labels):
+            continue
+        row[f"{prefix}n"] = len(split.labels)
+        row[f"{prefix}accuracy_interval"] = wilson_interval(int(split.correct.sum()), len(split.labels))
+        row[f"{prefix}balanced_accuracy_interval"] = balanced_accuracy_interval(split.labels, split.predicted)
 
 
 def write(result: Mapping[str, Any], page: str, folder: Path) -> None:

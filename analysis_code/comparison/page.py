@@ -29,16 +29,19 @@ PANELS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("disk_bytes", "Size on disk", lambda v: f"{v / 1e6:,.1f} MB"),
 )
 FRONTS = (
-    ("latency_p50_ms", "one photo, p50 (ms)"),
-    ("disk_bytes", "size on disk (bytes)"),
-    ("dollars_per_million", "dollars per million predictions"),
+    ("latency_p50_ms", "one photo, p50 (ms)", 1.0),
+    ("disk_bytes", "size on disk (MB)", 1e-6),
+    ("dollars_per_million", "$ per million predictions", 1.0),
 )
 COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("accuracy", "Accuracy", lambda v: f"{v:.1%}"),
     ("balanced_accuracy", "Balanced", lambda v: f"{v:.1%}"),
     ("loss", "Loss", lambda v: f"{v:.3f}"),
-    ("second_accuracy", "Second set", lambda v: f"{v:.1%}"),
+    ("second_accuracy", "2nd set accuracy", lambda v: f"{v:.1%}"),
+    ("second_balanced_accuracy", "2nd set balanced", lambda v: f"{v:.1%}"),
+    ("second_loss", "2nd set loss", lambda v: f"{v:.3f}"),
     ("training_seconds", "Training s", lambda v: f"{v:,.1f}"),
+    ("tuning_seconds", "Tuning s", lambda v: f"{v:,.1f}"),
     ("latency_p50_ms", "p50 ms", lambda v: f"{v:.2f}"),
     ("latency_p99_ms", "p99 ms", lambda v: f"{v:.2f}"),
     ("seconds_per_photo", "ms a photo, best batch", lambda v: f"{v * 1e3:.2f}"),
@@ -58,11 +61,14 @@ def render(result: Mapping[str, Any], candidates: Sequence[Candidate], photos: S
     finished = [r for r in rows if r["status"] == "finished"]
     colours = {r["name"]: charts.colour_of(r["framework"]) for r in rows}
     done = [c for c in candidates if c.finished]
+    # A second set and tuning are asked for or not: without them their columns would be empty.
+    asked = ("second_", "tuning_")
+    shown = [c for c in COLUMNS if not c[0].startswith(asked) or any(r[c[0]] is not None for r in rows)]
     return environment.get_template("comparison.html.jinja").render(
         result=result,
         rows=rows,
-        columns=[(key, label) for key, label, _ in COLUMNS],
-        cells={r["name"]: {k: "–" if r[k] is None else show(r[k]) for k, _, show in COLUMNS} for r in rows},
+        columns=[(key, label) for key, label, _ in shown],
+        cells={r["name"]: {k: "–" if r[k] is None else show(r[k]) for k, _, show in shown} for r in rows},
         relative=[c for c in _relative(result, colours)],
         panels=[
             charts.bars({r["name"]: r[key] for r in finished}, colours, title, show)
@@ -70,7 +76,7 @@ def render(result: Mapping[str, Any], candidates: Sequence[Candidate], photos: S
             if any(r[key] is not None for r in finished)
         ],
         unmeasured=[title for key, title, _ in PANELS if all(r[key] is None for r in finished)],
-        fronts=[_front(finished, colours, result, key, label) for key, label in FRONTS],
+        fronts=[_front(finished, colours, result, *front) for front in FRONTS],
         curves=[_curves(c) for c in done],
         confusions=[_confusion(c) for c in done if "test" in c.splits],
         photos=photos,
@@ -94,10 +100,13 @@ def _relative(result: Mapping[str, Any], colours: Mapping[str, str]) -> list[Mar
 
 
 def _front(
-    rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str], result: Mapping[str, Any], key: str, label: str
-) -> Markup:
+    rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str], result: Mapping[str, Any], key: str, label: str,
+    scale: float,
+) -> Markup:  # fmt: skip
     points = [
-        (r["name"], r[key], r["balanced_accuracy"]) for r in rows if r[key] and r["balanced_accuracy"] is not None
+        (r["name"], r[key] * scale, r["balanced_accuracy"])
+        for r in rows
+        if r[key] and r["balanced_accuracy"] is not None
     ]
     return charts.scatter(points, colours, set(result["pareto"][key]), label, "balanced accuracy")
 

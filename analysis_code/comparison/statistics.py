@@ -1,7 +1,8 @@
 """Intervals and tests for classifiers judged on the same photos.
 
 Sources: Wilson (1927) for the interval of a proportion; McNemar (1947), exact form, for two classifiers on the same
-photos; Holm (1979) for many pairs; Efron's percentile bootstrap, stratified by class, for balanced accuracy.
+photos; Holm (1979) for many pairs; Brodersen et al. (2010), "The balanced accuracy and its posterior distribution", with
+Jeffreys' prior, so that a class without a single error is not taken for one that can have none.
 """
 
 from __future__ import annotations
@@ -32,15 +33,15 @@ def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def balanced_accuracy_interval(
-    labels: np.ndarray, predicted: np.ndarray, resamples: int = 1000, seed: int = 0
+    labels: np.ndarray, predicted: np.ndarray, draws: int = 4000, seed: int = 0
 ) -> tuple[float, float]:
-    """95 % percentile bootstrap, resampled within each class: hits per class are then binomial draws."""
+    """95 % interval of the mean recall: each class's recall is a Beta(hits + 1/2, misses + 1/2)."""
     random = np.random.default_rng(seed)
     recalls = []
     for c in np.unique(labels):
         mine = labels == c
-        n = int(mine.sum())
-        recalls.append(random.binomial(n, float(np.mean(predicted[mine] == c)), size=resamples) / n)
+        hits = int(np.sum(predicted[mine] == c))
+        recalls.append(random.beta(hits + 0.5, int(mine.sum()) - hits + 0.5, size=draws))
     low, high = np.percentile(np.mean(recalls, axis=0), [2.5, 97.5])
     return float(low), float(high)
 

@@ -13,13 +13,20 @@ from darkroom.failure import DarkroomError
 @click.option("--data", required=True, metavar="DIR|ZIP|S3URI", help="Photos: one sub-folder per class.")
 @click.option("--evaluate-on", metavar="DIR|ZIP|S3URI", help="A second labelled set to judge every model on again.")
 @click.option(
-    "--models", help="Preset (jumpstart-15, keras-4, edge, offline) or names with commas.  [default: offline]"
+    "--models",
+    help="Preset (jumpstart-15, keras-4, edge, offline) or names with commas; random:NAME starts one from random weights."
+    "  [default: offline]",
 )
 @click.option("--base", help="Candidate that the charts are relative to.  [default: the first]")
 @click.option("--epochs", type=int, help="Epochs of every candidate.  [default: 5]")
 @click.option("--learning-rate", type=float, help="Learning rate of every candidate.  [default: 0.001]")
 @click.option("--batch-size", type=int, help="Batch size of every candidate.  [default: 16]")
 @click.option("--fine-tune", type=click.Choice(["head", "last_block", "all"]), help="What learns.  [default: head]")
+@click.option("--tune", type=int, help="Trials of a short search for each candidate, instead of one learning rate.")
+@click.option(
+    "--budget", "budget_minutes", type=float, metavar="MINUTES", help="Leave out candidates whose estimate does not fit."
+)
+@click.option("--concurrency", type=int, help="Candidates trained at a time.  [default: 1]")
 @click.option("--random-weights", is_flag=True, help="Start from random weights: a smoke test, labelled as such.")
 @click.option("--minimum", type=float, help="Wished balanced accuracy, for the cheapest that is good enough.")
 @click.option("--weigh", multiple=True, metavar="COLUMN=WEIGHT", help="Your own weights, e.g. balanced_accuracy=2.")
@@ -39,6 +46,7 @@ def compare(
     darkroom compare --data photos/ --models offline
     darkroom compare --data photos/ --models resnet18,efficientnet_b0 --evaluate-on other-photos/
     darkroom compare --data photos/ --models edge --weigh balanced_accuracy=2 --weigh disk_bytes=1
+    darkroom compare --data photos/ --models jumpstart-15 --budget 60 --tune 6
     \b
     The page shows accuracy with intervals, latency as served, size and cost, and says when two models cannot be told
     apart on these photos. A second start with the same options repeats nothing that is finished.
@@ -54,6 +62,7 @@ def compare(
         document["start_pipeline"] = True
     target, console = context.target, context.console
     arn = comparisons.begin(target, console, data, evaluate_on, document)
+    comparisons.await_estimate(target, console, arn)
     story.follow(target, console, arn)
     comparison = comparisons.conclude(target, console, arn)
     comparisons.print_table(console, comparison)

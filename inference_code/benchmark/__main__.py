@@ -72,7 +72,7 @@ def benchmark(inputs: Path, output: Path, settings: Settings, training_seconds: 
         result = {
             "machine": timing.machine(settings.cores),
             "engine": classifier.engine.name,
-            "training_seconds": training_seconds,
+            **_times(training_seconds, _member(inputs / "training" / "output.tar.gz", "best.json")),
             "latency": timing.latency(classifier, sets["test"], settings.cores),
             "size": _sizes(model, memory),
             "peak_memory_bytes": memory["peak_bytes"],
@@ -89,7 +89,7 @@ def benchmark(inputs: Path, output: Path, settings: Settings, training_seconds: 
             }
         _write(output / "predictions.npz", lambda path: np.savez(path, **arrays))
         _write(output / "manifest.json", lambda path: path.write_bytes((model / MANIFEST_FILE).read_bytes()))
-        epochs = _epochs(inputs / "training" / "output.tar.gz")
+        epochs = _member(inputs / "training" / "output.tar.gz", "epochs.jsonl")
         if epochs is not None:
             _write(output / "epochs.jsonl", lambda path: path.write_bytes(epochs))
         # Last: a folder with benchmark.json is complete, and the candidate is not measured again.
@@ -118,13 +118,21 @@ def _extract(archive: Path, folder: Path) -> None:
         tar.extractall(folder, filter="data")
 
 
-def _epochs(archive: Path) -> bytes | None:
-    """The loss curve as the training recorded it; without the file there is no curve."""
+def _times(seconds: float | None, search: bytes | None) -> dict[str, float | None]:
+    """Seconds of tuning and of all else: a search inside the training job notes how long its trials took."""
+    if search is None or seconds is None:
+        return {"training_seconds": seconds, "tuning_seconds": None}
+    tuning = float(json.loads(search)["seconds"])
+    return {"training_seconds": seconds - tuning, "tuning_seconds": tuning}
+
+
+def _member(archive: Path, name: str) -> bytes | None:
+    """A file that the training left, such as its loss curve; None where it left none."""
     if not archive.is_file():
         return None
     with tarfile.open(archive) as tar:
         for member in tar:
-            if Path(member.name).name == "epochs.jsonl" and (stream := tar.extractfile(member)):
+            if Path(member.name).name == name and (stream := tar.extractfile(member)):
                 return stream.read()
     return None
 

@@ -164,7 +164,8 @@ class Comparison:
         minutes = base.settings.max_runtime_minutes.analysis
         request = requests.processing_job(
             base, step="compare", image=base.images.analysis, role=self._platform.compare_role, instance="analysis",
-            entrypoint=["python", "-m", "analysis_code.comparison"], arguments=None, minutes=minutes,
+            entrypoint=["python", "-m", "analysis_code.comparison"], arguments=None,
+            arguments_path="States.Array('--test-uri', States.Format('{}/test/', $.names.uri))", minutes=minutes,
             inputs=[
                 requests.processing_input("asked", requests.in_execution("asked/")),
                 requests.processing_input("candidates", "States.Format('{}/', $.shared.results)"),

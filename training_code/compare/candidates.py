@@ -2,18 +2,21 @@
 
 JumpStart's and Keras' models were born in TensorFlow. Where timm carries a port of the very weights, that port is used.
 Where only weights of another training exist, the row says `near`: same architecture, other numbers. Nothing here is
-downloaded; `darkroom weights add NAME` fills the weight store.
+downloaded; `darkroom weights add NAME` fills the weight store. `random:NAME` is the same architecture from random weights:
+it shows that the candidate runs and what it costs, not what it can learn, and says so wherever it is shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from training_code.contract.validation import InvalidField, did_you_mean
 
 Framework = Literal["PyTorch", "TensorFlow"]
+RANDOM = "random weights: architecture smoke test"
+RANDOM_PREFIX = "random:"
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,14 @@ class Candidate:
     weights: str
     match: Literal["same", "near"] = "same"
     note: str = ""
+    pretrained: bool = True
 
-    def description(self) -> dict[str, str]:
+    def description(self) -> dict[str, Any]:
         return asdict(self)
+
+    def from_random_weights(self) -> Candidate:
+        """The same network without anything learnt before; still named after its architecture."""
+        return replace(self, weights=RANDOM, match="same", note="", pretrained=False)
 
 
 def _torchvision(name: str, model: str | None = None) -> Candidate:
@@ -105,10 +113,18 @@ def choose(models: str | Iterable[str]) -> list[Candidate]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InvalidField("models", twice, "every candidate once")
-    return [_candidate(name) for name in names]
+    chosen = [_candidate(name) for name in names]
+    folders = [candidate.name for candidate in chosen]
+    same = sorted({name for name in folders if folders.count(name) > 1})
+    if same:
+        raise InvalidField("models", same, "names that stay different as folders (a slash becomes a hyphen)")
+    return chosen
 
 
 def _candidate(name: str) -> Candidate:
+    if name.startswith(RANDOM_PREFIX):
+        plain = _candidate(name.removeprefix(RANDOM_PREFIX)).from_random_weights()
+        return replace(plain, name=f"{plain.name}-random")
     if name in KNOWN:
         return KNOWN[name]
     if name.startswith("jumpstart:"):
@@ -117,7 +133,8 @@ def _candidate(name: str) -> Candidate:
             "JumpStart's images run on AWS only: see docs/comparison.md for the request that trains one there.",
         )  # fmt: skip
     framework: Framework = "TensorFlow" if name.startswith("tf_") else "PyTorch"
-    return Candidate(name, name, framework, "as published for this name")
+    # The name becomes a folder: `timm/resnet18` must not become two.
+    return Candidate(name.replace("/", "-"), name, framework, "as published for this name")
 
 
 def unknown_model(name: str) -> InvalidField:

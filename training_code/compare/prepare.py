@@ -10,11 +10,13 @@ all its labelled photos are test photos. Outputs below `<base>/processing/output
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from training_code.compare.estimate import Work, estimate, within_budget
 from training_code.compare.request import ComparisonInput
 from training_code.contract.failure import JobFailure, base_directory
 from training_code.models import catalogue
@@ -46,24 +48,29 @@ def prepare(asked: ComparisonInput, folder: Path) -> dict[str, Any]:
                 "name": candidate.name,
                 "model": candidate.model,
                 "description": candidate.description(),
-                "hyperparameters": asked.hyperparameters_of(candidate.model),
+                "hyperparameters": asked.hyperparameters_of(candidate.model, candidate.pretrained),
             }
         )
     photos, read = _look(folder)
     select(photos, asked.split, asked.seed)
     classes = sorted({photo.label for photo in photos})
+    candidates, left_out = within_budget(
+        estimate(asked, candidates, _work(photos)), asked.budget_minutes, asked.base or candidates[0]["name"]
+    )
     out = folder / "output"
     objects = outputs.write_test(out / "test", photos, read)
     outputs.write_photos(out / "photos", photos, read)
     outputs.write_manifest(out / "prepared" / "manifest.csv", photos, objects)
     dataset = describe(photos, classes)
-    outputs.write_json(out / "asked" / "request.json", _request(asked, dataset, candidates))
+    outputs.write_json(out / "asked" / "request.json", _request(asked, dataset, candidates, left_out))
     plan = {
         "key": asked.key(dataset["fingerprint"], asked.evaluate_on),
         "dataset": dataset,
         "second": bool(asked.evaluate_on),
         "start_pipeline": asked.start_pipeline,
         "candidates": candidates,
+        "estimate_seconds": sum(candidate["estimate_seconds"] for candidate in candidates),
+        "left_out": [{name: one[name] for name in ("name", "reason", "estimate_seconds")} for one in left_out],
     }
     outputs.write_json(out / "plan" / "plan.json", plan)
     say(f"prepared {sum(not p.left_out for p in photos)} photos for {len(candidates)} candidates")
@@ -90,7 +97,14 @@ def _look(folder: Path) -> tuple[list[Photo], outputs.Read]:
     return photos, lambda photo: source.read(photo.placed.file)
 
 
-def _request(asked: ComparisonInput, dataset: dict[str, Any], candidates: list[dict[str, Any]]) -> dict[str, Any]:
+def _work(photos: list[Photo]) -> Work:
+    counts = Counter(photo.split for photo in photos if not photo.left_out)
+    return Work(counts["train"], counts["validation"], counts["test"])
+
+
+def _request(
+    asked: ComparisonInput, dataset: dict[str, Any], candidates: list[dict[str, Any]], left_out: list[dict[str, Any]]
+) -> dict[str, Any]:
     """What the page says was asked, with the pipeline's input for whoever wins."""
     pipeline = asked.as_execution(candidates[0]["model"]).to_json()
     kept = ("dataset", "name", "model", "image_size", "fine_tune", "pretrained", "seed", "split")
@@ -98,6 +112,8 @@ def _request(asked: ComparisonInput, dataset: dict[str, Any], candidates: list[d
         **asdict(asked),
         "counts": dataset["counts"],
         "fingerprint": dataset["fingerprint"],
+        "estimates": {one["name"]: one["estimate_seconds"] for one in [*candidates, *left_out]},
+        "left_out": [{"candidate": one, "state": "left out", "cause": one["reason"]} for one in left_out],
         "training_instance": asked.instances.training,
         "serving_instance": asked.instances.transform,
         "pipeline_input": {name: pipeline[name] for name in kept},

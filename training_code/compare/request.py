@@ -1,6 +1,7 @@
 """The input of the comparison state machine, checked as a whole before any work is done.
 
-Every candidate is trained on the same photos with the same epochs, learning rate and batch size, as asked here.
+Every candidate is trained on the same photos with the same epochs, and either with the learning rate and batch size that are
+asked here, or (`tune`) with those that a short search of its own finds. `docs/comparison.md` describes every field.
 """
 
 from __future__ import annotations
@@ -8,15 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from training_code.compare import candidates
 from training_code.contract.execution_input import ExecutionInput, Instances, Split
 from training_code.contract.hyperparameters import RULES
+from training_code.contract.plan import search_of, tuning_of
 from training_code.contract.validation import InvalidField, a_boolean, a_number, an_integer, unknown_field
 
 SECTIONS = {"split": Split, "instances": Instances}
+# Fields that change what is shown or chosen, never what is measured of a candidate.
+SHOWN_ONLY = (
+    "dataset", "evaluate_on", "models", "base", "minimum", "weights", "prices", "concurrency", "start_pipeline", "name",
+    "budget_minutes",
+)  # fmt: skip
 WEIGHABLE = (
     "accuracy", "balanced_accuracy", "second_accuracy", "second_balanced_accuracy", "training_seconds",
     "latency_p50_ms", "latency_p99_ms", "seconds_per_photo", "disk_bytes", "memory_bytes", "peak_memory_bytes",
@@ -44,6 +51,8 @@ class ComparisonInput:
     minimum: float | None = None
     weights: dict[str, float] = field(default_factory=dict)
     prices: dict[str, Any] = field(default_factory=dict)
+    tune: int = 0
+    budget_minutes: float = 0
     concurrency: int = 1
     start_pipeline: bool = False
     split: Split = field(default_factory=Split)
@@ -62,6 +71,8 @@ class ComparisonInput:
         if self.minimum is not None:
             a_number("minimum", self.minimum, 0, 1)
         an_integer("concurrency", self.concurrency, 1, 40)
+        an_integer("tune", self.tune, 0, 50)
+        a_number("budget_minutes", self.budget_minutes, 0, 100_000)
         a_boolean("start_pipeline", self.start_pipeline)
         self._check_weights()
 
@@ -95,24 +106,27 @@ class ComparisonInput:
 
     @property
     def candidates(self) -> list[candidates.Candidate]:
-        return candidates.choose(self.models)
+        chosen = candidates.choose(self.models)
+        return chosen if self.pretrained else [one.from_random_weights() for one in chosen]
 
-    def as_execution(self, model: str, dataset: str = "") -> ExecutionInput:
-        """The pipeline's own input for one candidate, without search, explanation and bias."""
+    def as_execution(self, model: str, pretrained: bool = True) -> ExecutionInput:
+        """The pipeline's own input for one candidate, without explanation and bias."""
+        same = {"learning_rate": self.learning_rate, "batch_size": self.batch_size}
+        tuning = {"enabled": True, "mode": "single_job", "strategy": "Random", "max_jobs": self.tune}
         return ExecutionInput.from_json(
             {
-                "dataset": dataset or self.dataset,
+                "dataset": self.dataset,
                 "name": self.name,
                 "model": model,
                 "image_size": self.image_size,
                 "fine_tune": self.fine_tune,
-                "pretrained": self.pretrained,
+                "pretrained": self.pretrained and pretrained,
                 "seed": self.seed,
-                "hyperparameters": self.hyperparameters
-                | {"epochs": self.epochs, "learning_rate": self.learning_rate, "batch_size": self.batch_size},
+                # What a search varies has no fixed value.
+                "hyperparameters": self.hyperparameters | {"epochs": self.epochs} | ({} if self.tune else same),
                 "split": asdict(self.split),
                 "instances": asdict(self.instances),
-                "tuning": {"enabled": False},
+                "tuning": tuning if self.tune else {"enabled": False},
                 "explain": {"enabled": False},
                 "bias": {"enabled": False},
             }
@@ -121,32 +135,20 @@ class ComparisonInput:
     def key(self, *fingerprints: str) -> str:
         """Names the results of this very question: same photos and same training, same key, nothing repeated."""
         asked = asdict(self) | {"fingerprints": list(fingerprints)}
-        for name in (
-            "dataset",
-            "evaluate_on",
-            "models",
-            "base",
-            "minimum",
-            "weights",
-            "concurrency",
-            "start_pipeline",
-            "name",
-        ):
+        for name in SHOWN_ONLY:
             asked.pop(name)
         return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
-    def hyperparameters_of(self, model: str) -> dict[str, str]:
-        strings = self.as_execution(model).resolved_hyperparameters.to_strings()
-        return {name: value for name, value in strings.items() if name != "search"} | {"export": "true"}
-
-
-def defaults() -> dict[str, Any]:
-    """The one-level defaults that the state machine itself needs."""
-    return {
-        item.name: item.default
-        for item in fields(ComparisonInput)
-        if item.default is not MISSING and item.default is not None
-    }
+    def hyperparameters_of(self, model: str, pretrained: bool = True) -> dict[str, str]:
+        """What `train` is given: with `tune`, the search that it makes before it trains with the best trial's."""
+        execution = self.as_execution(model, pretrained)
+        strings = execution.resolved_hyperparameters.to_strings() | {"export": "true"}
+        strings.pop("search")
+        if self.tune:
+            ranges = execution.ranges
+            strings = {name: value for name, value in strings.items() if name not in ranges}
+            strings["search"] = search_of(tuning_of(execution, ranges, strings))
+        return strings
 
 
 def _known(section: type, value: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,14 +110,17 @@ class TrialLog:
         self._path = job.checkpoints / SEARCH_FILE
         self._identity = identity_of({"settings": fixed, "search": vars(search)})
         self.trials: list[dict[str, Any]] = []
+        self.seconds: list[float] = []  # apart from the trials, which come out the same however often a search is cut
         if self._path.is_file():
             stored = json.loads(self._path.read_text(encoding="utf-8"))
             if stored["identity"] == self._identity:
                 self.trials = stored["trials"]
+                self.seconds = stored.get("seconds", [])[: len(self.trials)]
 
-    def add(self, trial: dict[str, Any]) -> None:
+    def add(self, trial: dict[str, Any], seconds: float) -> None:
         self.trials.append(trial)
-        text = json.dumps({"identity": self._identity, "trials": self.trials}, indent=2)
+        self.seconds.append(seconds)
+        text = json.dumps({"identity": self._identity, "trials": self.trials, "seconds": self.seconds}, indent=2)
         write_whole(self._path, lambda target: target.write_text(text, encoding="utf-8") and None)
 
 
@@ -137,6 +141,7 @@ def best_of_search(job: Job, stop: StopRequest) -> Job:
         )
     best = (max if search.maximize else min)(finished, key=lambda trial: trial["objective"])
     answer = {"hyperparameters": best["hyperparameters"], "objective": best["objective"], "trials": log.trials}
+    answer["seconds"] = sum(log.seconds)
     text = json.dumps(answer, indent=2) + "\n"
     for folder in (job.checkpoints, job.output_data):
         write_whole(folder / BEST_FILE, lambda target: target.write_text(text, encoding="utf-8") and None)
@@ -160,7 +165,9 @@ def _run_trials(job: Job, search: Search, log: TrialLog, stop: StopRequest) -> N
         study.sampler = _sampler(search, job.settings.seed + number, count)
         asked = study.ask(space)
         values = _grid_cell(search, number) if search.strategy == "Grid" else dict(asked.params)
-        log.add(_run_trial(job, search, number, values, asked, study, stop))
+        started = time.perf_counter()
+        trial = _run_trial(job, search, number, values, asked, study, stop)
+        log.add(trial, time.perf_counter() - started)
 
 
 def _run_trial(job: Job, search: Search, number: int, values: dict[str, Any], asked: Any, study: Any, stop: StopRequest) -> dict[str, Any]:
