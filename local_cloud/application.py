@@ -47,6 +47,8 @@ class Application:
         self._validator = Validator()
         self.services: dict[str, Any] = {}
         self.on_shutdown: Callable[[], None] = lambda: None
+        # Set once the state of the last process is back: an early request would see an empty cloud.
+        self.loaded = False
 
     def __call__(self, environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
         request = Request(environ)
@@ -65,7 +67,9 @@ class Application:
         try:
             self._guard.check_origin(request)
             if request.raw_path == "/_darkroom/health" and request.method == "GET":
-                return _plain_json(self._health())
+                return self._health_answer()
+            if not self.loaded:
+                raise AwsError("ServiceUnavailable", "The local cloud is starting; try again in a moment.", 503)
             service = SERVICES.get(self._guard.service_name(request))
             protocol = service.protocol if service else protocol
             caller = self._guard.caller(request)
@@ -79,6 +83,12 @@ class Application:
             return error_answer(protocol, error, request.raw_path)
         except Exception:
             return error_answer(protocol, _internal(request), request.raw_path)
+
+    def _health_answer(self) -> Answer:
+        health = self._health()
+        answer = _plain_json(health)
+        answer.status = 200 if health["status"] == "ready" else 503
+        return answer
 
     def trusted(self, request: Request, service: Service) -> Answer:
         """The answer to a request that this process itself made: no guard, the same errors."""

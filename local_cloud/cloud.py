@@ -57,6 +57,7 @@ class Cloud:
         self.clients = Clients(self.application, region)
         self.context = self._context()
         self._services: list[Any] = []
+        self._ready = False
 
     def start(self) -> None:
         """Bring everything back to the state that was last acknowledged, then start what runs."""
@@ -68,9 +69,12 @@ class Cloud:
         states = StatesService(self.context, self.clients, sagemaker, self.database)
         stacks = CloudFormationService(self.context, self.clients, self.database)
         self.application.services = {"sagemaker": sagemaker, "states": states, "cloudformation": stacks}
-        for service in (sagemaker, states, stacks):
-            service.start()
-            self._services.append(service)
+        self._services = [sagemaker, states, stacks]
+        states.start()
+        stacks.start()
+        self.application.loaded = True
+        sagemaker.start()  # last: its endpoints start again, and their servers may ask this cloud
+        self._ready = True
 
     def stop(self) -> None:
         """Stop executions, jobs and endpoints, then close the files."""
@@ -95,7 +99,12 @@ class Cloud:
         }
 
     def _health(self) -> dict[str, Any]:
-        return {"status": "ready", "pid": os.getpid(), "version": __version__, "account_id": ACCOUNT_ID}
+        return {
+            "status": "ready" if self._ready else "starting",
+            "pid": os.getpid(),
+            "version": __version__,
+            "account_id": ACCOUNT_ID,
+        }
 
     def _context(self) -> CloudContext:
         return CloudContext(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,7 +48,7 @@ class Objects:
 
     def read(self, bucket: str, key: str) -> bytes:
         """The bytes of one object."""
-        return self._path(bucket, key).read_bytes()
+        return self._with_content(bucket, key, Path.read_bytes)
 
     def fetch(self, bucket: str, key: str, dest: str | Path) -> Path:
         """Copy one object to `dest`, making its folders; `dest` is the caller's own file and may be changed."""
@@ -111,16 +112,22 @@ class Objects:
     def _place(self, bucket: str, key: str, dest: str | Path, place: Any) -> Path:
         target = Path(dest)
         target.parent.mkdir(parents=True, exist_ok=True)
-        source = self._path(bucket, key)
-        partial = target.with_name(f".{target.name[:200]}.{os.getpid()}-{threading.get_ident()}")
-        try:
-            place(source, partial)
-            if place is not _hard_link_or_copy:
-                partial.chmod(0o644)
-            os.replace(partial, target)
-        except FileNotFoundError as missing:  # deleted between the look-up and the copy
-            raise AwsError("NoSuchKey", f"The specified key does not exist: s3://{bucket}/{key}", 404) from missing
+        partial = target.with_name(f".{uuid.uuid4().hex}")
+        self._with_content(bucket, key, lambda source: place(source, partial))
+        if place is not _hard_link_or_copy:
+            partial.chmod(0o644)
+        os.replace(partial, target)
         return target
+
+    def _with_content(self, bucket: str, key: str, use: Callable[[Path], Any]) -> Any:
+        """What `use` makes of the content file, which another writer may replace at any moment."""
+        while True:
+            path = self._path(bucket, key)
+            try:
+                return use(path)
+            except FileNotFoundError:
+                if self._path(bucket, key) == path:
+                    raise
 
     @staticmethod
     def _info(bucket: str, name: str, key: Any) -> ObjectInfo:

@@ -14,7 +14,7 @@ from typing import Any
 import moto.s3.models as s3_models
 import moto.s3.responses as s3_responses
 from moto.s3.exceptions import EntityTooSmall, InvalidPart, MalformedXML
-from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey, FakeMultipart
+from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey, FakeMultipart, S3Backend
 from moto.s3.utils import _VersionedKeyStore
 
 from local_cloud.s3.checksums import composite_checksum, file_checksum
@@ -166,6 +166,15 @@ def _marker_copy(self: FakeDeleteMarker, memo: dict[int, Any]) -> FakeDeleteMark
     return copied
 
 
+def _abort(self: S3Backend, bucket_name: str, multipart_id: str) -> None:
+    upload = self.get_bucket(bucket_name).multiparts.get(multipart_id)
+    _plain_abort(self, bucket_name, multipart_id)
+    upload.dispose()  # moto forgets the parts and leaves their bytes
+
+
+_plain_abort = S3Backend.abort_multipart_upload
+
+
 def install(content: ContentStore, rows: ObjectRows) -> None:
     """Make moto's S3 keep its bytes in `content` and tell `rows` what changed."""
     global _content, _rows
@@ -177,6 +186,7 @@ def install(content: ContentStore, rows: ObjectRows) -> None:
             module.FakeMultipart = DiskMultipart
     FakeBucket.__init__ = _make_bucket
     FakeDeleteMarker.__deepcopy__ = _marker_copy
+    S3Backend.abort_multipart_upload = _abort
 
 
 def content_of(version: Any) -> StoredContent | None:
