@@ -8,14 +8,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from darkroom import executions, jobs, live, story, upload
 from darkroom.failure import DarkroomError
 from darkroom.target import Target
 
 MACHINE = "comparison-state-machine-arn"
-WIDEST = 1000
 # Field of a candidate's row, title, form, scale.
 COLUMNS = (
     ("accuracy", "accuracy", "{:.1%}", 1),
@@ -76,7 +74,9 @@ def print_estimate(console: Console, plan: dict[str, Any]) -> None:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def conclude(target: Target, console: Console, arn: str) -> dict[str, Any]:
@@ -115,19 +115,16 @@ def print_table(console: Console, comparison: dict[str, Any]) -> None:
     finished = sorted((r for r in rows if r["status"] == "finished"), key=lambda r: -(r["balanced_accuracy"] or -1))
     second = any(row["second_accuracy"] is not None for row in finished)
     columns = [c for c in COLUMNS if second or not c[0].startswith("second_")]
-    table = Table(box=None, padding=(0, 2))
-    table.add_column("candidate", no_wrap=True, overflow="ignore")
-    for _, title, _, _ in columns:
-        table.add_column(title, justify="right", no_wrap=True, overflow="ignore")
-    for row in finished:
-        table.add_row(escape(row["name"]), *(_shown(row[key], form, scale) for key, _, form, scale in columns))
     if finished:
-        # A name that is cut cannot be typed again: the table may be wider than the terminal, never shorter.
-        wide = console.measure(table, options=console.options.update(width=WIDEST)).maximum
-        console.print(table, width=wide, crop=False)
+        lines = [("candidate", *(title for _, title, _, _ in columns))]
+        lines += [(r["name"], *(_shown(r[key], form, scale) for key, _, form, scale in columns)) for r in finished]
+        for line in _aligned(lines):
+            console.print(line, markup=False, soft_wrap=True)
     for row in rows:
         if row["status"] != "finished":
-            console.print(f"[red]{row['status']}[/red]  {escape(row['name'])}: {escape(_one_line(row))}", soft_wrap=True)
+            console.print(
+                f"[red]{row['status']}[/red]  {escape(row['name'])}: {escape(_one_line(row))}", soft_wrap=True
+            )
         if not row["pretrained"]:
             console.print(f"{row['name']} has random weights: architecture smoke test", markup=False, soft_wrap=True)
         elif row["match"] == "near":
@@ -138,6 +135,16 @@ def print_table(console: Console, comparison: dict[str, Any]) -> None:
             f"[bold]{escape(advice['purpose'])}: {escape(chosen)}[/bold] ({escape(advice['reason'])})", soft_wrap=True
         )
     console.print(f"Comparison: {comparison['report']}", markup=False, soft_wrap=True)
+
+
+def _aligned(lines: list[tuple[str, ...]]) -> list[str]:
+    """Names to the left, numbers to the right. A name that is cut cannot be typed again: rich's tables would cut it."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    first, *rest = widths
+    return [
+        "  ".join(["", line[0].ljust(first), *(text.rjust(width) for text, width in zip(line[1:], rest, strict=True))])
+        for line in lines
+    ]
 
 
 def _one_line(row: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
-"""The `compare` command (`--test-uri S3URI`): candidates' folders in, `comparison.json`, `comparison.csv` and `comparison.html` out.
+"""The `compare` command: candidates' folders in, `comparison.json`, `comparison.csv` and `comparison.html` out.
 
-A SageMaker processing job. Inputs below `<base>/processing/input/`: `candidates/<name>/…` (see candidates.py),
+A SageMaker processing job: `--test-uri` is where the test photos lie. Inputs below `<base>/processing/input/`: `candidates/<name>/…` (see candidates.py),
 `asked/request.json` (what was asked) and `asked/outcomes.json` (what became of each candidate, as the state machine
 saw it). Output: `<base>/processing/output/comparison/`, with `winner.json` for a pipeline that goes on with the winner.
 """

@@ -24,7 +24,11 @@ from darkroom.failure import DarkroomError
 @click.option("--fine-tune", type=click.Choice(["head", "last_block", "all"]), help="What learns.  [default: head]")
 @click.option("--tune", type=int, help="Trials of a short search for each candidate, instead of one learning rate.")
 @click.option(
-    "--budget", "budget_minutes", type=float, metavar="MINUTES", help="Leave out candidates whose estimate does not fit."
+    "--budget",
+    "budget_minutes",
+    type=float,
+    metavar="MINUTES",
+    help="Leave out candidates whose estimate does not fit.",
 )
 @click.option("--concurrency", type=int, help="Candidates trained at a time.  [default: 1]")
 @click.option("--random-weights", is_flag=True, help="Start from random weights: a smoke test, labelled as such.")

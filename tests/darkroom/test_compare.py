@@ -1,0 +1,147 @@
+"""`darkroom compare` as a user meets it: what it sends to the state machine, what it prints, and what it refuses."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import boto3
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from darkroom import comparisons
+
+LONG = "inception-resnet-v2-of-a-name-that-no-terminal-has-room-for"
+ROLE = {"Version": "2012-10-17", "Statement": []}
+
+
+def row(name: str, **changed) -> dict:
+    known = {
+        "name": name, "status": "finished", "reason": None, "pretrained": True, "match": "same", "note": "",
+        "accuracy": 0.9, "balanced_accuracy": 0.875, "second_accuracy": None, "latency_p50_ms": 4.04,
+        "disk_bytes": 2_900_000, "training_seconds": 12.0,
+    }  # fmt: skip
+    return known | changed
+
+
+def printed(*rows: dict, width: int = 60, recommendations=()) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    document = {"candidates": list(rows), "recommendations": list(recommendations), "report": "/x/comparison.html"}
+    comparisons.print_table(console, document)
+    return console.file.getvalue()
+
+
+def test_no_name_is_cut_however_narrow_the_terminal():
+    lines = printed(row(LONG), row("alexnet", balanced_accuracy=0.9)).splitlines()
+    assert lines[1].split() == ["alexnet", "90.0%", "90.0%", "4.0", "ms", "2.9", "MB", "12.0", "s"]
+    assert lines[2].split()[0] == LONG
+    assert len({len(line) for line in lines[:3]}) == 1
+
+
+def test_what_failed_or_was_left_out_stands_below_the_table_with_its_whole_reason():
+    reason = "no weights for alexnet\nwere found [s3://somewhere/weights/alexnet/]. " + "Add them. " * 20
+    text = printed(
+        row("resnet18"), row("alexnet", status="failed", reason=reason), row("vgg11", status="left out", reason="42 s")
+    )
+    below = text.splitlines()[2:]
+    assert below[0] == "failed  alexnet: " + " ".join(reason.split())
+    assert below[1] == "left out  vgg11: 42 s"
+
+
+def test_weights_that_are_not_the_original_ones_are_named():
+    text = printed(
+        row("resnet18-random", pretrained=False), row("bit", match="near", note="BiT-M, not BiT-S"), row("alexnet")
+    )
+    assert "resnet18-random has random weights: architecture smoke test" in text
+    assert "bit has near-equivalent weights: BiT-M, not BiT-S" in text
+    assert text.count("weights") == 2
+
+
+def test_the_second_set_has_a_column_only_where_there_is_one():
+    assert "second set" not in printed(row("alexnet"))
+    assert "66.6%" in printed(row("alexnet", second_accuracy=0.666))
+
+
+def test_an_advice_without_a_candidate_says_none():
+    advice = {"purpose": "Cheapest [enough]", "candidate": None, "reason": "nothing reaches 99 %"}
+    assert "Cheapest [enough]: none (nothing reaches 99 %)" in printed(row("alexnet"), recommendations=[advice])
+
+
+def test_the_estimate_names_what_the_budget_leaves_out():
+    console = Console(file=io.StringIO(), width=60)
+    plan = {
+        "estimate_seconds": 7300.0, "candidates": [{"name": "alexnet", "estimate_seconds": 7300.0}],
+        "left_out": [{"name": LONG, "reason": "left out: estimated at 900 s, 10 s were left", "estimate_seconds": 900.0}],
+    }  # fmt: skip
+    comparisons.print_estimate(console, plan)
+    text = console.file.getvalue()
+    assert "estimate: 2.0 h for 1 candidates" in text
+    assert f"{LONG}: left out: estimated at 900 s" in text
+
+
+@pytest.fixture(scope="module")
+def machine(running, tmp_path_factory):
+    """The running cloud with a state machine that only shows what it was asked, and a folder of photos."""
+    cloud = json.loads((running.home / "cloud" / "cloud.json").read_text())
+    session = boto3.Session(cloud["access_key_id"], cloud["secret_access_key"], region_name=cloud["region"])
+
+    def client(name: str):
+        return session.client(name, endpoint_url=cloud["endpoint"])
+
+    role = client("iam").create_role(RoleName="compare", AssumeRolePolicyDocument=json.dumps(ROLE))["Role"]["Arn"]
+    echo = {
+        "StartAt": "Refuse",
+        "States": {"Refuse": {"Type": "Fail", "Error": "NotToday", "Cause": "models: no [such] thing"}},
+    }
+    arn = client("stepfunctions").create_state_machine(name="compare", definition=json.dumps(echo), roleArn=role)[
+        "stateMachineArn"
+    ]
+    for bucket in ("compare-data", "compare-artifacts"):
+        client("s3").create_bucket(Bucket=bucket)
+    for name, value in (
+        ("comparison-state-machine-arn", arn), ("data-bucket", "compare-data"), ("artifacts-bucket", "compare-artifacts"),
+    ):  # fmt: skip
+        client("ssm").put_parameter(Name=f"/darkroom/dev/{name}", Value=value, Type="String")
+    photos = tmp_path_factory.mktemp("photos") / "insects"
+    for label in ("ant", "bee"):
+        (photos / label).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(photos / label / "1.png")
+
+    def asked() -> list[dict]:
+        states = client("stepfunctions")
+        runs = states.list_executions(stateMachineArn=arn)["executions"]
+        return [json.loads(states.describe_execution(executionArn=run["executionArn"])["input"]) for run in runs]
+
+    return asked, photos
+
+
+def test_every_option_reaches_the_input_and_a_failure_is_told_with_its_reason(running, machine, tmp_path):
+    asked, photos = machine
+    more = tmp_path / "more.json"
+    more.write_text(json.dumps({"seed": 7, "epochs": 2, "split": {"test": 0.3}}))
+    answer = running(
+        "compare", "--data", str(photos), "--evaluate-on", str(photos), "--models", "edge", "--base", "mobilenet_v2",
+        "--epochs", "3", "--tune", "4", "--budget", "2.5", "--concurrency", "2", "--weigh", "balanced_accuracy=2",
+        "--weigh", "disk_bytes=1", "--random-weights", "--start-pipeline", "--input", str(more),
+    )  # fmt: skip
+    assert answer.returncode == 1
+    assert "models: no [such] thing" in answer.stderr + answer.stdout
+    assert "finished candidates are not trained again" in answer.stderr
+    (document,) = asked()
+    assert document.pop("dataset") == document.pop("evaluate_on")
+    assert document == {
+        "models": "edge", "base": "mobilenet_v2", "epochs": 3, "tune": 4, "budget_minutes": 2.5, "concurrency": 2,
+        "weights": {"balanced_accuracy": 2.0, "disk_bytes": 1.0}, "pretrained": False, "start_pipeline": True, "seed": 7,
+        "split": {"test": 0.3},
+    }  # fmt: skip
+
+
+def test_a_weight_that_is_no_number_is_refused_before_anything_starts(running, machine):
+    asked, photos = machine
+    before = len(asked())
+    answer = running("compare", "--data", str(photos), "--weigh", "accuracy=much")
+    assert answer.returncode == 1
+    assert "--weigh 'accuracy=much'" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert len(asked()) == before
