@@ -105,6 +105,7 @@ class Application:
             return self._s3(request, service)
         if service.signing_name == "sagemaker" and request.raw_path.startswith("/endpoints/"):
             return self._invoke(request)
+        request.decompress()
         operation = operation_of(request, service)
         if service.owner == "cloud":
             return self._own(request, service, operation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,6 +59,18 @@ class Request:
                 )
             self._body = self.environ["wsgi.input"].read(self.length) if self.length else self._chunked()
         return self._body
+
+    def decompress(self) -> None:
+        """Unpack a body that the client packed, as botocore does with large PutMetricData requests."""
+        if self.header("content-encoding").lower() != "gzip":
+            return
+        unpacker = zlib.decompressobj(wbits=31)
+        body = unpacker.decompress(self.body(), MAXIMUM_API_BODY)
+        if unpacker.unconsumed_tail or not unpacker.eof:
+            raise AwsError("SerializationException", "The gzip body is damaged or too large.")
+        self._body = body
+        self._headers.pop("content-encoding")
+        self.environ.pop("HTTP_CONTENT_ENCODING", None)
 
     def _chunked(self) -> bytes:
         if self.header("transfer-encoding").lower() != "chunked":

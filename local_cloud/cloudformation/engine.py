@@ -69,7 +69,9 @@ class Deployment:
         try:
             self._walk(plan)
             outputs = self._outputs(plan)
-        except (ResourceFailure, AwsError) as failure:
+        except Exception as failure:
+            if not isinstance(failure, ResourceFailure | AwsError):
+                logger.exception("The deployment of %s met a fault of the local cloud", self._stack.name)
             reason = self._failure_reason(failure)
             if self._stack.disable_rollback:
                 self._store.set_status(self._stack, f"{verb}_FAILED", reason)
@@ -316,10 +318,10 @@ class Deployment:
             raise AwsError("ValidationError", f"Export with name {name} is already exported by stack {owner.name}.")
 
     @staticmethod
-    def _failure_reason(failure: ResourceFailure | AwsError) -> str:
+    def _failure_reason(failure: Exception) -> str:
         if isinstance(failure, ResourceFailure):
             return f"The following resource(s) failed: [{failure.logical_id}]: {failure.reason}"
-        return failure.message
+        return _reason(failure)
 
     def _event(self, logical: str, kind: str, physical: str, status: str, reason: str = "") -> None:
         self._store.event(self._stack, logical, physical, kind, status, reason)

@@ -89,7 +89,10 @@ class Evaluator:
         handler = getattr(self, f"_{function.removeprefix('Fn::').lower()}", None)
         if handler is None:
             raise invalid(f"The local cloud does not support the function {function}.")
-        return handler(argument)
+        try:
+            return handler(argument)
+        except (TypeError, ValueError, KeyError, IndexError, AttributeError) as fault:
+            raise invalid(f"Template error: {function} {json.dumps(argument)[:200]} is malformed: {fault}") from fault
 
     def _ref(self, name: str) -> Any:
         if name == "AWS::NoValue":

@@ -42,6 +42,13 @@ def test_a_body_is_asked_for_with_100_continue(cloud):
     assert cloud.client("s3").get_object(Bucket="continued", Key="key")["Body"].read() == b"hello"
 
 
+def test_packed_bodies_are_unpacked(cloud):
+    cloudwatch = cloud.client("cloudwatch")
+    data = [{"MetricName": f"metric-{i}", "Value": i, "Dimensions": [{"Name": "d", "Value": "v" * 50}]} for i in range(200)]
+    cloudwatch.put_metric_data(Namespace="packed", MetricData=data)
+    assert len(cloudwatch.list_metrics(Namespace="packed")["Metrics"]) == 200
+
+
 def test_a_signed_shutdown_stops_the_cloud(own_cloud):
     own_cloud.start()
     import requests
