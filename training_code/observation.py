@@ -67,6 +67,30 @@ class NoObserver:
     def close(self) -> None: ...
 
 
+class Guard:
+    """For what an observer hangs into a model, where an exception would break the training itself.
+
+    `guarded(call)` keeps the first failure; `check()`, called from the observer's `step`, raises it where the group sees it.
+    """
+
+    def __init__(self) -> None:
+        self._failure: Exception | None = None
+
+    def guarded(self, call: Callable[..., None]) -> Callable[..., None]:
+        def guarded_call(*arguments: Any) -> None:
+            if self._failure is None:
+                try:
+                    call(*arguments)
+                except Exception as error:
+                    self._failure = error
+
+        return guarded_call
+
+    def check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
 class ObserverGroup:
     """Several observers as one. One that raises is named in a warning once and dropped; the training goes on.
 

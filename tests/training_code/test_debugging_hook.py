@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -196,6 +197,18 @@ def test_a_disk_that_is_full_for_the_hook_is_a_warning_and_the_training_goes_on(
         observed = train(tmp_path, perceptron(), photos(), epochs=2, observer=group)
     assert FullDisk.steps == 1 and caplog.text.count("FullDisk failed in step") == 1
     assert observed.train_steps == 16, "the other observers went on"
+
+
+def test_a_failure_inside_the_model_is_a_warning_and_the_training_goes_on(tmp_path, caplog):
+    """Where the hook writes from within forward: its folder is no folder any more."""
+    hook = hook_module.SmdebugHook("reductions", tmp_path / "tensors")
+    shutil.rmtree(tmp_path / "tensors", ignore_errors=True)
+    (tmp_path / "tensors").write_text("a file")
+    group = ObserverGroup([hook, *observers_for(tmp_path, {"profiler_interval_ms": "0"})._members])
+    with caplog.at_level(logging.WARNING, "darkroom.observation"):
+        observed = train(tmp_path, perceptron(), photos(), epochs=2, observer=group)
+    assert "SmdebugHook failed in step" in caplog.text
+    assert observed.train_steps == 16
 
 
 def test_a_failure_of_the_training_passes_through_a_phase(tmp_path):

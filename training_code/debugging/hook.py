@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from training_code.debugging.smdebug_compatibility import load_smdebug
-from training_code.observation import Mode, NoObserver, TensorKind
+from training_code.observation import Guard, Mode, NoObserver, TensorKind
 
 LOSS_INTERVAL, TENSOR_INTERVAL = "25", "250"
 MODULE_COLLECTION = re.compile("(relu|tanh|sigmoid|softmax|linear|conv2d|batchnorm2d)_(input|output)")
@@ -62,6 +62,7 @@ class SmdebugHook(NoObserver):
         self._modes = {"TRAIN": ModeKeys.TRAIN, "EVAL": ModeKeys.EVAL}
         self._hook.set_mode(ModeKeys.TRAIN)
         self._module_collections = self._set_apart_module_collections()
+        self._guard = Guard()
         self._model: Any = None
         self._loss_name = "Loss"
         self._handles: list[Any] = []
@@ -78,7 +79,7 @@ class SmdebugHook(NoObserver):
             module._module_name = module_name  # smdebug names tensors after this attribute
         model._module_name = model._get_name()
         self._include_modules()
-        self._root_handle = model.register_forward_pre_hook(lambda *_: self._begin())
+        self._root_handle = model.register_forward_pre_hook(self._guard.guarded(lambda *_: self._begin()))
 
     def mode(self, mode: Mode) -> None:
         self._finish()
@@ -93,6 +94,7 @@ class SmdebugHook(NoObserver):
             self._hook._save_for_tensor(named, value)
 
     def step(self, loss: Any, batch_size: int) -> None:
+        self._guard.check()
         self._begin()
         if self._saving:
             self._hook._save_for_tensor(f"{self._loss_name}_output_0", _array(loss))
@@ -103,8 +105,8 @@ class SmdebugHook(NoObserver):
         self._disconnect()
         if self._root_handle:
             self._root_handle.remove()
-        self._hook.close()
         atexit.unregister(self._hook._cleanup)
+        self._hook.close()
 
     def _set_apart_module_collections(self) -> list[str]:
         """smdebug refuses a collection without tensors; `relu_output` and the like get theirs once the model is known."""
@@ -156,7 +158,7 @@ class SmdebugHook(NoObserver):
         hook = self._hook
         hook._log_params(self._model)
         for module in self._model.modules():
-            self._handles.append(module.register_forward_hook(self._write_module))
+            self._handles.append(module.register_forward_hook(self._guard.guarded(self._write_module)))
         prefix = self._model._get_name() + "_"
         for name, parameter in self._model.named_parameters():
             if parameter.requires_grad and hook.mode.name == "TRAIN":
@@ -170,7 +172,7 @@ class SmdebugHook(NoObserver):
         def write(gradient: Any) -> None:
             self._hook._save_for_tensor(self._hook.GRADIENT_PREFIX + name, gradient)
 
-        return write
+        return self._guard.guarded(write)
 
     def _disconnect(self) -> None:
         for handle in self._handles:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from training_code.observation import Mode, NoObserver, TensorKind
+from training_code.observation import Guard, Mode, NoObserver, TensorKind
 
 BUDGET = 0.01
 FIRST_LOOKS = (0, 1, 2)
@@ -62,6 +62,8 @@ class TensorStatistics(NoObserver):
     def step(self, loss: Any, batch_size: int) -> None:
         if self._mode != "TRAIN":
             return
+        if self._watch:
+            self._watch.guard.check()
         self._began = self._began or time.perf_counter()
         if self._looking:
             self._finish()
@@ -105,6 +107,7 @@ class _TorchWatch:
     def __init__(self, model: Any, optimizer: Any, record: dict[str, Any]) -> None:
         self._model, self._optimizer, self._record = model, optimizer, record
         self._handles: list[Any] = []
+        self.guard = Guard()
         self.training, self.spent, self._described = True, 0.0, False
 
     def attach(self) -> None:
@@ -114,7 +117,9 @@ class _TorchWatch:
             if kind in RELU or kind in BOUNDED:
                 self._handles.append(module.register_forward_hook(self._activation(name or kind, kind)))
         if hasattr(self._optimizer, "register_step_pre_hook"):
-            self._handles.append(self._optimizer.register_step_pre_hook(lambda *_: self.read_gradients()))
+            self._handles.append(
+                self._optimizer.register_step_pre_hook(self.guard.guarded(lambda *_: self.read_gradients()))
+            )
         if not self._described:
             self._described = True
             self._weights()
@@ -149,7 +154,7 @@ class _TorchWatch:
                 self._record.setdefault("activations", {})[name] = unit_statistics(output.detach(), kind)
                 self.spent += time.perf_counter() - began
 
-        return hook
+        return self.guard.guarded(hook)
 
 
 def gradient_statistics(gradient: Any) -> dict[str, Any]:
