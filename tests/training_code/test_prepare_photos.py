@@ -206,9 +206,10 @@ def test_a_draw_is_stratified_repeatable_and_independent_of_names_and_order(ants
     drawn = {one.sha256: one.split for one in photos}
     for label, count in (("ants", ants), ("bees", bees)):
         counts = Counter(one.split for one in photos if one.label == label)
-        in_test = max(1, round(test * count))
+        in_test = max(1, min(round(test * count), count - 2))
         assert counts["test"] == in_test
-        assert counts["validation"] == min(max(1, round(validation * (count - in_test))), count - in_test)
+        assert counts["validation"] == max(1, min(round(validation * (count - in_test)), count - in_test - 1))
+        assert counts["train"] >= 1
     again = [Photo(Placed(File(("x", f"{i}"), 1, None), one.label, None), one.sha256, width=9, height=9)
              for i, one in enumerate(reversed(photos))]  # fmt: skip
     select(again, shares, seed)

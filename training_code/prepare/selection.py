@@ -132,8 +132,9 @@ def _draw_stratified(
         together = sorted(by_label[label], key=lambda group: min(photo.sha256 for photo in group))
         random.Random(f"{seed}/{label}").shuffle(together)
         left = sum(map(len, together))
-        for part, share in parts:
-            wanted = max(1, round(share * left))
+        for position, (part, share) in enumerate(parts):
+            others = len(parts) - position  # the parts that follow, and train: each keeps at least one photo
+            wanted = max(1, min(round(share * left), left - others))
             left -= wanted
             remaining = []
             for group in together:
