@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from local_cloud.cloudformation.engine import Plan
 from local_cloud.cloudformation.evaluate import Unknown, references
+from local_cloud.cloudformation.plan import Plan
 from local_cloud.cloudformation.resources import TYPES, WITHOUT_EFFECT
 from local_cloud.cloudformation.stack import Resource
 from local_cloud.errors import AwsError

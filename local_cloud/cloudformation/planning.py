@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from botocore.exceptions import ClientError
 
 from local_cloud.cloudformation import evaluate, parameters
-from local_cloud.cloudformation.engine import Plan
+from local_cloud.cloudformation.plan import Plan
 from local_cloud.cloudformation.resources import TYPES, WITHOUT_EFFECT, refusal
 from local_cloud.cloudformation.stack import Stack, StackStore
 from local_cloud.cloudformation.template import invalid, read_template

@@ -16,6 +16,7 @@ from local_cloud.cloudformation.resources.kinds import (
     register,
     tag_changes,
     true,
+    whole,
 )
 
 
@@ -49,7 +50,8 @@ class Role(ResourceType):
                 else {}
             ),
         )["Role"]
-        self._policies(iam, name, {}, properties)
+        with whole(self, aws, name, properties):
+            self._policies(iam, name, {}, properties)
         return Made(name, {"Arn": made["Arn"], "RoleId": made["RoleId"]})
 
     def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
@@ -146,7 +148,8 @@ class ManagedPolicy(ResourceType):
         document = _document(properties["PolicyDocument"])
         made = iam.create_policy(PolicyName=name, PolicyDocument=document, **pick(properties, "Path", "Description"))
         arn = made["Policy"]["Arn"]
-        self._attach(iam, arn, {}, properties)
+        with whole(self, aws, arn, properties):
+            self._attach(iam, arn, {}, properties)
         return Made(arn, {"PolicyArn": arn, "PolicyId": made["Policy"]["PolicyId"]})
 
     def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
@@ -199,7 +202,8 @@ class Key(ResourceType):
             **pick(properties, "Description", "KeySpec", "KeyUsage"),
             **({"Tags": tags} if tags else {}),
         )["KeyMetadata"]
-        self._configure(kms, made["KeyId"], properties)
+        with whole(self, aws, made["KeyId"], properties):
+            self._configure(kms, made["KeyId"], properties)
         return Made(made["KeyId"], {"Arn": made["Arn"], "KeyId": made["KeyId"]})
 
     def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,6 +115,17 @@ def gone(error: ClientError, *codes: str) -> bool:
         or "DoesNotExist" in code
         or (code == "ValidationException" and "Could not find" in message)
     )
+
+
+@contextmanager
+def whole(kind: ResourceType, aws: Aws, physical_id: str, properties: Properties) -> Iterator[None]:
+    """Delete what was just made when the rest of its making fails: half a resource belongs to no stack."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):
+            kind.delete(aws, physical_id, properties)
+        raise
 
 
 def delete_quietly(call: Callable[..., Any], *codes: str, **arguments: Any) -> None:

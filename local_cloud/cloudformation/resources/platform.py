@@ -18,6 +18,7 @@ from local_cloud.cloudformation.resources.kinds import (
     register,
     tag_changes,
     true,
+    whole,
 )
 
 
@@ -52,7 +53,8 @@ class Repository(ResourceType):
             },
             tags=properties.get("Tags", []),
         )
-        return self._configure(aws, name, {}, properties)
+        with whole(self, aws, name, properties):
+            return self._configure(aws, name, {}, properties)
 
     def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
         ecr = aws.client("ecr")
@@ -181,7 +183,8 @@ class LogGroup(ResourceType):
         if "KmsKeyId" in properties:
             options["kmsKeyId"] = properties["KmsKeyId"]
         aws.client("logs").create_log_group(**options)
-        return self.update(aws, name, {}, properties)
+        with whole(self, aws, name, properties):
+            return self.update(aws, name, {}, properties)
 
     def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
         logs = aws.client("logs")

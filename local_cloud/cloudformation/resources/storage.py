@@ -17,6 +17,7 @@ from local_cloud.cloudformation.resources.kinds import (
     pick,
     register,
     true,
+    whole,
 )
 
 
@@ -50,7 +51,8 @@ class Bucket(ResourceType):
         if _exists(aws, name):
             raise ValueError(f"{name} already exists")
         aws.client("s3").create_bucket(**options)
-        return self._configure(aws, name, {}, properties)
+        with whole(self, aws, name, properties):
+            return self._configure(aws, name, {}, properties)
 
     def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
         return self._configure(aws, physical_id, old, new)

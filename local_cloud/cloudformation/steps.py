@@ -1,0 +1,206 @@
+"""One resource at a time: make, change, replace, delete; told as events, kept in the store, undone when the stack fails."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from local_cloud.cloudformation import evaluate
+from local_cloud.cloudformation.plan import Plan
+from local_cloud.cloudformation.resources import TYPES, WITHOUT_EFFECT, Aws, Made, Naming, ResourceType
+from local_cloud.cloudformation.stack import Resource, Stack, StackStore
+from local_cloud.errors import AwsError
+
+logger = logging.getLogger("local_cloud.cloudformation")
+
+
+class ResourceFailure(Exception):
+    """A resource could not be made, changed or deleted; the message is its status reason."""
+
+    def __init__(self, logical_id: str, reason: str):
+        super().__init__(reason)
+        self.logical_id = logical_id
+        self.reason = reason
+
+
+class ResourceSteps:
+    """The steps of one operation on one stack. `obsolete` are replaced resources that still exist."""
+
+    def __init__(self, store: StackStore, stack: Stack, aws: Aws):
+        self._store = store
+        self._stack = stack
+        self._aws = aws
+        self._undo: list[Callable[[], None]] = []
+        self.obsolete: list[Resource] = []
+
+    def bring(self, name: str, plan: Plan) -> None:
+        """Create, change or replace one resource as its template says, or leave it alone."""
+        existing = self._store.resources[self._stack.id].get(name)
+        wanted = self._wanted(name, plan, existing)
+        kind = kind_of(wanted.type)
+        if existing is None:
+            self._undo.append(self._create(kind, wanted, "CREATE"))
+        elif existing.type != wanted.type or _replaces(kind, existing.properties, wanted.properties):
+            self._replace(kind, existing, wanted)
+        elif existing.properties != wanted.properties:
+            self._update(kind, existing, wanted)
+        else:
+            kept = replace(
+                existing, depends_on=wanted.depends_on, deletion_policy=wanted.deletion_policy,
+                replace_policy=wanted.replace_policy, metadata=wanted.metadata,
+            )  # fmt: skip
+            if kept != existing:
+                self._store.put(self._stack, kept)
+                self._undo.append(lambda: self._store.put(self._stack, existing))
+
+    def remove(self, resource: Resource) -> bool:
+        """Delete one resource; whether it worked."""
+        self.told(resource, "DELETE_IN_PROGRESS")
+        try:
+            kind_of(resource.type).delete(self._aws, resource.physical_id, resource.properties)
+        except Exception as fault:
+            reason = reason_of(fault)
+            failed = replace(resource, status="DELETE_FAILED", reason=reason, changed=time.time())
+            if self._store.resources[self._stack.id].get(resource.logical_id) == resource:
+                self._store.put(self._stack, failed)
+            self.told(resource, "DELETE_FAILED", reason)
+            return False
+        self.told(resource, "DELETE_COMPLETE")
+        return True
+
+    def undo_all(self) -> bool:
+        """Take back every step, the last one first; whether all of it worked."""
+        clean = True
+        for undo in reversed(self._undo):
+            try:
+                undo()
+            except Exception:
+                logger.exception("Rolling back %s failed", self._stack.name)
+                clean = False
+        return clean
+
+    def told(self, resource: Resource, status: str, reason: str = "") -> None:
+        """An event of a resource."""
+        self._store.event(self._stack, resource.logical_id, resource.physical_id, resource.type, status, reason)
+
+    def _wanted(self, name: str, plan: Plan, existing: Resource | None) -> Resource:
+        declared = plan.active[name]
+        wanted = Resource(
+            logical_id=name, type=declared["Type"], physical_id=existing.physical_id if existing else "", properties={},
+            attributes={}, depends_on=sorted(evaluate.dependencies(name, plan.active)),
+            deletion_policy=declared.get("DeletionPolicy", "Delete"),
+            replace_policy=declared.get("UpdateReplacePolicy", "Delete"), metadata=declared.get("Metadata", {}),
+            generation=existing.generation if existing else 0,
+        )  # fmt: skip
+        try:
+            return replace(wanted, properties=plan.evaluator.value(declared.get("Properties", {})))
+        except AwsError as error:
+            self.told(wanted, "UPDATE_FAILED" if existing else "CREATE_FAILED", error.message)
+            raise ResourceFailure(name, error.message) from error
+
+    def _create(self, kind: ResourceType, wanted: Resource, verb: str) -> Callable[[], None]:
+        """Make the resource; what takes it back."""
+        wanted = replace(wanted, physical_id="")
+        self.told(wanted, f"{verb}_IN_PROGRESS")
+        naming = Naming(self._stack.name, self._stack.id, wanted.logical_id, wanted.generation)
+        made = self._try(wanted, f"{verb}_FAILED", lambda: kind.create(self._aws, wanted.properties, naming))
+        kept = self._keep(wanted, made, f"{verb}_COMPLETE")
+
+        def undo() -> None:
+            if self.remove(kept):
+                self._store.drop(self._stack, wanted.logical_id)
+
+        return undo
+
+    def _update(self, kind: ResourceType, existing: Resource, wanted: Resource) -> None:
+        self.told(wanted, "UPDATE_IN_PROGRESS")
+
+        def change(old: Resource, new: Resource) -> None:
+            call = lambda: kind.update(self._aws, existing.physical_id, old.properties, new.properties)  # noqa: E731
+            made = self._try(new, "UPDATE_FAILED", call)
+            # What is only told at the start (a role's id) is not told again by an update.
+            merged = Made(made.physical_id, {**existing.attributes, **made.attributes})
+            self._keep(new, merged, "UPDATE_COMPLETE")
+
+        # Noted before the change: one that failed half-way must be taken back too.
+        self._undo.append(lambda: change(wanted, existing))
+        change(existing, wanted)
+
+    def _replace(self, kind: ResourceType, existing: Resource, wanted: Resource) -> None:
+        name = kind.name_property
+        given = wanted.properties.get(name) if name else None
+        if given is not None and given == existing.properties.get(name) and existing.type == wanted.type:
+            reason = (
+                "CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename "
+                f"{given} and update the stack again."
+            )
+            self.told(existing, "UPDATE_FAILED", reason)
+            raise ResourceFailure(wanted.logical_id, reason)
+        reason = "Requested update requires the creation of a new physical resource; hence creating one."
+        self.told(existing, "UPDATE_IN_PROGRESS", reason)
+        remove_new = self._create(kind, replace(wanted, generation=existing.generation + 1), "UPDATE")
+
+        def undo() -> None:
+            remove_new()
+            self._store.put(self._stack, existing)
+
+        self._undo.append(undo)
+        self.obsolete.append(existing)
+
+    def _keep(self, wanted: Resource, made: Made, status: str) -> Resource:
+        kept = replace(
+            wanted, physical_id=made.physical_id, attributes=made.attributes, status=status, reason="", changed=time.time()
+        )  # fmt: skip
+        self._store.put(self._stack, kept)
+        self.told(kept, status)
+        return kept
+
+    def _try(self, wanted: Resource, failed: str, call: Callable[[], Made]) -> Made:
+        try:
+            return call()
+        except Exception as fault:
+            reason = reason_of(fault)
+            if not isinstance(fault, ClientError | AwsError | ValueError):
+                logger.exception("%s of %s failed", wanted.logical_id, self._stack.name)
+            self.told(wanted, failed, reason)
+            raise ResourceFailure(wanted.logical_id, reason) from fault
+
+
+class _WithoutEffect(ResourceType):
+    """A type that makes nothing here (see `resources/without_effect.py`)."""
+
+    def create(self, aws: Aws, properties: dict[str, Any], naming: Naming) -> Made:
+        return Made(naming.name(128))
+
+    def update(self, aws: Aws, physical_id: str, old: dict[str, Any], new: dict[str, Any]) -> Made:
+        return Made(physical_id)
+
+    def delete(self, aws: Aws, physical_id: str, properties: dict[str, Any]) -> None:
+        return
+
+
+_NOTHING = _WithoutEffect()
+
+
+def kind_of(name: str) -> ResourceType:
+    """The resource type of that name."""
+    return _NOTHING if name in WITHOUT_EFFECT else TYPES[name]
+
+
+def reason_of(fault: Exception) -> str:
+    """A failure as a status reason."""
+    if isinstance(fault, ClientError):
+        error, metadata = fault.response["Error"], fault.response["ResponseMetadata"]
+        return f"{error.get('Message', '')} ({error['Code']}, Status Code: {metadata.get('HTTPStatusCode')})"
+    if isinstance(fault, AwsError):
+        return fault.message
+    return str(fault) or type(fault).__name__
+
+
+def _replaces(kind: ResourceType, old: dict[str, Any], new: dict[str, Any]) -> bool:
+    return any(old.get(name) != new.get(name) for name in kind.replacing)
