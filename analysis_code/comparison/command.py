@@ -1,8 +1,9 @@
 """The `compare` command: candidates' folders in, `comparison.json`, `comparison.csv` and `comparison.html` out.
 
-A SageMaker processing job: `--test-uri` is where the test photos lie. Inputs below `<base>/processing/input/`: `candidates/<name>/…` (see candidates.py),
-`asked/request.json` (what was asked) and `asked/outcomes.json` (what became of each candidate, as the state machine
-saw it). Output: `<base>/processing/output/comparison/`, with `winner.json` for a pipeline that goes on with the winner.
+A SageMaker processing job; `--test-uri` is where the test photos lie. Inputs below `<base>/processing/input/`:
+`candidates/<name>/…` (see candidates.py), `asked/request.json` (what was asked) and `asked/outcomes.json` (what became of
+each candidate, as the state machine saw it). Output: `<base>/processing/output/comparison/`, with `winner.json` for a
+pipeline that goes on with the winner.
 """
 
 from __future__ import annotations

@@ -16,10 +16,17 @@ def service(name: str) -> Any:
     return botocore.session.Session().get_service_model(name)
 
 
+# States call services by the names of the Java SDK, and write its parameters with a capital.
+NAMES = {"sfn": "stepfunctions"}
+
+
 def problems(resource: str, request: dict[str, Any]) -> list[str]:
     """What is wrong with a request of a state's `Resource`."""
     name = resource.rsplit(":::", 1)[1].removeprefix("aws-sdk:").removesuffix(".sync")
     service_name, action = name.split(":")
+    if service_name in NAMES:
+        service_name = NAMES[service_name]
+        request = {key[0].lower() + key[1:]: value for key, value in request.items()}
     operation = service(service_name).operation_model(action[0].upper() + action[1:])
     report = ParamValidator().validate(request, operation.input_shape)
     found = [report.generate_report()] if report.has_errors() else []

@@ -36,16 +36,23 @@ class Outcome:
     cause: str = ""
     visited: list[str] = field(default_factory=list)
     requests: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # Inside a Map a state makes a request for each item; `requests` has the last.
+    every_request: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
 
 class StateMachine:
     """`answer(state, resource, parameters)` gives a task's result or raises TaskFailed. Retries are not made."""
 
-    def __init__(self, definition: dict[str, Any], answer: Callable[[str, str, dict[str, Any]], Any]):
-        self.definition, self.answer = definition, answer
+    def __init__(
+        self,
+        definition: dict[str, Any],
+        answer: Callable[[str, str, dict[str, Any]], Any],
+        item: dict[str, Any] | None = None,
+    ):
+        self.definition, self.answer, self.item = definition, answer, item
 
-    def run(self, given: Any) -> Outcome:
-        outcome, name, data = Outcome(), self.definition["StartAt"], given
+    def run(self, given: Any, outcome: Outcome | None = None) -> Outcome:
+        outcome, name, data = outcome or Outcome(), self.definition["StartAt"], given
         while name:
             outcome.visited.append(name)
             state = self.definition["States"][name]
@@ -53,12 +60,16 @@ class StateMachine:
         return outcome
 
     def _pass(self, name: str, state: dict, data: Any, outcome: Outcome) -> tuple[str, Any]:
-        result = _context(name).evaluate(state["Parameters"], data) if "Parameters" in state else _input(state, data)
-        return self._leave(state, _placed(data, state.get("ResultPath", "$"), result), outcome)
+        result = (
+            self._context(name).evaluate(state["Parameters"], data) if "Parameters" in state else _input(state, data)
+        )
+        data = _placed(data, state.get("ResultPath", "$"), result)
+        return self._leave(state, _lookup(state.get("OutputPath", "$"), data), outcome)
 
     def _task(self, name: str, state: dict, data: Any, outcome: Outcome) -> tuple[str, Any]:
-        request = _context(name).evaluate(state["Parameters"], data)
+        request = self._context(name).evaluate(state["Parameters"], data)
         outcome.requests[name] = request
+        outcome.every_request.append((name, request))
         try:
             result = self.answer(name, state["Resource"], request)
         except TaskFailed as failure:
@@ -66,8 +77,27 @@ class StateMachine:
             assert catch["ErrorEquals"] == ["States.ALL"]
             return catch["Next"], _placed(data, catch["ResultPath"], {"Error": failure.error, "Cause": failure.cause})
         if "ResultSelector" in state:
-            result = _context(name).evaluate(state["ResultSelector"], result)
+            result = self._context(name).evaluate(state["ResultSelector"], result)
         return self._leave(state, _placed(data, state.get("ResultPath", "$"), result), outcome)
+
+    def _map(self, name: str, state: dict, data: Any, outcome: Outcome) -> tuple[str, Any]:
+        """One item after the other; an item that fails would fail the Map, which no test here has seen yet."""
+        if path := state.get("MaxConcurrencyPath"):
+            assert _lookup(path, data) >= 0
+        results = []
+        for index, value in enumerate(_lookup(state["ItemsPath"], data)):
+            item = {"Index": index, "Value": value}
+            given = self._context(name, item).evaluate(state["ItemSelector"], data)
+            inner = Outcome(requests=outcome.requests, visited=outcome.visited, every_request=outcome.every_request)
+            StateMachine(state["ItemProcessor"], self.answer, item).run(given, inner)
+            assert inner.status == "SUCCEEDED", f"{name}, item {index}: {inner.error} {inner.cause}"
+            results.append(inner.output)
+        return self._leave(state, _placed(data, state["ResultPath"], results), outcome)
+
+    def _context(self, name: str, item: dict[str, Any] | None = None) -> Evaluator:
+        known = {"Execution": EXECUTION, "State": {"Name": name, "RetryCount": 0}}
+        item = item or self.item
+        return Evaluator(known | ({"Map": {"Item": item}} if item else {}))
 
     def _choice(self, name: str, state: dict, data: Any, outcome: Outcome) -> tuple[str, Any]:
         for rule in state["Choices"]:
@@ -155,10 +185,6 @@ INTRINSICS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _context(name: str) -> Evaluator:
-    return Evaluator({"Execution": EXECUTION, "State": {"Name": name, "RetryCount": 0}})
-
-
 def _lookup(path: str, data: Any) -> Any:
     for part in [part for part in path.removeprefix("$").split(".") if part]:
         if not isinstance(data, dict) or part not in data:
@@ -210,6 +236,8 @@ def _holds(rule: dict, data: Any) -> bool:
         return isinstance(value, str) and fnmatch.fnmatchcase(value, wanted.replace("[", "[[]"))
     if operator in ("StringEquals", "BooleanEquals"):
         return type(value) is type(wanted) and value == wanted
+    if operator == "NumericGreaterThan":
+        return value > wanted
     if operator == "NumericGreaterThanEqualsPath":
         return value >= _lookup(wanted, data)
     raise AssertionError(f"operator not known: {operator}")

@@ -1,0 +1,238 @@
+"""The comparison's stack and state machine: requests, order, what a failing candidate means, and who may do what."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import subprocess
+
+import pytest
+from syrupy.extensions.json import JSONSnapshotExtension
+
+from tests.infra.api import problems
+from tests.infra.comparison_run import SAMPLE, ComparisonAccount
+from tests.infra.conftest import ROOT, resolve
+from tests.infra.state_machine import TaskFailed
+
+TASKS = [
+    "Save input", "Prepare photos", "Read plan", "Save question", "Prepare second set", "Look for result",
+    "Extract features", "Train candidate", "Benchmark", "Benchmark on both sets", "Save outcomes", "Compare",
+    "Read winner", "Start the pipeline with the winner",
+]  # fmt: skip
+OTHERS = [
+    "Set defaults",
+    "Use plan",
+    "Trained",
+    "Measured before",
+    "Candidate failed",
+    "Benchmark failed",
+    "Benchmarked",
+]
+ORDER = ["Prepare photos", "Extract features", "Train candidate", "Benchmark", "Compare"]
+EVERYTHING = {**SAMPLE, "evaluate_on": "s3://data/datasets/other.zip", "start_pipeline": True, "tune": 4}
+
+
+def definition_of(synthesis) -> dict:
+    (machine,) = synthesis.resources("Comparison", "AWS::StepFunctions::StateMachine").values()
+    text = resolve(machine["Properties"]["DefinitionString"])
+    return json.loads(re.sub(r"[0-9a-f]{64}", "<asset>", text))
+
+
+def states_of(definition: dict) -> dict[str, dict]:
+    """Every state by its name, those inside a Map too."""
+    found = {}
+    for name, state in definition["States"].items():
+        found[name] = state
+        if "ItemProcessor" in state:
+            found |= states_of(state["ItemProcessor"])
+    return found
+
+
+@pytest.fixture(scope="module")
+def definition(default) -> dict:
+    return definition_of(default)
+
+
+@pytest.fixture
+def snapshot_json(snapshot):
+    return snapshot.use_extension(JSONSnapshotExtension)
+
+
+def test_stack(default, snapshot_json):
+    template = json.loads(re.sub(r"[0-9a-f]{64}", "<asset>", json.dumps(default.templates["Comparison"])))
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::StepFunctions::StateMachine":
+            # As for the pipeline: states have snapshots of their own, here it is their order and connection.
+            states = states_of(json.loads(resolve(resource["Properties"]["DefinitionString"])))
+            resource["Properties"]["DefinitionString"] = {
+                name: sorted({state.get("Next"), state.get("Default")} - {None}) for name, state in states.items()
+            }
+    assert template == snapshot_json
+
+
+@pytest.mark.parametrize("state", [*TASKS, *OTHERS])
+def test_state(definition, state, snapshot_json):
+    assert states_of(definition)[state] == snapshot_json
+
+
+@pytest.mark.parametrize("state", ["Train candidates", "Benchmark candidates"])
+def test_map(definition, state, snapshot_json):
+    assert {k: v for k, v in definition["States"][state].items() if k != "ItemProcessor"} == snapshot_json
+
+
+def test_every_task_has_a_snapshot(definition):
+    assert {name for name, state in states_of(definition).items() if state["Type"] == "Task"} == set(TASKS)
+
+
+@pytest.mark.parametrize("settings", ["default", "full"])
+@pytest.mark.parametrize("asked", [SAMPLE, EVERYTHING], ids=["plain", "everything"])
+def test_every_request_is_one_that_aws_accepts(request, settings, asked):
+    definition = definition_of(request.getfixturevalue(settings))
+    outcome = ComparisonAccount(definition).run(asked)
+    assert outcome.status == "SUCCEEDED", (outcome.error, outcome.cause)
+    states = states_of(definition)
+    wrong = [
+        (name, found)
+        for name, parameters in outcome.every_request
+        if (found := problems(states[name]["Resource"], _with_image(parameters)))
+    ]
+    assert not wrong
+
+
+def _with_image(parameters: dict) -> dict:
+    return json.loads(json.dumps(parameters).replace("<asset>", "0" * 64))
+
+
+def test_both_ways_together_walk_every_task(definition):
+    seen = {name for asked in (SAMPLE, EVERYTHING) for name in ComparisonAccount(definition).run(asked).requests}
+    assert seen == set(TASKS)
+
+
+def test_every_candidate_is_trained_before_the_first_is_benchmarked(definition):
+    account = ComparisonAccount(definition)
+    outcome = account.run(SAMPLE)
+    assert list(dict.fromkeys(state for state in outcome.visited if state in ORDER)) == ORDER
+    benchmarks = [i for i, (state, _) in enumerate(account.calls) if state == "Benchmark"]
+    trainings = [i for i, (state, _) in enumerate(account.calls) if state == "Train candidate"]
+    assert len(benchmarks) == len(trainings) == 3
+    assert max(trainings) < min(benchmarks)
+    assert definition["States"]["Benchmark candidates"]["MaxConcurrency"] == 1
+
+
+@pytest.mark.parametrize("state", ["Look for result", "Extract features", "Train candidate", "Benchmark"])
+def test_a_candidate_that_fails_is_recorded_and_stops_no_other(definition, state):
+    trouble = {f"{state} of resnet18": TaskFailed("States.TaskFailed", "no weights for resnet18")}
+    account = ComparisonAccount(definition, failing=trouble)
+    outcome = account.run(SAMPLE)
+    assert outcome.status == "SUCCEEDED"
+    saved = json.loads(account.objects["executions/run-1/asked/outcomes.json"])
+    assert [(one["candidate"]["name"], one["state"]) for one in saved] == [
+        ("alexnet", "measured"), ("resnet18", "failed"), ("googlenet", "measured"),
+    ]  # fmt: skip
+    assert saved[1]["cause"] == "no weights for resnet18"
+    assert "Benchmark" in account.states_of("googlenet")
+    assert "Compare" in outcome.requests
+
+
+def test_a_measured_candidate_is_not_done_again(definition):
+    account = ComparisonAccount(definition, measured=("resnet18", "googlenet"))
+    outcome = account.run(SAMPLE)
+    assert outcome.status == "SUCCEEDED"
+    for name in ("resnet18", "googlenet"):
+        assert account.states_of(name) == ["Look for result"]
+    assert {"Extract features", "Train candidate", "Benchmark"} <= set(account.states_of("alexnet"))
+    saved = json.loads(account.objects["executions/run-1/asked/outcomes.json"])
+    assert [one["state"] for one in saved] == ["measured"] * 3
+
+
+def test_a_failed_preparation_ends_the_comparison_in_words(definition):
+    trouble = {"ProcessingJobName": "p", "ExitMessage": "models: received 'alexnett'"}
+    outcome = ComparisonAccount(definition, failing={"Prepare photos": trouble}).run(SAMPLE)
+    assert (outcome.status, outcome.error) == ("FAILED", "PreparePhotosFailed")
+    assert "models: received 'alexnett'" in outcome.cause
+    assert "Train candidate" not in outcome.requests
+
+
+@pytest.mark.parametrize("given", [{}, {"dataset": "photos/"}])
+def test_without_a_dataset_nothing_starts(definition, given):
+    outcome = ComparisonAccount(definition).run(given)
+    assert (outcome.status, outcome.error) == ("FAILED", "InvalidExecutionInput")
+    assert not outcome.requests
+
+
+@pytest.mark.parametrize(
+    ("wanted", "winner", "starts"), [(True, True, True), (False, True, False), (True, False, False)]
+)
+def test_the_pipeline_starts_only_when_asked_for_and_only_with_a_winner(definition, wanted, winner, starts):
+    outcome = ComparisonAccount(definition, winner=winner).run({**SAMPLE, "start_pipeline": wanted})
+    assert outcome.status == "SUCCEEDED"
+    assert ("Start the pipeline with the winner" in outcome.requests) is starts
+    if starts:
+        begun = json.loads(outcome.requests["Start the pipeline with the winner"]["Input"])
+        assert begun == {"dataset": SAMPLE["dataset"], "model": "alexnet"}
+
+
+def test_tuning_makes_each_training_search_first(definition):
+    outcome = ComparisonAccount(definition).run(EVERYTHING)
+    searches = [request["HyperParameters"] for name, request in outcome.every_request if name == "Train candidate"]
+    assert len(searches) == 3
+    for one in searches:
+        search = json.loads(one["search"])
+        assert search["max_jobs"] == 4
+        varied = {entry["Name"] for ranges in search["parameter_ranges"].values() for entry in ranges}
+        assert "learning_rate" in varied
+        assert not varied & set(one)
+
+
+def test_all_candidates_read_the_same_photos_and_write_their_own_folder(definition):
+    outcome = ComparisonAccount(definition).run(SAMPLE)
+    trainings = [request for name, request in outcome.every_request if name == "Train candidate"]
+    photos = {
+        c["DataSource"]["S3DataSource"]["S3Uri"]
+        for t in trainings
+        for c in t["InputDataConfig"]
+        if c["ChannelName"] == "photos"
+    }
+    assert len(photos) == 1
+    assert len({t["OutputDataConfig"]["S3OutputPath"] for t in trainings}) == len(trainings)
+    assert len({t["TrainingJobName"] for t in trainings}) == len(trainings)
+
+
+def test_the_state_machine_is_valid_asl_and_a_broken_one_is_not(definition, tmp_path):
+    broken = copy.deepcopy(definition)
+    broken["States"]["Compare"]["Next"] = "Nowhere"
+    codes = []
+    for number, one in enumerate((definition, broken)):
+        path = tmp_path / f"{number}.json"
+        path.write_text(json.dumps(one))
+        command = [
+            str(ROOT / ".venv/bin/node"),
+            str(ROOT / "node_modules/.bin/asl-validator"),
+            "--json-path",
+            str(path),
+        ]
+        codes.append(subprocess.run(command, capture_output=True, text=True, timeout=60).returncode)
+    assert codes[0] == 0
+    assert codes[1] != 0
+
+
+def test_the_machine_may_start_its_own_pipeline_and_nothing_else(default):
+    found = [
+        statement
+        for policy in default.resources("Comparison", "AWS::IAM::Policy").values()
+        for statement in resolve(policy["Properties"]["PolicyDocument"]["Statement"])
+        if "states:StartExecution" in statement["Action"]
+    ]
+    assert len(found) == 1
+    assert found[0]["Resource"] != "*"
+
+
+def test_no_statement_allows_every_action_or_writes_everywhere(default):
+    for policy in default.resources("Comparison", "AWS::IAM::Policy").values():
+        for statement in resolve(policy["Properties"]["PolicyDocument"]["Statement"]):
+            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            assert not any(action == "*" or action.endswith(":*") for action in actions)
+            if "s3:PutObject" in actions:
+                places = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+                assert all("/" in place.split(":::")[1] for place in places), statement
