@@ -61,11 +61,11 @@ class Deployment:
             self._stack.updated = time.time()
             self._store.set_status(self._stack, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
         self._clean_up(removed)
+        self._stack.unsettled = False
         self._store.set_status(self._stack, f"{verb}_COMPLETE")
 
     def delete(self, retain: list[str]) -> None:
         """Delete the stack with everything in it that is not to be retained."""
-        self._store.set_status(self._stack, "DELETE_IN_PROGRESS", "User Initiated")
         failed = self._delete_all(retain)
         if failed:
             names = ", ".join(failed)
@@ -133,6 +133,7 @@ class Deployment:
         clean = self._steps.undo_all()
         for name in RESTORED:
             setattr(self._stack, name, getattr(self._before, name))
+        self._stack.unsettled = not clean
         self._store.set_status(self._stack, "UPDATE_ROLLBACK_COMPLETE" if clean else "UPDATE_ROLLBACK_FAILED")
 
     def _outputs(self, plan: Plan) -> list[dict[str, str]]:

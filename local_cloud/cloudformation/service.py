@@ -113,6 +113,7 @@ class CloudFormationService(StackReader):
                 if users:
                     name = output["ExportName"]
                     raise invalid(f"Export {name} cannot be deleted as it is in use by {', '.join(users)}")
+            self._store.set_status(stack, "DELETE_IN_PROGRESS", "User Initiated")
         retain = request.get("RetainResources", [])
         self._run(lambda: Deployment(self._store, stack, self._aws).delete(retain))
         return {}
@@ -130,7 +131,7 @@ class CloudFormationService(StackReader):
                 self._store.set_status(stack, "REVIEW_IN_PROGRESS", "User Initiated")
             if stack is None:
                 raise invalid(f"Stack [{request['StackName']}] does not exist")
-            if stack.busy:
+            if stack.status not in (*UPDATABLE, "REVIEW_IN_PROGRESS"):
                 raise invalid(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
             if any(known["ChangeSetName"] == request["ChangeSetName"] for known in stack.change_sets.values()):
                 raise AwsError("AlreadyExistsException", f"ChangeSet {request['ChangeSetName']} already exists")
@@ -206,6 +207,7 @@ class CloudFormationService(StackReader):
         capabilities = request.get("Capabilities") or []
         plan, chosen, seen = self._planner.plan(stack, text, request.get("Parameters", []), capabilities)
         before = replace(stack)
+        stack.unsettled = True
         stack.template, stack.parameters, stack.resolved = text, chosen, seen
         stack.description = plan.template.get("Description", "")
         stack.capabilities = capabilities
@@ -243,7 +245,7 @@ class CloudFormationService(StackReader):
     @staticmethod
     def _differs(stack: Stack, draft: Stack, seen: dict[str, Any]) -> bool:
         same_template = read_template(stack.template) == read_template(draft.template) if stack.template else False
-        return not (same_template and stack.resolved == seen and stack.tags == draft.tags)
+        return stack.unsettled or not (same_template and stack.resolved == seen and stack.tags == draft.tags)
 
     def _run(self, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work, name="stack", daemon=True)

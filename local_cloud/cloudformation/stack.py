@@ -12,15 +12,16 @@ from typing import Any
 from local_cloud.persistence.database import Database
 
 IN_PROGRESS = "_IN_PROGRESS"
-STOPPED_REASON = "The local cloud stopped during this operation."
-# What a stack becomes when the process died in the middle of an operation.
+STOPPED_REASON = "The local cloud stopped during this operation. Deploy again to complete it, or delete the stack."
+# What a stack becomes when the process died in the middle of an operation. Its record says what each resource is, so
+# that the next deployment does the rest: the statuses are those from which clients deploy again.
 AFTER_A_KILL = {
-    "CREATE_IN_PROGRESS": "CREATE_FAILED",
+    "CREATE_IN_PROGRESS": "ROLLBACK_FAILED",
     "ROLLBACK_IN_PROGRESS": "ROLLBACK_FAILED",
     "DELETE_IN_PROGRESS": "DELETE_FAILED",
-    "UPDATE_IN_PROGRESS": "UPDATE_ROLLBACK_FAILED",
+    "UPDATE_IN_PROGRESS": "UPDATE_ROLLBACK_COMPLETE",
     "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS": "UPDATE_COMPLETE",
-    "UPDATE_ROLLBACK_IN_PROGRESS": "UPDATE_ROLLBACK_FAILED",
+    "UPDATE_ROLLBACK_IN_PROGRESS": "UPDATE_ROLLBACK_COMPLETE",
     "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS": "UPDATE_ROLLBACK_COMPLETE",
 }
 
@@ -69,6 +70,8 @@ class Stack:
     protected: bool = False
     policy: str = ""
     disable_rollback: bool = False
+    # Whether resources may differ from the template: an operation is at work, or ended half-way.
+    unsettled: bool = False
 
     @property
     def exists(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import sqlite3
 import time
 
 import pytest
@@ -110,6 +111,40 @@ def test_every_service_survives_a_kill(own_cloud):
     assert client("cloudformation").describe_stacks(StackName="kept")["Stacks"][0]["StackStatus"] == "CREATE_COMPLETE"
     client("cloudformation").delete_stack(StackName="kept")
     assert "of-a-stack" not in [b["Name"] for b in s3.list_buckets()["Buckets"]]
+
+
+@pytest.mark.slow
+def test_a_stack_that_was_interrupted_is_completed_by_the_next_deployment(own_cloud):
+    own_cloud.start()
+    cfn = own_cloud.client("cloudformation")
+
+    def body(value: str, waiting: bool) -> str:
+        image = "000000000000.dkr.ecr.us-east-1.amazonaws.com/none:1"
+        parameter = {"Type": "AWS::SSM::Parameter", "Properties": {"Name": "/p", "Type": "String", "Value": value}}
+        last = {
+            "Type": "AWS::SSM::Parameter",
+            "DependsOn": "P",
+            "Properties": {"Name": "/q", "Type": "String", "Value": image},
+        }
+        return json.dumps({"Resources": {"P": parameter, **({"Last": last} if waiting else {})}})
+
+    cfn.create_stack(StackName="kept", TemplateBody=body("one", False))
+    # As a process leaves it that dies after the first resource: the record says so, the template is the new one.
+    database = own_cloud.state / "rows.sqlite"
+    own_cloud.kill()
+    with sqlite3.connect(database) as rows:
+        ((key, record),) = rows.execute("SELECT id, record FROM stack").fetchall()
+        torn = {**json.loads(record), "status": "UPDATE_IN_PROGRESS", "unsettled": True, "template": body("two", True)}
+        rows.execute("UPDATE stack SET record=? WHERE id=?", (json.dumps(torn), key))
+    rows.close()
+    own_cloud.start()
+    cfn = own_cloud.client("cloudformation")
+    stack = cfn.describe_stacks(StackName="kept")["Stacks"][0]
+    assert stack["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE" and "Deploy again" in stack["StackStatusReason"]
+    cfn.update_stack(StackName="kept", TemplateBody=body("two", True))
+    assert cfn.describe_stacks(StackName="kept")["Stacks"][0]["StackStatus"] == "UPDATE_COMPLETE"
+    assert own_cloud.client("ssm").get_parameter(Name="/p")["Parameter"]["Value"] == "two"
+    assert own_cloud.client("ssm").get_parameter(Name="/q")
 
 
 def test_the_keys_stay_and_a_clean_stop_ends_with_zero(own_cloud):
