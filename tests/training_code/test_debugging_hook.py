@@ -272,3 +272,31 @@ def test_a_collection_without_tensors_does_not_cost_the_others(tmp_path, monkeyp
         train(tmp_path, perceptron(), photos(64), epochs=1)
     assert "collection mine has no include_regex" in caplog.text
     assert len(trial_of(out).tensor("CrossEntropyLoss_output_0").steps(mode=modes().TRAIN)) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mobilenet_v2", "densenet121"])
+def test_hook_and_statistics_work_with_models_of_the_store(tmp_path, name):
+    """Frozen stem, activations in place, and a training and an evaluation mode."""
+    from torchvision.models import get_model
+
+    model = get_model(name, weights=None, num_classes=3)
+    for parameter in list(model.parameters())[:3]:
+        parameter.requires_grad_(False)
+    observer = observers_for(tmp_path, {"debug_hook": "reductions", "profiler_interval_ms": "0"})
+    members = len(observer._members)
+    observer.model_ready(model, nn.functional.cross_entropy, None)
+    for mode in ("TRAIN", "EVAL"):
+        observer.mode(mode)
+        loss = nn.functional.cross_entropy(model.train(mode == "TRAIN")(torch.randn(2, 3, 64, 64)), torch.tensor([0, 1]))
+        if mode == "TRAIN":
+            loss.backward()
+        observer.step(loss.detach(), 2)
+    assert len(observer._members) == members, "none was left out"
+    observer.close()
+    trained = sum(p.requires_grad for p in model.parameters())
+    tensors = Observations.read(tmp_path / OBSERVATIONS).tensors[0]
+    assert len(tensors["gradients"]) == trained and tensors["activations"]
+    trial = trial_of(tmp_path / OBSERVATIONS / "tensors")
+    assert len([n for n in trial.tensor_names() if n.startswith("gradient/")]) == trained
+    assert trial.tensor("cross_entropy_Loss_output_0").steps(mode=modes().EVAL) == [0]

@@ -26,6 +26,8 @@ PHASES: tuple[Phase, ...] = ("data", "forward", "backward", "optimizer")
 class StepTimeline(NoObserver):
     """Writes `run.json` (what was run, when it began), one line per group of steps and one line per epoch."""
 
+    reusable_phases = True
+
     def __init__(self, directory: Path, run: Mapping[str, Any]) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
