@@ -120,6 +120,11 @@ def print_table(console: Console, comparison: dict[str, Any]) -> None:
         lines += [(r["name"], *(_shown(r[key], form, scale) for key, _, form, scale in columns)) for r in finished]
         for line in _aligned(lines):
             console.print(line, markup=False, soft_wrap=True)
+    if cached := [row["name"] for row in finished if row["features_from_cache"]]:
+        console.print(
+            f"  {', '.join(cached)}: features came from the cache, so the time lacks their computation",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
     for row in rows:
         if row["status"] != "finished":
             console.print(

@@ -124,6 +124,7 @@ def table_row(candidate: Candidate, prices: Prices, training_instance: str, serv
     row |= {
         "training_seconds": candidate.training_seconds,
         "tuning_seconds": candidate.tuning_seconds,
+        "features_from_cache": b.get("features_from_cache"),
         "latency_p50_ms": latency.get("batch_1", {}).get("p50_ms"),
         "latency_p99_ms": latency.get("batch_1", {}).get("p99_ms"),
         "best_batch": latency.get("best_batch", {}).get("batch"),

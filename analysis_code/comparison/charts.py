@@ -82,7 +82,8 @@ def linear_ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     raw = span / wanted
     power = 10.0 ** floor(log10(raw))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw)
-    return [round(i * step, 12) for i in range(floor(low / step), ceil(high / step) + 1)]
+    first = floor(low / step)
+    return [round(i * step, 12) for i in range(first, max(ceil(high / step), first + 1) + 1)]
 
 
 def scatter(

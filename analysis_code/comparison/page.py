@@ -112,7 +112,7 @@ def _front(
 
 
 def _curves(candidate: Candidate) -> Markup:
-    names = {"train_loss": "train", "validation_loss": "validation"}
+    names = {"train:loss": "train", "validation:loss": "validation"}
     series = {short: [e[key] for e in candidate.epochs if e.get(key) is not None] for key, short in names.items()}
     return charts.lines({k: v for k, v in series.items() if v}, candidate.name)
 

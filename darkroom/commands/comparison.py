@@ -1,4 +1,4 @@
-"""compare: which architecture for these photos."""
+"""compare: which architecture for these photos; jumpstart-request: how AWS's own image would train one."""
 
 from pathlib import Path
 
@@ -82,4 +82,28 @@ def _weight(text: str) -> tuple[str, float]:
         raise DarkroomError(f"--weigh {text!r} is no COLUMN=WEIGHT.", "Example: --weigh balanced_accuracy=2") from None
 
 
-COMMANDS = [compare]
+@click.command()
+@click.argument("model_id")
+@click.option("--data", required=True, metavar="S3URI", help="S3 prefix with one folder per class.")
+@click.option("--role", required=True, metavar="ARN", help="Role of the training job.")
+@click.option("--output", required=True, metavar="S3URI", help="Where the model goes.")
+@click.option("--jumpstart-region", "region", default="us-east-1", show_default=True, help="Region of the job.")
+@click.option("--instance-type", default="ml.g4dn.xlarge", show_default=True)
+@click.option("--epochs", type=int, default=5, show_default=True)
+@click.option("--learning-rate", type=float, default=0.001, show_default=True)
+@click.option("--batch-size", type=int, default=16, show_default=True)
+@click.option("--script-version", default="1.0.0", show_default=True, help="Version of JumpStart's training script.")
+@click.pass_obj
+def jumpstart_request(context: Context, model_id: str, data: str, **asked):
+    """Print the request that trains a JumpStart image classifier on AWS. It has never been run by Darkroom.
+
+    \b
+    darkroom jumpstart-request pytorch-ic-resnet18 --data s3://bucket/photos/ --role ARN --output s3://bucket/out/ \\
+      > request.json && aws sagemaker create-training-job --cli-input-json file://request.json
+    """
+    from darkroom import jumpstart
+
+    context.print_json(jumpstart.training_request(model_id, dataset=data, **asked))
+
+
+COMMANDS = [compare, jumpstart_request]

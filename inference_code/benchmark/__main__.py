@@ -1,10 +1,10 @@
 """Measures the artifact of one candidate.
 
 `--times A,B,C,D`: begin and end of extraction and of training in milliseconds, as the state machine saw them. Inputs
-below `<base>/processing/input/`: `training/model.tar.gz`, `training/output.tar.gz` (optional), `prepared/manifest.csv`,
-`test/` (one file per photo), `photos/` (packed validation photos), and for a second set `second/manifest.csv` and
-`second-test/`. Output in `<base>/processing/output/benchmark/`: `benchmark.json`, `predictions.npz`, `manifest.json`,
-`epochs.jsonl`.
+below `<base>/processing/input/`: `training/model.tar.gz`, `training/output.tar.gz` and `extraction/extraction.json` (both
+optional), `prepared/manifest.csv`, `test/` (one file per photo), `photos/` (packed validation photos), and for a second set
+`second/manifest.csv` and `second-test/`. Output in `<base>/processing/output/benchmark/`: `benchmark.json`,
+`predictions.npz`, `manifest.json`, `epochs.jsonl`.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ def benchmark(inputs: Path, output: Path, settings: Settings, training_seconds: 
             "machine": timing.machine(settings.cores),
             "engine": classifier.engine.name,
             **_times(training_seconds, _member(inputs / "training" / "output.tar.gz", "best.json")),
+            "features_from_cache": _share_from_cache(inputs / "extraction" / "extraction.json"),
             "latency": timing.latency(classifier, sets["test"], settings.cores),
             "size": _sizes(model, memory),
             "peak_memory_bytes": memory["peak_bytes"],
@@ -126,13 +127,21 @@ def _times(seconds: float | None, search: bytes | None) -> dict[str, float | Non
     return {"training_seconds": seconds - tuning, "tuning_seconds": tuning}
 
 
+def _share_from_cache(path: Path) -> float | None:
+    """What part of the features an earlier run had computed: the training time then lacks their computation."""
+    if not path.is_file():
+        return None
+    said = json.loads(path.read_text())
+    return said["from_cache"] / max(1, said["from_cache"] + said["computed"])
+
+
 def _member(archive: Path, name: str) -> bytes | None:
     """A file that the training left, such as its loss curve; None where it left none."""
     if not archive.is_file():
         return None
     with tarfile.open(archive) as tar:
         for member in tar:
-            if Path(member.name).name == name and (stream := tar.extractfile(member)):
+            if Path(member.name) == Path(name) and (stream := tar.extractfile(member)):
                 return stream.read()
     return None
 

@@ -14,6 +14,7 @@ from constructs import Construct
 from infra.comparison.platform import ComparisonPlatform
 from infra.workflow import requests, step
 
+EXTRACTED = ("features", "weights", "extraction")
 # Inside a Map: `$.names` are the candidate's own, `$.shared` those of the comparison.
 SHARED = "States.Format('{{}}/{folder}', $.shared.uri)"
 RESULTS = "States.Format('{}/{}/', $.shared.results, $.candidate.name)"
@@ -122,7 +123,7 @@ def extract_request(platform: ComparisonPlatform) -> dict[str, Any]:
         minutes=base.settings.max_runtime_minutes.prepare,
         inputs=[requests.processing_input("photos", in_comparison("photos/"))],
         outputs=[
-            requests.processing_output(name, requests.in_execution(f"{name}/")) for name in ("features", "weights")
+            requests.processing_output(name, requests.in_execution(f"{name}/")) for name in EXTRACTED
         ],
     )  # fmt: skip
     job["Environment"] = {
@@ -156,6 +157,7 @@ def benchmark_request(platform: ComparisonPlatform, second: bool) -> dict[str, A
     base = platform.base
     inputs = [
         requests.processing_input("training", "States.Format('{}/training/{}/output/', $.item.names.uri, $.item.job)"),
+        requests.processing_input("extraction", "States.Format('{}/extraction/', $.item.names.uri)"),
         requests.processing_input("test", in_comparison("test/")),
         requests.processing_input("prepared", in_comparison("prepared/")),
         requests.processing_input("photos", in_comparison("photos/")),

@@ -12,6 +12,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra import grants
+from infra.comparison.candidate import EXTRACTED
 from infra.comparison.platform import ComparisonPlatform
 from infra.comparison.workflow import PREPARED, SECOND, Comparison
 from infra.pipeline import PipelineStack
@@ -53,13 +54,13 @@ class ComparisonStack(Stack):
         self.extract_role = self._role(
             "Extract", "computes a candidate's features",
             grants.reads(artifacts, f"{own}photos/", "feature-cache/", "weights/"),
-            grants.writes(artifacts, f"{own}candidates/*/features/", f"{own}candidates/*/weights/", "feature-cache/"),
+            grants.writes(artifacts, *(f"{own}candidates/*/{folder}/" for folder in EXTRACTED), "feature-cache/"),
             grants.pulls(images.training),
         )  # fmt: skip
         self.benchmark_role = self._role(
             "Benchmark", "measures a candidate as it would be served",
             grants.reads(
-                artifacts, f"{own}candidates/*/training/",
+                artifacts, f"{own}candidates/*/training/", f"{own}candidates/*/extraction/",
                 *(f"{own}{f}/" for f in ("test", "prepared", "photos", "second", "second-test")),
             ),
             grants.writes(artifacts, "comparisons/"),

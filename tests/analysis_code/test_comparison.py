@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from analysis_code.comparison.candidates import read_candidates
+from analysis_code.comparison.charts import linear_ticks, log_ticks
 from analysis_code.comparison.command import compare, winner, write
 from analysis_code.comparison.page import render
 from analysis_code.comparison.photos import disagreements
@@ -17,6 +19,7 @@ from analysis_code.comparison.recommend import pareto_front, recommend
 from analysis_code.comparison.statistics import (
     Pair,
     balanced_accuracy,
+    balanced_accuracy_interval,
     compare_pairs,
     mcnemar_p,
     wilson_interval,
@@ -45,7 +48,7 @@ def write_candidate(folder, name, hits, labels, latency, size):
     }
     (target / "benchmark.json").write_text(json.dumps(benchmark))
     (target / "manifest.json").write_text(json.dumps({"classes": CLASSES}))
-    (target / "epochs.jsonl").write_text('{"epoch": 1, "train_loss": 1.0, "validation_loss": 1.1}\n' * 2)
+    (target / "epochs.jsonl").write_text('{"epoch": 1, "train:loss": 1.0, "validation:loss": 1.1}\n' * 2)
     ids = np.array([f"bees/{i}.jpg" for i in range(len(labels))])
     np.savez(
         target / "predictions.npz",
@@ -167,3 +170,48 @@ def test_the_winner_carries_the_input_of_the_pipeline(three):
 
 def test_recommendations_of_nothing_recommend_nothing():
     assert recommend([], [Pair("a", "b", 0, 0, 1.0, 1.0)])[0].candidate is None
+
+
+def test_a_left_out_candidate_and_a_smoke_test_are_listed_and_never_recommended(three, tmp_path):
+    random = {"pretrained": False, "weights": "random weights: architecture smoke test", "model": "large"}
+    left = {"candidate": {"name": "huge"}, "state": "left out", "cause": "left out: estimated at 900 s"}
+    candidates = [replace(three[0], description=random), *three[1:], *read_candidates(tmp_path, [left])]
+    result = compare(candidates, {"estimates": {"huge": 900.0}}, Prices.read())
+    rows = {row["name"]: row for row in result["candidates"]}
+    assert rows["huge"]["status"] == "left out" and rows["huge"]["estimate_seconds"] == 900.0
+    assert rows["large"]["pretrained"] is False
+    assert not {"large", "huge"} & {advice["candidate"] for advice in result["recommendations"]}
+    page = render(result, candidates, [])
+    assert "smoke test" in page and "left out: estimated at 900 s" in page
+
+
+def test_training_times_without_their_features_are_marked(three):
+    candidates = [replace(three[0], benchmark={**three[0].benchmark, "features_from_cache": 0.5}), *three[1:]]
+    page = render(compare(candidates, {}, Prices.read()), candidates, [])
+    assert page.count("36.0*") == 1
+    assert "do not compare them" in page
+
+
+def test_loss_curves_are_drawn_from_what_training_records(three):
+    page = render(compare(three, {}, Prices.read()), three, [])
+    assert 'class="curve train"' in page and 'class="curve validation"' in page
+
+
+@pytest.mark.parametrize(("low", "high"), [(4.0, 168.0), (0.21, 0.22), (1e-3, 5e4), (1.0, 1.0), (2.9, 228.1)])
+def test_ticks_are_round_and_enclose_what_is_shown(low, high):
+    ticks = log_ticks(low, high)
+    assert ticks[0] <= low and ticks[-1] >= high and 2 <= len(ticks) <= 12
+    assert all(f"{tick:.0e}"[0] in "125" for tick in ticks)
+    even = linear_ticks(low, high)
+    assert even[0] <= low + 1e-9 and even[-1] >= high - 1e-9
+    steps = np.diff(even)
+    assert np.allclose(steps, steps[0]) and f"{steps[0]:.0e}"[0] in "125"
+
+
+def test_a_class_without_an_error_does_not_make_the_interval_vanish():
+    labels = np.array([0] * 10 + [1] * 10)
+    low, high = balanced_accuracy_interval(labels, labels)
+    assert 0.8 < low < 1 and high <= 1
+    wide = balanced_accuracy_interval(np.tile(labels, 1), np.zeros(20, int))
+    narrow = balanced_accuracy_interval(np.tile(labels, 50), np.zeros(1000, int))
+    assert narrow[1] - narrow[0] < wide[1] - wide[0]

@@ -20,7 +20,7 @@ def row(name: str, **changed) -> dict:
     known = {
         "name": name, "status": "finished", "reason": None, "pretrained": True, "match": "same", "note": "",
         "accuracy": 0.9, "balanced_accuracy": 0.875, "second_accuracy": None, "latency_p50_ms": 4.04,
-        "disk_bytes": 2_900_000, "training_seconds": 12.0,
+        "disk_bytes": 2_900_000, "training_seconds": 12.0, "features_from_cache": None,
     }  # fmt: skip
     return known | changed
 
@@ -56,6 +56,12 @@ def test_weights_that_are_not_the_original_ones_are_named():
     assert "resnet18-random has random weights: architecture smoke test" in text
     assert "bit has near-equivalent weights: BiT-M, not BiT-S" in text
     assert text.count("weights") == 2
+
+
+def test_a_training_time_without_its_features_is_not_passed_off_as_whole():
+    text = printed(row("alexnet", features_from_cache=1.0), row("vgg11", features_from_cache=0.0))
+    assert "  alexnet: features came from the cache" in text
+    assert "vgg11: features" not in text
 
 
 def test_the_second_set_has_a_column_only_where_there_is_one():

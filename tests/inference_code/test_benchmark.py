@@ -49,7 +49,14 @@ def inputs(tmp_path) -> Path:
     write_artifact(folder / "model")
     model = {path.name: path.read_bytes() for path in (folder / "model").iterdir()}
     add_to_tar(folder / "training" / "model.tar.gz", model)
-    add_to_tar(folder / "training" / "output.tar.gz", {"data/epochs.jsonl": b'{"epoch": 1, "train_loss": 0.5}\n'})
+    left = {
+        "observations/epochs.jsonl": b'{"epoch": 9}\n',
+        "epochs.jsonl": b'{"epoch": 1, "train:loss": 0.5}\n',
+        "best.json": b'{"seconds": 4.5, "trials": []}',
+    }
+    add_to_tar(folder / "training" / "output.tar.gz", left)
+    (folder / "extraction").mkdir()
+    (folder / "extraction" / "extraction.json").write_text('{"from_cache": 3, "computed": 1}')
     rows = []
     for number in range(6):
         label = CLASSES[number % 2]
@@ -99,7 +106,8 @@ def test_a_benchmark_job_measures_what_is_served(inputs, tmp_path):
     assert result["evaluations"]["validation"] == pytest.approx(
         {"n": 1, "accuracy": 1, "balanced_accuracy": 1, "loss": 0}, abs=0.05
     )
-    assert result["training_seconds"] == pytest.approx(6.5)
+    assert (result["training_seconds"], result["tuning_seconds"]) == pytest.approx((6.5 - 4.5, 4.5))
+    assert result["features_from_cache"] == 0.75
     assert result["size"]["parameters"] >= 6
     assert 0 < result["latency"]["batch_1"]["p50_ms"] <= result["latency"]["batch_1"]["p99_ms"]
     assert result["latency"]["best_batch"]["seconds_per_photo"] > 0

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def extract(settings: Hyperparameters, folder: Path) -> None:
-    """Reads `input/photos/`, writes `output/features/` and `output/weights/`."""
+    """Reads `input/photos/`, writes `output/features/`, `output/weights/` and `output/extraction/` (what was cached)."""
     spec = catalogue.resolve(settings.model, settings.image_size)
     found = weights.resolve(settings.model, None, os.environ.get(WEIGHTS_URI, "")) if settings.pretrained else None
     pack = PhotoPack(folder / "input" / "photos")
@@ -75,4 +75,6 @@ def extract(settings: Hyperparameters, folder: Path) -> None:
         },
     )
     features.write(folder / "output" / "features")
+    counted = {name: features.facts[name] for name in ("from_cache", "computed")}
+    outputs.write_json(folder / "output" / "extraction" / "extraction.json", counted)
     print(f"features of {len(pack.photos)} photos: {features.facts['from_cache']} from the cache", flush=True)
