@@ -5,14 +5,15 @@ cheroot, because it keeps connections open (moto's own server closes each one) a
 
 from __future__ import annotations
 
+import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from cheroot import wsgi
 from cheroot.server import HeaderReader
 
-from local_cloud.wire import HEADERS
+from local_cloud.wire import HEADERS, FilePart
 
 LOOPBACK = "127.0.0.1"
 # An endpoint's invocations and a stack's deployment each hold a thread while they wait.
@@ -38,6 +39,25 @@ class _Gateway(wsgi.Gateway_10):
             if not name.lower().startswith("x-amz-meta-"):
                 environ.pop(f"HTTP_{name.upper().replace('-', '_')}", None)
         return environ
+
+    def respond(self) -> None:
+        response = self.req.server.wsgi_app(self.env, self.start_response)
+        if not isinstance(response, FilePart):
+            self._write_all(response)
+            return
+        with contextlib.closing(response):
+            self.req.ensure_headers_sent()
+            self.req.conn.socket.sendfile(response.stream, response.start, response.size)
+
+    def _write_all(self, response: Iterable[bytes]) -> None:
+        try:
+            for block in response:
+                if block:
+                    self.write(block)
+        finally:
+            self.req.ensure_headers_sent()
+            if hasattr(response, "close"):
+                response.close()
 
 
 def make_server(port: int, application: Callable) -> wsgi.Server:

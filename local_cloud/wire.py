@@ -5,21 +5,43 @@ from __future__ import annotations
 import json
 import uuid
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 from xml.sax.saxutils import escape
 
 from local_cloud.errors import AwsError
 
 # Where the server puts the headers under their own names.
 HEADERS = "local_cloud.headers"
+FILE_BLOCK = 1024 * 1024
 MAXIMUM_API_BODY = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """A body that lies in a file: the kernel sends it, or a reader takes it block by block."""
+
+    stream: IO[bytes]
+    start: int
+    size: int
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self.stream:
+            self.stream.seek(self.start)
+            remaining = self.size
+            while remaining > 0 and (block := self.stream.read(min(FILE_BLOCK, remaining))):
+                remaining -= len(block)
+                yield block
+
+    def close(self) -> None:
+        """Close the file."""
+        self.stream.close()
 
 
 @dataclass
 class Answer:
-    """One HTTP answer; `body` may be bytes or an iterable of blocks."""
+    """One HTTP answer; `body` may be bytes, part of a file, or an iterable of blocks."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
