@@ -54,6 +54,15 @@ def test_ranges_and_heads(s3, bucket):
     assert refused.value.response["Error"]["Code"] == "InvalidRange"
 
 
+def test_conditional_reads(s3, bucket):
+    etag = s3.put_object(Bucket=bucket, Key="conditional", Body=b"0123")["ETag"]
+    assert s3.get_object(Bucket=bucket, Key="conditional", IfMatch=etag, Range="bytes=1-2")["Body"].read() == b"12"
+    for condition, status in (({"IfMatch": '"other"'}, 412), ({"IfNoneMatch": etag}, 304)):
+        with pytest.raises(ClientError) as refused:
+            s3.get_object(Bucket=bucket, Key="conditional", **condition)
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
+
+
 def test_multipart_upload_and_ranged_download(s3, bucket, tmp_path):
     source, target = tmp_path / "in.bin", tmp_path / "out.bin"
     source.write_bytes(os.urandom(20_000_000))
