@@ -31,6 +31,30 @@ def test_every_candidate_of_the_seeds_names_a_model_that_exists():
     assert not unknown
 
 
+def test_torchvisions_weights_are_the_ones_that_the_weight_store_fetches():
+    from torchvision.models import get_model_weights
+
+    from training_code.models.catalogue import resolve
+
+    named = [c for c in KNOWN.values() if c.weights.startswith("torchvision IMAGENET") and " or " not in c.weights]
+    assert len(named) == 10
+    for one in named:
+        assert resolve(one.model).published_weights == get_model_weights(one.model)[one.weights.split()[1]].url, one.name
+
+
+@pytest.mark.slow
+def test_every_candidate_of_the_seeds_is_a_network_that_can_be_built_and_gives_one_vector_a_photo():
+    import torch
+
+    from training_code.models import backbone, catalogue
+
+    for one in KNOWN.values():
+        # Shapes without numbers: the largest has 232 million weights.
+        with torch.device("meta"):
+            _, width = backbone.load(catalogue.resolve(one.model), None)
+        assert width >= 512, one.name
+
+
 def test_a_tensorflow_model_without_its_own_weights_says_so():
     near = [c for c in KNOWN.values() if c.match == "near"]
     assert near

@@ -39,8 +39,12 @@ class Candidate:
         return replace(self, weights=RANDOM, match="same", note="", pretrained=False)
 
 
-def _torchvision(name: str, model: str | None = None) -> Candidate:
-    return Candidate(name, model or name, "PyTorch", "torchvision IMAGENET1K_V1")
+def _torchvision(name: str, version: str = "IMAGENET1K_V1") -> Candidate:
+    """Torchvision's newest weights: for two networks a later training than the one that JumpStart took."""
+    weights = f"torchvision {version}"
+    if version == "IMAGENET1K_V1":
+        return Candidate(name, name, "PyTorch", weights)
+    return Candidate(name, name, "PyTorch", weights, "near", "a later training of torchvision's; JumpStart's is its first")
 
 
 def _tensorflow(name: str, model: str, weights: str, note: str = "") -> Candidate:
@@ -55,10 +59,10 @@ KNOWN: dict[str, Candidate] = {
         _torchvision("densenet121"),
         _torchvision("densenet201"),
         _torchvision("googlenet"),
-        _torchvision("mobilenet_v2"),
+        _torchvision("mobilenet_v2", "IMAGENET1K_V2"),
         _torchvision("resnet18"),
         _torchvision("resnet34"),
-        _torchvision("resnet152"),
+        _torchvision("resnet152", "IMAGENET1K_V2"),
         _torchvision("efficientnet_b0"),
         _torchvision("efficientnet_b7"),
         Candidate("efficientnet_lite0", "efficientnet_lite0", "TensorFlow", "EfficientNet-Lite0, PyPI package"),
