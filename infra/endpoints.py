@@ -1,7 +1,8 @@
 """Endpoints that serve the approved model. Until one has been approved they do not exist, so they cost nothing.
 
 What was approved stands in SSM parameters that the state machine writes and CloudFormation reads at deploy time; `none`
-makes the condition false. Models and endpoint configurations have names made by CloudFormation, because neither can be
+makes the condition false. Images come from parameters, too: this stack is deployed alone after each approved model, and
+must take the images that are deployed, not those that the code would make today. Models and endpoint configurations have names made by CloudFormation, because neither can be
 changed: a new model makes new ones, and the endpoint, whose name lasts, is updated in place.
 """
 
@@ -36,7 +37,7 @@ class EndpointsStack(Stack):
         self.role_arn = pipeline.roles.model.role_arn
         self.add_stack_dependency(images, "Endpoints run images that must have been pushed")
         self.add_stack_dependency(pipeline, "It owns the parameters that name the approved model")
-        self.package = self._approved("ApprovedModelPackage", "approved-model-package")
+        self.package = self._parameter("ApprovedModelPackage", "approved-model-package")
         self.approved = CfnCondition(
             self, "ModelIsApproved", expression=Fn.condition_not(Fn.condition_equals(self.package, NO_MODEL))
         )
@@ -46,15 +47,15 @@ class EndpointsStack(Stack):
             self._endpoint("cpu", wanted.cpu, packaged)
         if wanted.multi_model.enabled:
             many = sagemaker.CfnModel.ContainerDefinitionProperty(
-                image=images.inference.image_uri, mode="MultiModel",
+                image=self._parameter("InferenceImage", "images/inference"), mode="MultiModel",
                 model_data_url=f"s3://{storage.models.bucket_name}/multi-model/",
             )  # fmt: skip
             self._endpoint("multi-model", wanted.multi_model, many)
         if wanted.gpu.enabled:
             # The package names the CPU image, so this model is made of image and artifact.
             on_gpu = sagemaker.CfnModel.ContainerDefinitionProperty(
-                image=images.inference_gpu.image_uri,
-                model_data_url=self._approved("ApprovedModelData", "approved-model-data"),
+                image=self._parameter("InferenceGpuImage", "images/inference-gpu"),
+                model_data_url=self._parameter("ApprovedModelData", "approved-model-data"),
             )
             self._endpoint("gpu", wanted.gpu, on_gpu)
         # A stack whose resources are all conditional could not be created before a model is approved.
@@ -72,7 +73,8 @@ class EndpointsStack(Stack):
             if getattr(self.settings.endpoints, field).enabled
         ]
 
-    def _approved(self, id: str, parameter: str) -> str:
+    def _parameter(self, id: str, parameter: str) -> str:
+        """What stands in an SSM parameter at deploy time."""
         return CfnParameter(
             self, id, type="AWS::SSM::Parameter::Value<String>", default=self.settings.parameter(parameter)
         ).value_as_string  # fmt: skip

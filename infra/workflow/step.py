@@ -30,12 +30,11 @@ NO_ROOM = {
     "MaxAttempts": 4,
     "BackoffRate": 2,
 }
+# Errors that have no name of their own: throttling, and trouble on the way or on AWS's side.
 SDK_TROUBLE = {
     "ErrorEquals": [
-        "S3.SdkClientException",
-        "S3.S3Exception",
-        "Ssm.SdkClientException",
-        "SageMaker.SdkClientException",
+        *("S3.S3Exception", "Ssm.SsmException", "SageMaker.SageMakerException"),
+        *("S3.SdkClientException", "Ssm.SdkClientException", "SageMaker.SdkClientException"),
     ],
     "IntervalSeconds": 2,
     "MaxAttempts": 2,

@@ -75,7 +75,7 @@ def test_a_user_finds_names_in_parameters(default):
     }
     assert names == {
         "data-bucket": None, "artifacts-bucket": None, "models-bucket": None, "state-machine-arn": None,
-        "model-package-group": None, "approved-model-package": None, "approved-model-data": None,
+        "model-package-group": None, "weights-role-arn": None, "approved-model-package": None, "approved-model-data": None,
         "images/training": None, "images/analysis": None, "images/inference": None, "endpoints": None,
         "cpu-endpoint": "ModelIsApproved", "multi-model-endpoint": "ModelIsApproved",
     }  # fmt: skip
@@ -154,7 +154,14 @@ def test_the_three_kinds_of_endpoint_serve_what_they_should(full):
     assert containers["MultiModelModel"]["Mode"] == "MultiModel"
     assert json.dumps(containers["MultiModelModel"]["ModelDataUrl"]).endswith('"/multi-model/"]]}')
     assert containers["GpuModel"]["ModelDataUrl"] == {"Ref": "ApprovedModelData"}
-    assert containers["GpuModel"]["Image"] != containers["MultiModelModel"]["Image"]
+    assert containers["GpuModel"]["Image"] == {"Ref": "InferenceGpuImage"}
+
+
+def test_endpoints_take_the_deployed_images_so_that_their_stack_can_be_deployed_alone(full):
+    parameters = full.templates["Endpoints"]["Parameters"]
+    assert parameters["InferenceImage"]["Default"] == "/darkroom/full/images/inference"
+    assert parameters["InferenceGpuImage"]["Default"] == "/darkroom/full/images/inference-gpu"
+    assert "dkr.ecr" not in json.dumps(full.templates["Endpoints"])
 
 
 def test_endpoint_logs_expire(default):
