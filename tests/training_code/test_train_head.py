@@ -184,7 +184,7 @@ def test_validation_predictions_name_every_photo_and_add_up_to_one(tmp_path):
         ({"learning_rat": "0.1"}, "learning_rat: no such field"),
         ({"epochs": "0"}, "epochs: received 0; allowed: a whole number from 1 to 1000"),
         ({"optimizer": "lion"}, "allowed: adamw, adam, sgd, rmsprop"),
-        ({"learning_rate": "10", "optimizer": "sgd", "weight_decay": "1"}, "Lower learning_rate (try 1)"),
+        ({"learning_rate": "10", "optimizer": "sgd", "weight_decay": "1", "epochs": "300", "export": "false"}, "Lower learning_rate (try 1)"),
         ({"fine_tune": "all"}, "channel 'photos': received none"),
         ({"search": "{}"}, "hyperparameters.search: received '{}'"),
     ],
