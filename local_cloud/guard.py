@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from urllib.parse import parse_qs
 
 from local_cloud.errors import AwsError
@@ -108,6 +109,8 @@ class Guard:
 
         role = sts_backends[self._account_id]["aws"].get_assumed_role_from_access_key(access_key_id)
         if role is not None:
+            if role.expiration < datetime.now(UTC).replace(tzinfo=None):
+                raise AwsError("ExpiredToken", "The security token included in the request is expired", 403)
             return role.secret_access_key
         for user in iam_backends[self._account_id]["aws"].users.values():
             for key in user.access_keys:

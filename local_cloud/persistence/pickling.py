@@ -11,8 +11,8 @@ import io
 import pickle
 from typing import Any
 
-# Whole packages whose classes hold data; `moto.moto_api` and the like are not among them.
-TRUSTED_PACKAGES = ("moto.", "local_cloud.")
+# Classes (never functions) that moto defines hold data. Of our own there are few, and of Python's only plain values.
+DATA_PACKAGE = "moto."
 TRUSTED_GLOBALS = {
     "builtins": {"set", "frozenset", "bytearray", "complex", "range", "slice", "object", "dict", "list", "tuple"},
     "collections": {"OrderedDict", "defaultdict", "deque", "Counter"},
@@ -20,14 +20,13 @@ TRUSTED_GLOBALS = {
     "datetime": {"datetime", "date", "time", "timedelta", "timezone"},
     "decimal": {"Decimal"},
     "uuid": {"UUID", "SafeUUID"},
-    "pathlib": {"PosixPath", "PurePosixPath"},
     "zoneinfo": {"ZoneInfo"},
-    "threading": set(),
-    "enum": set(),
     "re": {"_compile"},
     "_codecs": {"encode"},
-    "functools": set(),
     "werkzeug.datastructures": {"Headers", "ImmutableMultiDict", "MultiDict"},
+    "local_cloud.persistence.snapshot": {"_private_key"},
+    "local_cloud.s3.content": {"StoredContent"},
+    "local_cloud.s3.keys": {"DiskKey", "DiskMultipart", "RecordedKeyStore", "_empty_store"},
 }
 
 
@@ -40,7 +39,7 @@ class RestrictedUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         trusted = name in TRUSTED_GLOBALS.get(module, ()) or (
-            module.startswith(TRUSTED_PACKAGES) and "." not in name and _defines(module, name)
+            module.startswith(DATA_PACKAGE) and "." not in name and _is_own_class(module, name)
         )
         if trusted:
             return super().find_class(module, name)
@@ -50,12 +49,13 @@ class RestrictedUnpickler(pickle.Unpickler):
 _known: dict[tuple[str, str], bool] = {}
 
 
-def _defines(module: str, name: str) -> bool:
-    """Whether `module` itself defines `name`: what it imported (os, subprocess) is not its own."""
+def _is_own_class(module: str, name: str) -> bool:
+    """Whether `module` itself defines a class of that name: what it imported (os, subprocess) is not its own."""
     found = _known.get((module, name))
     if found is None:
         imported = __import__(module, fromlist=[name])
-        found = getattr(getattr(imported, name, None), "__module__", None) == module
+        value = getattr(imported, name, None)
+        found = isinstance(value, type) and value.__module__ == module
         _known[(module, name)] = found
     return found
 
