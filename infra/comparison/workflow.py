@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from itertools import pairwise
 
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
@@ -11,7 +10,7 @@ from constructs import Construct
 from infra.comparison.candidate import BenchmarkCandidate, TrainCandidate
 from infra.comparison.platform import ComparisonPlatform
 from infra.workflow import name_jobs, requests, step
-from infra.workflow.describe_failure import DescribeFailure
+from infra.workflow.wiring import Wiring
 
 PREPARED = ("plan", "prepared", "photos", "test", "asked")
 SECOND = {"prepared": "second", "test": "second-test"}
@@ -24,8 +23,7 @@ class Comparison:
 
     def __init__(self, scope: Construct, platform: ComparisonPlatform) -> None:
         self._scope, self._platform, self._base = scope, platform, platform.base
-        self._failure = DescribeFailure(scope)
-        self._caught: set[str] = set()
+        self._chain = Wiring(scope).chain
         self.start = self._connect()
 
     def _connect(self) -> sfn.IChainable:
@@ -131,7 +129,7 @@ class Comparison:
             },
         )  # fmt: skip
         each.item_processor(TrainCandidate(scope, self._platform).start)
-        return self._with_catch(each)
+        return each
 
     def _benchmark(self) -> sfn.Map:
         scope = Construct(self._scope, "Benchmarking")
@@ -146,7 +144,7 @@ class Comparison:
             },
         )  # fmt: skip
         each.item_processor(BenchmarkCandidate(scope, self._platform).start)
-        return self._with_catch(each)
+        return each
 
     def _save_outcomes(self) -> sfn.CustomState:
         return step.call(
@@ -202,21 +200,3 @@ class Comparison:
             sfn.Condition.is_present("$.compared.winner.input"),
         )
         return sfn.Choice(scope, "Is the pipeline wanted?").when(asked, start).otherwise(done)
-
-    def _with_catch(self, state: sfn.Map) -> sfn.Map:
-        state.add_catch(
-            self._failure.handler(state.node.id), errors=["States.ALL"], result_path="$.failure"
-        )  # fmt: skip
-        return state
-
-    def _chain(self, *states: sfn.IChainable) -> sfn.IChainable:
-        """Connect in this order and return the first; a state that calls a service gets its Catch here."""
-        for state, following in pairwise(states):
-            state.next(following)
-        for state in states:
-            if isinstance(state, sfn.CustomState) and state.node.id not in self._caught:
-                self._caught.add(state.node.id)
-                state.add_catch(
-                    self._failure.handler(state.node.id), errors=["States.ALL"], result_path="$.failure"
-                )  # fmt: skip
-        return states[0]

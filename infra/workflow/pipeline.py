@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
@@ -11,7 +9,6 @@ from infra.workflow import name_jobs
 from infra.workflow.batch_transform import BatchTransform
 from infra.workflow.check_training_health import CheckTrainingHealth
 from infra.workflow.create_model import CreateModel
-from infra.workflow.describe_failure import DescribeFailure
 from infra.workflow.evaluate_predictions import EvaluatePredictions
 from infra.workflow.explain_with_clarify import ExplainWithClarify
 from infra.workflow.measure_bias import MeasureBias
@@ -22,6 +19,7 @@ from infra.workflow.quality_gate import QualityGate
 from infra.workflow.register_model import RegisterModel
 from infra.workflow.train_best_model import TrainBestModel
 from infra.workflow.tune_hyperparameters import SkipTuning, TuneHyperparameters, TuneInOneJob
+from infra.workflow.wiring import Wiring
 from infra.workflow.write_report import WriteReport
 
 
@@ -30,8 +28,7 @@ class Pipeline:
 
     def __init__(self, scope: Construct, platform: Platform) -> None:
         self._scope = scope
-        self._failure = DescribeFailure(scope)
-        self._caught: set[str] = set()
+        self._chain = Wiring(scope).chain
         self.prepare = PrepareDataset(scope, platform)
         self.tune = TuneHyperparameters(scope, platform)
         self.tune_in_one_job = TuneInOneJob(scope, platform)
@@ -118,13 +115,3 @@ class Pipeline:
         self, name: str, condition: sfn.Condition, then: sfn.IChainable, otherwise: sfn.IChainable
     ) -> sfn.Choice:
         return sfn.Choice(self._scope, name).when(condition, then).otherwise(otherwise)
-
-    def _chain(self, *states: sfn.IChainable) -> sfn.IChainable:
-        """Connect in this order and return the first; a state that calls a service gets its Catch here."""
-        for state, following in pairwise(states):
-            state.next(following)
-        for state in states:
-            if isinstance(state, sfn.CustomState) and state.node.id not in self._caught:
-                self._caught.add(state.node.id)
-                state.add_catch(self._failure.handler(state.node.id), errors=["States.ALL"], result_path="$.failure")
-        return states[0]
