@@ -39,6 +39,19 @@ def begin(target: Target, console: Console, data: str, second: str | None, docum
     return started["executionArn"]
 
 
+def follow(target: Target, console: Console, arn: str) -> None:
+    """Say the estimate, then follow until the end. Ctrl-C stops following, not the comparison."""
+    try:
+        await_estimate(target, console, arn)
+        live.follow(target, arn, console)
+    except KeyboardInterrupt:
+        console.print(
+            f"\nThe comparison goes on: aws stepfunctions describe-execution --execution-arn {arn}\nOnce it is over, the same "
+            "command again fetches the page, without training anything twice.", markup=False, soft_wrap=True,
+        )  # fmt: skip
+        raise
+
+
 def await_estimate(target: Target, console: Console, arn: str) -> dict[str, Any] | None:
     """Wait for the plan, the first thing that a comparison writes, and say how long it will take; None if there is none."""
     name = arn.rpartition(":")[2]

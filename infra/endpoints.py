@@ -2,8 +2,9 @@
 
 What was approved stands in SSM parameters that the state machine writes and CloudFormation reads at deploy time; `none`
 makes the condition false. Images come from parameters, too: this stack is deployed alone after each approved model, and
-must take the images that are deployed, not those that the code would make today. Models and endpoint configurations have names made by CloudFormation, because neither can be
-changed: a new model makes new ones, and the endpoint, whose name lasts, is updated in place.
+must take the images that are deployed, not those that the code would make today. Models and endpoint configurations have
+names made by CloudFormation, because neither can be changed: a new model makes new ones, and the endpoint, whose name
+lasts, is updated in place.
 """
 
 from __future__ import annotations

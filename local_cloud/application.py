@@ -122,14 +122,17 @@ class Application:
         if answer is not None:
             return answer
         require_supported(service, operation_of(request, service))
-        answer = self._moto.answer(request, service)
-        if request.method not in ("GET", "HEAD"):
+        if request.method in ("GET", "HEAD"):
+            return self._moto.answer(request, service)
+        request.body()  # read before others have to wait
+        with self._rows.changing:
+            answer = self._moto.answer(request, service)
             bucket, _, key = request.raw_path.lstrip("/").partition("/")
             if key:
                 self._rows.touch(bucket, unquote(key))
             self._rows.flush()
-            if not key or "tagging" in request.query or request.header("x-amz-tagging"):
-                self._snapshot.save()
+        if not key or "tagging" in request.query or request.header("x-amz-tagging"):
+            self._snapshot.save()
         return answer
 
     def _own(self, request: Request, service: Service, operation: str) -> Answer:

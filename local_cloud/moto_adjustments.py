@@ -93,6 +93,15 @@ def _name_the_root_caller() -> None:
 
 def _deliver_no_access_logs() -> None:
     """moto writes one log object per request at once: a bucket with access logs could never be emptied and deleted."""
-    from moto.s3.models import S3Backend
+    from moto.s3.exceptions import InvalidTargetBucketForLogging
+    from moto.s3.models import FakeBucket, S3Backend
 
     S3Backend.log_incoming_request = lambda self, request, bucket_name: None
+
+    def set_logging(self: Any, logging_config: dict[str, Any] | None, bucket_backend: Any) -> None:
+        # moto wants the target's policy first; CloudFormation makes that policy after the bucket, and AWS accepts it.
+        if logging_config and logging_config["TargetBucket"] not in bucket_backend.buckets:
+            raise InvalidTargetBucketForLogging("The target bucket for logging does not exist.")
+        self.logging = logging_config or {}
+
+    FakeBucket.set_logging = set_logging

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,7 +38,6 @@ class Objects:
         self._account_id = account_id
         self._content = content
         self._rows = rows
-        self._lock = threading.RLock()
 
     def list(self, bucket: str, prefix: str = "") -> list[ObjectInfo]:
         """Current objects whose key starts with `prefix`, in key order (UTF-8 binary order, as S3 lists)."""
@@ -74,7 +72,7 @@ class Objects:
     def delete(self, bucket: str, key: str) -> None:
         """Delete the object as DeleteObject does: no error when it is not there."""
         self.require_bucket(bucket)
-        with self._lock:
+        with self._rows.changing:
             self._backend.delete_object(bucket, key)
             self._rows.flush()
 
@@ -90,7 +88,7 @@ class Objects:
         return s3_backends[self._account_id]["aws"]
 
     def _write(self, bucket: str, key: str, content: StoredContent, content_type: str | None) -> None:
-        with self._lock:
+        with self._rows.changing:
             new = self._backend.put_object(bucket, key, content, etag=content.md5)
             new.set_metadata({"Content-Type": content_type or "binary/octet-stream"})
             self._rows.touch(bucket, key)

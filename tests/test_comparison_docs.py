@@ -17,9 +17,7 @@ PAGE = (Path(__file__).resolve().parent.parent / "docs" / "comparison.md").read_
 def line_of(candidate: Candidate) -> str:
     presets = ", ".join(f"`{preset}`" for preset, names in PRESETS.items() if candidate.name in names) or "–"
     match = f"near: {candidate.note}" if candidate.match == "near" else "same"
-    return (
-        f"| `{candidate.name}` | `{candidate.model}` | {candidate.framework} | {candidate.weights} | {match} | {presets} |"
-    )
+    return f"| `{candidate.name}` | `{candidate.model}` | {candidate.framework} | {candidate.weights} | {match} | {presets} |"
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(ComparisonInput)])

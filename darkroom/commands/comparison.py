@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from darkroom import comparisons, executions, story
+from darkroom import comparisons, executions
 from darkroom.commands.shared import Context, json_option
 from darkroom.failure import DarkroomError
 
@@ -66,8 +66,7 @@ def compare(
         document["start_pipeline"] = True
     target, console = context.target, context.console
     arn = comparisons.begin(target, console, data, evaluate_on, document)
-    comparisons.await_estimate(target, console, arn)
-    story.follow(target, console, arn)
+    comparisons.follow(target, console, arn)
     comparison = comparisons.conclude(target, console, arn)
     comparisons.print_table(console, comparison)
     if as_json:

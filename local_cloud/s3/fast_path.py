@@ -94,15 +94,16 @@ class FastPath:
     def _put(self, request: Request, headers: dict[str, str], bucket: str, key: str) -> Answer:
         content = self._receive(request, headers)
         try:
-            new = self._backend.put_object(
-                bucket,
-                key,
-                content,
-                etag=content.md5,
-                storage=headers.get("x-amz-storage-class"),
-                encryption=headers.get("x-amz-server-side-encryption"),
-                kms_key_id=headers.get("x-amz-server-side-encryption-aws-kms-key-id"),
-            )
+            with self._rows.changing:
+                new = self._backend.put_object(
+                    bucket,
+                    key,
+                    content,
+                    etag=content.md5,
+                    storage=headers.get("x-amz-storage-class"),
+                    encryption=headers.get("x-amz-server-side-encryption"),
+                    kms_key_id=headers.get("x-amz-server-side-encryption-aws-kms-key-id"),
+                )
         except BaseException:
             content.path.unlink(missing_ok=True)
             raise

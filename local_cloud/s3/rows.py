@@ -19,6 +19,8 @@ class ObjectRows:
         self._versions_of = versions_of
         self._changed: dict[tuple[str, str], None] = {}
         self._lock = threading.Lock()
+        # Held while the versions of an object change: moto reads and writes their list in two steps.
+        self.changing = threading.RLock()
 
     def touch(self, bucket: str, name: str) -> None:
         """The versions of this object changed; `flush` writes them."""

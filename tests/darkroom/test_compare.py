@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+import subprocess
+import sys
 
 import boto3
 import pytest
@@ -96,9 +99,14 @@ def machine(running, tmp_path_factory):
         return session.client(name, endpoint_url=cloud["endpoint"])
 
     role = client("iam").create_role(RoleName="compare", AssumeRolePolicyDocument=json.dumps(ROLE))["Role"]["Arn"]
+    named = {"And": [{"Variable": "$.name", "IsPresent": True}, {"Variable": "$.name", "StringEquals": "slow"}]}
     echo = {
-        "StartAt": "Refuse",
-        "States": {"Refuse": {"Type": "Fail", "Error": "NotToday", "Cause": "models: no [such] thing"}},
+        "StartAt": "Choose",
+        "States": {
+            "Choose": {"Type": "Choice", "Choices": [{**named, "Next": "Wait"}], "Default": "Refuse"},
+            "Wait": {"Type": "Wait", "Seconds": 120, "Next": "Refuse"},
+            "Refuse": {"Type": "Fail", "Error": "NotToday", "Cause": "models: no [such] thing"},
+        },
     }
     arn = client("stepfunctions").create_state_machine(name="compare", definition=json.dumps(echo), roleArn=role)[
         "stateMachineArn"
@@ -151,3 +159,17 @@ def test_a_weight_that_is_no_number_is_refused_before_anything_starts(running, m
     assert "--weigh 'accuracy=much'" in answer.stderr
     assert "Traceback" not in answer.stderr
     assert len(asked()) == before
+
+
+def test_ctrl_c_leaves_the_comparison_running_and_says_how_to_go_on(running, machine, tmp_path):
+    asked, photos = machine
+    request = tmp_path / "slow.json"
+    request.write_text(json.dumps({"name": "slow"}))
+    command = [sys.executable, "-u", "-m", "darkroom.cli", "compare", "--data", str(photos), "--input", str(request)]
+    with subprocess.Popen(command, env=running.environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert next(line for line in process.stdout if " started" in line)
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+    assert process.returncode == 130
+    assert "The comparison goes on: aws stepfunctions describe-execution --execution-arn arn:" in rest
+    assert "slow" in [document.get("name") for document in asked()]

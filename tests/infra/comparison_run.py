@@ -14,7 +14,9 @@ SAMPLE = {"dataset": "s3://data/datasets/photos.zip", "models": ["alexnet", "res
 class ComparisonAccount(Account):
     """`measured`: candidates whose results an earlier comparison has left. `failing` may name `STATE of CANDIDATE`."""
 
-    def __init__(self, definition: dict[str, Any], *, measured: tuple[str, ...] = (), winner: bool = True, **known: Any):
+    def __init__(
+        self, definition: dict[str, Any], *, measured: tuple[str, ...] = (), winner: bool = True, **known: Any
+    ):
         super().__init__(definition, **known)
         self.measured, self.winner = measured, winner
         self.calls: list[tuple[str, str]] = []

@@ -130,6 +130,7 @@ def test_a_bucket_is_configured_updated_and_replaced(cfn, cloud, name):
             ]
         },
         "Tags": [{"Key": "k", "Value": "v"}],
+        "LoggingConfiguration": {"DestinationBucketName": {"Ref": "Logs"}, "LogFilePrefix": "p/"},
     }
     deny = {
         "Version": "2012-10-17",
@@ -144,19 +145,24 @@ def test_a_bucket_is_configured_updated_and_replaced(cfn, cloud, name):
         ],
     }
     resources = {
+        "Logs": {"Type": "AWS::S3::Bucket"},
         "B": {"Type": "AWS::S3::Bucket", "Properties": properties},
         "Policy": {"Type": "AWS::S3::BucketPolicy", "Properties": {"Bucket": {"Ref": "B"}, "PolicyDocument": deny}},
     }
     outs = {"Arn": {"Value": {"Fn::GetAtt": ["B", "Arn"]}}}
     assert outputs(create(cfn, name, template(resources, Outputs=outs)))["Arn"] == f"arn:aws:s3:::{name}-one"
     assert s3.get_bucket_versioning(Bucket=f"{name}-one")["Status"] == "Enabled"
+    logging = s3.get_bucket_logging(Bucket=f"{name}-one")["LoggingEnabled"]
+    assert logging == {"TargetBucket": physical(cfn, name, "Logs"), "TargetPrefix": "p/"}
     rule = s3.get_bucket_lifecycle_configuration(Bucket=f"{name}-one")["Rules"][0]
     assert (rule["Expiration"]["Days"], rule["Filter"]["Prefix"]) == (3, "x/")
     assert json.loads(s3.get_bucket_policy(Bucket=f"{name}-one")["Policy"]) == deny
     properties["BucketName"] = f"{name}-two"
     del properties["LifecycleConfiguration"]
     cfn.update_stack(StackName=name, TemplateBody=template(resources, Outputs=outs))
-    assert [b["Name"] for b in s3.list_buckets()["Buckets"] if b["Name"].startswith(name)] == [f"{name}-two"]
+    assert [
+        b["Name"] for b in s3.list_buckets()["Buckets"] if b["Name"].startswith(f"{name}-") and "logs" not in b["Name"]
+    ] == [f"{name}-two"]
     cfn.delete_stack(StackName=name)
     assert code(cfn.describe_stacks, StackName=name)[0] == "ValidationError"
 

@@ -44,7 +44,9 @@ def test_a_body_is_asked_for_with_100_continue(cloud):
 
 def test_packed_bodies_are_unpacked(cloud):
     cloudwatch = cloud.client("cloudwatch")
-    data = [{"MetricName": f"metric-{i}", "Value": i, "Dimensions": [{"Name": "d", "Value": "v" * 50}]} for i in range(200)]
+    data = [
+        {"MetricName": f"metric-{i}", "Value": i, "Dimensions": [{"Name": "d", "Value": "v" * 50}]} for i in range(200)
+    ]
     cloudwatch.put_metric_data(Namespace="packed", MetricData=data)
     assert len(cloudwatch.list_metrics(Namespace="packed")["Metrics"]) == 200
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -93,6 +94,20 @@ def test_versions_are_kept_and_deleted_one_by_one(s3):
     for version in listed["Versions"] + listed["DeleteMarkers"]:
         s3.delete_object(Bucket=name, Key="k", VersionId=version["VersionId"])
     s3.delete_bucket(Bucket=name)
+
+
+def test_writers_of_one_key_keep_all_versions(s3):
+    name = f"race-{uuid.uuid4().hex[:8]}"
+    s3.create_bucket(Bucket=name)
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    with ThreadPoolExecutor(8) as pool:
+        written = list(
+            pool.map(lambda i: s3.put_object(Bucket=name, Key="k", Body=str(i).encode())["VersionId"], range(40))
+        )
+    listed = {version["VersionId"] for version in s3.list_object_versions(Bucket=name)["Versions"]}
+    assert listed == set(written)
+    read = [s3.get_object(Bucket=name, Key="k", VersionId=version)["Body"].read() for version in written]
+    assert read == [str(i).encode() for i in range(40)]
 
 
 def test_a_body_that_does_not_match_its_checksum_is_refused(s3, bucket):

@@ -39,7 +39,9 @@ def test_torchvisions_weights_are_the_ones_that_the_weight_store_fetches():
     named = [c for c in KNOWN.values() if c.weights.startswith("torchvision IMAGENET") and " or " not in c.weights]
     assert len(named) == 10
     for one in named:
-        assert resolve(one.model).published_weights == get_model_weights(one.model)[one.weights.split()[1]].url, one.name
+        assert resolve(one.model).published_weights == get_model_weights(one.model)[one.weights.split()[1]].url, (
+            one.name
+        )
 
 
 @pytest.mark.slow

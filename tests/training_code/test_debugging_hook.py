@@ -288,7 +288,9 @@ def test_hook_and_statistics_work_with_models_of_the_store(tmp_path, name):
     observer.model_ready(model, nn.functional.cross_entropy, None)
     for mode in ("TRAIN", "EVAL"):
         observer.mode(mode)
-        loss = nn.functional.cross_entropy(model.train(mode == "TRAIN")(torch.randn(2, 3, 64, 64)), torch.tensor([0, 1]))
+        loss = nn.functional.cross_entropy(
+            model.train(mode == "TRAIN")(torch.randn(2, 3, 64, 64)), torch.tensor([0, 1])
+        )
         if mode == "TRAIN":
             loss.backward()
         observer.step(loss.detach(), 2)

@@ -42,7 +42,9 @@ def test_an_input_size_that_the_architecture_cannot_take_is_refused():
         resolve("vit_b_16", 96)
 
 
-@pytest.mark.parametrize("name", ["resnet81", "eficientnet_lite0", "fasterrcnn_resnet50_fpn", "timm/no_such", "quantization/resnet18"])
+@pytest.mark.parametrize(
+    "name", ["resnet81", "eficientnet_lite0", "fasterrcnn_resnet50_fpn", "timm/no_such", "quantization/resnet18"]
+)
 def test_an_unknown_name_is_answered_with_what_is_known(name):
     with pytest.raises(UnknownModel, match=r"model: received .* allowed: any of \d{3,} "):
         resolve(name)
@@ -156,7 +158,9 @@ def test_the_packages_file_fits_its_architecture_and_an_exported_head_answers_as
         export.Layer(random.normal(size=(8, 3)).astype(np.float32), np.zeros(3, np.float32)),
     ]
     images = random.normal(size=(5, 3, 64, 64)).astype(np.float32)
-    plain, mirrored = (export.logits_of(export.run_onnx(traced, view), layers) for view in (images, images[..., ::-1].copy()))
+    plain, mirrored = (
+        export.logits_of(export.run_onnx(traced, view), layers) for view in (images, images[..., ::-1].copy())
+    )
     for flip, logits in ((False, plain), (True, (plain + mirrored) / 2)):
         path = export.classifier_to_onnx(traced, layers, tmp_path / "model.onnx", temperature=1.7, flip=flip)
         assert export.verify(path, images, export.softmax(logits / 1.7)) < 1e-4

@@ -14,7 +14,8 @@ from onnx import numpy_helper
 from tests.training_code.tiny_jobs import ended, in_child, job_folder, killed_at, train, wait_for
 
 SMALL = {
-    "model": "timm/test_efficientnet", "pretrained": "false", "image_size": "32", "fine_tune": "all", "epochs": "2", "batch_size": "8",
+    "model": "timm/test_efficientnet", "pretrained": "false", "image_size": "32", "fine_tune": "all", "epochs": "2",
+    "batch_size": "8",
     "learning_rate": "0.003", "backbone_learning_rate": "1", "precision": "float32", "workers": "1", "export": "false",
 }  # fmt: skip
 

@@ -12,7 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.training_code.tiny_jobs import CLASSES, checkpoint_arrays, ended, in_child, job_folder, killed_at, tiny_features, train, wait_for
+from tests.training_code.tiny_jobs import (
+    CLASSES,
+    checkpoint_arrays,
+    ended,
+    in_child,
+    job_folder,
+    killed_at,
+    tiny_features,
+    train,
+    wait_for,
+)
 from training_code.contract.hyperparameters import Hyperparameters
 from training_code.contract.metrics import metric_definitions
 from training_code.observation import NoObserver
@@ -49,7 +59,9 @@ def test_folded_layers_answer_raw_features_as_the_training_answered_standardised
     result, _ = trained(features, hidden_units=8)
     from training_code.models.export import logits_of
 
-    np.testing.assert_allclose(logits_of(features.validation.features, result.layers), result.validation_logits, atol=1e-4)
+    np.testing.assert_allclose(
+        logits_of(features.validation.features, result.layers), result.validation_logits, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("balance", ["loss", "sampling"])
@@ -61,7 +73,9 @@ def test_a_rare_class_counts_as_much_as_the_others(balance):
     )
     rare = type(features)(part, features.validation, CLASSES, "rare")
     recall = {
-        how: (trained(rare, class_balance=how)[0].validation_logits.argmax(1)[features.validation.labels == 2] == 2).mean()
+        how: (
+            trained(rare, class_balance=how)[0].validation_logits.argmax(1)[features.validation.labels == 2] == 2
+        ).mean()
         for how in (balance, "none")
     }
     assert recall[balance] > recall["none"]
@@ -105,9 +119,7 @@ def test_gradients_are_those_of_torch():
     tensors = {name: torch.from_numpy(value.copy()).requires_grad_() for name, value in training.parameters.items()}
     hidden = torch.relu(torch.from_numpy(inputs) @ tensors["0.weight"] + tensors["0.bias"])
     logits = hidden @ tensors["1.weight"] + tensors["1.bias"]
-    theirs = torch.nn.functional.cross_entropy(
-        logits, torch.from_numpy(labels), weight=None, label_smoothing=0.1
-    )
+    theirs = torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels), weight=None, label_smoothing=0.1)
     theirs.backward()
     assert loss == pytest.approx(theirs.item(), rel=1e-4)
     for name, value in ours.items():
@@ -145,7 +157,11 @@ def test_calibration_finds_by_how_much_logits_are_too_loud(factor):
 def test_balanced_accuracy_is_the_mean_recall():
     logits = np.array([[2, 0], [2, 0], [2, 0], [2, 0.0]])
     assert score(logits, np.array([0, 0, 0, 1])) == pytest.approx(
-        {"validation:loss": score(logits, np.array([0, 0, 0, 1]))["validation:loss"], "validation:accuracy": 0.75, OBJECTIVE: 0.5}
+        {
+            "validation:loss": score(logits, np.array([0, 0, 0, 1]))["validation:loss"],
+            "validation:accuracy": 0.75,
+            OBJECTIVE: 0.5,
+        }
     )
 
 
@@ -184,7 +200,10 @@ def test_validation_predictions_name_every_photo_and_add_up_to_one(tmp_path):
         ({"learning_rat": "0.1"}, "learning_rat: no such field"),
         ({"epochs": "0"}, "epochs: received 0; allowed: a whole number from 1 to 1000"),
         ({"optimizer": "lion"}, "allowed: adamw, adam, sgd, rmsprop"),
-        ({"learning_rate": "10", "optimizer": "sgd", "weight_decay": "1", "epochs": "300", "export": "false"}, "Lower learning_rate (try 1)"),
+        (
+            {"learning_rate": "10", "optimizer": "sgd", "weight_decay": "1", "epochs": "300", "export": "false"},
+            "Lower learning_rate (try 1)",
+        ),
         ({"fine_tune": "all"}, "channel 'photos': received none"),
         ({"search": "{}"}, "hyperparameters.search: received '{}'"),
     ],
@@ -217,7 +236,14 @@ def test_arguments_are_refused(tmp_path, monkeypatch):
     assert "it takes no arguments" in (tmp_path / "output" / "failure").read_text()
 
 
-SLOW_ENOUGH = {"epochs": "60", "batch_size": "8", "export": "false", "checkpoint_steps": "3", "hidden_units": "16", "dropout": "0.2"}
+SLOW_ENOUGH = {
+    "epochs": "60",
+    "batch_size": "8",
+    "export": "false",
+    "checkpoint_steps": "3",
+    "hidden_units": "16",
+    "dropout": "0.2",
+}
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -231,7 +257,7 @@ def test_a_head_killed_at_any_moment_ends_with_the_same_weights(tmp_path, seed):
         target = moments.randint(5, 40)
         seen = [0, 0.0]
 
-        def reached() -> bool:
+        def reached(seen=seen, target=target) -> bool:
             path = cut / "checkpoints" / "head.npz"
             stamp = path.stat().st_mtime_ns if path.exists() else 0
             if stamp != seen[1]:
@@ -275,7 +301,9 @@ def test_a_search_inside_one_job_finds_the_better_learning_rate_and_goes_on_afte
         "parameter_ranges": {"CategoricalParameterRanges": [{"Name": "learning_rate", "Values": ["0.000001", "0.02"]},
                                                             {"Name": "batch_size", "Values": ["16", "32"]}]},
     }  # fmt: skip
-    base = job_folder(tmp_path, {"epochs": "4", "export": "false", "search": json.dumps(search)}, features=tiny_features())
+    base = job_folder(
+        tmp_path, {"epochs": "4", "export": "false", "search": json.dumps(search)}, features=tiny_features()
+    )
     assert train(base) == 0
     best = json.loads((base / "checkpoints/best.json").read_text())
     assert best["hyperparameters"]["learning_rate"] == "0.02" and len(best["trials"]) == 4

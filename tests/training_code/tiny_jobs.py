@@ -21,7 +21,9 @@ CLASSES = ["ant", "bee", "crane fly"]
 SIDE = 32
 
 
-def tiny_features(width: int = 12, train: int = 90, validation: int = 45, noise: float = 1.0, seed: int = 0) -> FeatureSet:
+def tiny_features(
+    width: int = 12, train: int = 90, validation: int = 45, noise: float = 1.0, seed: int = 0
+) -> FeatureSet:
     """Clusters in a few dimensions, and a mirrored view of each."""
     random = np.random.default_rng(seed)
     centres = random.normal(size=(len(CLASSES), width)) * 1.5
@@ -30,7 +32,9 @@ def tiny_features(width: int = 12, train: int = 90, validation: int = 45, noise:
         labels = np.arange(count) % len(CLASSES)
         features = centres[labels] + noise * random.normal(size=(count, width))
         flipped = features + 0.1 * random.normal(size=features.shape)
-        return Part(features.astype(np.float32), labels, [f"{name}{i}" for i in range(count)], flipped.astype(np.float32))
+        return Part(
+            features.astype(np.float32), labels, [f"{name}{i}" for i in range(count)], flipped.astype(np.float32)
+        )
 
     return FeatureSet(part(train, "t"), part(validation, "v"), CLASSES, f"tiny-{seed}", {"data_fingerprint": "abc"})
 
@@ -55,7 +59,15 @@ def tiny_photos(folder: Path, train: int = 24, validation: int = 9) -> None:
     write_pack(folder, rows, data.__getitem__)
 
 
-def job_folder(base: Path, hyperparameters: dict[str, str], *, features: FeatureSet | None = None, photos: bool = False, hosts: tuple[str, ...] = (), host: str = "") -> Path:
+def job_folder(
+    base: Path,
+    hyperparameters: dict[str, str],
+    *,
+    features: FeatureSet | None = None,
+    photos: bool = False,
+    hosts: tuple[str, ...] = (),
+    host: str = "",
+) -> Path:
     config, data = base / "input" / "config", base / "input" / "data"
     config.mkdir(parents=True, exist_ok=True)
     (config / "hyperparameters.json").write_text(json.dumps(hyperparameters))

@@ -44,7 +44,9 @@ def _torchvision(name: str, version: str = "IMAGENET1K_V1") -> Candidate:
     weights = f"torchvision {version}"
     if version == "IMAGENET1K_V1":
         return Candidate(name, name, "PyTorch", weights)
-    return Candidate(name, name, "PyTorch", weights, "near", "a later training of torchvision's; JumpStart's is its first")
+    return Candidate(
+        name, name, "PyTorch", weights, "near", "a later training of torchvision's; JumpStart's is its first"
+    )
 
 
 def _tensorflow(name: str, model: str, weights: str, note: str = "") -> Candidate:

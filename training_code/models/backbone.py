@@ -63,7 +63,9 @@ def _torchvision(spec: ModelSpec, weights: Path | None) -> nn.Module:
         if extra:
             state = {name: value for name, value in state.items() if not re.match(r"aux\d|AuxLogits", name)}
         # DenseNet's published files keep names from before nn.Module forbade dots: norm.1 for norm1.
-        state = {re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)", r"\1\2", name): value for name, value in state.items()}
+        state = {
+            re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)", r"\1\2", name): value for name, value in state.items()
+        }
         _fit(model, state, spec)
     _drop_last_layer(model, spec)
     return model

@@ -62,9 +62,7 @@ _LITE0 = ModelSpec(
     name="efficientnet_lite0",
     library="efficientnet_lite",
     architecture="efficientnet-lite0",
-    preprocessing=Preprocessing(
-        (224, 224), Resize("shorter_side", 256), "bicubic", (127 / 255,) * 3, (128 / 255,) * 3
-    ),
+    preprocessing=Preprocessing((224, 224), Resize("shorter_side", 256), "bicubic", (127 / 255,) * 3, (128 / 255,) * 3),
 )
 
 
@@ -122,7 +120,11 @@ def _from_timm(name: str, plain: str) -> ModelSpec | None:
         return None
     height = config.input_size[1]
     squash = config.crop_mode == "squash"
-    resize = Resize("squash", height) if squash else Resize("shorter_side", max(height, math.floor(height / config.crop_pct)))
+    resize = (
+        Resize("squash", height)
+        if squash
+        else Resize("shorter_side", max(height, math.floor(height / config.crop_pct)))
+    )
     published = f"hf-hub:{config.hf_hub_id}" if config.hf_hub_id else (config.url or "")
     if published == "hf-hub:timm/" and config.tag:
         published += f"{architecture}.{config.tag}"

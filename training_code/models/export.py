@@ -94,8 +94,10 @@ def classifier_to_onnx(
     constants: dict[str, np.ndarray] = {}
     if flip:
         _rename_input(graph, INPUT_NAME, "both")
-        constants |= {f"mirror_{name}": np.array([value], np.int64) for name, value in
-                      {"start": -1, "end": np.iinfo(np.int64).min, "axis": 3, "step": -1}.items()}
+        constants |= {
+            f"mirror_{name}": np.array([value], np.int64)
+            for name, value in {"start": -1, "end": np.iinfo(np.int64).min, "axis": 3, "step": -1}.items()
+        }
         mirror = ["mirror_start", "mirror_end", "mirror_axis", "mirror_step"]
         before = [
             helper.make_node("Slice", [INPUT_NAME, *mirror], ["mirrored"]),
@@ -109,7 +111,9 @@ def classifier_to_onnx(
         scale = temperature if index == len(layers) - 1 else 1.0
         constants[f"head_{index}_weight"] = (layer.weight / scale).astype(np.float32)
         constants[f"head_{index}_bias"] = (layer.bias / scale).astype(np.float32)
-        nodes.append(helper.make_node("Gemm", [current, f"head_{index}_weight", f"head_{index}_bias"], [f"head_{index}"]))
+        nodes.append(
+            helper.make_node("Gemm", [current, f"head_{index}_weight", f"head_{index}_bias"], [f"head_{index}"])
+        )
         current = f"head_{index}"
         if index < len(layers) - 1:
             nodes.append(helper.make_node("Relu", [current], [f"{current}_relu"]))

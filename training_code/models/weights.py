@@ -119,7 +119,9 @@ def _record(text: str, where: str) -> dict[str, str]:
         if Path(facts["file"]).name != facts["file"] or not isinstance(facts["sha256"], str):
             raise ValueError("file must be a plain name, sha256 a text")
     except (ValueError, KeyError, TypeError) as error:
-        raise JobFailure(f"{where} is not the record of a weight file ({error}); run `darkroom weights add` again.") from None
+        raise JobFailure(
+            f"{where} is not the record of a weight file ({error}); run `darkroom weights add` again."
+        ) from None
     return facts
 
 

@@ -111,7 +111,9 @@ def calibrate(job: Job, outcome: Outcome) -> dict[str, Any]:
 
 def write_validation(job: Job, outcome: Outcome, decisions: Mapping[str, Any]) -> None:
     """`validation_predictions.csv` and `training.json` (what was decided by default or by measuring)."""
-    temperature = fit_temperature(outcome.validation_logits, outcome.validation_labels) if job.settings.calibrate else 1.0
+    temperature = (
+        fit_temperature(outcome.validation_logits, outcome.validation_labels) if job.settings.calibrate else 1.0
+    )
     write_predictions(
         job.output_data / "validation_predictions.csv",
         outcome.validation_ids,

@@ -18,7 +18,9 @@ SLOWEST = 0.3  # learning rate of the first layers, as a share of the last ones'
 class Classifier(nn.Module):
     """Normalised photo → backbone → standardised features → dropout → dense layers → logits."""
 
-    def __init__(self, backbone: nn.Module, layers: Sequence[Layer], mean: np.ndarray, std: np.ndarray, dropout: float) -> None:
+    def __init__(
+        self, backbone: nn.Module, layers: Sequence[Layer], mean: np.ndarray, std: np.ndarray, dropout: float
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.register_buffer("mean", torch.from_numpy(np.array(mean)))
@@ -42,7 +44,9 @@ class Classifier(nn.Module):
     def layers(self) -> list[Layer]:
         """The head for raw features."""
         linears = [module for module in self.head if isinstance(module, nn.Linear)]
-        layers = [Layer(one.weight.detach().cpu().numpy().T.copy(), one.bias.detach().cpu().numpy().copy()) for one in linears]
+        layers = [
+            Layer(one.weight.detach().cpu().numpy().T.copy(), one.bias.detach().cpu().numpy().copy()) for one in linears
+        ]
         return fold_standardising(layers, self.mean.cpu().numpy(), self.std.cpu().numpy())
 
 
@@ -52,7 +56,9 @@ def blocks_of(backbone: nn.Module) -> list[nn.Module]:
 
     def open_up(module: nn.Module) -> None:
         for child in module.children():
-            if isinstance(child, nn.Sequential | nn.ModuleList) or (len(list(module.children())) == 1 and list(child.children())):
+            if isinstance(child, nn.Sequential | nn.ModuleList) or (
+                len(list(module.children())) == 1 and list(child.children())
+            ):
                 open_up(child)
             elif any(True for _ in child.parameters()):
                 blocks.append(child)

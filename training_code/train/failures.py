@@ -24,8 +24,14 @@ def explained(error: BaseException, settings: Hyperparameters | None) -> BaseExc
     """The failure that says what to change, where the cause is known; else the error as it is."""
     if isinstance(error, JobFailure):
         return error
-    batch = f"batch_size={settings.batch_size}, image_size={settings.image_size or 'native'}" if settings else "this input"
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower():
+    batch = (
+        f"batch_size={settings.batch_size}, image_size={settings.image_size or 'native'}" if settings else "this input"
+    )
+    if (
+        isinstance(error, MemoryError)
+        or "out of memory" in str(error).lower()
+        or "can't allocate memory" in str(error).lower()
+    ):
         smaller = max(1, settings.batch_size // 2) if settings else 1
         return JobFailure(
             f"out of memory with {batch}. Lower batch_size (try {smaller}) or image_size, or take a larger instance. "

@@ -46,7 +46,9 @@ LOOK_EVERY = 20  # steps between looks at the loss on a GPU: each look waits for
 class FineTuning:
     """One fine-tuning on one of the job's machines."""
 
-    def __init__(self, job: Job, photos: PhotoCache, hosts: Hosts, record: Record, observer: Observer, stop: StopRequest) -> None:
+    def __init__(
+        self, job: Job, photos: PhotoCache, hosts: Hosts, record: Record, observer: Observer, stop: StopRequest
+    ) -> None:
         self.job, self.settings, self.photos, self.hosts = job, job.settings, photos, hosts
         self.record, self.observer, self.stop = record, observer, stop
         settings, labels, classes = job.settings, photos.train.labels, len(photos.classes)
@@ -58,11 +60,17 @@ class FineTuning:
         size = job.spec.preprocessing.input_size
         workers = worker_count(settings.workers)
         self.loader = Loader(photos.train, size, settings.seed, workers, augment=settings.augmentation == "light")
-        self.sampler = Sampler(labels, classes, settings.batch_size, settings.seed, weighted=settings.class_balance == "sampling")
+        self.sampler = Sampler(
+            labels, classes, settings.batch_size, settings.seed, weighted=settings.class_balance == "sampling"
+        )
         self.class_weights = torch.from_numpy(class_weights(labels, classes, settings.class_balance)).to(self.device)
         self.checkpoint = TensorCheckpoint(job.checkpoints / "fine_tuning.pt", identity_of(self._identity()))
         self.state = self._stored()
-        head = self._start_head(module.to(self.device), width) if self.state is None else _blank_head(width, classes, settings)
+        head = (
+            self._start_head(module.to(self.device), width)
+            if self.state is None
+            else _blank_head(width, classes, settings)
+        )
         torch.manual_seed(settings.seed)
         self.model = Classifier(module, head.standardised, head.mean, head.std, settings.dropout)
         self.model.to(self.device, memory_format=torch.channels_last)
@@ -78,7 +86,11 @@ class FineTuning:
     # --- start and resume
 
     def _identity(self) -> dict[str, Any]:
-        settings = {k: v for k, v in self.settings.to_strings().items() if k not in ("export", "checkpoint_steps", "search", "workers")}
+        settings = {
+            k: v
+            for k, v in self.settings.to_strings().items()
+            if k not in ("export", "checkpoint_steps", "search", "workers")
+        }
         digest = identity_of({"ids": self.photos.train.ids, "labels": self.photos.train.labels.tolist()})
         weights = self.weights_facts.sha256 if self.weights_facts else None
         return {"settings": settings, "photos": digest, "weights": weights, "hosts": self.hosts.count}
@@ -103,7 +115,10 @@ class FineTuning:
         record = Record(self.settings.objective, None, quiet=True)
         trained = HeadTraining(features, settings, record, NoObserver(), self.stop).run()
         if self.hosts.rank == 0:
-            print(f"starting from a head with {self.settings.objective}={trained.metrics[self.settings.objective]:.4f}", flush=True)
+            print(
+                f"starting from a head with {self.settings.objective}={trained.metrics[self.settings.objective]:.4f}",
+                flush=True,
+            )
         return trained
 
     def _features(self, module: nn.Module, width: int) -> FeatureSet:
@@ -111,13 +126,19 @@ class FineTuning:
             found = self.job.features
             if found.width == width:
                 return found
-        parts = {name: self._extract(module, split) for name, split in (("train", _centred(self)), ("validation", self.photos.validation))}
+        parts = {
+            name: self._extract(module, split)
+            for name, split in (("train", _centred(self)), ("validation", self.photos.validation))
+        }
         return FeatureSet(parts["train"], parts["validation"], self.photos.classes, "extracted by this job")
 
     def _extract(self, module: nn.Module, split: PhotoSplit) -> Part:
         module.eval()
         with torch.inference_mode():
-            found = [module(self._normalised(split.pixels[i : i + EVALUATION_BATCH])).float().cpu() for i in range(0, len(split.labels), EVALUATION_BATCH)]
+            found = [
+                module(self._normalised(split.pixels[i : i + EVALUATION_BATCH])).float().cpu()
+                for i in range(0, len(split.labels), EVALUATION_BATCH)
+            ]
         return Part(torch.cat(found).numpy(), split.labels, split.ids)
 
     def _prepare(self) -> None:
@@ -230,7 +251,9 @@ class FineTuning:
             self._require_finite()
         with observer.phase("optimizer"):
             total = self.settings.epochs * self.sampler.steps
-            now = factor(self.epoch * self.sampler.steps + self.step, total, self.settings.warmup, self.settings.schedule)
+            now = factor(
+                self.epoch * self.sampler.steps + self.step, total, self.settings.warmup, self.settings.schedule
+            )
             for group in self.optimizer.param_groups:
                 group["lr"] = self.settings.learning_rate * group["share"] * now
             self.scaler.step(self.optimizer)
@@ -249,7 +272,10 @@ class FineTuning:
         self.observer.mode("EVAL")
         with self.average.in_place():
             logits = self.evaluate()
-            metrics = {"train:loss": self.losses.item() / self.sampler.steps, **score(logits, self.photos.validation.labels)}
+            metrics = {
+                "train:loss": self.losses.item() / self.sampler.steps,
+                **score(logits, self.photos.validation.labels),
+            }
             self.observer.step(metrics["validation:loss"], len(logits))
             self.observer.epoch(self.epoch, metrics)
             if self.record.epoch(self.epoch, metrics):
@@ -295,7 +321,9 @@ class FineTuning:
 def fine_tune(job: Job, stop: StopRequest, observer: Observer, watch: Watch | None = None) -> Outcome | None:
     """Fine-tune on all machines of the job; the outcome on the first, None on the others."""
     if job.settings.batch_size < len(job.hosts):
-        raise JobFailure(f"batch_size: received {job.settings.batch_size}; {len(job.hosts)} machines need at least one photo each.")
+        raise JobFailure(
+            f"batch_size: received {job.settings.batch_size}; {len(job.hosts)} machines need at least one photo each."
+        )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # Gradients that fade away become denormal numbers, with which a CPU computes a hundred times as slowly.
     torch.set_flush_denormal(True)
@@ -348,7 +376,9 @@ def _blank_head(width: int, classes: int, settings: Any) -> TrainedHead:
     from training_code.train.head import _fresh, _layers
 
     layers = _layers(_fresh(width, classes, settings))
-    return TrainedHead(layers, layers, np.zeros(width, np.float32), np.ones(width, np.float32), np.zeros((0, classes)), {})
+    return TrainedHead(
+        layers, layers, np.zeros(width, np.float32), np.ones(width, np.float32), np.zeros((0, classes)), {}
+    )
 
 
 def _centred(training: FineTuning) -> PhotoSplit:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -238,7 +239,7 @@ def _fresh(width: int, classes: int, settings: Hyperparameters) -> dict[str, np.
     random = np.random.default_rng([settings.seed, 0xDA2C])
     sizes = [width, *([settings.hidden_units] if settings.hidden_units else []), classes]
     parameters: dict[str, Any] = {}
-    for index, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for index, (inputs, outputs) in enumerate(pairwise(sizes)):
         bound = inputs**-0.5
         parameters[f"{index}.weight"] = random.uniform(-bound, bound, (inputs, outputs)).astype(np.float32)
         parameters[f"{index}.bias"] = np.zeros(outputs, np.float32)
@@ -251,7 +252,11 @@ def _mean_and_deviation(views: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray
     for view in views:
         for start in range(0, len(view), CHUNK):
             piece = np.asarray(view[start : start + CHUNK], np.float64)
-            count, total, squares = count + len(piece), total + piece.sum(axis=0), squares + np.square(piece).sum(axis=0)
+            count, total, squares = (
+                count + len(piece),
+                total + piece.sum(axis=0),
+                squares + np.square(piece).sum(axis=0),
+            )
     mean = total / count
     if not np.isfinite(mean).all() or not np.isfinite(squares).all():
         raise JobFailure("channel 'features': the training features hold NaN or infinite values; run `prepare` again.")

@@ -94,7 +94,9 @@ class Job:
         if not self.settings.pretrained:
             return None
         cache = Path(tempfile.gettempdir()) / "darkroom-weights"
-        return weight_store.resolve(self.settings.model, self.channel("weights"), os.environ.get(WEIGHTS_URI, ""), cache)
+        return weight_store.resolve(
+            self.settings.model, self.channel("weights"), os.environ.get(WEIGHTS_URI, ""), cache
+        )
 
     @cached_property
     def checkpoints(self) -> Path:

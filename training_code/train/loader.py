@@ -40,7 +40,9 @@ class Loader:
         while waiting:
             yield waiting.popleft().result()
 
-    def _make(self, epoch: int, step: int, indices: np.ndarray, share: Callable[[int], slice]) -> tuple[np.ndarray, np.ndarray]:
+    def _make(
+        self, epoch: int, step: int, indices: np.ndarray, share: Callable[[int], slice]
+    ) -> tuple[np.ndarray, np.ndarray]:
         random = generator(self._seed, epoch, step)
         # Drawn for the whole batch: one machine of several makes of a photo what a single one would.
         draws = random.random((len(indices), 4))[share(len(indices))]

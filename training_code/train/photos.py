@@ -87,7 +87,9 @@ def larger(preprocessing: Preprocessing) -> Preprocessing:
     height, width = (round(side * ROOM_FOR_CROPS) for side in preprocessing.input_size)
     mode, size = preprocessing.resize.mode, preprocessing.resize.size
     return replace(
-        preprocessing, input_size=(height, width), resize=Resize(mode, max(size, height, width) if mode == "shorter_side" else size)
+        preprocessing,
+        input_size=(height, width),
+        resize=Resize(mode, max(size, height, width) if mode == "shorter_side" else size),
     )
 
 

@@ -20,9 +20,7 @@ Watch = Callable[[int, dict[str, float]], None]
 class Record:
     """The course of one training; `best` is the epoch with the best objective (equal ones: the lower validation loss)."""
 
-    def __init__(
-        self, objective: str, folder: Path | None, *, quiet: bool = False, watch: Watch | None = None
-    ) -> None:
+    def __init__(self, objective: str, folder: Path | None, *, quiet: bool = False, watch: Watch | None = None) -> None:
         self.objective, self._folder, self._quiet, self._watch = objective, folder, quiet, watch
         self.epochs: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
@@ -37,7 +35,9 @@ class Record:
         if self._watch:
             self._watch(number, dict(metrics))
         if not self._quiet:
-            print(f"epoch={number}; {' '.join(metric_line(n, v) for n, v in metrics.items() if n in BY_NAME)}", flush=True)
+            print(
+                f"epoch={number}; {' '.join(metric_line(n, v) for n, v in metrics.items() if n in BY_NAME)}", flush=True
+            )
             if self._folder:
                 self.write(self._folder)
         return better
@@ -57,7 +57,9 @@ class Record:
         """SageMaker's tuning takes the last value that was printed: repeat those of the epoch that is kept."""
         if self.best and not self._quiet:
             kept = {name: value for name, value in self.best.items() if name in BY_NAME}
-            print(f"best epoch={self.best['epoch']}; {' '.join(metric_line(n, v) for n, v in kept.items())}", flush=True)
+            print(
+                f"best epoch={self.best['epoch']}; {' '.join(metric_line(n, v) for n, v in kept.items())}", flush=True
+            )
 
     def write(self, folder: Path) -> None:
         text = "".join(json.dumps(entry) + "\n" for entry in self.epochs)

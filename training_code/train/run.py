@@ -57,9 +57,7 @@ def train_head(job: Job, stop: StopRequest, observer: Observer, watch: Watch | N
     observer.dataset(dict(Counter(features.classes[label] for label in features.train.labels.tolist())))
     record = Record(job.settings.objective, None if watch else job.output_data, quiet=watch is not None, watch=watch)
     checkpoint = ArrayCheckpoint(job.checkpoints / "head.npz", identity_of(identity_facts(job)))
-    training = HeadTraining(
-        features, job.settings, record, observer, stop, checkpoint, look_inside=job.settings.export
-    )
+    training = HeadTraining(features, job.settings, record, observer, stop, checkpoint, look_inside=job.settings.export)
     trained = training.run()
     record.finish()
     return head_outcome(job, trained)

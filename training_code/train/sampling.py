@@ -33,9 +33,7 @@ class Sampler:
     def epoch(self, epoch: int) -> list[np.ndarray]:
         """Indices of each step's photos over all machines."""
         random = generator(self._seed, epoch)
-        if self._weights is None:
-            order = random.permutation(self._n)
-        else:
-            order = random.choice(self._n, self._n, p=self._weights)
+        weights = self._weights
+        order = random.permutation(self._n) if weights is None else random.choice(self._n, self._n, p=weights)
         cuts = [index * self.batch_size for index in range(1, self.steps)]
         return np.split(order, cuts)

@@ -92,7 +92,9 @@ class Search:
 
     def as_strings(self, values: dict[str, Any]) -> dict[str, str]:
         """Suggested values as hyperparameters."""
-        reverse = {e["Name"] for e in self.ranges["ContinuousParameterRanges"] if e.get("ScalingType") == "ReverseLogarithmic"}
+        reverse = {
+            e["Name"] for e in self.ranges["ContinuousParameterRanges"] if e.get("ScalingType") == "ReverseLogarithmic"
+        }
         return {name: as_string(1 - value if name in reverse else value) for name, value in values.items()}
 
 
@@ -170,7 +172,9 @@ def _run_trials(job: Job, search: Search, log: TrialLog, stop: StopRequest) -> N
         log.add(trial, time.perf_counter() - started)
 
 
-def _run_trial(job: Job, search: Search, number: int, values: dict[str, Any], asked: Any, study: Any, stop: StopRequest) -> dict[str, Any]:
+def _run_trial(
+    job: Job, search: Search, number: int, values: dict[str, Any], asked: Any, study: Any, stop: StopRequest
+) -> dict[str, Any]:
     import optuna
 
     from training_code.train.run import train

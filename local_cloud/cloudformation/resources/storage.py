@@ -166,13 +166,8 @@ def _cors(s3: Any, name: str, value: Any) -> None:
 
 
 def _logging(s3: Any, name: str, value: Any) -> None:
-    # Set on the bucket itself: moto's PutBucketLogging wants the target's policy, which a template makes after the bucket.
-    from moto.s3.models import s3_backends
-
-    from local_cloud.environment import ACCOUNT_ID
-
-    target, prefix = value.get("DestinationBucketName", name), value.get("LogFilePrefix", "")
-    s3_backends[ACCOUNT_ID]["aws"].buckets[name].logging = {"TargetBucket": target, "TargetPrefix": prefix}
+    enabled = {"TargetBucket": value.get("DestinationBucketName", name), "TargetPrefix": value.get("LogFilePrefix", "")}
+    s3.put_bucket_logging(Bucket=name, BucketLoggingStatus={"LoggingEnabled": enabled})
 
 
 def _notifications(s3: Any, name: str, value: Any) -> None:
