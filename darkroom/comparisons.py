@@ -35,13 +35,13 @@ def begin(target: Target, console: Console, data: str, second: str | None, docum
     started = target.client("stepfunctions").start_execution(
         stateMachineArn=machine, name=executions.new_name(f"{short}-compare"), input=json.dumps(document)
     )
-    console.print(f"  comparison {started['executionArn'].rpartition(':')[2]} started", markup=False)
     return started["executionArn"]
 
 
 def follow(target: Target, console: Console, arn: str) -> None:
     """Say the estimate, then follow until the end. Ctrl-C stops following, not the comparison."""
     try:
+        console.print(f"  comparison {arn.rpartition(':')[2]} started", markup=False)
         await_estimate(target, console, arn)
         live.follow(target, arn, console)
     except KeyboardInterrupt:
