@@ -12,6 +12,7 @@ def install(database: Database) -> None:
     _forget_instances()
     _record_log_lines(database)
     _name_the_root_caller()
+    _deliver_no_access_logs()
     _leave_bucket_policies_unenforced()
 
 

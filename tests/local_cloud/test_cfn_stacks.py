@@ -157,6 +157,9 @@ def test_a_bucket_is_configured_updated_and_replaced(cfn, cloud, name):
     rule = s3.get_bucket_lifecycle_configuration(Bucket=f"{name}-one")["Rules"][0]
     assert (rule["Expiration"]["Days"], rule["Filter"]["Prefix"]) == (3, "x/")
     assert json.loads(s3.get_bucket_policy(Bucket=f"{name}-one")["Policy"]) == deny
+    version = s3.put_object(Bucket=f"{name}-one", Key="k", Body=b"1", Tagging="a=b")["VersionId"]
+    s3.delete_object(Bucket=f"{name}-one", Key="k", VersionId=version)
+    assert s3.list_objects_v2(Bucket=logging["TargetBucket"])["KeyCount"] == 0
     properties["BucketName"] = f"{name}-two"
     del properties["LifecycleConfiguration"]
     cfn.update_stack(StackName=name, TemplateBody=template(resources, Outputs=outs))
