@@ -100,6 +100,19 @@ def test_every_request_is_one_that_aws_accepts(request, settings, asked):
     assert not wrong
 
 
+@pytest.mark.parametrize("example", ["cifar10-keras-4.json", "plantvillage-jumpstart-15.json"])
+def test_the_requests_of_a_shipped_example_are_ones_that_aws_accepts(definition, example):
+    given = json.loads((ROOT / "examples" / example).read_text()) | {"dataset": SAMPLE["dataset"]}
+    outcome = ComparisonAccount(definition).run(given)
+    assert outcome.status == "SUCCEEDED", (outcome.error, outcome.cause)
+    trained = [parameters for name, parameters in outcome.every_request if name == "Train candidate"]
+    assert len(trained) == {"cifar10-keras-4.json": 4, "plantvillage-jumpstart-15.json": 15}[example]
+    states = states_of(definition)
+    assert not [
+        found for name, p in outcome.every_request if (found := problems(states[name]["Resource"], _with_image(p)))
+    ]
+
+
 def _with_image(parameters: dict) -> dict:
     return json.loads(json.dumps(parameters).replace("<asset>", "0" * 64))
 
