@@ -7,7 +7,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import unquote
 
 from local_cloud.errors import AwsError
@@ -24,12 +24,6 @@ logger = logging.getLogger("local_cloud")
 
 # JSON services of moto whose requests are checked against botocore's model before moto sees them.
 VALIDATED = {"ecr", "ssm", "logs"}
-
-
-class JsonService(Protocol):
-    """A service of this package that speaks AWS's JSON protocol."""
-
-    def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]: ...
 
 
 class Application:
