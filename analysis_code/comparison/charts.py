@@ -119,7 +119,7 @@ def scatter(
     if len(best) > 1:
         line = " ".join("{:.1f},{:.1f}".format(*at(p)) for p in best)
         body.append(f'<polyline points="{line}" class="front"/>')
-    labels = _apart({p[0]: at(p) for p in points}, height - bottom)
+    labels = _apart({p[0]: at(p) for p in points}, width - 110, height - bottom)
     for point in points:
         x, y = at(point)
         ring = ' class="on-front"' if point[0] in front else ""
@@ -132,17 +132,19 @@ def scatter(
     return _svg(width, height, body, f"{y_label} against {x_label}")
 
 
-def _apart(points: Mapping[str, tuple[float, float]], lowest: float) -> dict[str, float]:
-    """Baselines of the points' names: beside each point, and lower where another name near by is in the way."""
-    placed: list[tuple[float, float]] = []
+def _apart(points: Mapping[str, tuple[float, float]], turn: float, lowest: float) -> dict[str, float]:
+    """Baselines of the points' names: beside each point (left of it beyond `turn`), lower where another name is in the way."""
+    placed: list[tuple[float, float, float]] = []
     found = {}
     for name, (x, y) in sorted(points.items(), key=lambda item: item[1][1]):
+        long = 6.0 * len(name)  # of ten-pixel letters
+        begin, end = (x + 9, x + 9 + long) if x < turn else (x - 9 - long, x - 9)
         baseline = y + 4
-        for other_x, other in sorted(placed, key=lambda one: one[1]):
-            if abs(other_x - x) < 130 and abs(baseline - other) < 11:
+        for first, last, other in sorted(placed, key=lambda one: one[2]):
+            if begin < last and first < end and abs(baseline - other) < 11:
                 baseline = other + 11
         found[name] = min(baseline, lowest - 3)
-        placed.append((x, found[name]))
+        placed.append((begin, end, found[name]))
     return found
 
 
