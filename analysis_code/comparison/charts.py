@@ -90,7 +90,7 @@ def scatter(
     points: Sequence[tuple[str, float, float]], colours: Mapping[str, str], front: set[str], x_label: str, y_label: str
 ) -> Markup:
     """Quality (y, 0…1) against a cost (x > 0, logarithmic), with the Pareto front joined."""
-    width, height, left, bottom = 460, 330, 48, 40
+    width, height, left, bottom = 390, 300, 48, 40
     if not points:
         return Markup('<p class="muted">{}</p>').format(f"{x_label}: not measured for any candidate.")
     x_ticks = log_ticks(min(p[1] for p in points) / 1.08, max(p[1] for p in points) * 1.08)
@@ -193,4 +193,4 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], title: str) -> Markup:
             )
             if cell >= 20 and matrix[i, j]:
                 body.append(_text(x + cell / 2, y + cell / 2 + 4, str(int(matrix[i, j])), "middle", 10))
-    return _svg(left + n * cell + 4, top + n * cell + 6, body, title)
+    return _svg(max(230, left + n * cell + 4), top + n * cell + 6, body, title)
