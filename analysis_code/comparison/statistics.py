@@ -43,7 +43,9 @@ def balanced_accuracy_interval(
         hits = int(np.sum(predicted[mine] == c))
         recalls.append(random.beta(hits + 0.5, int(mine.sum()) - hits + 0.5, size=draws))
     low, high = np.percentile(np.mean(recalls, axis=0), [2.5, 97.5])
-    return float(low), float(high)
+    # The prior draws each class towards a half: where many recalls are 0 or 1, past the value that was measured.
+    measured = balanced_accuracy(labels, predicted)
+    return min(float(low), measured), max(float(high), measured)
 
 
 @dataclass(frozen=True)

@@ -215,3 +215,9 @@ def test_a_class_without_an_error_does_not_make_the_interval_vanish():
     wide = balanced_accuracy_interval(np.tile(labels, 1), np.zeros(20, int))
     narrow = balanced_accuracy_interval(np.tile(labels, 50), np.zeros(1000, int))
     assert narrow[1] - narrow[0] < wide[1] - wide[0]
+
+
+def test_the_interval_encloses_what_was_measured_even_where_nine_of_ten_classes_are_missed():
+    labels = np.repeat(np.arange(10), 75)
+    low, high = balanced_accuracy_interval(labels, np.zeros(750, int))
+    assert low <= 0.1 <= high < 0.15
