@@ -31,7 +31,7 @@ def left_behind(tmp_path_factory) -> Path:
     base = tmp_path_factory.mktemp("job")
     torch.set_num_threads(1)  # OpenMP's threads spin for a while after each operation: that would count as busy
     settings = {"profiler_interval_ms": "100", "profiler_steps": "5"}
-    train(base, perceptron(), photos(), samples=9, load=slow_storage, settings=settings)
+    train(base, perceptron(), photos(), samples=36, load=slow_storage, settings=settings)
     folder = tmp_path_factory.mktemp("artifacts") / "darkroom-1-final" / "output"
     folder.mkdir(parents=True)
     with tarfile.open(folder / "output.tar.gz", "w:gz") as packed:

@@ -103,8 +103,11 @@ def test_sigterm_finishes_the_step_and_saves(tmp_path):
 
 @pytest.mark.slow
 def test_two_machines_take_the_steps_that_one_takes_with_the_same_batch(tmp_path):
-    """Tolerance: 1e-4 of a loss. Float additions happen in another order; batch-norm statistics are fixed."""
-    asked = {**SMALL, "pretrained": "true", "batch_size": "7", "learning_rate": "0.001"}
+    """Tolerance: 1e-4 of a loss. Float additions happen in another order; batch-norm statistics are fixed.
+
+    Without dropout, whose masks each machine draws for itself.
+    """
+    asked = {**SMALL, "pretrained": "true", "batch_size": "7", "learning_rate": "0.001", "dropout": "0"}
     one = with_weights(job_folder(tmp_path / "one", asked, photos=True))
     assert ended(in_child(lambda: train(one), tmp_path / "log"), 120) == 0, (tmp_path / "log").read_text()
     with socket.socket() as free:

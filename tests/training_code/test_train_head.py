@@ -110,7 +110,7 @@ def test_gradients_are_those_of_torch():
     import torch
 
     features = tiny_features()
-    chosen = Hyperparameters(hidden_units=6, label_smoothing=0.1, batch_size=16)
+    chosen = Hyperparameters(hidden_units=6, dropout=0, label_smoothing=0.1, batch_size=16)
     training = HeadTraining(features, chosen, Record(OBJECTIVE, None, quiet=True), NoObserver(), StopRequest())
     training.parameters["0.bias"][:] = 0.3
     inputs, labels = features.train.features[:16], features.train.labels[:16]

@@ -25,7 +25,7 @@ MOST_VALUES = 30  # of one categorical range, and ranges of one tuning job: limi
 
 def default_ranges(fine_tune: str) -> dict[str, Any]:
     """What is searched when nobody says: a head bears larger steps than a pretrained backbone."""
-    lowest, highest = (1e-4, 3e-2) if fine_tune == "head" else (1e-5, 3e-3)
+    lowest, highest = (1e-4, 3e-3) if fine_tune == "head" else (1e-5, 3e-3)
     return {
         "learning_rate": {"min": lowest, "max": highest, "scale": "log"},
         "weight_decay": {"min": 1e-6, "max": 1e-1, "scale": "log"},
