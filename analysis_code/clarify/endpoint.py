@@ -26,7 +26,7 @@ from analysis_code.failure import JobFailure
 
 log = logging.getLogger("clarify")
 _DEADLINE_SECONDS: Final = 30 * 60
-_BATCH: Final = 16  # photos of at most 512 pixels a side: far below the 25 MB of a real-time request
+_BATCH: Final = 16  # photos of at most 384 pixels a side: far below the 25 MB of a real-time request
 _PARALLEL: Final = 2
 
 
@@ -39,30 +39,38 @@ class Model:
         self._endpoint = endpoint
         self._predictor = predictor
         self.labels = labels
+        # An endpoint of the user's is asked in the configured form and no other; a shadow endpoint may be tried.
+        self._several = True if predictor.content_type == JSON_TYPE else False if predictor.endpoint_name else None
 
     def ask(self, photos: list[np.ndarray]) -> np.ndarray:
         """RGB photos to float64 (N, classes)."""
-        step = _BATCH if self._predictor.content_type == JSON_TYPE else 1
+        if self._several is None:
+            self._several = self._takes_several(photos[0])
+        step = _BATCH if self._several else 1
         batches = [photos[at : at + step] for at in range(0, len(photos), step)]
         with ThreadPoolExecutor(_PARALLEL) as threads:
             return np.concatenate(list(threads.map(self._ask, batches)))
 
-    def _ask(self, photos: list[np.ndarray]) -> np.ndarray:
-        if self._predictor.content_type == JSON_TYPE:
-            encoded = [base64.b64encode(_jpeg(photo)).decode() for photo in photos]
-            body = json.dumps({"instances": [{"b64": one} for one in encoded]}).encode()
-        else:
-            body = _jpeg(photos[0]) if self._predictor.content_type == "image/jpeg" else _png(photos[0])
+    def _takes_several(self, photo: np.ndarray) -> bool:
+        """Whether this model answers several photos in one JSON request, as Darkroom's server does; asked once."""
         try:
-            answer = self._client.invoke_endpoint(
-                EndpointName=self._endpoint,
-                Body=body,
-                ContentType=self._predictor.content_type,
-                Accept=self._predictor.accept_type,
-            )["Body"].read()
+            self._numbers(self._invoke(_instances([photo, photo]), JSON_TYPE), 2)
+        except (JobFailure, ClientError, BotoCoreError):
+            return False
+        return True
+
+    def _ask(self, photos: list[np.ndarray]) -> np.ndarray:
+        kind = JSON_TYPE if self._several else self._predictor.content_type
+        body = _instances(photos) if self._several else _ENCODERS[kind](photos[0])
+        try:
+            answer = self._invoke(body, kind)
         except (ClientError, BotoCoreError) as error:
             raise JobFailure(f"endpoint {self._endpoint}: {error}; its log says more") from None
         return self._numbers(answer, len(photos))
+
+    def _invoke(self, body: bytes, kind: str) -> bytes:
+        asked = {"ContentType": kind, "Accept": self._predictor.accept_type}
+        return self._client.invoke_endpoint(EndpointName=self._endpoint, Body=body, **asked)["Body"].read()
 
     def _numbers(self, answer: bytes, count: int) -> np.ndarray:
         """The two forms of answer: named predictions, or plain numbers in the order of label_headers."""
@@ -94,6 +102,13 @@ def _png(photo: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(photo).save(file, "PNG", compress_level=1)
     return file.getvalue()
+
+
+def _instances(photos: list[np.ndarray]) -> bytes:
+    return json.dumps({"instances": [{"b64": base64.b64encode(_jpeg(photo)).decode()} for photo in photos]}).encode()
+
+
+_ENCODERS: Final = {"image/jpeg": _jpeg, "image/png": _png}
 
 
 @contextmanager

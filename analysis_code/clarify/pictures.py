@@ -8,6 +8,7 @@ import numpy as np
 FOR: Final = np.array([255, 122, 0], dtype=np.float32)
 AGAINST: Final = np.array([30, 110, 255], dtype=np.float32)
 _STRONGEST: Final = 0.62
+_WEAK: Final = 0.1  # where no region moves the answer by a tenth, the picture stays pale instead of exaggerating
 
 
 def heat_map(photo: np.ndarray, segments: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -16,7 +17,7 @@ def heat_map(photo: np.ndarray, segments: np.ndarray, values: np.ndarray) -> np.
     picture = np.repeat((grey * 0.75 + 50)[:, :, None], 3, axis=2)
     strongest = float(np.abs(values).max())
     if strongest > 0:
-        part = (values / strongest)[segments]
+        part = (values / max(strongest, _WEAK))[segments]
         opacity = (_STRONGEST * np.abs(part) ** 0.8)[:, :, None]
         colour = np.where(part[:, :, None] > 0, FOR, AGAINST)
         picture = picture * (1 - opacity) + colour * opacity

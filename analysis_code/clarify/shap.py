@@ -13,7 +13,7 @@ import numpy as np
 from skimage.segmentation import slic
 
 Ask = Callable[[list[np.ndarray]], np.ndarray]
-LONGEST_SIDE: Final = 512
+LONGEST_SIDE: Final = 384
 
 
 class Attribution(NamedTuple):

@@ -88,7 +88,7 @@ def _model(run: Run) -> dict[str, Any]:
     how = [f"fine-tuned: {values['fine_tune']}"] if "fine_tune" in values else []
     if "pretrained" in values:
         how.append("pretrained" if values["pretrained"] == "true" else "from random weights")
-    if "image_size" in values:
+    if values.get("image_size", "0") != "0":  # 0: the size that the weights were trained with
         how.append(f"{values['image_size']} pixels")
     return {"architecture": values.get("model"), "how": ", ".join(how)}
 

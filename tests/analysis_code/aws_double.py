@@ -23,6 +23,7 @@ class Aws:
         self.operations: dict[str, Callable[[dict[str, Any]], Any]] = {}
         self.objects: dict[str, bytes] = {}
         self.model_port: int | None = None
+        self.takes_json = True
         self.endpoints: dict[str, str] = {}
         self.configs: set[str] = set()
         for name in (
@@ -106,6 +107,8 @@ def running() -> Iterator[tuple[Aws, str]]:
 
         def _invoke(self, name: str, body: bytes) -> Answer:
             aws.calls.append(("InvokeEndpoint", {"EndpointName": name, "ContentType": self.headers["Content-Type"]}))
+            if not aws.takes_json and self.headers["Content-Type"] == "application/json":
+                return 415, b'{"message": "one photo, please"}'
             if aws.endpoints.get(name) != "InService" or aws.model_port is None:
                 return 400, json.dumps({"message": f"Endpoint {name} not found."}).encode()
             connection = http.client.HTTPConnection("127.0.0.1", aws.model_port, timeout=30)
