@@ -11,6 +11,7 @@ import atexit
 import json
 import logging
 import re
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from training_code.observation import Guard, Mode, NoObserver, TensorKind
 
 LOSS_INTERVAL, TENSOR_INTERVAL = "25", "250"
 MODULE_COLLECTION = re.compile("(relu|tanh|sigmoid|softmax|linear|conv2d|batchnorm2d)_(input|output)")
+BUDGET = 0.02
+LOOK_AHEAD = 512
 NOTHING = r"(?!)"  # a regular expression that matches nothing
 REDUCTIONS = "min,max,mean,std,abs_mean,l2_norm"
 
@@ -49,6 +52,7 @@ class SmdebugHook(NoObserver):
 
     def __init__(self, configuration: Path | str, directory: Path) -> None:
         pytorch = load_smdebug()
+        self._within_budget = isinstance(configuration, str)  # what SageMaker configures is saved whatever it costs
         if isinstance(configuration, str):
             directory.parent.mkdir(parents=True, exist_ok=True)
             path = directory.parent / "debughookconfig.json"
@@ -68,6 +72,11 @@ class SmdebugHook(NoObserver):
         self._handles: list[Any] = []
         self._root_handle: Any = None
         self._begun, self._saving = False, frozenset()
+        self._mode: Mode = "TRAIN"
+        self._idle = {"TRAIN": 0, "EVAL": 0}  # steps until smdebug is to be asked again
+        self._passed = {"TRAIN": 0, "EVAL": 0}  # steps it has not been told of
+        self._saved_modes: set[Mode] = set()
+        self._began, self._spent = time.perf_counter(), 0.0
 
     def model_ready(self, model: Any, loss_function: Any, optimizer: Any) -> None:
         name = getattr(loss_function, "__name__", None) or type(loss_function).__name__
@@ -83,6 +92,7 @@ class SmdebugHook(NoObserver):
 
     def mode(self, mode: Mode) -> None:
         self._finish()
+        self._mode = mode
         self._hook.set_mode(self._modes[mode])
 
     def tensors(self, kind: TensorKind, read: Callable[[], Mapping[str, Any]]) -> None:
@@ -97,8 +107,7 @@ class SmdebugHook(NoObserver):
         self._guard.check()
         self._begin()
         if self._saving:
-            self._hook._save_for_tensor(f"{self._loss_name}_output_0", _array(loss))
-            self._hook.last_saved_step = self._hook.step
+            self._charged(self._save_loss)(loss)
         self._finish()
 
     def close(self) -> None:
@@ -132,33 +141,81 @@ class SmdebugHook(NoObserver):
         """Once per step, at the first sign of it."""
         if self._begun:
             return
-        hook = self._hook
+        self._begun = True
+        if self._idle[self._mode] > 0:
+            self._idle[self._mode] -= 1
+            self._passed[self._mode] += 1
+        else:
+            self._charged(self._ask)()
+
+    def _ask(self) -> None:
+        """Lets smdebug count the steps and say what of this one is to be saved."""
+        hook, mode = self._hook, self._modes[self._mode]
         if not hook.prepared_collections:
             hook._prepare_collections()
+        for name, steps in self._passed.items():
+            if steps:
+                hook.step += steps
+                hook.mode_steps[self._modes[name]] += steps
+                self._passed[name] = 0
         hook._increment_step()
-        self._begun = True
+        if self._too_expensive():
+            hook._collections_to_save_for_step = set()
         self._saving = frozenset(c.name for c in hook._get_collections_to_save_for_step())
+        self._idle[self._mode] = self._steps_without_saving(mode, hook.mode_steps[mode])
         if self._saving:
+            self._saved_modes.add(self._mode)
             hook._initialize_writers()
             if self._model is not None and self._saving - {"losses"}:
                 self._connect()
 
+    def _too_expensive(self) -> bool:
+        """In open mode saving keeps below `BUDGET` of the time, after the first step of each mode."""
+        over = self._spent > BUDGET * (time.perf_counter() - self._began)
+        return self._within_budget and self._mode in self._saved_modes and over
+
+    def _steps_without_saving(self, mode: Any, step: int) -> int:
+        collections = self._hook._get_all_collections_to_save()
+        for ahead in range(1, LOOK_AHEAD):
+            if any(c.save_config.should_save_step(mode, step + ahead) for c in collections):
+                return ahead - 1
+        return LOOK_AHEAD - 1
+
+    def _charged(self, call: Callable[..., None]) -> Callable[..., None]:
+        """`call`, its time added to what saving has cost."""
+
+        def charged(*arguments: Any) -> None:
+            began = time.perf_counter()
+            try:
+                call(*arguments)
+            finally:
+                self._spent += time.perf_counter() - began
+
+        return charged
+
+    def _save_loss(self, loss: Any) -> None:
+        self._hook._save_for_tensor(f"{self._loss_name}_output_0", _array(loss))
+        self._hook.last_saved_step = self._hook.step
+
     def _finish(self) -> None:
         self._begun = False
         if self._saving:
-            self._disconnect()
-            self._hook._close_writers()
-            self._hook._close_tb_writer()
-            if not self._hook.exported_collections:
-                self._hook.export_collections()
-                self._hook.exported_collections = True
-        self._saving = frozenset()
+            self._charged(self._write_out)()
+            self._saving = frozenset()
+
+    def _write_out(self) -> None:
+        self._disconnect()
+        self._hook._close_writers()
+        self._hook._close_tb_writer()
+        if not self._hook.exported_collections:
+            self._hook.export_collections()
+            self._hook.exported_collections = True
 
     def _connect(self) -> None:
         hook = self._hook
         hook._log_params(self._model)
         for module in self._model.modules():
-            self._handles.append(module.register_forward_hook(self._guard.guarded(self._write_module)))
+            self._handles.append(module.register_forward_hook(self._guard.guarded(self._charged(self._write_module))))
         prefix = self._model._get_name() + "_"
         for name, parameter in self._model.named_parameters():
             if parameter.requires_grad and hook.mode.name == "TRAIN":
@@ -172,7 +229,7 @@ class SmdebugHook(NoObserver):
         def write(gradient: Any) -> None:
             self._hook._save_for_tensor(self._hook.GRADIENT_PREFIX + name, gradient)
 
-        return self._guard.guarded(write)
+        return self._guard.guarded(self._charged(write))
 
     def _disconnect(self) -> None:
         for handle in self._handles:

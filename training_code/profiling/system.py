@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+PAGE = os.sysconf("SC_PAGE_SIZE")
 TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 
 
@@ -74,33 +75,45 @@ class SystemSampler:
         self._disk, self._network = disk, network
         return rates
 
-    def _tree(self) -> list[psutil.Process]:
-        own = os.getpid()
-        return [self._training, *(p for p in self._training.children(recursive=True) if p.pid != own)]
+    def _tree(self) -> list[int]:
+        """The training and its descendants, without this process. psutil would read every process of the machine."""
+        found, own = [self._training.pid], os.getpid()
+        for pid in found:
+            found += [child for child in _children(pid) if child != own]
+        return found
 
     def _thread_times(self) -> dict[tuple[int, int], tuple[float, int, float]]:
         """(pid, thread) → (seconds it ran, core it last ran on, seconds it was ready but had no processor)."""
         found = {}
-        for process in self._tree():
+        for pid in self._tree():
             try:
-                tasks = os.listdir(f"/proc/{process.pid}/task")
+                tasks = os.listdir(f"/proc/{pid}/task")
             except (FileNotFoundError, ProcessLookupError):
                 continue  # it ended meanwhile
             for task in tasks:
                 try:
-                    found[process.pid, int(task)] = _thread_time(Path(f"/proc/{process.pid}/task/{task}"))
+                    found[pid, int(task)] = _thread_time(Path(f"/proc/{pid}/task/{task}"))
                 except (FileNotFoundError, ProcessLookupError):
                     continue
         return found
 
     def _memory(self) -> int:
+        """Resident bytes; proc(5): the second field of statm, in pages."""
         total = 0
-        for process in self._tree():
+        for pid in self._tree():
             try:
-                total += process.memory_info().rss
-            except psutil.NoSuchProcess:
+                total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+            except (FileNotFoundError, ProcessLookupError):
                 continue
         return total
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+        return [int(child) for task in tasks for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []  # it ended meanwhile
 
 
 def _thread_time(task: Path) -> tuple[float, int, float]:
