@@ -32,12 +32,18 @@ RATES = (3e-4, 1e-3, 2e-3, 3e-3, 1e-2, 2e-2)
 def folders(data: Path) -> tuple[Path, Path]:
     validation = next((data / name for name in ("val", "valid", "validation") if (data / name).is_dir()), None)
     if not (data / "train").is_dir() or validation is None:
-        raise SystemExit(f"{data}: received no train/ and val/; give a folder that holds both, a folder per class each.")
+        raise SystemExit(
+            f"{data}: received no train/ and val/; give a folder that holds both, a folder per class each."
+        )
     return data / "train", validation
 
 
 def photos_of(folder: Path) -> list[tuple[Path, str]]:
-    found = [(path, path.parent.name) for path in sorted(folder.glob("*/*")) if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
+    found = [
+        (path, path.parent.name)
+        for path in sorted(folder.glob("*/*"))
+        if path.suffix.lower() in (".jpg", ".jpeg", ".png")
+    ]
     if not found:
         raise SystemExit(f"{folder}: received no JPEG or PNG in folders of classes.")
     return found
@@ -213,11 +219,19 @@ def trial(base: Path, number: int, epochs: int, batch: int, rate: float) -> floa
     folder = base / f"trial-{number}"
     (folder / "input" / "config").mkdir(parents=True)
     (folder / "input" / "data").symlink_to(base / "input" / "data", target_is_directory=True)
-    settings = {"epochs": epochs, "batch_size": batch, "learning_rate": rate, "export": "false", "objective": "validation:accuracy"}
+    settings = {
+        "epochs": epochs,
+        "batch_size": batch,
+        "learning_rate": rate,
+        "export": "false",
+        "objective": "validation:accuracy",
+    }
     text = json.dumps({name: str(value) for name, value in settings.items()})
     (folder / "input" / "config" / "hyperparameters.json").write_text(text)
     environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(folder), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-m", "training_code", "train"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "training_code", "train"], env=environment, check=True, stdout=subprocess.DEVNULL
+    )
     epochs_seen = (folder / "output" / "data" / "epochs.jsonl").read_text().splitlines()
     return max(json.loads(line)["validation:accuracy"] for line in epochs_seen)
 
@@ -264,7 +278,9 @@ def our_fine_tuning(data: Path, batch: int, steps: int, precision: str) -> dict[
         base = Path(scratch)
         chosen = photos_of(train)[:: max(1, len(photos_of(train)) // (batch * (steps + 2)))]
         rows = [(f"t{i}", name, "train", "jpg", path) for i, (path, name) in enumerate(chosen)]
-        rows += [(f"v{i}", name, "validation", "jpg", path) for i, (path, name) in enumerate(photos_of(validation)[::10])]
+        rows += [
+            (f"v{i}", name, "validation", "jpg", path) for i, (path, name) in enumerate(photos_of(validation)[::10])
+        ]
         files = {row[0]: row[4] for row in rows}
         write_pack(base / "input/data/photos", [row[:4] for row in rows], lambda one: files[one].read_bytes())
         settings = {"model": MODEL, "fine_tune": "all", "batch_size": str(batch), "epochs": "9", "precision": precision}
@@ -288,7 +304,18 @@ def our_fine_tuning(data: Path, batch: int, steps: int, precision: str) -> dict[
 def part(name: str, data: Path, **options: Any) -> dict[str, Any]:
     """One part as a process of its own: its answer and its peak memory."""
     arguments = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.training", "--data", str(data), "--part", name, *arguments]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "benchmarks.training",
+        "--data",
+        str(data),
+        "--part",
+        name,
+        *arguments,
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -300,7 +327,9 @@ def answer_part(options: argparse.Namespace) -> None:
         "recipe-fine-tuning": lambda: recipe_fine_tuning(options.data, options.fine_tuning_batch, options.steps),
         "features": lambda: features(options.data, options.base),
         "ours": lambda: ours(options.data, options.epochs, options.batch_size, options.trials),
-        "our-fine-tuning": lambda: our_fine_tuning(options.data, options.fine_tuning_batch, options.steps, options.precision),
+        "our-fine-tuning": lambda: our_fine_tuning(
+            options.data, options.fine_tuning_batch, options.steps, options.precision
+        ),
     }
     answer = work[options.part]()
     peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -308,14 +337,21 @@ def answer_part(options: argparse.Namespace) -> None:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    shared = {"sample": options.sample, "batch_size": options.batch_size, "epochs": options.epochs, "trials": options.trials}
+    shared = {
+        "sample": options.sample,
+        "batch_size": options.batch_size,
+        "epochs": options.epochs,
+        "trials": options.trials,
+    }
     tuned = {"fine_tuning_batch": options.fine_tuning_batch, "steps": options.steps, "precision": options.precision}
     train, validation = (len(photos_of(folder)) for folder in folders(options.data))
     runs = []
     for _ in range(options.repeat):
         usual = part("recipe", options.data, **shared)
-        usual["seconds"] = options.trials * options.epochs * (
-            train / usual["train_photos_per_s"] + validation / usual["evaluation_photos_per_s"]
+        usual["seconds"] = (
+            options.trials
+            * options.epochs
+            * (train / usual["train_photos_per_s"] + validation / usual["evaluation_photos_per_s"])
         )
         runs.append({"recipe": usual, "darkroom": part("ours", options.data, **shared)})
     accuracy = part("recipe-accuracy", options.data, **shared)
@@ -384,7 +420,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--base", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.data is None:
-        print("benchmark of training: SKIPPED, no photos were given. Run `make bench-training DATA=folder` (train/ and val/).")
+        print(
+            "benchmark of training: SKIPPED, no photos were given. Run `make bench-training DATA=folder` (train/ and val/)."
+        )
         return 0
     if options.part:
         answer_part(options)
