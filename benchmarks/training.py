@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def recipe_fine_tuning(data: Path, batch: int, steps: int) -> dict[str, float]:
 
 
 def rate_of(stamps: list[float], batch: int) -> dict[str, float]:
-    intervals = [after - before for before, after in zip(stamps[1:], stamps[2:], strict=False)]
+    intervals = [after - before for before, after in pairwise(stamps[1:])]
     middle = statistics.median(intervals)
     return {
         "photos_per_s": batch / middle,
