@@ -226,16 +226,16 @@ def test_idle_processors_are_found(waiting, busy):
 
 
 def test_data_loading_that_computes_is_a_bottleneck_of_the_processor(computing, busy):
-    result = found("CPUBottleneck", computing, busy_processors=0.3)
+    result = found("CPUBottleneck", computing, busy_processors=0.15)
     assert "data loading dominates" in result["seen"]
-    assert outcome("IOBottleneck", computing, busy_processors=0.3)["status"] == "NoIssuesFound"
+    assert outcome("IOBottleneck", computing, busy_processors=0.15)["status"] == "NoIssuesFound"
     clean("CPUBottleneck", busy)
 
 
 def test_data_loading_that_waits_is_a_bottleneck_of_storage(waiting, busy):
-    result = found("IOBottleneck", waiting, busy_processors=0.3)
+    result = found("IOBottleneck", waiting, busy_processors=0.15)
     assert result["gain_seconds"] == pytest.approx(waiting.phase_seconds("data"), rel=0.2)
-    assert outcome("CPUBottleneck", waiting, busy_processors=0.3)["status"] == "NoIssuesFound"
+    assert outcome("CPUBottleneck", waiting, busy_processors=0.15)["status"] == "NoIssuesFound"
     clean("IOBottleneck", busy)
 
 
