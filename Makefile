@@ -60,7 +60,8 @@ node_modules/.installed-dev: .venv/.installed-dev node_modules/.installed-demo
 	@touch node_modules/.installed-demo $@
 
 # One environment per image: exactly the packages of the image, plus pytest.
-.venv-%/.installed: .venv/bin/uv %/requirements.txt requirements/test-tools.txt
+.SECONDEXPANSION:
+.venv-%/.installed: .venv/bin/uv %/requirements.txt requirements/test-tools.txt $$(wildcard $$*/requirements-test.txt)
 	@echo "Installing the packages of the image $*"
 	@$(UV) venv -q --clear -p $(PYTHON) .venv-$*
 	@$(UV) pip install -q --python .venv-$* --require-hashes -r $*/requirements.txt $(if $(wildcard $*/requirements-test.txt),-r $*/requirements-test.txt) -r requirements/test-tools.txt

@@ -18,7 +18,7 @@ from inference_code.engines import UnusableModel
 from inference_code.settings import MEGABYTE, Settings
 
 # Two compiled forms with their repacked weights, the file's own pages, and working memory for the activations.
-# Measured with MobileNetV2 and EfficientNet-Lite0: docs/serving.md.
+# An estimate on the safe side, not a measurement: docs/serving.md.
 WEIGHT_COPIES: Final = 4
 WORKING_MEMORY: Final = 48 * MEGABYTE
 

@@ -73,6 +73,7 @@ def name_jobs(scope: Construct, platform: Platform) -> sfn.Pass:
             "names": {
                 "id.$": "States.ArrayGetItem(States.StringSplit(States.UUID(), '-'), 0)",
                 "execution.$": "$$.Execution.Name",
+                "arn.$": "$$.Execution.Id",
                 "key.$": "States.Format('executions/{}', $$.Execution.Name)",
                 "uri.$": f"States.Format('s3://{bucket}/executions/{{}}', $$.Execution.Name)",
             },
