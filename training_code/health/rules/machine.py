@@ -210,10 +210,17 @@ def batch_size(observed: Observations, p: Mapping[str, float]) -> Outcome:
     return healthy(seen, **values)
 
 
+def _spread_out(samples: list[Record]) -> bool:
+    """Threads for three quarters of the processors, and free to run on all: where each is seen is then the scheduler's choice."""
+    processors = len(samples[-1]["wanted_cores"])
+    return samples[-1]["cpus"] >= processors and mean(_wanted(s) for s in samples) >= 0.75 * processors
+
+
 @rule(
     "LoadBalancing",
     "Between the most and the least used device (GPUs if there are several, otherwise processors) lie more than "
-    "threshold percentage points of mean utilisation, and the most used one is above busy %.",
+    "threshold percentage points of mean utilisation, and the most used one is above busy %. Processors are not judged "
+    "when the training may run on all of them and asks for three quarters.",
     threshold=50.0, busy=70.0, min_samples=5,
 )  # fmt: skip
 def load_balancing(observed: Observations, p: Mapping[str, float]) -> Outcome:
@@ -232,7 +239,7 @@ def load_balancing(observed: Observations, p: Mapping[str, float]) -> Outcome:
     high, low = max(loads), min(loads)
     seen = f"most used {what} {high:.0f} %, least used {low:.0f} %"
     values = {"loads": loads}
-    if gpus == 1 or high - low <= p["threshold"] or high < p["busy"]:
+    if gpus == 1 or high - low <= p["threshold"] or high < p["busy"] or (not gpus and _spread_out(samples)):
         return healthy(seen, **values)
     return Outcome(
         "IssuesFound", seen, "the training is as fast as its busiest device, while the others wait",
