@@ -69,13 +69,15 @@ node_modules/.installed-dev: .venv/.installed-dev node_modules/.installed-demo
 
 test: .venv/.installed-dev node_modules/.installed-dev $(ROOMS:%=.venv-%/.installed) lint ## Install what the tests need and run them all
 	@mkdir -p build/test-results
-	@for room in $(ROOMS); do echo "── $$room, in the packages of its image"; .venv-$$room/bin/python -m pytest -q -n $(PYTEST_WORKERS) tests/$$room --junitxml=build/test-results/$$room.xml; done
+	@for room in $(ROOMS); do echo "── $$room, in the packages of its image"; .venv-$$room/bin/python -m pytest -q -n $(PYTEST_WORKERS) tests/$$room -m "not alone" --junitxml=build/test-results/$$room.xml; done
+	@echo "── rules that watch the whole machine, one at a time"
+	@.venv-training_code/bin/python -m pytest -q tests/training_code -m alone --junitxml=build/test-results/alone.xml
 	@echo "── infrastructure, local cloud, command line, end to end"
 	@.venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope $(ROOMS:%=--ignore=tests/%) tests --durations=10 --junitxml=build/test-results/main.xml
 	@echo "All tests passed. Results: $(CURDIR)/build/test-results"
 
 test-fast: .venv/.installed-dev node_modules/.installed-dev $(ROOMS:%=.venv-%/.installed) lint ## The tests that take less than five seconds each
-	@for room in $(ROOMS); do .venv-$$room/bin/python -m pytest -q -n $(PYTEST_WORKERS) -m "not slow" tests/$$room; done
+	@for room in $(ROOMS); do .venv-$$room/bin/python -m pytest -q -n $(PYTEST_WORKERS) -m "not slow and not alone" tests/$$room; done
 	@.venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope -m "not slow" $(ROOMS:%=--ignore=tests/%) tests
 
 lint: .venv/.installed-dev ## Style and common faults

@@ -18,6 +18,7 @@ from tests.training_code.observed_training import decoding, outcome, perceptron,
 from training_code.health.observations import Observations
 from training_code.health.rule import RULE_NAMES, RULES, chosen_rules
 
+pytestmark = pytest.mark.alone
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLED = {"profiler_interval_ms": "100"}
 
