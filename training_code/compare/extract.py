@@ -18,12 +18,12 @@ import numpy as np
 from inference_code.contract import decode, resize_and_crop
 from training_code.contract.failure import base_directory
 from training_code.contract.hyperparameters import Hyperparameters
-from training_code.features.cache import FeatureCache, cache_key, open_store
+from training_code.features.cache import FeatureCache, open_store
 from training_code.features.engine import identity_of, open_engine
 from training_code.features.extraction import Sample, extract_features
 from training_code.models import catalogue, weights
 from training_code.prepare import outputs
-from training_code.prepare.command import FEATURE_CACHE_URI, WEIGHTS_URI
+from training_code.prepare.command import FEATURE_CACHE_URI, WEIGHTS_URI, key_of_features, write_weights
 from training_code.prepare.photo_pack import PhotoPack
 
 
@@ -41,15 +41,9 @@ def extract(settings: Hyperparameters, folder: Path) -> None:
     spec = catalogue.resolve(settings.model, settings.image_size)
     found = weights.resolve(settings.model, None, os.environ.get(WEIGHTS_URI, "")) if settings.pretrained else None
     pack = PhotoPack(folder / "input" / "photos")
-    if found:
-        found.copy_to(folder / "output" / "weights", settings.model)
-    else:
-        outputs.write_json(folder / "output" / "weights" / "random.json", {"pretrained": False, "seed": settings.seed})
+    write_weights(folder / "output" / "weights", found, settings.model, settings.seed)
     engine = identity_of(settings.precision)
-    key = cache_key(
-        found.sha256 if found else f"random-{settings.seed}", f"{spec.library}/{spec.architecture}",
-        spec.preprocessing.to_dict(), engine,
-    )  # fmt: skip
+    key = key_of_features(spec, found, settings.seed, engine)
 
     def pixels(index: int) -> np.ndarray:
         return resize_and_crop(decode(pack.read(pack.photos[index])), spec.preprocessing)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from training_code.compare import candidates
-from training_code.contract.execution_input import ExecutionInput, Instances, Split
+from training_code.contract.execution_input import ExecutionInput, Instances, Split, known_fields
 from training_code.contract.hyperparameters import RULES
 from training_code.contract.plan import search_of, tuning_of
 from training_code.contract.validation import InvalidField, a_boolean, a_number, an_integer, unknown_field
@@ -94,14 +94,14 @@ class ComparisonInput:
     def from_json(cls, value: Any) -> ComparisonInput:
         if not isinstance(value, Mapping):
             raise InvalidField("comparison input", value, 'an object such as {"dataset": "s3://…"}')
-        given = _known(cls, value, "")
+        given = known_fields(cls, value, "")
         if "dataset" not in given:
             raise InvalidField("dataset", None, "an S3 URI", "It is the one field that must be given.")
         for name, section in SECTIONS.items():
             if name in given:
                 if not isinstance(given[name], Mapping):
                     raise InvalidField(name, given[name], "an object")
-                given[name] = section(**_known(section, given[name], name))
+                given[name] = section(**known_fields(section, given[name], name))
         return cls(**given)
 
     @property
@@ -149,11 +149,3 @@ class ComparisonInput:
             strings = {name: value for name, value in strings.items() if name not in ranges}
             strings["search"] = search_of(tuning_of(execution, ranges, strings))
         return strings
-
-
-def _known(section: type, value: Mapping[str, Any], path: str) -> dict[str, Any]:
-    known = tuple(item.name for item in fields(section))
-    for name in value:
-        if name not in known:
-            raise unknown_field(path, name, known)
-    return {name: item for name, item in value.items() if item is not None}

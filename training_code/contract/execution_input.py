@@ -179,7 +179,7 @@ class ExecutionInput:
         """From the parsed JSON; a null is a field not given."""
         if not isinstance(value, Mapping):
             raise InvalidField("execution input", value, 'an object such as {"dataset": "s3://…"}')
-        given = _known_fields(cls, value, "")
+        given = known_fields(cls, value, "")
         if "dataset" not in given:
             raise InvalidField("dataset", None, "an S3 URI", "It is the one field that must be given.")
         for name, section in SECTIONS.items():
@@ -188,7 +188,7 @@ class ExecutionInput:
                     raise InvalidField(
                         name, given[name], f"an object with {', '.join(f.name for f in fields(section))}"
                     )
-                given[name] = section(**_known_fields(section, given[name], name))
+                given[name] = section(**known_fields(section, given[name], name))
         return cls(**given)
 
     def to_json(self) -> dict[str, Any]:
@@ -234,7 +234,8 @@ def defaults() -> dict[str, Any]:
     return found
 
 
-def _known_fields(section: type, value: Mapping[str, Any], path: str) -> dict[str, Any]:
+def known_fields(section: type, value: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The fields of a section that were given and are not null; the first unknown one is an InvalidField."""
     known = tuple(item.name for item in fields(section))
     for name in value:
         if name not in known:

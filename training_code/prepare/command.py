@@ -96,13 +96,10 @@ def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[st
                 out / "explain", photos, read, execution.explain.photos, classes, model_name,
                 execution.instances.transform, execution.seed,
             )  # fmt: skip
-        _write_weights(out / "weights", found, execution)
+        write_weights(out / "weights", found, execution.model, execution.seed)
         with timed("features", seconds):
             engine = identity_of(settings.precision)
-            key = cache_key(
-                found.sha256 if found else f"random-{execution.seed}", f"{spec.library}/{spec.architecture}",
-                spec.preprocessing.to_dict(), engine,
-            )  # fmt: skip
+            key = key_of_features(spec, found, execution.seed, engine)
             uri = os.environ.get(FEATURE_CACHE_URI, "")
             features = extract_features(
                 [Sample(i, p.photo_id, p.sha256, p.label, p.split) for i, p in enumerate(photos) if _learns_from(p)],
@@ -162,12 +159,18 @@ def _views(flip_view: bool, test_time_flip: bool) -> dict[str, tuple[str, ...]]:
     return {"train": flipped if flip_view else flipped[:1], "validation": flipped if test_time_flip else flipped[:1]}
 
 
-def _write_weights(folder: Path, found: weights.Weights | None, execution: ExecutionInput) -> None:
+def key_of_features(spec: catalogue.ModelSpec, found: weights.Weights | None, seed: int, engine: str) -> str:
+    """The cache key of a backbone's features; random weights are named by their seed."""
+    source = found.sha256 if found else f"random-{seed}"
+    return cache_key(source, f"{spec.library}/{spec.architecture}", spec.preprocessing.to_dict(), engine)
+
+
+def write_weights(folder: Path, found: weights.Weights | None, model: str, seed: int) -> None:
     """The weight file for training; a note where there is none, since SageMaker refuses a channel without objects."""
     if found:
-        found.copy_to(folder, execution.model)
+        found.copy_to(folder, model)
     else:
-        outputs.write_json(folder / "random.json", {"pretrained": False, "seed": execution.seed})
+        outputs.write_json(folder / "random.json", {"pretrained": False, "seed": seed})
 
 
 def say(text: str) -> None:
