@@ -11,7 +11,10 @@ import traceback
 
 from analysis_code.failure import JobFailure, leave_message
 
-USAGE = "usage: python -m analysis_code [clarify | compare | report [--execution-arn A] [--tuning-job T] [--training-job J]]"
+USAGE = (
+    "usage: python -m analysis_code [clarify | compare [--test-uri URI] | "
+    "report [--execution-arn A] [--tuning-job T] [--training-job J]]"
+)
 
 
 def _stop(number: int, frame: object) -> None:
@@ -29,11 +32,8 @@ def main(arguments: list[str]) -> int:
             from analysis_code.clarify.job import run
         elif command == "report":
             from analysis_code.report.job import run
-        elif command == "compare" and not rest:
-            from analysis_code.comparison.command import main as compare
-
-            compare()
-            return 0
+        elif command == "compare":
+            from analysis_code.comparison.command import run
         else:
             print(f"{USAGE}\nreceived: {arguments}", file=sys.stderr)
             return 2

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from inference_code.contract import whole_file
+
 _LONGEST: Final = 1024
 
 
@@ -24,6 +26,5 @@ def leave_message(text: str) -> None:
     """Write the job's exit message, whole or not at all."""
     folder = base_directory() / "output"
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".message.{os.getpid()}"
-    temporary.write_text(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…", encoding="utf-8")
-    temporary.replace(folder / "message")
+    with whole_file(folder / "message") as temporary:
+        temporary.write_text(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…", encoding="utf-8")

@@ -1,6 +1,5 @@
 """The Clarify job: configuration and data in, `analysis.json` and `report.html` out."""
 
-import json
 import logging
 import time
 from pathlib import Path
@@ -11,7 +10,8 @@ from PIL import Image
 
 from analysis_code.clarify.config import AnalysisConfig, ImageAnalysis, read_config
 from analysis_code.failure import JobFailure, base_directory
-from inference_code.contract import UnreadablePhoto, decode
+from analysis_code.outputs import write_json
+from inference_code.contract import UnreadablePhoto, decode, whole_file
 
 log = logging.getLogger("clarify")
 PICTURES = "explanations_shap"
@@ -28,7 +28,7 @@ def run(arguments: list[str]) -> None:
     from analysis_code.clarify.page import write_page
 
     write_page(output / "report.html", config.title, analysis, output)
-    _write(output / "analysis.json", analysis)
+    write_json(output / "analysis.json", analysis)
     log.info("analysis.json and report.html written after %.1f s", time.monotonic() - begin)
 
 
@@ -103,12 +103,5 @@ def _segment(index: int, segments: np.ndarray, value: float) -> dict[str, Any]:
 
 def _save(path: Path, picture: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    Image.fromarray(picture).save(temporary, "PNG", compress_level=6)
-    temporary.replace(path)
-
-
-def _write(path: Path, document: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        Image.fromarray(picture).save(temporary, "PNG", compress_level=6)

@@ -11,13 +11,10 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from analysis_code.comparison.candidates import Candidate, read_candidates, relative_to, table_row
 from analysis_code.comparison.page import render
@@ -30,17 +27,21 @@ from analysis_code.comparison.statistics import (
     compare_pairs,
     wilson_interval,
 )
+from analysis_code.failure import base_directory
+from analysis_code.outputs import write_json
+from inference_code.contract import whole_file
 
 RELATIVE = ("accuracy", "training_seconds", "latency_p50_ms")
 PREFIXES = {"test": "", "validation": "validation_", "second": "second_"}
 COSTS = ("latency_p50_ms", "disk_bytes", "dollars_per_million")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m analysis_code.comparison")
+def run(arguments: Sequence[str]) -> None:
+    """Read what the benchmarks left, compare it, write the page and its files."""
+    parser = argparse.ArgumentParser(prog="python -m analysis_code compare")
     parser.add_argument("--test-uri", help="where the test photos lie, for pictures of some of them")
     test_uri = parser.parse_args(arguments).test_uri
-    base = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml")) / "processing"
+    base = base_directory() / "processing"
     request = json.loads((base / "input" / "asked" / "request.json").read_text())
     outcomes = json.loads((base / "input" / "asked" / "outcomes.json").read_text())
     outcomes += request.get("left_out", [])
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     photos = disagreements(candidates, test_uri)
     output = base / "output" / "comparison"
     write(result, render(result, candidates, photos), output)
-    _write(output / "winner.json", json.dumps(winner(result, candidates, request)))
+    write_json(output / "winner.json", winner(result, candidates, request))
     print(f"Compared {len(candidates)} candidates: {output / 'comparison.html'}")
 
 
@@ -65,8 +66,10 @@ def compare(candidates: Sequence[Candidate], request: Mapping[str, Any], prices:
         row["estimate_seconds"] = estimates.get(row["name"])
     for candidate in done:
         _add_intervals(candidate, next(r for r in rows if r["name"] == candidate.name))
-    pairs = _pairs(done)
+    # What a smoke test answers says nothing of its architecture: it would only cost the correction more pairs.
+    pairs = _pairs([c for c in done if c.description.get("pretrained", True)])
     finished = [r for r in rows if r["status"] == "finished"]
+    learnt = [r for r in finished if r["pretrained"]]
     base = request.get("base") or (finished[0]["name"] if finished else None)
     base_row = next((r for r in finished if r["name"] == base), None)
     return {
@@ -76,10 +79,10 @@ def compare(candidates: Sequence[Candidate], request: Mapping[str, Any], prices:
         "base_failed": bool(base and base_row is None),
         "candidates": rows,
         "relative": relative_to(finished, base, RELATIVE) if base_row else {},
-        "pareto": {cost: sorted(pareto_front(finished, cost)) for cost in COSTS},
+        "pareto": {cost: sorted(pareto_front(learnt, cost)) for cost in COSTS},
         "pairs": [asdict(p) | {"distinguishable": p.distinguishable} for p in pairs],
         "recommendations": [
-            asdict(r) for r in recommend(_to_take(finished), pairs, request.get("minimum"), request.get("weights"))
+            asdict(r) for r in recommend(finished, pairs, request.get("minimum"), request.get("weights"))
         ],
         "prices": {"as_of": prices.as_of, "region": prices.region, "source": prices.source,
                    "training_instance": training, "serving_instance": serving},
@@ -88,17 +91,12 @@ def compare(candidates: Sequence[Candidate], request: Mapping[str, Any], prices:
 
 
 def winner(result: Mapping[str, Any], candidates: Sequence[Candidate], request: Mapping[str, Any]) -> dict[str, Any]:
-    """The most accurate candidate and the pipeline's input for it; name None where no candidate finished."""
+    """The most accurate candidate and the pipeline's input for it; name None where none can be recommended."""
     name = next(r["candidate"] for r in result["recommendations"])
     if name is None:
         return {"name": None}
     chosen = next(c for c in candidates if c.name == name)
     return {"name": name, "input": dict(request["pipeline_input"]) | {"model": chosen.description["model"]}}
-
-
-def _to_take(finished: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A smoke test from random weights is recommended only where there is nothing else."""
-    return [row for row in finished if row["pretrained"]] or list(finished)
 
 
 def _pairs(done: Sequence[Candidate]) -> list[Pair]:
@@ -127,25 +125,12 @@ def _add_intervals(candidate: Candidate, row: dict[str, Any]) -> None:
 def write(result: Mapping[str, Any], page: str, folder: Path) -> None:
     """All three files, each complete or absent."""
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "comparison.json", json.dumps(result, indent=1, default=_plain))
+    write_json(folder / "comparison.json", result)
     rows = result["candidates"]
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    temporary = folder / "comparison.csv.part"
-    with temporary.open("w", newline="") as file:
+    with whole_file(folder / "comparison.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
-    temporary.rename(folder / "comparison.csv")
-    _write(folder / "comparison.html", page)
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text)
-    temporary.rename(path)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON: {value!r}")
+    with whole_file(folder / "comparison.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis_code.failure import JobFailure
+
 DEFAULT_TABLE = Path(__file__).with_name("prices.json")
 
 
@@ -34,12 +36,12 @@ class Prices:
         """From a user's own table; without its date and region a price says nothing, so both are needed."""
         missing = {"as_of", "region", "source", "per_hour"} - set(table)
         if missing:
-            raise ValueError(
+            raise JobFailure(
                 f"{where} lacks {sorted(missing)}. A price table needs as_of, region, source and per_hour."
             )
         wrong = {k: v for k, v in table["per_hour"].items() if not isinstance(v, int | float) or v <= 0}
         if wrong:
-            raise ValueError(f"{where} has prices that are not positive numbers: {wrong}. Give dollars per hour.")
+            raise JobFailure(f"{where} has prices that are not positive numbers: {wrong}. Give dollars per hour.")
         return cls(table["as_of"], table["region"], table["source"], table["per_hour"])
 
     def training_dollars(self, seconds: float | None, instance_type: str) -> float | None:

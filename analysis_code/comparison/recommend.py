@@ -43,18 +43,24 @@ def _tied_with(name: str, pairs: Sequence[Pair]) -> list[str]:
 def recommend(
     rows: Sequence[Row], pairs: Sequence[Pair], minimum: float | None = None, weights: Mapping[str, float] | None = None
 ) -> list[Recommendation]:
-    """The purposes of the page. `minimum`: wished balanced accuracy; `weights`: the user's own, by column."""
+    """The purposes of the page. `minimum`: wished balanced accuracy; `weights`: the user's own, by column.
+
+    Smoke tests from random weights are never recommended; where there is nothing else, speed and size are all that is known.
+    """
     rows = [r for r in rows if r.get("balanced_accuracy") is not None]
+    smoke, rows = [r for r in rows if not r.get("pretrained", True)], [r for r in rows if r.get("pretrained", True)]
+    if not rows and smoke:
+        reason = "every candidate that finished has random weights: a smoke test says nothing of accuracy"
+        return [Recommendation("Most accurate", None, reason), _fastest(smoke), _smallest(smoke)]
     if not rows:
-        return [Recommendation("any", None, "No candidate finished, so there is nothing to recommend.")]
+        return [Recommendation("Most accurate", None, "no candidate finished, so there is nothing to recommend")]
     best = _best(rows, "balanced_accuracy", True)
     tied = [name for name in _tied_with(best["name"], pairs) if name in {r["name"] for r in rows}]
     reason = f"balanced accuracy {best['balanced_accuracy']:.1%} on the test photos"
     if tied:
         reason += f"; on this test set it cannot be told apart from {', '.join(tied)} (McNemar, Holm-corrected)"
     advice = [Recommendation("Most accurate", best["name"], reason)]
-    advice.append(_extreme(rows, "Fastest", "latency_p50_ms", lambda r: f"{r['latency_p50_ms']:.1f} ms a photo (p50)"))
-    advice.append(_extreme(rows, "Smallest", "disk_bytes", lambda r: f"{r['disk_bytes'] / 1e6:.1f} MB on disk"))
+    advice += [_fastest(rows), _smallest(rows)]
     advice.append(_cheapest(rows, best, tied, minimum))
     if weights:
         advice.append(_weighted(rows, weights))
@@ -65,7 +71,16 @@ def _extreme(rows: Sequence[Row], purpose: str, key: str, say: Callable[[Row], s
     row = _best(rows, key, False)
     if row is None:
         return Recommendation(purpose, None, f"{key} was not measured for any candidate")
-    return Recommendation(purpose, row["name"], f"{say(row)}, balanced accuracy {row['balanced_accuracy']:.1%}")
+    judged = f"balanced accuracy {row['balanced_accuracy']:.1%}" if row.get("pretrained", True) else "random weights"
+    return Recommendation(purpose, row["name"], f"{say(row)}, {judged}")
+
+
+def _fastest(rows: Sequence[Row]) -> Recommendation:
+    return _extreme(rows, "Fastest", "latency_p50_ms", lambda r: f"{r['latency_p50_ms']:.1f} ms a photo (p50)")
+
+
+def _smallest(rows: Sequence[Row]) -> Recommendation:
+    return _extreme(rows, "Smallest", "disk_bytes", lambda r: f"{r['disk_bytes'] / 1e6:.1f} MB on disk")
 
 
 def _cheapest(rows: Sequence[Row], best: Row, tied: Sequence[str], minimum: float | None) -> Recommendation:

@@ -11,6 +11,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from inference_code.contract import whole_file
+
 FOLDER = Path(__file__).parent
 
 
@@ -32,9 +34,8 @@ def _environment() -> jinja2.Environment:
 def write_page(path: Path, template: str, **values: Any) -> None:
     """Render the template to the path, whole or not at all."""
     page = _environment().get_template(template).render(**values)
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
 def data_uri(picture: bytes, kind: str = "image/png") -> Markup:

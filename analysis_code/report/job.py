@@ -1,13 +1,12 @@
 """The report job: everything that the steps of a run left becomes `index.html` and `results.json`."""
 
 import argparse
-import json
 import logging
 import time
-from pathlib import Path
 from typing import Any
 
 from analysis_code.failure import base_directory
+from analysis_code.outputs import write_json
 from analysis_code.report.evaluation import evaluate
 from analysis_code.report.inputs import Missing, RunInputs
 from analysis_code.report.page import write_page
@@ -35,7 +34,7 @@ def run(arguments: list[str]) -> None:
     inputs = RunInputs(processing / "input")
     found = collect(inputs, options.execution_arn, options.tuning_job, options.training_job)
     write_page(output / "index.html", found)
-    _write(output / "results.json", results(found))
+    write_json(output / "results.json", results(found))
     for name, reason in found.missing().items():
         log.info("missing: %s: %s", name, reason)
     log.info("index.html and results.json written after %.1f s", time.monotonic() - begin)
@@ -68,9 +67,3 @@ def collect(inputs: RunInputs, execution_arn: str | None, tuning_job: str | None
         if evaluation
         else Missing("no evaluation"),
     )
-
-
-def _write(path: Path, document: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)

@@ -11,20 +11,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from inference_code.benchmark import photos, timing
 from inference_code.classifier import Classifier
+from inference_code.contract import whole_file
 from inference_code.contract.manifest import MANIFEST_FILE, MODEL_FILE
 from inference_code.settings import Settings
 
@@ -68,6 +67,11 @@ def benchmark(inputs: Path, output: Path, settings: Settings, training_seconds: 
             raise NothingToMeasure(f"{inputs / 'test'} holds no photo of the classes {', '.join(classes)}.")
         started = time.perf_counter()
         answers = {name: _answer(classifier, one, settings.cores) for name, one in sets.items()}
+        for name, answer in answers.items():
+            if not np.isfinite(answer).all():
+                raise NothingToMeasure(
+                    f"the model answers {name} photos with numbers that are not finite: it diverged."
+                )
         print(f"answered {sum(map(len, sets.values()))} photos in {time.perf_counter() - started:.1f} s")
         result = {
             "machine": timing.machine(settings.cores),
@@ -88,14 +92,20 @@ def benchmark(inputs: Path, output: Path, settings: Settings, training_seconds: 
                 f"{name}/probabilities": answer,
                 f"{name}/photo_ids": np.array(sets[name].ids, dtype=str),
             }
-        _write(output / "predictions.npz", lambda path: np.savez(path, **arrays))
-        _write(output / "manifest.json", lambda path: path.write_bytes((model / MANIFEST_FILE).read_bytes()))
+        with whole_file(output / "predictions.npz") as path:
+            np.savez(path, **arrays)
+        _keep(output / "manifest.json", (model / MANIFEST_FILE).read_bytes())
         epochs = _member(inputs / "training" / "output.tar.gz", "epochs.jsonl")
         if epochs is not None:
-            _write(output / "epochs.jsonl", lambda path: path.write_bytes(epochs))
+            _keep(output / "epochs.jsonl", epochs)
         # Last: a folder with benchmark.json is complete, and the candidate is not measured again.
-        _write(output / "benchmark.json", lambda path: path.write_text(json.dumps(result, indent=1)))
+        _keep(output / "benchmark.json", json.dumps(result, indent=1).encode())
     print(json.dumps({key: result[key] for key in ("engine", "latency", "evaluations")}))
+
+
+def _keep(path: Path, content: bytes) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def _training_seconds(times: str) -> float:
@@ -166,12 +176,6 @@ def _sizes(model: Path, memory: dict[str, int]) -> dict[str, int | None]:
         "memory_bytes": memory["loaded_bytes"],
         "parameters": timing.parameters(model / MODEL_FILE),
     }
-
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".part-{path.name}")
-    write(temporary)
-    os.replace(temporary, path)
 
 
 if __name__ == "__main__":

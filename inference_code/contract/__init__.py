@@ -7,6 +7,7 @@ Nothing here is heavier than NumPy, Pillow and OpenCV, and nothing unpickles.
 from inference_code.contract.decode import MAX_BYTES, MAX_PIXELS, UnreadablePhoto, decode
 from inference_code.contract.manifest import InvalidManifest, Manifest
 from inference_code.contract.preprocessing import Preprocessing, Resize, resize_and_crop, to_tensor
+from inference_code.contract.whole_file import whole_file
 
 __all__ = [
     "MAX_BYTES",
@@ -19,4 +20,5 @@ __all__ = [
     "decode",
     "resize_and_crop",
     "to_tensor",
+    "whole_file",
 ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from inference_code.contract.preprocessing import InvalidPreprocessing, Preprocessing
+from inference_code.contract.whole_file import whole_file
 
 SCHEMA_VERSION: Final = 1
 MANIFEST_FILE: Final = "manifest.json"
@@ -101,7 +102,6 @@ class Manifest:
         file = Path(path)
         if file.is_dir():
             file = file / MANIFEST_FILE
-        temporary = file.with_name(f".{file.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(file)
+        with whole_file(file) as temporary:
+            temporary.write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         return file

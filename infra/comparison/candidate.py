@@ -1,7 +1,8 @@
 """What is done with each candidate: extract features, train, and later, alone on its machine, benchmark.
 
 A candidate that fails becomes a record with its reason; it never stops the others. One that an earlier comparison of
-the same photos and settings has finished is not done again: its results are found by their key.
+the same photos and settings has measured, or trained before it was interrupted, is not done again: what came out is found
+by its key.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from infra.comparison.platform import ComparisonPlatform
 from infra.workflow import requests, step
 
 EXTRACTED = ("features", "weights", "extraction")
+TRAINED = "trained.json"  # where an interrupted comparison has left a trained model that nobody has measured
 # Inside a Map: `$.names` are the candidate's own, `$.shared` those of the comparison.
 SHARED = "States.Format('{{}}/{folder}', $.shared.uri)"
 RESULTS = "States.Format('{}/{}/', $.shared.results, $.candidate.name)"
+RESULT_KEY = "States.Format('{{}}/{{}}/{file}', $.shared.results_key, $.candidate.name)"
 
 
 def in_comparison(folder: str) -> str:
@@ -29,15 +32,7 @@ class TrainCandidate:
 
     def __init__(self, scope: Construct, platform: ComparisonPlatform) -> None:
         failed = _failed(scope, "Candidate failed")
-        look = step.call(
-            scope, "Look for result", action="aws-sdk:s3:listObjectsV2", result="$.earlier",
-            parameters={
-                "Bucket": platform.base.artifacts_bucket,
-                "Prefix.$": "States.Format('{}/{}/benchmark.json', $.shared.results_key, $.candidate.name)",
-                "MaxKeys": 1,
-            },
-            selector={"count.$": "$.KeyCount"},
-        )  # fmt: skip
+        look = _look(scope, platform, "Look for result", RESULT_KEY.format(file="benchmark.json"))
         extract = step.job(
             scope, "Extract features", action="createProcessingJob", result="$.extraction",
             minutes=platform.base.settings.max_runtime_minutes.prepare, parameters=extract_request(platform),
@@ -52,24 +47,46 @@ class TrainCandidate:
                 "ended.$": "$.TrainingEndTime",
             },
         )  # fmt: skip
-        trained = sfn.Pass(scope, "Trained", parameters={
-            "candidate.$": "$.candidate", "names.$": "$.names", "job.$": "$.training.job", "state": "trained",
+        note = sfn.Pass(scope, "Note training", result_path="$.noted", parameters={"training": {
+            "names.$": "$.names", "job.$": "$.training.job",
             "times.$": "States.Format('{},{},{},{}', $.extraction.started, $.extraction.ended, $.training.started, "
             "$.training.ended)",
+        }})  # fmt: skip
+        save = step.call(
+            scope, "Save training", action="aws-sdk:s3:putObject", result=None,
+            parameters={
+                "Bucket": platform.base.artifacts_bucket,
+                "Key.$": RESULT_KEY.format(file=TRAINED),
+                "Body.$": "States.JsonToString($.noted.training)",
+                "ContentType": "application/json",
+            },
+        )  # fmt: skip
+        trained = sfn.Pass(scope, "Trained", parameters={
+            "candidate.$": "$.candidate", "names.$": "$.noted.training.names", "job.$": "$.noted.training.job",
+            "times.$": "$.noted.training.times", "state": "trained",
         })  # fmt: skip
         measured = sfn.Pass(
             scope, "Measured before",
             parameters={"candidate.$": "$.candidate", "names.$": "$.names", "state": "measured"},
         )  # fmt: skip
-        extract.next(train)
-        train.next(trained)
-        for state in (look, extract, train):
+        again = _look(scope, platform, "Look for training", RESULT_KEY.format(file=TRAINED))
+        read = step.call(
+            scope, "Read training", action="aws-sdk:s3:getObject", result="$.noted",
+            parameters={"Bucket": platform.base.artifacts_bucket, "Key.$": RESULT_KEY.format(file=TRAINED)},
+            selector={"training.$": "States.StringToJson($.Body)"},
+        )  # fmt: skip
+        # Models of a comparison expire with its execution, the note does not.
+        model = _look(
+            scope, platform, "Look for model",
+            "States.Format('{}/training/{}/output/model.tar.gz', $.noted.training.names.key, $.noted.training.job)",
+        )  # fmt: skip
+        extract.next(train).next(note).next(save).next(trained)
+        for state in (look, again, read, model, extract, train, save):
             state.add_catch(failed, errors=["States.ALL"], result_path="$.failure")
-        look.next(
-            sfn.Choice(scope, "Was it measured before?")
-            .when(sfn.Condition.number_greater_than("$.earlier.count", 0), measured)
-            .otherwise(extract)
-        )
+        look.next(_found(scope, "Was it measured before?", yes=measured, no=again))
+        again.next(_found(scope, "Was it trained before?", yes=read, no=extract))
+        read.next(model)
+        model.next(_found(scope, "Is its model still there?", yes=trained, no=extract))
         self.start = look
 
 
@@ -99,6 +116,19 @@ class BenchmarkCandidate:
             else:
                 choice.otherwise(job)
         self.start = choice
+
+
+def _look(scope: Construct, platform: ComparisonPlatform, name: str, key: str) -> sfn.CustomState:
+    """Is there an object of this key? Asked as a list, because to a role that may not list a missing object is forbidden."""
+    return step.call(
+        scope, name, action="aws-sdk:s3:listObjectsV2", result="$.earlier",
+        parameters={"Bucket": platform.base.artifacts_bucket, "Prefix.$": key, "MaxKeys": 1},
+        selector={"count.$": "$.KeyCount"},
+    )  # fmt: skip
+
+
+def _found(scope: Construct, name: str, *, yes: sfn.IChainable, no: sfn.IChainable) -> sfn.Choice:
+    return sfn.Choice(scope, name).when(sfn.Condition.number_greater_than("$.earlier.count", 0), yes).otherwise(no)
 
 
 def _failed(scope: Construct, name: str) -> sfn.Pass:

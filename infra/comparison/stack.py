@@ -12,7 +12,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from infra import grants
-from infra.comparison.candidate import EXTRACTED
+from infra.comparison.candidate import EXTRACTED, TRAINED
 from infra.comparison.platform import ComparisonPlatform
 from infra.comparison.workflow import PREPARED, SECOND, Comparison
 from infra.pipeline import PipelineStack
@@ -47,7 +47,7 @@ class ComparisonStack(Stack):
             "Prepare", "prepares photos for a comparison",
             grants.reads(data, ""), *readable, grants.reads(artifacts, f"{own}input/"),
             grants.writes(
-                artifacts, *(f"{own}{folder}/" for folder in (*PREPARED, *SECOND.values()))
+                artifacts, *(f"{own}{folder}/" for folder in (*PREPARED, *SECOND))
             ),
             grants.pulls(images.training),
         )  # fmt: skip
@@ -119,7 +119,8 @@ class ComparisonStack(Stack):
                 resources=[
                     artifacts.arn_for_objects(f"executions/*/{path}")
                     for path in ("plan/plan.json", "comparison/winner.json")
-                ],
+                ]
+                + [artifacts.arn_for_objects(f"comparisons/*/{TRAINED}")],
             ),
             iam.PolicyStatement(
                 actions=["s3:PutObject"],
@@ -127,13 +128,15 @@ class ComparisonStack(Stack):
                     artifacts.arn_for_objects(path)
                     for path in (
                         "executions/*/input/input.json", "executions/*/asked/outcomes.json",
-                        "comparisons/*/question.json",
+                        "comparisons/*/question.json", f"comparisons/*/{TRAINED}",
                     )
                 ],
             ),
             iam.PolicyStatement(
                 actions=["s3:ListBucket"], resources=[artifacts.bucket_arn],
-                conditions={"StringLike": {"s3:prefix": ["comparisons/*"]}},
+                conditions={
+                    "StringLike": {"s3:prefix": ["comparisons/*", "executions/*/candidates/*/training/*/output/*"]}
+                },
             ),
             iam.PolicyStatement(
                 actions=["states:StartExecution"], resources=[self.pipeline.machine.state_machine_arn]

@@ -13,7 +13,7 @@ from infra.workflow import name_jobs, requests, step
 from infra.workflow.wiring import Wiring
 
 PREPARED = ("plan", "prepared", "photos", "test", "asked")
-SECOND = {"prepared": "second", "test": "second-test"}
+SECOND = ("second", "second-test")
 # What the state machine itself looks at; `prepare-comparison` fills in and checks all else.
 DEFAULTS = {"evaluate_on": "", "concurrency": 1, "instances": {}}
 
@@ -29,22 +29,25 @@ class Comparison:
     def _connect(self) -> sfn.IChainable:
         scope, base = self._scope, self._base
         compare = self._chain(self._save_outcomes(), self._compare(), self._read_winner(), self._end())
-        trained = self._chain(self._train(), self._benchmark(), compare)
-        second = (
-            sfn.Choice(scope, "Is there a second set?")
-            .when(sfn.Condition.boolean_equals("$.shared.second", True), self._chain(self._prepare_second(), trained))
-            .otherwise(trained)
-        )
-        prepare = self._chain(
-            self._set_defaults(), name_jobs.merge_input(scope), name_jobs.name_jobs(scope, base),
-            name_jobs.save_input(scope, base), self._prepare(),
+        trained = self._chain(
             step.read_json(
                 scope, "Read plan", bucket=base.artifacts_bucket, key="plan/plan.json", result="$.prepared",
                 field="plan",
             ),
-            self._share(), self._save_question(), second,
+            self._share(), self._save_question(), self._train(), self._benchmark(), compare,
         )  # fmt: skip
-        return name_jobs.check_input(scope, then=prepare)
+        both = self._chain(self._preparation("Prepare both sets", second=True), trained)
+        prepare = (
+            sfn.Choice(scope, "Is there a second set?")
+            .when(sfn.Condition.string_matches("$.input.evaluate_on", "s3://*"), both)
+            # What is no S3 URI the job refuses by name.
+            .otherwise(self._chain(self._preparation("Prepare photos", second=False), trained))
+        )
+        first = self._chain(
+            self._set_defaults(), name_jobs.merge_input(scope), name_jobs.name_jobs(scope, base),
+            name_jobs.save_input(scope, base), prepare,
+        )  # fmt: skip
+        return name_jobs.check_input(scope, then=first)
 
     def _set_defaults(self) -> sfn.Pass:
         instances = dataclasses.asdict(self._base.settings.instances)
@@ -52,27 +55,20 @@ class Comparison:
             self._scope, "Set defaults", parameters={"defaults": DEFAULTS, "instances": instances, "given.$": "$"}
         )
 
-    def _prepare(self) -> sfn.CustomState:
-        return self._preparation("Prepare photos", "prepare", "$.input.dataset", {name: name for name in PREPARED}, [])
-
-    def _prepare_second(self) -> sfn.CustomState:
-        return self._preparation("Prepare second set", "second", "$.input.evaluate_on", SECOND, ["--second"])
-
-    def _preparation(
-        self, name: str, short: str, dataset: str, outputs: dict[str, str], arguments: list[str]
-    ) -> sfn.CustomState:
+    def _preparation(self, name: str, *, second: bool) -> sfn.CustomState:
         base = self._base
         minutes = base.settings.max_runtime_minutes.prepare
+        datasets = {"dataset": "$.input.dataset", "second-dataset": "$.input.evaluate_on"}
         request = requests.processing_job(
-            base, step=short, image=base.images.training, role=self._platform.prepare_role, instance="prepare",
-            entrypoint=["python", "-m", "training_code"], arguments=["prepare-comparison", *arguments], minutes=minutes,
+            base, step="prepare", image=base.images.training, role=self._platform.prepare_role, instance="prepare",
+            entrypoint=["python", "-m", "training_code"], arguments=["prepare-comparison"], minutes=minutes,
             inputs=[
                 requests.processing_input("request", requests.in_execution("input/")),
-                requests.processing_input("dataset", dataset),
+                *(requests.processing_input(*one) for one in list(datasets.items())[: 1 + second]),
             ],
             outputs=[
-                requests.processing_output(local, requests.in_execution(f"{folder}/"))
-                for local, folder in outputs.items()
+                requests.processing_output(folder, requests.in_execution(f"{folder}/"))
+                for folder in (*PREPARED, *(SECOND if second else ()))
             ],
         )  # fmt: skip
         return step.job(
@@ -125,6 +121,7 @@ class Comparison:
                 "names": {
                     "id.$": "States.Format('{}-{}', $.names.id, $$.Map.Item.Index)",
                     "uri.$": "States.Format('{}/candidates/{}', $.names.uri, $$.Map.Item.Value.name)",
+                    "key.$": "States.Format('{}/candidates/{}', $.names.key, $$.Map.Item.Value.name)",
                 },
             },
         )  # fmt: skip
@@ -162,8 +159,8 @@ class Comparison:
         minutes = base.settings.max_runtime_minutes.analysis
         request = requests.processing_job(
             base, step="compare", image=base.images.analysis, role=self._platform.compare_role, instance="analysis",
-            entrypoint=["python", "-m", "analysis_code.comparison"], arguments=None,
-            arguments_path="States.Array('--test-uri', States.Format('{}/test/', $.names.uri))", minutes=minutes,
+            entrypoint=["python", "-m", "analysis_code"], arguments=None,
+            arguments_path="States.Array('compare', '--test-uri', States.Format('{}/test/', $.names.uri))", minutes=minutes,
             inputs=[
                 requests.processing_input("asked", requests.in_execution("asked/")),
                 requests.processing_input("candidates", "States.Format('{}/', $.shared.results)"),

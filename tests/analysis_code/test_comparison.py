@@ -24,6 +24,7 @@ from analysis_code.comparison.statistics import (
     mcnemar_p,
     wilson_interval,
 )
+from analysis_code.failure import JobFailure
 
 CLASSES = ["ants", "bees", "wasps"]
 
@@ -152,7 +153,7 @@ def test_photos_of_disagreement_are_those_where_right_and_wrong_divide(three):
 def test_a_price_table_that_lacks_its_date_is_refused(tmp_path):
     path = tmp_path / "prices.json"
     path.write_text('{"region": "x", "source": "y", "per_hour": {}}')
-    with pytest.raises(ValueError, match="as_of"):
+    with pytest.raises(JobFailure, match="as_of"):
         Prices.read(path)
     assert Prices.read().training_dollars(3600, "ml.unknown.type") is None
 
@@ -183,6 +184,24 @@ def test_a_left_out_candidate_and_a_smoke_test_are_listed_and_never_recommended(
     assert not {"large", "huge"} & {advice["candidate"] for advice in result["recommendations"]}
     page = render(result, candidates, [])
     assert "smoke test" in page and "left out: estimated at 900 s" in page
+
+
+def test_smoke_tests_cost_the_correction_no_pair_and_stand_on_no_front(three):
+    smoke = {"pretrained": False, "weights": "random"}
+    others = [replace(three[2], name=f"random-{i}", description=smoke) for i in range(4)]
+    alone = compare(three[:3], {}, Prices.read())
+    together = compare([*three[:3], *others], {}, Prices.read())
+    assert together["pairs"] == alone["pairs"] and len(alone["pairs"]) == 3
+    assert together["pareto"] == alone["pareto"]
+
+
+def test_where_all_weights_are_random_nobody_is_called_accurate(three):
+    smoke = [replace(c, description={"pretrained": False, "model": c.name}) for c in three[:3]]
+    result = compare(smoke, {"start_pipeline": True}, Prices.read())
+    advice = {r["purpose"]: r for r in result["recommendations"]}
+    assert advice["Most accurate"]["candidate"] is None and "smoke test" in advice["Most accurate"]["reason"]
+    assert advice["Fastest"]["candidate"] == "small" and "accuracy" not in advice["Fastest"]["reason"]
+    assert winner(result, smoke, {"pipeline_input": {}}) == {"name": None}
 
 
 def test_training_times_without_their_features_are_marked(three):

@@ -12,13 +12,17 @@ SAMPLE = {"dataset": "s3://data/datasets/photos.zip", "models": ["alexnet", "res
 
 
 class ComparisonAccount(Account):
-    """`measured`: candidates whose results an earlier comparison has left. `failing` may name `STATE of CANDIDATE`."""
+    """`measured`, `trained`: candidates whose results or whose models (unless `expired`) an earlier comparison has left.
+
+    `failing` may name `STATE of CANDIDATE`.
+    """
 
     def __init__(
-        self, definition: dict[str, Any], *, measured: tuple[str, ...] = (), winner: bool = True, **known: Any
-    ):
+        self, definition: dict[str, Any], *, measured: tuple[str, ...] = (), trained: tuple[str, ...] = (),
+        expired: bool = False, winner: bool = True, **known: Any,
+    ):  # fmt: skip
         super().__init__(definition, **known)
-        self.measured, self.winner = measured, winner
+        self.measured, self.trained, self.expired, self.winner = measured, trained, expired, winner
         self.calls: list[tuple[str, str]] = []
 
     def answer(self, state: str, resource: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -38,6 +42,10 @@ class ComparisonAccount(Account):
         if request["Key"].endswith("winner.json"):
             found = {"name": "alexnet", "input": {"dataset": SAMPLE["dataset"], "model": "alexnet"}}
             return {"Body": json.dumps(found if self.winner else {"name": None})}
+        if request["Key"].endswith("trained.json"):
+            key = f"executions/earlier/candidates/{request['Key'].split('/')[-2]}"
+            names = {"id": "0", "key": key, "uri": f"s3://artifacts/{key}"}
+            return {"Body": json.dumps({"names": names, "job": "old-train", "times": "0,1,2,3"})}
         asked = ComparisonInput.from_json(json.loads(self.objects["executions/run-1/input/input.json"]))
         candidates = [
             {
@@ -56,7 +64,13 @@ class ComparisonAccount(Account):
         return {"Body": json.dumps(plan)}
 
     def _listObjectsV2(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"KeyCount": int(request["Prefix"].split("/")[-2] in self.measured)}
+        *_, candidate, file = request["Prefix"].split("/")
+        known = {
+            "benchmark.json": candidate in self.measured,
+            "trained.json": candidate in self.trained,
+            "model.tar.gz": not self.expired,
+        }
+        return {"KeyCount": int(known[file])}
 
     def _startExecution(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"ExecutionArn": "arn:aws:states:us-east-1:000000000000:execution:darkroom-dev-pipeline:next"}

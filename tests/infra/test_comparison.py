@@ -16,13 +16,14 @@ from tests.infra.conftest import ROOT, resolve
 from tests.infra.state_machine import TaskFailed
 
 TASKS = [
-    "Save input", "Prepare photos", "Read plan", "Save question", "Prepare second set", "Look for result",
-    "Extract features", "Train candidate", "Benchmark", "Benchmark on both sets", "Save outcomes", "Compare",
-    "Read winner", "Start the pipeline with the winner",
+    "Save input", "Prepare photos", "Prepare both sets", "Read plan", "Save question", "Look for result",
+    "Look for training", "Read training", "Look for model", "Extract features", "Train candidate", "Save training",
+    "Benchmark", "Benchmark on both sets", "Save outcomes", "Compare", "Read winner", "Start the pipeline with the winner",
 ]  # fmt: skip
 OTHERS = [
     "Set defaults",
     "Use plan",
+    "Note training",
     "Trained",
     "Measured before",
     "Candidate failed",
@@ -118,8 +119,8 @@ def _with_image(parameters: dict) -> dict:
 
 
 def test_both_ways_together_walk_every_task(definition):
-    seen = {name for asked in (SAMPLE, EVERYTHING) for name in ComparisonAccount(definition).run(asked).requests}
-    assert seen == set(TASKS)
+    runs = (ComparisonAccount(definition).run(SAMPLE), ComparisonAccount(definition, trained=("alexnet",)).run(EVERYTHING))
+    assert {name for run in runs for name in run.requests} == set(TASKS)
 
 
 def test_every_candidate_is_trained_before_the_first_is_benchmarked(definition):
@@ -157,6 +158,29 @@ def test_a_measured_candidate_is_not_done_again(definition):
     assert {"Extract features", "Train candidate", "Benchmark"} <= set(account.states_of("alexnet"))
     saved = json.loads(account.objects["executions/run-1/asked/outcomes.json"])
     assert [one["state"] for one in saved] == ["measured"] * 3
+
+
+def test_a_candidate_that_was_trained_before_an_interruption_is_only_measured(definition):
+    account = ComparisonAccount(definition, trained=("resnet18",))
+    outcome = account.run(SAMPLE)
+    assert outcome.status == "SUCCEEDED"
+    assert account.states_of("resnet18") == [
+        "Look for result", "Look for training", "Read training", "Look for model", "Benchmark",
+    ]  # fmt: skip
+    (request,) = [r for name, r in outcome.every_request if name == "Benchmark" and "/earlier/" in json.dumps(r)]
+    sources = {one["InputName"]: one["S3Input"]["S3Uri"] for one in request["ProcessingInputs"]}
+    assert sources["training"].endswith("executions/earlier/candidates/resnet18/training/old-train/output/")
+    assert request["AppSpecification"]["ContainerArguments"] == ["--times", "0,1,2,3"]
+    (looked,) = [r for name, r in outcome.every_request if name == "Look for model"]
+    assert looked["Prefix"] == "executions/earlier/candidates/resnet18/training/old-train/output/model.tar.gz"
+
+
+def test_a_trained_model_that_has_expired_is_trained_again(definition):
+    account = ComparisonAccount(definition, trained=("resnet18",), expired=True)
+    assert account.run(SAMPLE).status == "SUCCEEDED"
+    assert {"Extract features", "Train candidate", "Save training"} <= set(account.states_of("resnet18"))
+    note = json.loads(account.objects[next(key for key in account.objects if key.endswith("/resnet18/trained.json"))])
+    assert note["names"]["uri"].endswith("executions/run-1/candidates/resnet18")
 
 
 def test_a_failed_preparation_ends_the_comparison_in_words(definition):

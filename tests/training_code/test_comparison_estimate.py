@@ -10,6 +10,7 @@ from training_code.compare.request import ComparisonInput
 from training_code.contract.failure import JobFailure
 from training_code.contract.validation import InvalidField
 
+PRICES = {"as_of": "today", "region": "r", "source": "s", "per_hour": {"ml.m5.large": 0.1}}
 WORK = Work(train=100, validation=20, test=30)
 
 
@@ -25,6 +26,7 @@ def test_a_frozen_backbone_sees_a_photo_once_a_view_and_a_fine_tuned_one_every_e
     head = WORK.photos(ask(), flip_view=False)
     assert head == 100 + 20 + 30 + 20
     assert WORK.photos(ask(), flip_view=True) == head + 100
+    assert Work(100, 20, 30, second=500).photos(ask(), flip_view=False) == head + 500
     assert WORK.photos(ask(epochs=9), flip_view=False) == head
     every = WORK.photos(ask(fine_tune="all", epochs=2), flip_view=False)
     assert every == head + 2 * (3 * 100 + 20)
@@ -89,5 +91,5 @@ def test_names_that_would_share_a_folder_are_refused():
 
 def test_prices_and_budget_do_not_make_another_question_and_tuning_does():
     plain = ask().key("f")
-    assert plain == ask(budget_minutes=3, prices={"as_of": "today"}, concurrency=4).key("f")
+    assert plain == ask(budget_minutes=3, prices=PRICES, concurrency=4).key("f")
     assert plain != ask(tune=2).key("f")

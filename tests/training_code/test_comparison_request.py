@@ -67,6 +67,14 @@ def test_a_list_may_be_written_with_commas():
     assert [c.name for c in choose("resnet18, vgg11")] == ["resnet18", "vgg11"]
 
 
+def test_a_preset_may_stand_among_names_and_be_random_as_a_whole():
+    chosen = choose("offline, resnet18, random:keras-4")
+    offline = len(PRESETS["offline"])
+    assert [c.name for c in chosen][: offline + 1] == [*PRESETS["offline"], "resnet18"]
+    assert [c.name for c in chosen][offline + 1 :] == [f"{name}-random" for name in PRESETS["keras-4"]]
+    assert [c.pretrained for c in chosen] == [True] * (offline + 1) + [False] * 4
+
+
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
@@ -79,6 +87,8 @@ def test_a_list_may_be_written_with_commas():
         ({"hyperparameters": {"learning_rate": 0.1}}, "learning_rate"),
         ({"evaluate_on": "/some/folder"}, "evaluate_on"),
         ({"modells": "offline"}, "modells"),
+        ({"models": "offline,efficientnet_lite0"}, "efficientnet_lite0"),
+        ({"prices": {"as_of": "2026-01-01"}}, "per_hour"),
     ],
 )
 def test_a_wrong_field_is_refused_by_name(fields, named):

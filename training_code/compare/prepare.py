@@ -1,21 +1,24 @@
 """`prepare-comparison`: the photos once for all candidates, and the list of what to train.
 
-    python -m training_code prepare-comparison [--second]
+    python -m training_code prepare-comparison
 
-As `prepare`, without features (each candidate has its own). With `--second` the data set is the one to judge on again:
-all its labelled photos are test photos. Outputs below `<base>/processing/output/`: `prepared`, `photos`, `test`, `asked`
-(`request.json`, for the page) and `plan` (`plan.json`, for the state machine).
+As `prepare`, without features (each candidate has its own). Where there is an input `second-dataset` beside `dataset`, the
+candidates are judged on it again: all its readable photos are test photos. Outputs below `<base>/processing/output/`:
+`prepared`, `photos`, `test`, `asked` (`request.json`, for the page), `plan` (`plan.json`, for the state machine), and
+`second` and `second-test` for a second set. It refuses a second set that shares no class with the first.
 """
 
 from __future__ import annotations
 
-import argparse
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import inference_code
+import training_code
 from training_code.compare.estimate import Work, estimate, within_budget
 from training_code.compare.request import ComparisonInput
 from training_code.contract.failure import JobFailure, base_directory
@@ -29,12 +32,10 @@ from training_code.prepare.tables import read_layout
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m training_code prepare-comparison")
-    parser.add_argument("--second", action="store_true", help="the data set to judge on again")
-    second = parser.parse_args(arguments).second
+    if arguments:
+        raise JobFailure(f"prepare-comparison: received {list(arguments)}; it takes no argument.")
     folder = base_directory() / "processing"
-    asked = ComparisonInput.from_json(read_request(folder))
-    (prepare_second if second else prepare)(asked, folder)
+    prepare(ComparisonInput.from_json(read_request(folder)), folder)
     return 0
 
 
@@ -51,20 +52,26 @@ def prepare(asked: ComparisonInput, folder: Path) -> dict[str, Any]:
                 "hyperparameters": asked.hyperparameters_of(candidate.model, candidate.pretrained),
             }
         )
-    photos, read = _look(folder)
+    photos, read = _look(folder / "input" / "dataset")
     select(photos, asked.split, asked.seed)
     classes = sorted({photo.label for photo in photos})
+    second, read_second = _second(asked, folder / "input" / "second-dataset", classes)
     candidates, left_out = within_budget(
-        estimate(asked, candidates, _work(photos)), asked.budget_minutes, asked.base or candidates[0]["name"]
+        estimate(asked, candidates, _work(photos, second, classes)),
+        asked.budget_minutes,
+        asked.base or candidates[0]["name"],
     )
     out = folder / "output"
     objects = outputs.write_test(out / "test", photos, read)
     outputs.write_photos(out / "photos", photos, read)
     outputs.write_manifest(out / "prepared" / "manifest.csv", photos, objects)
+    if second:
+        objects = outputs.write_test(out / "second-test", second, read_second)
+        outputs.write_manifest(out / "second" / "manifest.csv", second, objects)
     dataset = describe(photos, classes)
     outputs.write_json(out / "asked" / "request.json", _request(asked, dataset, candidates, left_out))
     plan = {
-        "key": asked.key(dataset["fingerprint"], asked.evaluate_on),
+        "key": asked.key(dataset["fingerprint"], outputs.fingerprint(second) if second else "", code_version()),
         "dataset": dataset,
         "second": bool(asked.evaluate_on),
         "start_pipeline": asked.start_pipeline,
@@ -77,29 +84,45 @@ def prepare(asked: ComparisonInput, folder: Path) -> dict[str, Any]:
     return plan
 
 
-def prepare_second(asked: ComparisonInput, folder: Path) -> None:
-    """Every readable photo of the second set becomes a test photo; which classes count is the candidate's own matter."""
+def _second(asked: ComparisonInput, folder: Path, classes: Sequence[str]) -> tuple[list[Photo], outputs.Read]:
+    """Every readable photo of the second set as a test photo; none where no second set was asked for."""
+    if not asked.evaluate_on:
+        return [], lambda photo: b""
     photos, read = _look(folder)
     for photo in photos:
         photo.split = "test"
     if all(photo.left_out for photo in photos):
         raise JobFailure(f"evaluate_on: none of the {len(photos)} photos of {asked.evaluate_on} can be read.")
-    out = folder / "output"
-    objects = outputs.write_test(out / "test", photos, read)
-    outputs.write_manifest(out / "prepared" / "manifest.csv", photos, objects)
-    say(f"prepared {len(objects)} photos of the second set")
+    found = sorted({photo.label for photo in photos if not photo.left_out})
+    if not set(found) & set(classes):
+        raise JobFailure(
+            f"evaluate_on: received {asked.evaluate_on} with the classes {', '.join(found[:10])}; none of them is a class of "
+            f"the photos that are learnt from: {', '.join(classes[:10])}. Name the folders alike."
+        )
+    return photos, read
+
+
+def code_version() -> str:
+    """Names the code that trains, so that what an older one has measured is not taken for an answer of this one."""
+    digest = hashlib.sha256()
+    for package in (training_code, inference_code):
+        folder = Path(package.__path__[0])
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
 
 
 def _look(folder: Path) -> tuple[list[Photo], outputs.Read]:
-    source: Source = open_source(folder / "input" / "dataset")
+    source: Source = open_source(folder)
     placed = read_layout(source, source.files()).photos
     photos = inspect_all(placed, source, progress=progress_of(len(placed)))
     return photos, lambda photo: source.read(photo.placed.file)
 
 
-def _work(photos: list[Photo]) -> Work:
+def _work(photos: list[Photo], second: list[Photo], classes: Sequence[str]) -> Work:
     counts = Counter(photo.split for photo in photos if not photo.left_out)
-    return Work(counts["train"], counts["validation"], counts["test"])
+    judged = sum(photo.label in classes for photo in second if not photo.left_out)
+    return Work(counts["train"], counts["validation"], counts["test"], judged)
 
 
 def _request(

@@ -75,6 +75,7 @@ class ComparisonInput:
         a_number("budget_minutes", self.budget_minutes, 0, 100_000)
         a_boolean("start_pipeline", self.start_pipeline)
         self._check_weights()
+        self._check_prices()
 
     def _uri(self, name: str, value: str) -> None:
         try:
@@ -89,6 +90,18 @@ class ComparisonInput:
             if name not in WEIGHABLE:
                 raise unknown_field("weights", name, WEIGHABLE)
             a_number(f"weights.{name}", value, 0, 1000)
+
+    def _check_prices(self) -> None:
+        """Now and not when the page is written: by then the models are trained."""
+        if not self.prices:
+            return
+        missing = sorted({"as_of", "region", "source", "per_hour"} - set(self.prices))
+        if missing or not isinstance(self.prices["per_hour"], Mapping):
+            raise InvalidField(
+                "prices", self.prices, "an object with as_of, region, source and per_hour, itself an object"
+            )
+        for instance, dollars in self.prices["per_hour"].items():
+            a_number(f"prices.per_hour.{instance}", dollars, 1e-6, 1e6)
 
     @classmethod
     def from_json(cls, value: Any) -> ComparisonInput:
