@@ -12,6 +12,7 @@ from typing import Any
 
 from training_code.contract import metrics
 from training_code.contract.failure import JobFailure
+from training_code.contract.health_rules import RULE_NAMES
 from training_code.contract.validation import (
     InvalidField,
     a_boolean,
@@ -20,13 +21,14 @@ from training_code.contract.validation import (
     a_text,
     an_integer,
     interval,
+    some_names,
     unknown_field,
 )
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What one hyperparameter may be. `kind`: number, integer, choice, boolean or text."""
+    """What one hyperparameter may be. `kind`: number, integer, choice, names (of `choices`, by commas), boolean or text."""
 
     kind: str
     meaning: str
@@ -41,6 +43,7 @@ class Rule:
             "number": lambda: a_number(path, value, self.minimum, self.maximum, above=self.above),
             "integer": lambda: an_integer(path, value, int(self.minimum or 0), int(self.maximum or 0)),
             "choice": lambda: a_choice(path, value, self.choices),
+            "names": lambda: some_names(path, value, self.choices),
             "boolean": lambda: a_boolean(path, value),
             "text": lambda: a_text(path, value),
         }
@@ -50,6 +53,8 @@ class Rule:
     def allowed(self) -> str:
         if self.kind == "choice":
             return ", ".join(self.choices)
+        if self.kind == "names":
+            return "any of these, separated by commas: " + ", ".join(self.choices)
         if self.kind in ("number", "integer"):
             noun = "a whole number" if self.kind == "integer" else "a number"
             return noun + interval(self.minimum, self.maximum, above=self.above)
@@ -74,6 +79,17 @@ def _boolean(default: bool, meaning: str) -> Any:
 
 def _text(default: str, meaning: str) -> Any:
     return field(default=default, metadata={"rule": Rule("text", meaning)})
+
+
+def _names(choices: tuple[str, ...], meaning: str) -> Any:
+    return field(default="", metadata={"rule": Rule("names", meaning, choices=choices)})
+
+
+# These decide what is watched, kept and exported, not what is learnt: a checkpoint is continued whatever they are.
+NOT_LEARNT_FROM = (
+    "export", "checkpoint_steps", "search", "workers", "observe", "debug_hook", "profiler_interval_ms", "profiler_steps",
+    "stop_on",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -118,20 +134,28 @@ class Hyperparameters:
         1000, 0, 60_000, "between two samples of the machine, from 100; 0: none (as in trials that do not ask for it)"
     )
     profiler_steps: int = _integer(0, 0, 10_000, "first training steps that torch.profiler records in detail")
-    stop_on: str = _text("", "comma-separated health rules that may stop the training")
+    stop_on: str = _names(RULE_NAMES, "comma-separated health rules that may stop the training")
     search: str = _text("", "JSON of the search that `single_job` tuning makes inside one training job")
 
     @classmethod
     def from_strings(cls, raw: Mapping[str, Any]) -> Hyperparameters:
         """From `hyperparameters.json` (all strings); names of SageMaker's own (`sagemaker_…`, `_…`) are passed over."""
-        own = {name: _unquoted(value) for name, value in raw.items() if not name.startswith(("sagemaker_", "_"))}
-        return cls(**check_hyperparameters(own))
+        return cls(**check_hyperparameters(own_strings(raw)))
 
     def to_strings(self) -> dict[str, str]:
         return {item.name: as_string(getattr(self, item.name)) for item in fields(self)}
 
+    def course(self) -> dict[str, str]:
+        """Those that decide the course of a training: a checkpoint continues only a training that has the same."""
+        return {name: value for name, value in self.to_strings().items() if name not in NOT_LEARNT_FROM}
+
 
 RULES: dict[str, Rule] = {item.name: item.metadata["rule"] for item in fields(Hyperparameters)}
+
+
+def own_strings(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """`hyperparameters.json` without SageMaker's own names, and without the quotes that its SDK puts around values."""
+    return {name: _unquoted(value) for name, value in raw.items() if not name.startswith(("sagemaker_", "_"))}
 
 
 def check_hyperparameters(values: Mapping[str, Any], path: str = "hyperparameters") -> dict[str, Any]:
@@ -161,4 +185,13 @@ def _unquoted(value: Any) -> Any:
     return value
 
 
-__all__ = ["RULES", "Hyperparameters", "InvalidField", "JobFailure", "Rule", "as_string", "check_hyperparameters"]
+__all__ = [
+    "RULES",
+    "Hyperparameters",
+    "InvalidField",
+    "JobFailure",
+    "Rule",
+    "as_string",
+    "check_hyperparameters",
+    "own_strings",
+]

@@ -34,6 +34,9 @@ METRICS = (
     Metric("validation:loss", "Minimize"),
     Metric("validation:accuracy", "Maximize"),
     Metric("validation:balanced_accuracy", "Maximize"),
+    # Printed once, at the end of the training that is exported.
+    Metric("health:issues_found", "Minimize"),
+    Metric("health:rules_without_data", "Minimize"),
 )
 BY_NAME = {metric.name: metric for metric in METRICS}
 DEFAULT_OBJECTIVE = "validation:balanced_accuracy"

@@ -39,6 +39,16 @@ def a_choice(path: str, value: Any, choices: Collection[str]) -> str:
     return value
 
 
+def some_names(path: str, value: Any, choices: Collection[str]) -> str:
+    """None or several of `choices`, separated by commas; each once, without blanks."""
+    names = [name.strip() for name in str(value).split(",") if name.strip()]
+    for name in names:
+        if name not in choices:
+            allowed = f"none, or some of {', '.join(choices)}, separated by commas"
+            raise InvalidField(path, name, allowed, did_you_mean(name, choices))
+    return ",".join(dict.fromkeys(names))
+
+
 def a_boolean(path: str, value: Any) -> bool:
     if isinstance(value, bool):
         return value

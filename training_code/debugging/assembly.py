@@ -14,6 +14,8 @@ log = logging.getLogger("darkroom.observation")
 
 def observers(base_dir: Path, hyperparameters: Mapping[str, str]) -> list[NoObserver]:
     settings = observation_settings(base_dir, hyperparameters)
+    # Of an earlier life of this job: it must not pass for the reason of the next stop.
+    (settings.directory / "stop.json").unlink(missing_ok=True)
     wanted = _wanted(settings, hyperparameters)
     return [made for name, make in wanted if (made := _made(name, make))]
 

@@ -8,13 +8,18 @@ observer setting must not cost a training.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from training_code.contract.health_rules import RULE_NAMES
+
 HOOKS = ("off", "losses", "reductions")
 SHORTEST_INTERVAL_MS, LONGEST_INTERVAL_MS = 100, 60_000
+
+log = logging.getLogger("darkroom.observation")
 
 
 @dataclass(frozen=True)
@@ -37,11 +42,17 @@ def observation_settings(base_dir: Path, hyperparameters: Mapping[str, str]) -> 
         os.environ.get("SMDEBUG_CONFIG_FILE_PATH", base_dir / "input" / "config" / "debughookconfig.json")
     )
     trial = hyperparameters.get("export") == "false"
-    interval = _whole(hyperparameters, "profiler_interval_ms", 0 if trial else 1000)
+    stop_rules = _stop_rules(hyperparameters)
+    interval = _whole(hyperparameters, "profiler_interval_ms", 0 if trial and not stop_rules else 1000)
     interval = _managed_interval(base_dir, interval)
     if interval and not SHORTEST_INTERVAL_MS <= interval <= LONGEST_INTERVAL_MS:
         raise ValueError(
             f"profiler_interval_ms is {interval}; allowed: 0 (off) or {SHORTEST_INTERVAL_MS} to {LONGEST_INTERVAL_MS}"
+        )
+    if stop_rules and not (enabled and interval):
+        log.warning(
+            "stop_on=%s stops nothing: rules watch a training only with observe=on and a profiler_interval_ms above 0",
+            ",".join(stop_rules),
         )
     return ObservationSettings(
         directory=directory,
@@ -50,7 +61,7 @@ def observation_settings(base_dir: Path, hyperparameters: Mapping[str, str]) -> 
         hook_config=hook_config if hook_config.is_file() else None,
         interval_ms=interval,
         window_steps=_whole(hyperparameters, "profiler_steps", 0),
-        stop_rules=_stop_rules(hyperparameters),
+        stop_rules=stop_rules,
     )
 
 
@@ -66,8 +77,6 @@ def _managed_interval(base_dir: Path, interval: int) -> int:
 
 
 def _stop_rules(hyperparameters: Mapping[str, str]) -> tuple[str, ...]:
-    from training_code.health.rule import RULE_NAMES
-
     names = tuple(name.strip() for name in hyperparameters.get("stop_on", "").split(",") if name.strip())
     unknown = [name for name in names if name not in RULE_NAMES]
     if unknown:

@@ -3,7 +3,8 @@
 `python -m training_code health [--rules-config FILE] [--input DIR] [--output DIR]`
 
 Reads `<base>/processing/input/training` (a folder with `observations/`, an `output.tar.gz`, or smdebug's own files), writes
-`health.json`, `health.html` and `profiler-report.html` to `<base>/processing/output/health`. Findings do not fail the job: they
+`health.json`, `verdict.json` (the same in a few words), `health.html` and `profiler-report.html` to
+`<base>/processing/output/health`. Findings do not fail the job: they
 are an answer. A training that left nothing to judge is answered by `NoData` of every rule, with the reason.
 """
 
@@ -21,6 +22,7 @@ from training_code.contract.failure import JobFailure, base_directory
 from training_code.health.observations import Observations
 from training_code.health.report import health_report
 from training_code.health.rule import chosen_rules
+from training_code.health.verdict import metric_lines, stop_of, verdict
 from training_code.profiling.report import profiler_report
 from training_code.profiling.summary import suggestion, summary
 
@@ -39,28 +41,28 @@ def main(arguments: Sequence[str] = ()) -> int:
             f"output.tar.gz, or its tree)."
         )
     result = judge(given.input, given.output, configuration)
-    print(f"health_issues_found={result['issues_found']};")
-    print(f"health_rules_without_data={result['no_data']};")
+    print(metric_lines(result))
     for outcome in result["rules"]:
         print(f"health rule {outcome['name']}: {outcome['status']}: {outcome['seen']}")
     return 0
 
 
 def judge(source: Path, output: Path, configuration: dict[str, Any]) -> dict[str, Any]:
-    """Evaluates the rules on what lies below `source`, writes the three files and gives what `health.json` holds."""
+    """Evaluates the rules on what lies below `source`, writes the files and gives what `health.json` holds."""
     rules = chosen_rules(configuration)
     with tempfile.TemporaryDirectory() as scratch:
         observed, stopped = _observed(source, Path(scratch))
         outcomes = [rule.evaluate(observed, parameters) for rule, parameters in rules]
+    said = verdict(outcomes, stopped)
     result = {
-        "schema_version": 1, "status": _overall(outcomes), "issues_found": sum(o["status"] == "IssuesFound" for o in outcomes),
-        "no_data": sum(o["status"] == "NoData" for o in outcomes),
-        "issues": [o["name"] for o in outcomes if o["status"] == "IssuesFound"],
-        "rules": outcomes, "stopped_by": stopped, "profile": summary(observed), "suggestion": suggestion(outcomes, observed),
+        "schema_version": 1, "status": said["status"], "issues_found": said["issues_found"], "no_data": said["no_data"],
+        "issues": said["issues"], "rules": outcomes, "stopped_by": stopped, "profile": summary(observed),
+        "suggestion": suggestion(outcomes, observed),
     }  # fmt: skip
     output.mkdir(parents=True, exist_ok=True)
     _write(output / "health.html", health_report(observed, outcomes, stopped))
     _write(output / "profiler-report.html", profiler_report(observed, outcomes, "Training profile"))
+    _write(output / "verdict.json", json.dumps(said, indent=1))
     _write(output / "health.json", json.dumps(result, indent=1))
     return result
 
@@ -89,19 +91,13 @@ def _observed(source: Path, scratch: Path) -> tuple[Observations, dict[str, Any]
             packed.extractall(scratch, filter="data")
     folder = next((f.parent for root in (source, scratch) for f in sorted(root.rglob("steps.jsonl"))), None)
     observed = Observations.read(folder) if folder else Observations()
-    stop = folder / "stop.json" if folder else None
-    stopped = json.loads(stop.read_text(encoding="utf-8")) if stop and stop.is_file() else None
+    stopped = stop_of(folder) if folder else None
     trial = next((f.parent.parent for root in (source, scratch) for f in sorted(root.rglob("collections/*"))), None)
     if trial is not None and not (observed.tensors and observed.steps):
         from training_code.health.trial import with_smdebug
 
         observed = with_smdebug(observed, trial)
     return observed, stopped
-
-
-def _overall(outcomes: Sequence[dict[str, Any]]) -> str:
-    statuses = {o["status"] for o in outcomes}
-    return next((s for s in ("IssuesFound", "Error", "NoIssuesFound") if s in statuses), "NoData")
 
 
 def _write(path: Path, text: str) -> None:

@@ -12,16 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from training_code.contract.health_rules import RULE_NAMES
+
 if TYPE_CHECKING:
     from training_code.health.observations import Observations
 
 Status = Literal["IssuesFound", "NoIssuesFound", "NoData", "Error"]
 
-RULE_NAMES = (
-    "LossNotDecreasing", "VanishingGradient", "ExplodingTensor", "Overfit", "Overtraining", "PoorWeightInitialization",
-    "DeadRelu", "SaturatedActivation", "ClassImbalance", "LowGPUUtilization", "LowCPUUtilization", "CPUBottleneck",
-    "IOBottleneck", "BatchSize", "LoadBalancing", "StepOutlier", "MaxInitializationTime", "LongEvaluation",
-)  # fmt: skip
 IMPLEMENTATION = "Darkroom (not SageMaker's built-in rule of this name)"
 
 

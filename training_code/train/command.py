@@ -28,7 +28,10 @@ def main(argv: Sequence[str] = ()) -> int:
         job = Job.read()
         run(job, stop)
     except Stopped:
-        print("stopped as asked: the step was finished and a checkpoint written.", flush=True)
+        print(
+            "stopped as asked: the step was finished and a checkpoint written; no epoch had ended that could be exported.",
+            flush=True,
+        )
     except Exception as error:
         failure = explained(error, job.settings if job else None)
         if not isinstance(failure, JobFailure):

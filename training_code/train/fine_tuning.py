@@ -37,7 +37,7 @@ from training_code.train.photos import PhotoCache, PhotoSplit, worker_count
 from training_code.train.record import Record, Watch
 from training_code.train.sampling import Sampler
 from training_code.train.schedule import factor
-from training_code.train.stopping import Stopped, StopRequest
+from training_code.train.stopping import Stopped, StopRequest, stop_reason
 
 EVALUATION_BATCH = 64
 LOOK_EVERY = 20  # steps between looks at the loss on a GPU: each look waits for it
@@ -86,14 +86,9 @@ class FineTuning:
     # --- start and resume
 
     def _identity(self) -> dict[str, Any]:
-        settings = {
-            k: v
-            for k, v in self.settings.to_strings().items()
-            if k not in ("export", "checkpoint_steps", "search", "workers")
-        }
         digest = identity_of({"ids": self.photos.train.ids, "labels": self.photos.train.labels.tolist()})
         weights = self.weights_facts.sha256 if self.weights_facts else None
-        return {"settings": settings, "photos": digest, "weights": weights, "hosts": self.hosts.count}
+        return {"settings": self.settings.course(), "photos": digest, "weights": weights, "hosts": self.hosts.count}
 
     def _stored(self) -> dict[str, Any] | None:
         """The first machine's checkpoint, on all of them."""
@@ -269,11 +264,19 @@ class FineTuning:
 
     def _finish_epoch(self) -> None:
         self._require_finite()
+        self.judge()
+        self.epoch, self.step = self.epoch + 1, 0
+        self.losses.zero_()
+        if not self.settings.checkpoint_steps:
+            self.save()
+
+    def judge(self) -> None:
+        """Validation of the weights as they are, kept as this epoch's; also in the middle of one, when it is the last."""
         self.observer.mode("EVAL")
         with self.average.in_place():
             logits = self.evaluate()
             metrics = {
-                "train:loss": self.losses.item() / self.sampler.steps,
+                "train:loss": self.losses.item() / self.step,
                 **score(logits, self.photos.validation.labels),
             }
             self.observer.step(metrics["validation:loss"], len(logits))
@@ -281,10 +284,6 @@ class FineTuning:
             if self.record.epoch(self.epoch, metrics):
                 self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
                 self.best_logits = logits
-        self.epoch, self.step = self.epoch + 1, 0
-        self.losses.zero_()
-        if not self.settings.checkpoint_steps:
-            self.save()
 
     @torch.inference_mode()
     def evaluate(self) -> np.ndarray:
@@ -334,15 +333,30 @@ def fine_tune(job: Job, stop: StopRequest, observer: Observer, watch: Watch | No
         silent = watch is not None or hosts.rank > 0
         record = Record(job.settings.objective, None if silent else job.output_data, quiet=silent, watch=watch)
         training = FineTuning(job, photos, hosts, record, observer, stop)
-        training.run()
+        stopped = _run_until_stopped(training, trial=watch is not None)
         torch.set_flush_denormal(False)
         record.finish()
-        return _outcome(training) if hosts.rank == 0 or watch else None
+        return _outcome(training, stopped) if hosts.rank == 0 or watch else None
     finally:
         hosts.leave()
 
 
-def _outcome(training: FineTuning) -> Outcome:
+def _run_until_stopped(training: FineTuning, trial: bool) -> dict[str, Any]:
+    """Facts of a stop, empty without one. Goes on to the export where there is something worth it, else raises Stopped."""
+    try:
+        training.run()
+    except Stopped:
+        reason = stop_reason(training.job.output_data)
+        by_rule = training.hosts.any(reason.rule != "")  # the first machine's rules stop all
+        if trial or not (training.best or by_rule):
+            raise
+        if not training.best:
+            training.judge()
+        return reason.facts(training.epoch, training.step, training.record.best)
+    return {}
+
+
+def _outcome(training: FineTuning, stopped: dict[str, Any]) -> Outcome:
     job, photos, best = training.job, training.photos, training.record.best or {}
     training.model.load_state_dict(training.best)
     scratch = Path(job.output_data / ".backbone.onnx")
@@ -360,8 +374,9 @@ def _outcome(training: FineTuning) -> Outcome:
         metrics={name: value for name, value in best.items() if ":" in name},
         data_fingerprint=_fingerprint(training),
         backbone=backbone,
-        facts={"precision": training.precision, "seconds_of_a_step": training.measured, "device": training.device.type},
-    )
+        facts={"precision": training.precision, "seconds_of_a_step": training.measured, "device": training.device.type,
+               **stopped},
+    )  # fmt: skip
 
 
 def _fingerprint(training: FineTuning) -> str:

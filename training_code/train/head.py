@@ -80,6 +80,10 @@ class HeadTraining:
         while self.epoch < self.settings.epochs and not self._patience_is_over():
             self._train_epoch()
             self._finish_epoch()
+        return self.trained()
+
+    def trained(self) -> TrainedHead:
+        """The best epoch so far."""
         layers = _layers(self.best)
         return TrainedHead(
             layers=fold_standardising(layers, self.mean, self.std),
@@ -172,16 +176,20 @@ class HeadTraining:
         return gradients
 
     def _finish_epoch(self) -> None:
+        self.judge()
+        self.epoch, self.step, self.losses = self.epoch + 1, 0, 0.0
+        if not self.settings.checkpoint_steps:
+            self.save()
+
+    def judge(self) -> None:
+        """Validation of the weights as they are, kept as this epoch's; also in the middle of one, when it is the last."""
         self.observer.mode("EVAL")
-        metrics = {"train:loss": self.losses / self.sampler.steps}
+        metrics = {"train:loss": self.losses / self.step}
         metrics |= score(self._answers(_layers(self.parameters)), self.features.validation.labels)
         self.observer.step(metrics["validation:loss"], len(self.features.validation.labels))
         self.observer.epoch(self.epoch, metrics)
         if self.record.epoch(self.epoch, metrics):
             self.best = {name: value.copy() for name, value in self.parameters.items()}
-        self.epoch, self.step, self.losses = self.epoch + 1, 0, 0.0
-        if not self.settings.checkpoint_steps:
-            self.save()
 
     def _answers(self, layers: list[Layer]) -> np.ndarray:
         """Logits of the validation photos; with test_time_flip the mean over a photo and its mirror image."""

@@ -6,17 +6,18 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from training_code.contract.hyperparameters import own_strings
 from training_code.observation import NoObserver, Observer, observers_for
 from training_code.train.artifact import Outcome, write_artifact, write_validation
 from training_code.train.checkpoints import ArrayCheckpoint, identity_of
 from training_code.train.head import HeadTraining, TrainedHead
 from training_code.train.job import Job
 from training_code.train.record import Record, Watch
-from training_code.train.stopping import StopRequest
+from training_code.train.stopping import Stopped, StopRequest, stop_reason
 
 
 def run(job: Job, stop: StopRequest) -> None:
-    """Carry out the job; Stopped when it was asked to end early."""
+    """Carry out the job; Stopped when it was asked to end before there was anything to export."""
     if job.settings.search:
         from training_code.train.search import best_of_search
 
@@ -25,12 +26,16 @@ def run(job: Job, stop: StopRequest) -> None:
         except BaseException:
             job.close()
             raise
-    observer = observers_for(job.base, job.raw) if job.rank == 0 else NoObserver()
+    observer = observers_for(job.base, own_strings(job.raw)) if job.rank == 0 else NoObserver()
     try:
         outcome = train(job, stop, observer)
     finally:
         observer.close()
         job.close()
+    if job.rank == 0 and job.settings.export and job.settings.observe == "on":
+        from training_code.health.verdict import print_verdict
+
+        print_verdict(job.output_data / "observations")
     if outcome is None:
         return
     decisions = decisions_of(job, outcome)
@@ -58,12 +63,28 @@ def train_head(job: Job, stop: StopRequest, observer: Observer, watch: Watch | N
     record = Record(job.settings.objective, None if watch else job.output_data, quiet=watch is not None, watch=watch)
     checkpoint = ArrayCheckpoint(job.checkpoints / "head.npz", identity_of(identity_facts(job)))
     training = HeadTraining(features, job.settings, record, observer, stop, checkpoint, look_inside=job.settings.export)
-    trained = training.run()
+    trained, stopped = _run_until_stopped(job, training, trial=watch is not None)
     record.finish()
-    return head_outcome(job, trained)
+    return head_outcome(job, trained, stopped)
 
 
-def head_outcome(job: Job, trained: TrainedHead) -> Outcome:
+def _run_until_stopped(job: Job, training: HeadTraining, trial: bool) -> tuple[TrainedHead, dict[str, Any]]:
+    """The head and facts of a stop, empty without one. Raises Stopped where there is nothing worth an export.
+
+    The checkpoint has been written before: what is exported now changes nothing of what a restart does.
+    """
+    try:
+        return training.run(), {}
+    except Stopped:
+        reason = stop_reason(job.output_data)
+        if trial or not (training.best or reason.rule):
+            raise
+        if not training.best:
+            training.judge()
+        return training.trained(), reason.facts(training.epoch, training.step, training.record.best)
+
+
+def head_outcome(job: Job, trained: TrainedHead, stopped: Mapping[str, Any]) -> Outcome:
     features = job.features
     return Outcome(
         layers=trained.layers,
@@ -73,13 +94,13 @@ def head_outcome(job: Job, trained: TrainedHead) -> Outcome:
         classes=features.classes,
         metrics=trained.metrics,
         data_fingerprint=str(features.facts.get("data_fingerprint", features.key)),
+        facts=stopped,
     )
 
 
 def identity_facts(job: Job) -> dict[str, Any]:
-    """What decides the course of a training; `export` and checkpoint intervals do not."""
-    settings = {k: v for k, v in job.settings.to_strings().items() if k not in ("export", "checkpoint_steps", "search")}
-    return {"settings": settings, "features": job.features.key if job.channel("features") else None}
+    """What decides the course of a training."""
+    return {"settings": job.settings.course(), "features": job.features.key if job.channel("features") else None}
 
 
 def decisions_of(job: Job, outcome: Outcome) -> Mapping[str, Any]:

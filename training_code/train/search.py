@@ -108,9 +108,8 @@ class TrialLog:
     """Finished trials of this very search on disk."""
 
     def __init__(self, job: Job, search: Search) -> None:
-        fixed = {k: v for k, v in job.settings.to_strings().items() if k != "export"}
         self._path = job.checkpoints / SEARCH_FILE
-        self._identity = identity_of({"settings": fixed, "search": vars(search)})
+        self._identity = identity_of({"settings": job.settings.course(), "search": vars(search)})
         self.trials: list[dict[str, Any]] = []
         self.seconds: list[float] = []  # apart from the trials, which come out the same however often a search is cut
         if self._path.is_file():
