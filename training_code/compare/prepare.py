@@ -17,8 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import inference_code
-import training_code
+from inference_code import contract
 from training_code.compare.estimate import Work, estimate, within_budget
 from training_code.compare.request import ComparisonInput
 from training_code.contract.failure import JobFailure, base_directory
@@ -105,8 +104,7 @@ def _second(asked: ComparisonInput, folder: Path, classes: Sequence[str]) -> tup
 def code_version() -> str:
     """Names the code that trains, so that what an older one has measured is not taken for an answer of this one."""
     digest = hashlib.sha256()
-    for package in (training_code, inference_code):
-        folder = Path(package.__path__[0])
+    for folder in (Path(__file__).parents[1], Path(contract.__file__).parent):
         for file in sorted(folder.rglob("*.py")):
             digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
     return digest.hexdigest()
