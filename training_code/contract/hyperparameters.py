@@ -114,7 +114,10 @@ class Hyperparameters:
     hidden_units: int = _integer(0, 0, 8192, "units of a hidden layer in the head; 0: a linear head")
     class_balance: str = _choice(("loss", "sampling", "none"), "how rare classes are made to count")
     backbone_learning_rate: float = _number(0.1, 0, 1, "learning rate of the backbone, as a share of the head's")
-    augmentation: str = _choice(("light", "none"), "random crops and flips while fine-tuning")
+    augmentation: str = _choice(("light", "mirror", "none"), "while fine-tuning: random crops and flips, flips, or none")
+    frozen_views: int = _integer(
+        8, 0, 64, "last_block: views of each photo of which the frozen blocks are computed once; 0: anew in every step"
+    )
     flip_view: bool = _boolean(True, "features of the mirrored training photos too (frozen backbone)")
     test_time_flip: bool = _boolean(False, "serve the mean over a photo and its mirror image")
     calibrate: bool = _boolean(True, "fit the temperature of the probabilities on the validation photos")

@@ -26,12 +26,13 @@ from training_code.train import precision
 from training_code.train.artifact import Outcome
 from training_code.train.averaging import MovingAverage
 from training_code.train.checkpoints import TensorCheckpoint, identity_of
-from training_code.train.classifier import Classifier, optimizer_for
+from training_code.train.classifier import Classifier, frozen_blocks, optimizer_for
 from training_code.train.failures import NonFiniteLoss
+from training_code.train.frozen_front import CannotCut, FrozenFront, activations_of
 from training_code.train.head import HeadTraining, TrainedHead
 from training_code.train.hosts import Hosts
 from training_code.train.job import Job
-from training_code.train.loader import Loader
+from training_code.train.loader import KeptLoader, Loader
 from training_code.train.measures import class_weights, score
 from training_code.train.photos import PhotoCache, PhotoSplit, worker_count
 from training_code.train.record import Record, Watch
@@ -59,7 +60,7 @@ class FineTuning:
         self.pixel_mean, self.pixel_std = (torch.from_numpy(v).view(1, 3, 1, 1).to(self.device) for v in (mean, std))
         size = job.spec.preprocessing.input_size
         workers = worker_count(settings.workers)
-        self.loader = Loader(photos.train, size, settings.seed, workers, augment=settings.augmentation == "light")
+        self.loader: Loader | KeptLoader = Loader(photos.train, size, settings.seed, workers, settings.augmentation)
         self.sampler = Sampler(
             labels, classes, settings.batch_size, settings.seed, weighted=settings.class_balance == "sampling"
         )
@@ -74,6 +75,8 @@ class FineTuning:
         torch.manual_seed(settings.seed)
         self.model = Classifier(module, head.standardised, head.mean, head.std, settings.dropout)
         self.model.to(self.device, memory_format=torch.channels_last)
+        self.validation_views = [photos.validation.pixels]
+        self.front, self.front_facts = self._kept_front()
         self.optimizer = optimizer_for(self.model, settings)
         self.average = MovingAverage(self.model, settings.ema_decay)
         self.epoch, self.step, self.losses = 0, 0, torch.zeros((), dtype=torch.float64, device=self.device)
@@ -135,6 +138,36 @@ class FineTuning:
                 for i in range(0, len(split.labels), EVALUATION_BATCH)
             ]
         return Part(torch.cat(found).numpy(), split.labels, split.ids)
+
+    def _kept_front(self) -> tuple[FrozenFront | None, dict[str, Any]]:
+        """The blocks that stay as they are, computed once for all epochs; fixed batch-norm statistics are a condition."""
+        settings, photos = self.settings, self.photos
+        if settings.fine_tune != "last_block" or not (settings.frozen_views and settings.pretrained):
+            return None, {}
+        assert isinstance(self.loader, Loader)
+        backbone, views = self.model.backbone.eval(), self.loader.kept_views(settings.frozen_views)
+        mirrored = ["mirrored"] if settings.test_time_flip else []
+        key = identity_of({"of": (views, settings.augmentation, settings.seed, mirrored, str(self.weights_facts))})
+        try:
+            front = FrozenFront(backbone, frozen_blocks(backbone, settings.fine_tune))
+            if key not in photos.kept:
+                draw, seen, count = self.loader.kept_view, photos.validation.pixels, len(photos.validation.labels)
+                wanted = {
+                    "train": (views * len(photos.train.labels), lambda number: draw(*divmod(number, views))),
+                    "plain": (count, lambda number: seen[number]),
+                    **{name: (count, lambda number: seen[number][:, ::-1]) for name in mirrored},
+                }
+                folder = photos.folder / key[:16]
+                folder.mkdir(exist_ok=True)
+                photos.kept[key] = activations_of(front, backbone, self.job.spec, wanted, folder)
+            front.cut(self._normalised(photos.validation.pixels[:2]))
+        except CannotCut as reason:
+            print(f"the frozen blocks are computed in every step: {reason}", flush=True)
+            return None, {"frozen_blocks": f"computed in every step: {reason}"}
+        kept = photos.kept[key]
+        self.loader = KeptLoader(kept["train"], photos.train.labels, views, settings.seed)
+        self.validation_views = [kept[name] for name in ("plain", *mirrored)]
+        return front, {"frozen_blocks": f"computed once for {views} views of each photo"}
 
     def _prepare(self) -> None:
         self.hosts.same_start(self.model)
@@ -294,12 +327,11 @@ class FineTuning:
         mine = self.hosts.share(len(split.labels))
         for start in range(mine.start, mine.stop, EVALUATION_BATCH):
             stop = min(start + EVALUATION_BATCH, mine.stop)
-            images = self._normalised(split.pixels[start:stop])
+            views = [self._normalised(view[start:stop]) for view in self.validation_views]
+            if self.settings.test_time_flip and len(views) == 1:
+                views.append(views[0].flip(3))
             with precision.autocast(self.device, self.precision):
-                found = self.model(images).float()
-                if self.settings.test_time_flip:
-                    found = (found + self.model(images.flip(3)).float()) / 2
-            logits[start:stop] = found
+                logits[start:stop] = sum(self.model(images).float() for images in views) / len(views)
         return self.hosts.sum(logits).cpu().numpy()
 
     def _set_training(self) -> None:
@@ -310,10 +342,13 @@ class FineTuning:
             self.model.backbone.eval()
 
     def _normalised(self, pixels: np.ndarray) -> torch.Tensor:
-        """uint8 N x H x W x 3 to float N x 3 x H x W, channels last in memory as the pixels are."""
+        """uint8 N x H x W x 3 to float N x 3 x H x W, channels last in memory as the pixels are; what was kept of a front as it is."""
         images = torch.from_numpy(np.ascontiguousarray(pixels))
         if self.device.type == "cuda":
             images = images.pin_memory().to(self.device, non_blocking=True)
+        if images.dtype != torch.uint8:
+            layout = torch.channels_last if images.ndim == 4 else torch.contiguous_format
+            return images.float().contiguous(memory_format=layout)
         return (images.permute(0, 3, 1, 2).float() - self.pixel_mean) / self.pixel_std
 
 
@@ -324,8 +359,6 @@ def fine_tune(job: Job, stop: StopRequest, observer: Observer, watch: Watch | No
             f"batch_size: received {job.settings.batch_size}; {len(job.hosts)} machines need at least one photo each."
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    # Gradients that fade away become denormal numbers, with which a CPU computes a hundred times as slowly.
-    torch.set_flush_denormal(True)
     hosts = Hosts(job.hosts, job.current_host, device)
     photos = job.photos
     try:
@@ -333,6 +366,9 @@ def fine_tune(job: Job, stop: StopRequest, observer: Observer, watch: Watch | No
         silent = watch is not None or hosts.rank > 0
         record = Record(job.settings.objective, None if silent else job.output_data, quiet=silent, watch=watch)
         training = FineTuning(job, photos, hosts, record, observer, stop)
+        # Gradients that fade away become denormal numbers, with which a CPU computes a hundred times as slowly. After all imports:
+        # NumPy warns when it looks at the smallest float and finds zero.
+        torch.set_flush_denormal(True)
         stopped = _run_until_stopped(training, trial=watch is not None)
         torch.set_flush_denormal(False)
         record.finish()
@@ -358,6 +394,8 @@ def _run_until_stopped(training: FineTuning, trial: bool) -> dict[str, Any]:
 
 def _outcome(training: FineTuning, stopped: dict[str, Any]) -> Outcome:
     job, photos, best = training.job, training.photos, training.record.best or {}
+    if training.front:
+        training.front.join()
     training.model.load_state_dict(training.best)
     scratch = Path(job.output_data / ".backbone.onnx")
     backbone = None
@@ -375,6 +413,7 @@ def _outcome(training: FineTuning, stopped: dict[str, Any]) -> Outcome:
         data_fingerprint=_fingerprint(training),
         backbone=backbone,
         facts={"precision": training.precision, "seconds_of_a_step": training.measured, "device": training.device.type,
+               **training.front_facts,
                **stopped},
     )  # fmt: skip
 

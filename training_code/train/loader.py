@@ -17,14 +17,15 @@ from training_code.train.photos import PhotoSplit
 from training_code.train.sampling import generator
 
 SMALLEST_CROP = 0.75  # of the cached photo's side
+MIRRORED = 0.5  # share of the photos
 AHEAD = 3
 
 
 class Loader:
-    """`batches`: uint8 (n, height, width, 3) and labels for a list of indices a step."""
+    """`batches`: uint8 (n, height, width, 3) and labels for a list of indices a step. `augmentation`: light, mirror or none."""
 
-    def __init__(self, split: PhotoSplit, size: tuple[int, int], seed: int, workers: int, *, augment: bool) -> None:
-        self._split, self._size, self._seed, self._augment = split, size, seed, augment
+    def __init__(self, split: PhotoSplit, size: tuple[int, int], seed: int, workers: int, augmentation: str) -> None:
+        self._split, self._size, self._seed, self._augmentation = split, size, seed, augmentation
         self._pool = ThreadPoolExecutor(workers)
 
     def batches(
@@ -54,21 +55,50 @@ class Loader:
         return batch, self._split.labels[mine]
 
     def _view(self, photo: np.ndarray, draw: np.ndarray) -> np.ndarray:
-        """A random crop of 0.75 to 1 of the side, mirrored half the time; without augmentation the centre."""
+        """A random crop of 0.75 to 1 of the side, or the centre; mirrored half the time unless there is no augmentation."""
         height, width = self._size
         full_height, full_width = photo.shape[:2]
-        if not self._augment:
+        if self._augmentation != "light":
             top, left = (full_height - height) // 2, (full_width - width) // 2
-            return photo[top : top + height, left : left + width]
+            centre = photo[top : top + height, left : left + width]
+            return centre[:, ::-1] if self._augmentation == "mirror" and draw[3] < MIRRORED else centre
         share = SMALLEST_CROP + (1 - SMALLEST_CROP) * draw[0]
         crop_height, crop_width = round(full_height * share), round(full_width * share)
         top, left = int(draw[1] * (full_height - crop_height + 1)), int(draw[2] * (full_width - crop_width + 1))
         crop = photo[top : top + crop_height, left : left + crop_width]
-        if draw[3] < 0.5:
+        if draw[3] < MIRRORED:
             crop = crop[:, ::-1]
         if crop.shape[:2] == (height, width):
             return crop
         return cv2.resize(np.ascontiguousarray(crop), (width, height), interpolation=cv2.INTER_LINEAR)
 
+    def kept_views(self, asked: int) -> int:
+        """How many views of each photo are worth keeping: there are only two without crops, and one without mirroring."""
+        return min(asked, {"light": asked, "mirror": 2, "none": 1}[self._augmentation])
+
+    def kept_view(self, photo: int, view: int) -> np.ndarray:
+        """One of the views that are drawn once for the whole training; every second one is mirrored."""
+        draw = np.random.default_rng([self._seed, photo, view, 0x51DE]).random(4)
+        draw[3] = (1.0, 0.0)[view % 2]
+        return self._view(self._split.pixels[photo], draw)
+
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
+
+
+class KeptLoader:
+    """The same photos and order from what was computed once: `kept` holds `views` rows a photo, and each draw takes one of them."""
+
+    def __init__(self, kept: np.ndarray, labels: np.ndarray, views: int, seed: int) -> None:
+        self._kept, self._labels, self._views, self._seed = kept, labels, views, seed
+
+    def batches(
+        self, epoch: int, steps: Sequence[np.ndarray], first: int = 0, share: Callable[[int], slice] = slice
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for step in range(first, len(steps)):
+            indices = steps[step]
+            draws = generator(self._seed, epoch, step).random((len(indices), 4))[share(len(indices))]
+            mine = indices[share(len(indices))]
+            # Two views are the photo and its mirror image: the very draw that would mirror it decides.
+            view = (draws[:, 3] < MIRRORED).astype(int) if self._views == 2 else (draws[:, 0] * self._views).astype(int)
+            yield self._kept[mine * self._views + view], self._labels[mine]

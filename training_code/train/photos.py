@@ -39,6 +39,7 @@ class PhotoCache:
         pack = PhotoPack(folder)
         self.classes = list(classes) or sorted({photo.label for photo in pack.photos})
         self.folder = Path(tempfile.mkdtemp(prefix="darkroom-photos-"))
+        self.kept: dict[str, dict[str, np.ndarray]] = {}  # what a frozen front answers, for all trials of a search
         try:
             self.train = self._decode(pack, "train", larger(preprocessing), workers)
             self.validation = self._decode(pack, "validation", preprocessing, workers)
