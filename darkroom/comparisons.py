@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.markup import escape
 
-from darkroom import executions, jobs, live, story, upload
+from darkroom import comparison_progress, executions, jobs, live, story, upload
 from darkroom.failure import DarkroomError
 from darkroom.target import Target
 
@@ -35,21 +35,32 @@ def begin(target: Target, console: Console, data: str, second: str | None, docum
     started = target.client("stepfunctions").start_execution(
         stateMachineArn=machine, name=executions.new_name(f"{short}-compare"), input=json.dumps(document)
     )
+    console.print(f"  comparison {started['executionArn'].rpartition(':')[2]} started", markup=False)
     return started["executionArn"]
 
 
 def follow(target: Target, console: Console, arn: str) -> None:
     """Say the estimate, then follow until the end. Ctrl-C stops following, not the comparison."""
+    name = arn.rpartition(":")[2]
     try:
-        console.print(f"  comparison {arn.rpartition(':')[2]} started", markup=False)
-        await_estimate(target, console, arn)
-        live.follow(target, arn, console)
+        plan = await_estimate(target, console, arn)
+        comparison_progress.follow(target, arn, plan, console)
     except KeyboardInterrupt:
         console.print(
-            f"\nThe comparison goes on: aws stepfunctions describe-execution --execution-arn {arn}\nOnce it is over, the same "
-            "command again fetches the page, without training anything twice.", markup=False, soft_wrap=True,
-        )  # fmt: skip
+            f"\nThe comparison goes on. Follow it again: darkroom compare --follow {name}", markup=False, soft_wrap=True
+        )
         raise
+
+
+def find(target: Target, name: str) -> str:
+    """The ARN of a comparison by its name; DarkroomError where there is none of this name."""
+    machine = target.parameter(MACHINE)
+    started = target.client("stepfunctions").list_executions(stateMachineArn=machine, maxResults=100)["executions"]
+    for one in started:
+        if one["name"] == name:
+            return one["executionArn"]
+    last = ", ".join(one["name"] for one in started[:5]) or "none"
+    raise DarkroomError(f"There is no comparison {name}.", f"The last ones: {last}")
 
 
 def await_estimate(target: Target, console: Console, arn: str) -> dict[str, Any] | None:
@@ -103,7 +114,7 @@ def conclude(target: Target, console: Console, arn: str) -> dict[str, Any]:
             console.print(f"    {line}", markup=False, style="dim", soft_wrap=True)
         raise DarkroomError(
             f"The comparison {name} {status.lower()}: {results.described.get('cause') or results.described.get('error')}",
-            "Start it again with the same options: finished candidates are not trained again.",
+            "Start it again with the same options: what is trained is not trained again, what is measured not measured again.",
         )
     folder = _fetch(target, name, results.folder / "comparison")
     comparison = json.loads((folder / "comparison.json").read_text())

@@ -1,5 +1,6 @@
 """compare: which architecture for these photos; jumpstart-request: how AWS's own image would train one."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -10,11 +11,11 @@ from darkroom.failure import DarkroomError
 
 
 @click.command()
-@click.option("--data", required=True, metavar="DIR|ZIP|S3URI", help="Photos: one sub-folder per class.")
+@click.option("--data", metavar="DIR|ZIP|S3URI", help="Photos: one sub-folder per class.")
 @click.option("--evaluate-on", metavar="DIR|ZIP|S3URI", help="A second labelled set to judge every model on again.")
 @click.option(
     "--models",
-    help="Preset (jumpstart-15, keras-4, edge, offline) or names with commas; random:NAME starts one from random weights."
+    help="Presets (jumpstart-15, keras-4, edge, offline) and names, with commas; random:NAME starts from random weights."
     "  [default: offline]",
 )
 @click.option("--base", help="Candidate that the charts are relative to.  [default: the first]")
@@ -38,11 +39,12 @@ from darkroom.failure import DarkroomError
 @click.option(
     "--input", "input_file", type=click.Path(path_type=Path), help="More fields as JSON (docs/comparison.md)."
 )
+@click.option("--follow", "followed", metavar="NAME", help="Start nothing: follow this comparison to its end.")
 @json_option
 @click.pass_obj
 def compare(
-    context: Context, data: str, evaluate_on: str | None, weigh: tuple[str, ...], input_file: Path | None,
-    random_weights: bool, start_pipeline: bool, as_json: bool, **fields,
+    context: Context, data: str | None, followed: str | None, evaluate_on: str | None, weigh: tuple[str, ...],
+    input_file: Path | None, random_weights: bool, start_pipeline: bool, as_json: bool, **fields,
 ):  # fmt: skip
     """Train several architectures on the same photos and say which to take.
 
@@ -56,6 +58,10 @@ def compare(
     apart on these photos. A second start with the same options repeats nothing that is finished.
     """
     context.speak_json(as_json)
+    if bool(data) == bool(followed):
+        raise DarkroomError(
+            "compare needs either --data or --follow.", "Example: darkroom compare --data photos/ --models offline"
+        )
     document = executions.read_input(input_file)
     document |= {name: value for name, value in fields.items() if value is not None}
     if weigh:
@@ -65,7 +71,8 @@ def compare(
     if start_pipeline:
         document["start_pipeline"] = True
     target, console = context.target, context.console
-    arn = comparisons.begin(target, console, data, evaluate_on, document)
+    start = partial(comparisons.begin, target, console, data, evaluate_on, document)
+    arn = comparisons.find(target, followed) if followed else start()
     comparisons.follow(target, console, arn)
     comparison = comparisons.conclude(target, console, arn)
     comparisons.print_table(console, comparison)

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
@@ -14,6 +15,8 @@ from PIL import Image
 from rich.console import Console
 
 from darkroom import comparisons
+from darkroom.comparison_progress import happenings
+from darkroom.history import Step
 
 LONG = "inception-resnet-v2-of-a-name-that-no-terminal-has-room-for"
 ROLE = {"Version": "2012-10-17", "Statement": []}
@@ -89,6 +92,24 @@ def test_the_estimate_names_what_the_budget_leaves_out():
     assert f"{LONG}: left out: estimated at 900 s" in text
 
 
+def job(name: str, begun: int, ended: int | None, status: str = "Succeeded") -> Step:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    end = None if ended is None else moment + timedelta(seconds=ended)
+    return Step("state", moment + timedelta(seconds=begun), end, status, job=f"darkroom-dev-0a1b2c3d-{name}-0-0")
+
+
+def test_progress_names_the_candidate_and_says_what_stays():
+    steps = [
+        job("prepare", 0, 9), job("0-extract", 9, 12), job("0-train", 12, 20), job("1-extract", 20, 21, "Failed"),
+        job("0-bench", 21, 40), job("2-bench", 40, None, "Running"),
+    ]  # fmt: skip
+    seen = happenings(steps, ["alexnet", "vgg11", "resnet18"], datetime(2026, 1, 1, 0, 1, tzinfo=UTC))
+    assert [one.line for one in seen if one.line] == [
+        "trained   alexnet in 11 s", "failed    vgg11 (computing features)", "measured  alexnet in 19 s",
+    ]  # fmt: skip
+    assert (seen[-1].name, seen[-1].status, seen[-1].seconds) == ("resnet18", "Running", 20)
+
+
 @pytest.fixture(scope="module")
 def machine(running, tmp_path_factory):
     """The running cloud with a state machine that only shows what it was asked, and a folder of photos."""
@@ -141,7 +162,7 @@ def test_every_option_reaches_the_input_and_a_failure_is_told_with_its_reason(ru
     )  # fmt: skip
     assert answer.returncode == 1
     assert "models: no [such] thing" in answer.stderr + answer.stdout
-    assert "finished candidates are not trained again" in answer.stderr
+    assert "what is trained is not trained again" in answer.stderr
     (document,) = asked()
     assert document.pop("dataset") == document.pop("evaluate_on")
     assert document == {
@@ -149,6 +170,13 @@ def test_every_option_reaches_the_input_and_a_failure_is_told_with_its_reason(ru
         "weights": {"balanced_accuracy": 2.0, "disk_bytes": 1.0}, "pretrained": False, "start_pipeline": True, "seed": 7,
         "split": {"test": 0.3},
     }  # fmt: skip
+
+
+def test_compare_wants_photos_or_a_comparison_to_follow(running):
+    assert "needs either --data or --follow" in running("compare").stderr
+    answer = running("compare", "--follow", "nobody")
+    assert answer.returncode == 1
+    assert "There is no comparison nobody." in answer.stderr
 
 
 def test_a_weight_that_is_no_number_is_refused_before_anything_starts(running, machine):
@@ -171,5 +199,7 @@ def test_ctrl_c_leaves_the_comparison_running_and_says_how_to_go_on(running, mac
         process.send_signal(signal.SIGINT)
         rest = process.stdout.read()
     assert process.returncode == 130
-    assert "The comparison goes on: aws stepfunctions describe-execution --execution-arn arn:" in rest
+    name = rest.partition("darkroom compare --follow ")[2].split()[0]
+    assert name.startswith("insects-compare-")
+    assert name in running("compare", "--follow", name + "x").stderr
     assert "slow" in [document.get("name") for document in asked()]
