@@ -22,6 +22,9 @@ class Settings:
     stop_grace_seconds: float = 120.0  # LOCAL_CLOUD_STOP_GRACE_SECONDS: between SIGTERM and SIGKILL, as on AWS
     sync_seconds: float = 2.0  # LOCAL_CLOUD_SYNC_SECONDS: how often checkpoints and continuous outputs are uploaded
     keep_job_folders: bool = False  # LOCAL_CLOUD_KEEP_JOB_FOLDERS: leave a finished job's /opt/ml tree for inspection
+    rules_image: str = (
+        ""  # LOCAL_CLOUD_RULES_IMAGE: evaluates rules of trainings whose own image does not (see rules.py)
+    )
     mount_opt_ml: bool = False  # LOCAL_CLOUD_MOUNT_OPT_ML: bind each job's tree at /opt/ml (user namespaces)
 
     @classmethod
@@ -32,6 +35,7 @@ class Settings:
         return cls(
             stop_grace_seconds=float(os.environ.get("LOCAL_CLOUD_STOP_GRACE_SECONDS", cls.stop_grace_seconds)),
             sync_seconds=float(os.environ.get("LOCAL_CLOUD_SYNC_SECONDS", cls.sync_seconds)),
+            rules_image=os.environ.get("LOCAL_CLOUD_RULES_IMAGE", ""),
             keep_job_folders=flag("LOCAL_CLOUD_KEEP_JOB_FOLDERS"),
             mount_opt_ml=flag("LOCAL_CLOUD_MOUNT_OPT_ML"),
         )
@@ -73,6 +77,7 @@ class Runtime:
     endpoints: Any = None  # endpoints.Endpoints, set by the service
     on_first_job: Callable[[], None] = lambda: None
     stopping: threading.Event = field(default_factory=threading.Event)
+    rule_names: dict[str, list[str]] = field(default_factory=dict)  # by image id, see rules.py
 
     @property
     def folder(self) -> Path:

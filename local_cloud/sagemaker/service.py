@@ -9,6 +9,7 @@ from local_cloud.sagemaker import endpoints, models, processing, registry, tags,
 from local_cloud.sagemaker.containers import Watchdog
 from local_cloud.sagemaker.invocation import InvocationResponse
 from local_cloud.sagemaker.kinds import KINDS
+from local_cloud.sagemaker.rule_evaluation import abandon_evaluations
 from local_cloud.sagemaker.runs import fail_abandoned
 from local_cloud.sagemaker.runtime import Runtime, Settings
 from local_cloud.sagemaker.store import Document, Store
@@ -79,6 +80,7 @@ class SageMakerService:
     def start(self) -> None:
         """Takes up where the last process ended: unfinished jobs have failed, endpoints are started again."""
         fail_abandoned(self.runtime.store)
+        abandon_evaluations(self.runtime.store)
         self.runtime.endpoints.restore()
 
     def stop(self) -> None:

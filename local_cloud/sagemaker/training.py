@@ -7,6 +7,7 @@ from local_cloud.sagemaker.channels import check_channels
 from local_cloud.sagemaker.cluster import hosts_of
 from local_cloud.sagemaker.job_logs import metric_patterns
 from local_cloud.sagemaker.listing import Listing
+from local_cloud.sagemaker.rule_evaluation import begin_evaluations
 from local_cloud.sagemaker.rules import check_rules
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.s3_locations import Location
@@ -99,10 +100,10 @@ def check_training(runtime: Runtime, request: Document) -> None:
     refuse_unsupported("ResourceConfig", request.get("ResourceConfig", {}), RESOURCE_FIELDS)
     _check_resources(request.get("ResourceConfig", {}))
     metric_patterns(algorithm.get("MetricDefinitions", []))
-    check_rules(request)
     _check_limits(request)
     Location.parse(request["OutputDataConfig"]["S3OutputPath"])
     runtime.context.images.resolve(algorithm["TrainingImage"])
+    check_rules(runtime, request)
     runtime.context.job_environment(request["RoleArn"])
     check_channels(request.get("InputDataConfig", []), algorithm["TrainingInputMode"], runtime.context.objects)
 
@@ -132,7 +133,10 @@ def start_training(runtime: Runtime, request: Document, **extra: Any) -> str:
     }
     if request.get("EnableManagedSpotTraining") and (seconds := _interrupt_after(request)):
         document["_InterruptAfterSeconds"] = seconds
+    if "ProfilerConfig" in request:
+        document["ProfilingStatus"] = "Disabled" if request["ProfilerConfig"].get("DisableProfiler") else "Enabled"
     runtime.store.add(NOUN, name, document)
+    runtime.store.change(NOUN, name, **begin_evaluations(runtime, document))
     keep_tags(runtime.store, arn, request.get("Tags"))
     runtime.on_first_job()
     TrainingRun(runtime, document, **extra).start()

@@ -62,11 +62,17 @@ def tensorboard_path(job: Document) -> str:
 
 def mirrored_folders(job: Document, base: Path) -> list[tuple[Path, str]]:
     """Folders of the job that are kept in S3 while it runs: (folder, S3 URI)."""
-    name, pairs = job["TrainingJobName"], []
+    pairs = []
     if "CheckpointConfig" in job:
         pairs.append(
             (inside(checkpoint_path(job), base, "CheckpointConfig.LocalPath"), job["CheckpointConfig"]["S3Uri"])
         )
+    return pairs + debugging_folders(job, base)
+
+
+def debugging_folders(job: Document, base: Path) -> list[tuple[Path, str]]:
+    """Those of them that tell about the training: tensors, TensorBoard, profile."""
+    name, pairs = job["TrainingJobName"], []
     if "DebugHookConfig" in job:
         pairs.append(
             (

@@ -21,11 +21,18 @@ from local_cloud.sagemaker.containers import Container, stop_all
 from local_cloud.sagemaker.job_logs import FinalMetrics, JobLog, metric_patterns, stream_name
 from local_cloud.sagemaker.launch import launch, literal_base, role_environment
 from local_cloud.sagemaker.mirror import Mirror, store_file
+from local_cloud.sagemaker.rule_evaluation import RuleEvaluation
+from local_cloud.sagemaker.rules import rules_of
 from local_cloud.sagemaker.runs import FAILURE_LIMIT, JobFailed, JobRun, read_message
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.s3_locations import Location, objects_under
 from local_cloud.sagemaker.store import Document, now
-from local_cloud.sagemaker.training_folder import mirrored_folders, training_environment, write_training_folder
+from local_cloud.sagemaker.training_folder import (
+    debugging_folders,
+    mirrored_folders,
+    training_environment,
+    write_training_folder,
+)
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 MESSAGES = {
@@ -81,11 +88,25 @@ class TrainingRun(JobRun):
         self._upload()
         final = {"exited": "Completed", "stop": "Stopped"}.get(outcome, outcome)
         self._finish("Completed" if final == "Completed" else "Stopped", final)
+        self._evaluate_rules()
 
     def record_failure(self, reason: str) -> None:
         with contextlib.suppress(AwsError):
             self._sync(final=True)
         self._finish("Failed", "Failed", FailureReason=reason)
+        self._evaluate_rules()
+
+    def _evaluate_rules(self) -> None:
+        """After the job, whatever became of it: a training that failed is what rules are for."""
+        if not rules_of(self.job):
+            return
+        base = self.hosts[0].base(self.folder)
+        evaluation = RuleEvaluation(self, base, [folder for folder, _ in debugging_folders(self.job, base)])
+        self.control.stop_requested = False  # that stopped the training; one that comes from here on is meant for the rules
+        if self.runtime.stopping.is_set():
+            evaluation.abandon()
+        else:
+            evaluation.execute()
 
     def ended(self) -> None:
         self._on_end()

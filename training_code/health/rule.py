@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 Status = Literal["IssuesFound", "NoIssuesFound", "NoData", "Error"]
 
+# SageMaker's rule that runs all rules about time and machine and writes the page.
+PROFILER_REPORT = "ProfilerReport"
+PROFILER_RULES = (
+    "CPUBottleneck", "IOBottleneck", "LowGPUUtilization", "LowCPUUtilization", "BatchSize", "LoadBalancing", "StepOutlier",
+    "MaxInitializationTime", "LongEvaluation",
+)  # fmt: skip
 IMPLEMENTATION = "Darkroom (not SageMaker's built-in rule of this name)"
 
 
@@ -76,7 +82,7 @@ def rule(name: str, definition: str, **parameters: float) -> Callable[[Check], C
     return register
 
 
-def chosen_rules(configuration: Mapping[str, Any]) -> list[tuple[Rule, dict[str, float]]]:
+def chosen_rules(configuration: Mapping[str, Any]) -> list[tuple[Rule, dict[str, Any]]]:
     """The rules of a configuration: `{"rules": [{"name": …, "parameters": {…}}]}`; all with their defaults when it names none.
 
     Also reads SageMaker's `DebugRuleConfigurations` (`RuleParameters.rule_to_invoke`), whose values are strings.
@@ -89,11 +95,41 @@ def chosen_rules(configuration: Mapping[str, Any]) -> list[tuple[Rule, dict[str,
     return [_chosen(entry) for entry in entries]
 
 
-def _chosen(entry: Mapping[str, Any]) -> tuple[Rule, dict[str, float]]:
+def evaluate_profiler_report(observed: Observations, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """All rules of the profiler as one outcome, with theirs in `values`; `CPUBottleneck_threshold` sets one's parameter."""
+    parts = []
+    for name in PROFILER_RULES:
+        own = {k.partition("_")[2]: v for k, v in parameters.items() if k.startswith(f"{name}_")}
+        known = {k: _number(name, k, v) for k, v in own.items() if k in RULES[name].parameters}
+        parts.append(RULES[name].evaluate(observed, known))
+    statuses = {part["status"] for part in parts}
+    status = next((s for s in ("IssuesFound", "Error", "NoIssuesFound") if s in statuses), "NoData")
+    telling = [part for part in parts if part["status"] == status]
+    outcome = Outcome(status, "; ".join(f"{p['name']}: {p['seen']}" for p in telling), values={"rules": parts})
+    return {
+        "name": PROFILER_REPORT,
+        "implementation": IMPLEMENTATION,
+        "parameters": dict(parameters),
+        **asdict(outcome),
+    }
+
+
+@dataclass(frozen=True)
+class ProfilerReport(Rule):
+    """Looks like a rule to whoever evaluates a list of them."""
+
+    def evaluate(self, observed: Observations, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return evaluate_profiler_report(observed, chosen or {})
+
+
+def _chosen(entry: Mapping[str, Any]) -> tuple[Rule, dict[str, Any]]:
     managed = dict(entry.get("RuleParameters") or {})
     name = entry.get("name") or managed.pop("rule_to_invoke", None)
+    if name == PROFILER_REPORT:
+        report = ProfilerReport(PROFILER_REPORT, "All rules about time and machine.", {}, lambda *_: no_data(""))
+        return report, {**managed, **(entry.get("parameters") or {})}
     if name not in RULES:
-        raise ValueError(f"rule {name!r} is not known; allowed: {', '.join(RULE_NAMES)}")
+        raise ValueError(f"rule {name!r} is not known; allowed: {', '.join((*RULE_NAMES, PROFILER_REPORT))}")
     known = RULES[name].parameters
     given = {**managed, **(entry.get("parameters") or {})}
     unknown = sorted(set(given) - set(known))

@@ -8,13 +8,11 @@ from typing import Any
 
 from training_code.health.observations import Observations
 from training_code.health.page import duration, legend, page
+from training_code.health.rule import PROFILER_RULES
 from training_code.profiling.summary import parts, suggestion, summary
 from training_code.profiling.timeline import COLOURS, Timeline
 
-TIME_RULES = (
-    "CPUBottleneck", "IOBottleneck", "LowGPUUtilization", "LowCPUUtilization", "BatchSize", "LoadBalancing", "StepOutlier",
-    "MaxInitializationTime", "LongEvaluation", "Overtraining",
-)  # fmt: skip
+TIME_RULES = (*PROFILER_RULES, "Overtraining")
 
 
 def profiler_report(observed: Observations, outcomes: Sequence[dict[str, Any]], title: str) -> str:

@@ -119,13 +119,15 @@ class Platform:
     def server(self) -> str:
         return self.image("server", SERVER)
 
-    def image(self, repository: str, program: str) -> str:
+    def image(self, repository: str, program: str, label: str = "") -> str:
         """Builds and pushes an image as a user would, from a Dockerfile of four lines."""
         folder = self.scratch / repository
         folder.mkdir(parents=True)
         (folder / "main.py").write_text(program)
         (folder / "Dockerfile").write_text(
-            'FROM python:3.11-slim\nWORKDIR /opt/program\nCOPY main.py .\nENTRYPOINT ["python", "main.py"]\n'
+            "FROM python:3.11-slim\nWORKDIR /opt/program\nCOPY main.py .\n"
+            + (f"LABEL {label}\n" if label else "")
+            + 'ENTRYPOINT ["python", "main.py"]\n'
         )
         self.cloud.client("ecr").create_repository(repositoryName=repository)
         uri = f"000000000000.dkr.ecr.us-east-1.amazonaws.com/{repository}:1"
