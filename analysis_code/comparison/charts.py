@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, log10
 
@@ -32,36 +33,62 @@ def _text(x: float, y: float, text: str, anchor: str = "start", size: int = 11, 
     )
 
 
+@dataclass(frozen=True)
+class Look:
+    """How candidates are drawn in every chart: by the colour of their framework, pale where their weights are random."""
+
+    colours: Mapping[str, str]
+    pale: frozenset[str] = frozenset()
+
+    def fill(self, name: str) -> str:
+        return f'fill="{self.colours[name]}"' + (' fill-opacity="0.35"' if name in self.pale else "")
+
+
+def _width_of(text: str, size: int = 11) -> float:
+    """Of a text in the page's font, rather too much than too little."""
+    return 0.6 * size * len(text)
+
+
 def bars(
     values: Mapping[str, float | None],
-    colours: Mapping[str, str],
+    look: Look,
     title: str,
     show: Callable[[float], str],
     mark: float | None = None,
+    intervals: Mapping[str, tuple[float, float]] | None = None,
 ) -> Markup:
     """Horizontal bars in the given order; `mark` draws a reference line (1 = the base). A missing value is said."""
-    left, width, row = 150, 420, 19
+    left = 12 + max([110.0, *(_width_of(name) for name in values)])
+    width, row, intervals = left + 240, 19, intervals or {}
     known = [v for v in values.values() if v is not None]
-    top = max([*known, mark or 0], default=1) or 1
-    scale = (width - left - 60) / top
-    body = [_text(0, 14, title, size=13, css="title")]
+    ends = [high for _, high in intervals.values()]
+    top = max([*known, *ends, mark or 0], default=1) or 1
+    scale = (width - left - 10 - max((_width_of(show(v)) for v in known), default=0)) / top
+    height = 34 + len(values) * row
+    # What is drawn later lies above: the reference line crosses bars, never a number.
+    body, texts = [], [_text(0, 14, title, size=13, css="title")]
     for i, (name, value) in enumerate(values.items()):
         y = 28 + i * row
-        body.append(_text(left - 6, y + 11, name, "end"))
+        texts.append(_text(left - 6, y + 11, name, "end"))
         if value is None:
-            body.append(_text(left + 4, y + 11, "not measured", css="muted"))
+            texts.append(_text(left + 4, y + 11, "not measured", css="muted"))
             continue
-        length = max(1.0, value * scale)
+        length = end = max(1.0, value * scale)
         body.append(
-            f'<rect x="{left}" y="{y}" width="{length:.1f}" height="{row - 5}" rx="2" fill="{colours[name]}">'
+            f'<rect x="{left:.1f}" y="{y}" width="{length:.1f}" height="{row - 5}" rx="2" {look.fill(name)}>'
             f"<title>{escape(name)}: {escape(show(value))}</title></rect>"
         )
-        body.append(_text(left + length + 4, y + 11, show(value)))
-    height = 34 + len(values) * row
+        if name in intervals:
+            low, high = (left + bound * scale for bound in intervals[name])
+            body.append(
+                f'<path d="M{low:.1f} {y + 7}H{high:.1f}M{low:.1f} {y + 4}v6M{high:.1f} {y + 4}v6" class="whisker"/>'
+            )
+            end = high - left
+        texts.append(_text(left + end + 4, y + 11, show(value), css="value"))
     if mark is not None:
         x = left + mark * scale
         body.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="22" y2="{height - 6}" class="reference"/>')
-    return _svg(width, height, body, title)
+    return _svg(round(width), height, body + texts, title)
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -87,9 +114,9 @@ def linear_ticks(low: float, high: float, wanted: int = 5) -> list[float]:
 
 
 def scatter(
-    points: Sequence[tuple[str, float, float]], colours: Mapping[str, str], front: set[str], x_label: str, y_label: str
+    points: Sequence[tuple[str, float, float]], look: Look, front: set[str], x_label: str, y_label: str
 ) -> Markup:
-    """Quality (y, 0…1) against a cost (x > 0, logarithmic), with the Pareto front joined."""
+    """Quality (y, 0…1) against a cost (x > 0, logarithmic), with the Pareto front joined. Names where they have room."""
     width, height, left, bottom = 390, 300, 48, 40
     if not points:
         return Markup('<p class="muted">{}</p>').format(f"{x_label}: not measured for any candidate.")
@@ -119,33 +146,53 @@ def scatter(
     if len(best) > 1:
         line = " ".join("{:.1f},{:.1f}".format(*at(p)) for p in best)
         body.append(f'<polyline points="{line}" class="front"/>')
-    labels = _apart({p[0]: at(p) for p in points}, width - 110, height - bottom)
-    for point in points:
+    for point in sorted(points, key=lambda p: p[0] in front):
         x, y = at(point)
         ring = ' class="on-front"' if point[0] in front else ""
         body.append(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5" fill="{colours[point[0]]}"{ring}>'
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5" {look.fill(point[0])}{ring}>'
             f"<title>{escape(point[0])}: {point[1]:,.4g}, {point[2]:.1%}</title></circle>"
         )
-        right = x < width - 110
-        body.append(_text(x + (9 if right else -9), labels[point[0]], point[0], "start" if right else "end", 10))
+    # Names on the front first, then those that taught something: where there is no room, the point tells on hover.
+    order = sorted(points, key=lambda p: (p[0] not in front, p[0] in look.pale, -p[2]))
+    places = _places({p[0]: at(p) for p in order}, front, left, width - 4, 16, height - bottom)
+    for name, (x, y, anchor) in places.items():
+        body.append(_text(x, y, name, anchor, 10, css="value"))
     return _svg(width, height, body, f"{y_label} against {x_label}")
 
 
-def _apart(points: Mapping[str, tuple[float, float]], turn: float, lowest: float) -> dict[str, float]:
-    """Baselines of the points' names: beside each point (left of it beyond `turn`), lower where another name is in the way."""
-    placed: list[tuple[float, float, float]] = []
-    found = {}
-    for name, (x, y) in sorted(points.items(), key=lambda item: item[1][1]):
-        long = 6.0 * len(name)  # of ten-pixel letters
-        begin, end = (x + 9, x + 9 + long) if x < turn else (x - 9 - long, x - 9)
-        baseline = y + 4
-        for first, last, other in sorted(placed, key=lambda one: one[2]):
-            if begin < last and first < end and abs(baseline - other) < 11:
-                baseline = other + 11
-        found[name] = min(baseline, lowest - 3)
-        placed.append((begin, end, found[name]))
+Box = tuple[float, float, float, float]
+
+
+def _places(
+    points: Mapping[str, tuple[float, float]], needed: set[str], left: float, right: float, top: float, bottom: float
+) -> dict[str, tuple[float, float, str]]:
+    """Where each name stands (x, baseline, anchor): beside, above or below its point, in the way of nothing; else nowhere.
+
+    A name of `needed` may cover other points, never another name.
+    """
+    dots: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for x, y in points.values()]
+    taken: list[Box] = []
+    found: dict[str, tuple[float, float, str]] = {}
+    for name, (x, y) in points.items():
+        long = _width_of(name, 10)
+        choices = [
+            (x + 9, y + 4, "start"), (x - 9, y + 4, "end"), (x, y - 9, "middle"), (x, y + 17, "middle"),
+            (x + 7, y - 7, "start"), (x + 7, y + 15, "start"), (x - 7, y - 7, "end"), (x - 7, y + 15, "end"),
+        ]  # fmt: skip
+        for choice, careful in [*((c, True) for c in choices), *((c, False) for c in choices if name in needed)]:
+            begin = choice[0] - {"start": 0.0, "middle": long / 2, "end": long}[choice[2]]
+            box = (begin, choice[1] - 9, begin + long, choice[1] + 2)
+            inside = left <= box[0] and box[2] <= right and top <= box[1] and box[3] <= bottom
+            if inside and not any(_overlap(box, other) for other in (*taken, *(dots if careful else ()))):
+                taken.append(box)
+                found[name] = choice
+                break
     return found
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def lines(series: Mapping[str, Sequence[float]], title: str) -> Markup:
@@ -192,5 +239,6 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], title: str) -> Markup:
                 f"{int(matrix[i, j])}</title></rect>"
             )
             if cell >= 20 and matrix[i, j]:
-                body.append(_text(x + cell / 2, y + cell / 2 + 4, str(int(matrix[i, j])), "middle", 10))
+                css = "on-dark" if shares[i, j] > 0.6 else ""
+                body.append(_text(x + cell / 2, y + cell / 2 + 4, str(int(matrix[i, j])), "middle", 10, css))
     return _svg(max(230, left + n * cell + 4), top + n * cell + 6, body, title)

@@ -44,7 +44,7 @@ COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("tuning_seconds", "Tuning s", lambda v: f"{v:,.1f}"),
     ("latency_p50_ms", "p50 ms", lambda v: f"{v:.2f}"),
     ("latency_p99_ms", "p99 ms", lambda v: f"{v:.2f}"),
-    ("seconds_per_photo", "ms a photo, best batch", lambda v: f"{v * 1e3:.2f}"),
+    ("seconds_per_photo", "best batch ms", lambda v: f"{v * 1e3:.2f}"),
     ("parameters", "Parameters M", lambda v: f"{v / 1e6:,.2f}"),
     ("disk_bytes", "Disk MB", lambda v: f"{v / 1e6:,.1f}"),
     ("peak_memory_bytes", "Peak MB", lambda v: f"{v / 1e6:,.0f}"),
@@ -57,10 +57,14 @@ def render(result: Mapping[str, Any], candidates: Sequence[Candidate], photos: S
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
     )
-    rows = result["candidates"]
+    rows = sorted(result["candidates"], key=_order)
     finished = [r for r in rows if r["status"] == "finished"]
-    colours = {r["name"]: charts.colour_of(r["framework"]) for r in rows}
-    done = [c for c in candidates if c.finished]
+    look = charts.Look(
+        {r["name"]: charts.colour_of(r["framework"]) for r in rows},
+        frozenset(r["name"] for r in rows if not r["pretrained"]),
+    )
+    by_name = {c.name: c for c in candidates}
+    done = [by_name[r["name"]] for r in finished]
     # A second set and tuning are asked for or not: without them their columns would be empty.
     asked = ("second_", "tuning_")
     shown = [c for c in COLUMNS if not c[0].startswith(asked) or any(r[c[0]] is not None for r in rows)]
@@ -69,27 +73,65 @@ def render(result: Mapping[str, Any], candidates: Sequence[Candidate], photos: S
         rows=rows,
         columns=[(key, label) for key, label, _ in shown],
         cells={r["name"]: {k: "–" if r[k] is None else show(r[k]) for k, _, show in shown} for r in rows},
-        relative=[c for c in _relative(result, colours)],
+        near=_by_note(rows),
+        relative=_relative(result, finished, look),
         panels=[
-            charts.bars({r["name"]: r[key] for r in finished}, colours, title, show)
+            charts.bars({r["name"]: r[key] for r in finished}, look, title, show, intervals=_intervals(finished, key))
             for key, title, show in PANELS
             if any(r[key] is not None for r in finished)
         ],
         unmeasured=[title for key, title, _ in PANELS if all(r[key] is None for r in finished)],
-        fronts=[_front(finished, colours, result, *front) for front in FRONTS],
+        fronts=[_front(finished, look, result, *front) for front in FRONTS],
         curves=[_curves(c) for c in done],
         confusions=[_confusion(c) for c in done if "test" in c.splits],
-        photos=photos,
-        undecided=[p for p in result["pairs"] if not p["distinguishable"]],
+        photos=[(photo, _by_answer(photo)) for photo in photos],
+        undecided=_undecided(result["pairs"], [r["name"] for r in finished]),
     )
 
 
-def _relative(result: Mapping[str, Any], colours: Mapping[str, str]) -> list[Markup]:
+def _order(row: Mapping[str, Any]) -> tuple[bool, bool, float]:
+    """The most accurate first; then smoke tests, then those that did not finish."""
+    return row["status"] != "finished", not row["pretrained"], -(row["balanced_accuracy"] or 0)
+
+
+def _by_note(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Candidates with other weights than the original ones, by what is to be said of these."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row["match"] == "near":
+            found.setdefault(row["note"], []).append(row["name"])
+    return found
+
+
+def _undecided(pairs: Sequence[Mapping[str, Any]], order: Sequence[str]) -> dict[str, list[tuple[str, float]]]:
+    """For each candidate those, less accurate than it, from which these photos cannot tell it."""
+    place = {name: i for i, name in enumerate(order)}
+    found: dict[str, list[tuple[str, float]]] = {}
+    for pair in pairs:
+        if not pair["distinguishable"]:
+            better, worse = sorted((pair["a"], pair["b"]), key=place.__getitem__)
+            found.setdefault(better, []).append((worse, pair["p_holm"]))
+    return {name: sorted(found[name], key=lambda one: place[one[0]]) for name in order if name in found}
+
+
+def _by_answer(photo: Disagreement) -> list[tuple[str, list[str]]]:
+    """Each answer with those who gave it and how sure they were; the right answer first, then the most frequent."""
+    found: dict[str, list[str]] = {}
+    for name, (label, probability) in photo.answers.items():
+        found.setdefault(label, []).append(f"{name} {probability:.0%}")
+    return sorted(found.items(), key=lambda one: (one[0] != photo.label, -len(one[1])))
+
+
+def _intervals(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, tuple[float, float]]:
+    return {r["name"]: r[f"{key}_interval"] for r in rows if r.get(f"{key}_interval")}
+
+
+def _relative(result: Mapping[str, Any], finished: Sequence[Mapping[str, Any]], look: charts.Look) -> list[Markup]:
     titles = {"accuracy": "Accuracy", "training_seconds": "Training time", "latency_p50_ms": "Inference time"}
     return [
         charts.bars(
-            {name: ratios[key] for name, ratios in result["relative"].items()},
-            colours,
+            {row["name"]: result["relative"][row["name"]][key] for row in finished},
+            look,
             f"{title} relative to {result['base']}",
             lambda v: f"{v:.2f}×",
             mark=1.0,
@@ -100,7 +142,7 @@ def _relative(result: Mapping[str, Any], colours: Mapping[str, str]) -> list[Mar
 
 
 def _front(
-    rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str], result: Mapping[str, Any], key: str, label: str,
+    rows: Sequence[Mapping[str, Any]], look: charts.Look, result: Mapping[str, Any], key: str, label: str,
     scale: float,
 ) -> Markup:  # fmt: skip
     points = [
@@ -108,7 +150,7 @@ def _front(
         for r in rows
         if r[key] and r["balanced_accuracy"] is not None
     ]
-    return charts.scatter(points, colours, set(result["pareto"][key]), label, "balanced accuracy")
+    return charts.scatter(points, look, set(result["pareto"][key]), label, "balanced accuracy")
 
 
 def _curves(candidate: Candidate) -> Markup:

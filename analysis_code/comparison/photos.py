@@ -26,8 +26,8 @@ class Disagreement:
 
 
 def disagreements(candidates: Sequence[Candidate], test_uri: str | None, most: int = 12) -> list[Disagreement]:
-    """Ordered by how evenly right and wrong are divided; photos that all answer alike are left out."""
-    done = [c for c in candidates if c.finished and "test" in c.splits]
+    """Ordered by how evenly right and wrong are divided; photos that all answer alike are left out, and smoke tests too."""
+    done = [c for c in candidates if c.finished and "test" in c.splits and c.description.get("pretrained", True)]
     if len(done) < 2:
         return []
     answers = np.stack([c.splits["test"].predicted for c in done])

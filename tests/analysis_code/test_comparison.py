@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 
 from analysis_code.comparison.candidates import read_candidates
-from analysis_code.comparison.charts import linear_ticks, log_ticks
+from analysis_code.comparison.charts import Look, linear_ticks, log_ticks, scatter
 from analysis_code.comparison.command import compare, winner, write
 from analysis_code.comparison.page import render
 from analysis_code.comparison.photos import disagreements
@@ -240,3 +242,45 @@ def test_the_interval_encloses_what_was_measured_even_where_nine_of_ten_classes_
     labels = np.repeat(np.arange(10), 75)
     low, high = balanced_accuracy_interval(labels, np.zeros(750, int))
     assert low <= 0.1 <= high < 0.15
+
+
+def test_no_two_names_in_a_chart_lie_on_each_other_and_the_front_is_named_first():
+    random = np.random.default_rng(3)
+    points = [(f"architecture-number-{i}", 10 ** random.uniform(0, 2), random.uniform(0.6, 0.9)) for i in range(30)]
+    front = {points[7][0], points[21][0]}
+    svg = str(
+        scatter(points, Look({name: "#000" for name, *_ in points}, frozenset({points[3][0]})), front, "ms", "accuracy")
+    )
+    texts = re.findall(
+        r'<text x="([\d.]+)" y="([\d.]+)" text-anchor="(\w+)" font-size="10" class="value">([^<]+)<', svg
+    )
+    boxes = {}
+    for x, y, anchor, name in texts:
+        begin = float(x) - {"start": 0, "middle": 3 * len(name), "end": 6 * len(name)}[anchor]
+        boxes[name] = (begin, float(y) - 9, begin + 6 * len(name), float(y) + 2)
+    assert front <= set(boxes) and 2 < len(boxes) < 30
+    for a, b in combinations(boxes.values(), 2):
+        assert not (a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3])
+    assert svg.count("<title>") == 30 and svg.count('fill-opacity="0.35"') == 1
+
+
+def test_the_page_begins_with_the_most_accurate_and_ends_with_smoke_tests_and_what_failed(three):
+    three[0] = replace(three[0], description={"pretrained": False, "weights": "random"})
+    page = render(compare(three, {}, Prices.read()), three, [])
+    names = re.findall(r'<td data-v="([^"]+)"><span class="dot"', page)
+    assert names == ["middle", "small", "large", "broken"]
+
+
+def test_answers_are_grouped_the_right_one_first(three):
+    page = render(compare(three, {}, Prices.read()), three, disagreements(three, None))
+    first = re.search(r'<div class="photo">.*?</div>', page, re.DOTALL)[0]
+    said = re.findall(r'<b class="(right|failed)">', first)
+    assert len(said) == 2 and said[0] == "right"
+    assert len(re.findall(r"(large|middle|small) 80%", first)) == 3
+
+
+def test_random_weights_take_no_part_in_the_photos_of_disagreement(three):
+    smoke = replace(three[2], description={"pretrained": False})
+    photos = disagreements([three[0], three[1], smoke], None)
+    assert all(set(photo.answers) == {"large", "middle"} for photo in photos)
+    assert disagreements([three[0], smoke], None) == []
