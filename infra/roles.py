@@ -21,6 +21,7 @@ TRAINING_LOGS = "/aws/sagemaker/TrainingJobs"
 PROCESSING_LOGS = "/aws/sagemaker/ProcessingJobs"
 TRANSFORM_LOGS = "/aws/sagemaker/TransformJobs"
 CLARIFY_REPOSITORY = "sagemaker-clarify-processing"
+RULES_REPOSITORY = "sagemaker-debugger-rules"
 
 
 def of_execution(*folders: str) -> list[str]:
@@ -66,6 +67,7 @@ class JobRoles(Construct):
         super().__init__(scope, id)
         self._settings, self._storage = settings, storage
         data, artifacts, models = storage.data, storage.artifacts, storage.models
+        managed = settings.debugger == "managed"
         self.prepare = self._role(
             "Prepare", "prepares data sets", PROCESSING_LOGS,
             grants.reads(data, ""),
@@ -83,10 +85,14 @@ class JobRoles(Construct):
             grants.reads(artifacts, *of_execution("photos", "features", "weights", "checkpoints", "tuning")),
             grants.writes(artifacts, *of_execution("training", "tuning", "checkpoints")),
             grants.pulls(images.training),
+            *([self._evaluates_rules(storage)] if managed else []),
         )  # fmt: skip
         self.evaluation = self._role(
             "Evaluation", "judges training health and predictions", PROCESSING_LOGS,
-            grants.reads(artifacts, *of_execution("training", "transform", "prepared", "plan")),
+            grants.reads(
+                artifacts,
+                *of_execution("training", "transform", "prepared", "plan", *(["rules"] if managed else [])),
+            ),
             grants.writes(artifacts, *of_execution("health", "evaluation", "bias-input")),
             grants.pulls(images.training),
         )  # fmt: skip
@@ -161,6 +167,16 @@ class JobRoles(Construct):
             return grants.pulls(images.analysis)
         # AWS keeps Clarify's image in an account of its own in each region.
         return grants.pulls(repositories=(grants.arn("ecr", f"repository/{CLARIFY_REPOSITORY}", account="*"),))
+
+    def _evaluates_rules(self, storage: StorageStack) -> list[iam.PolicyStatement]:
+        """SageMaker runs each rule as a processing job with the training's role, in an image of AWS's own account."""
+        folders = of_execution("debugger", "profiler")
+        return [
+            *grants.reads(storage.artifacts, *folders),
+            *grants.writes(storage.artifacts, *folders),
+            *grants.logs_to(PROCESSING_LOGS, f"{self._settings.prefix}-*"),
+            *grants.pulls(repositories=(grants.arn("ecr", f"repository/{RULES_REPOSITORY}", account="*"),)),
+        ]
 
     def _shadow_endpoint(self) -> list[iam.PolicyStatement]:
         """Clarify asks the model through an endpoint that lives as long as its job.

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import shutil
 import time
 from typing import Any
 
@@ -9,7 +10,7 @@ from analysis_code.failure import base_directory
 from analysis_code.outputs import write_json
 from analysis_code.report.evaluation import evaluate
 from analysis_code.report.inputs import Missing, RunInputs
-from analysis_code.report.page import write_page
+from analysis_code.report.page import HEALTH_PAGES, write_page
 from analysis_code.report.pictures import mistake_pictures
 from analysis_code.report.results import results
 from analysis_code.report.run import Run
@@ -35,6 +36,9 @@ def run(arguments: list[str]) -> None:
     found = collect(inputs, options.execution_arn, options.tuning_job, options.training_job)
     write_page(output / "index.html", found)
     write_json(output / "results.json", results(found))
+    for name in HEALTH_PAGES:
+        if (page := inputs.folder / "health" / name).is_file():
+            shutil.copyfile(page, output / name)
     for name, reason in found.missing().items():
         log.info("missing: %s: %s", name, reason)
     log.info("index.html and results.json written after %.1f s", time.monotonic() - begin)

@@ -24,6 +24,8 @@ CONTENTS = [
     ("training", "Training"), ("health", "Health"), ("explanations", "Explanations"), ("bias", "Bias"),
     ("timeline", "Timeline"), ("reproduce", "Reproduce"),
 ]  # fmt: skip
+# Written by the health job; they lie beside this page.
+HEALTH_PAGES = ("health.html", "profiler-report.html")
 SPLITS = ("train", "validation", "test")
 
 
@@ -64,6 +66,7 @@ def write_page(path: Path, run: Run) -> None:
         training_facts=_training_facts(run),
         health=_health(run.health),
         run_uri=run.noted("names", "uri"),
+        health_pages=[name for name in HEALTH_PAGES if (run.folder / "health" / name).is_file()],
         explanations=_explanations(run),
         picture=lambda name: pages.data_uri((folder / name).read_bytes()),
         bias_sections=(bias_sections(run.bias) or Missing("analysis.json holds no metric")) if run.bias else run.bias,
@@ -244,12 +247,24 @@ def _health(health: dict[str, Any] | Missing) -> dict[str, Any] | Missing:
         if isinstance(suggestion, str)
         else (suggestion or {}).get("change") or (suggestion or {}).get("text")
     )
+    gain = suggestion.get("gain_seconds") if isinstance(suggestion, dict) else None
     return {
         "advice": advice,
+        "gain": pages.duration(gain) if gain else None,
+        "stopped": health.get("stopped_by"),
+        "parts": _parts(health.get("profile") or {}),
+        "by_service": sorted(one["name"] for one in rules if "by the service" in one.get("implementation", "")),
         "text": text,
         "issues": [{**fill, **one} for one in issues],
         "others": [{**fill, **one} for one in others],
     }
+
+
+def _parts(profile: dict[str, Any]) -> list[tuple[str, str, float]]:
+    """What the time of the training went to: what, time, percent; parts that took none are left out."""
+    parts = [(one["what"], float(one["seconds"])) for one in profile.get("parts") or []]
+    total = sum(seconds for _, seconds in parts)
+    return [(what, pages.duration(seconds), 100 * seconds / total) for what, seconds in parts if seconds > 0]
 
 
 def _explanations(run: Run) -> dict[str, Any] | Missing:

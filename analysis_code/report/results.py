@@ -70,6 +70,7 @@ def _health(run: Run) -> dict[str, Any] | None:
     return {
         "rules": len(rules),
         "issues": [rule["name"] for rule in rules if rule.get("status") == "IssuesFound"],
+        "stopped_by": (run.health.get("stopped_by") or {}).get("name"),
     }
 
 

@@ -28,7 +28,8 @@ class Pipeline:
 
     def __init__(self, scope: Construct, platform: Platform) -> None:
         self._scope = scope
-        self._chain = Wiring(scope).chain
+        self._wiring = Wiring(scope)
+        self._chain = self._wiring.chain
         self.prepare = PrepareDataset(scope, platform)
         self.tune = TuneHyperparameters(scope, platform)
         self.tune_in_one_job = TuneInOneJob(scope, platform)
@@ -62,7 +63,7 @@ class Pipeline:
             "Are explanations wanted?", sfn.Condition.boolean_equals("$.plan.explain.enabled", True),
             self._chain(self.explain.job, judged), self._chain(self.explain.skipped, judged),
         )  # fmt: skip
-        health = self._chain(self.health.job, self.model.call, explain)
+        health = self.health.connect(self._wiring, self._chain(self.model.call, explain))
         tune = self._tuning(self._chain(self.train.job, health), health)
         prepare = self._chain(
             name_jobs.set_defaults(scope, platform), name_jobs.merge_input(scope), name_jobs.name_jobs(scope, platform),
@@ -104,6 +105,7 @@ class Pipeline:
                 "model_package_arn.$": "$.registered.arn",
                 "report.$": "States.Format('{}/report/index.html', $.names.uri)",
                 "evaluation.$": "$.evaluation",
+                "health.$": "$.health",
                 "hyperparameters.$": "States.JsonMerge($.training.hyperparameters, $.tuning.hyperparameters, false)",
             },
         )

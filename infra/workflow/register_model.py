@@ -60,5 +60,8 @@ def request(platform: Platform) -> dict:
             "training_job.$": "$.training.job",
             "accuracy.$": "States.Format('{}', $.evaluation.accuracy)",
             "balanced_accuracy.$": "States.Format('{}', $.evaluation.balanced_accuracy)",
+            "health_status.$": "$.health.status",
+            "health_issues.$": "$.health.issue_names",
+            "stopped_by.$": "$.health.stopped_by",
         },
     }

@@ -75,7 +75,7 @@ def archive(**files: str) -> bytes:
     return packed.getvalue()
 
 
-def give_everything(job, aws):
+def give_everything(job, aws, stopped_by=None):
     job.give("outcome/outcome.json", OUTCOME)
     job.give("evaluation/predictions.csv", predictions())
     job.give("prepared/manifest.csv", manifest())
@@ -94,7 +94,17 @@ def give_everything(job, aws):
         {"name": "DeadRelu", "status": "NoIssuesFound", "seen": "2 %"},
         {"name": "LowGPUUtilization", "status": "NoData", "seen": "no GPU"},
     ]
-    job.give("health/health.json", {"rules": rules, "suggestion": {"change": "Use fewer epochs."}})
+    parts = [
+        {"what": "initialisation", "seconds": 1.0},
+        {"what": "evaluation", "seconds": 3.0},
+        {"what": "none", "seconds": 0},
+    ]
+    health = {
+        "rules": rules, "suggestion": {"change": "Use fewer epochs", "gain_seconds": 2.0}, "profile": {"parts": parts},
+        "stopped_by": stopped_by,
+    }  # fmt: skip
+    job.give("health/health.json", health)
+    job.give("health/profiler-report.html", "<html>profile</html>")
     job.give("bias/skipped.json", {"skipped": True, "reason": "the data set has no facet"})
     job.give("explanations/p.png", encode(scene(), "PNG"))
     image = {
@@ -216,7 +226,9 @@ def test_everything_there_is_shown(job, aws):
     assert "trial-3" in page.sections["tuning"] and "0.01235" in page.sections["tuning"]
     assert "ml.m5.xlarge" in page.sections["training"] and "validation:loss" in page.sections["training"]
     assert "It learns by heart." in page.sections["health"] and "1 had nothing to judge by" in page.sections["health"]
-    assert "Use fewer epochs." in page.sections["health"]
+    assert "Use fewer epochs (about 2" in page.sections["health"]
+    assert "evaluation" in page.sections["health"] and "75 %" in page.sections["health"]
+    assert "Stopped by" not in page.sections["health"]
     assert "Dark photos" in page.sections["data"] and "30 photos in 3 classes" in page.sections["data"]
     assert f"ant/0 {NAUGHTY}.jpg" in page.sections["explanations"] and "right" in page.sections["explanations"]
     assert "the data set has no facet" in page.sections["bias"]
@@ -225,11 +237,19 @@ def test_everything_there_is_shown(job, aws):
     assert [text for name, text in page.sections.items() if "is missing" in text] == [page.sections["bias"]]
 
 
+def test_a_training_that_a_rule_stopped_is_named_so(job, aws):
+    give_everything(job, aws, stopped_by={"name": "Overfit", "seen": "validation loss rises since epoch 3"})
+    page = report(job)
+    assert "Stopped by Overfit" in page.sections["health"] and "since epoch 3" in page.sections["health"]
+    assert job.result("report/results.json")["health"]["stopped_by"] == "Overfit"
+
+
 def test_the_page_needs_nothing_and_runs_nothing(job, aws):
     give_everything(job, aws)
     page = report(job)
     assert "script" not in page.tags and not {"iframe", "object", "embed"} & page.tags
-    assert all(link.startswith(("data:", "#")) for link in page.links)
+    assert all(link.startswith(("data:", "#")) for link in page.links - {"profiler-report.html"})
+    assert "profile" in (job.output / "report" / "profiler-report.html").read_text()  # it lies beside the page
     text = (job.output / "report" / "index.html").read_text()
     assert NAUGHTY not in text and "url(" not in text and "@import" not in text
 
@@ -244,7 +264,7 @@ def test_the_numbers_are_there_for_programs(job, aws):
     assert found["test"]["accuracy"] == pytest.approx(13 / 16)
     assert found["test"]["balanced_accuracy"] == pytest.approx((6 / 8 + 3 / 4 + 1) / 3)
     assert found["test"]["n"] == 16
-    assert found["health"] == {"rules": 3, "issues": ["Overfit"]}
+    assert found["health"] == {"rules": 3, "issues": ["Overfit"], "stopped_by": None}
     assert found["model"]["model_package_arn"].endswith("model-package/x/1")
     assert set(found["missing"]) == {"bias"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from tests.infra.state_machine import Outcome, StateMachine, TaskFailed
@@ -12,6 +13,9 @@ from training_code.contract.plan import make_plan
 SAMPLE = {"dataset": "s3://data/datasets/photos.zip"}
 EVALUATION = {"accuracy": 0.95, "balanced_accuracy": 0.94, "worst_class_recall": 0.9, "macro_f1": 0.93}
 BEST = {"learning_rate": "0.0042", "batch_size": "64"}
+VERDICT = {
+    "status": "NoIssuesFound", "issues_found": 0, "no_data": 1, "issues": [], "issue_names": "none", "stopped_by": "none",
+}  # fmt: skip
 NAMES = ("ProcessingJobName", "TrainingJobName", "HyperParameterTuningJobName", "TransformJobName")
 
 
@@ -20,12 +24,16 @@ class Account:
 
     def __init__(
         self, definition: dict[str, Any], evaluation: dict[str, float] | None = None,
-        failing: dict[str, TaskFailed | dict[str, Any]] | None = None,
+        failing: dict[str, TaskFailed | dict[str, Any]] | None = None, verdict: dict[str, Any] | None = None,
+        rule_statuses: Sequence[str] = ("NoIssuesFound",),
     ):  # fmt: skip
         self.machine = StateMachine(definition, self.answer)
         self.evaluation = {**EVALUATION, **(evaluation or {})}
         self.failing = failing or {}
         self.objects: dict[str, str] = {}
+        self.verdict = {**VERDICT, **(verdict or {})}
+        # What DescribeTrainingJob says each time it is asked; the last answer stays.
+        self.rule_statuses = list(rule_statuses)
 
     def run(self, given: dict[str, Any]) -> Outcome:
         return self.machine.run(given)
@@ -47,6 +55,8 @@ class Account:
         folder = request["Key"].split("/")[2]
         if folder == "plan":
             return {"Body": json.dumps(self._plan())}
+        if folder == "health":
+            return {"Body": json.dumps(self.verdict)}
         if folder == "tuning":
             return {"Body": json.dumps({"hyperparameters": BEST, "objective": 0.9})}
         return {"Body": json.dumps(self.evaluation)}
@@ -69,6 +79,22 @@ class Account:
     def _createTrainingJob(self, request: dict[str, Any]) -> dict[str, Any]:
         place = f"{request['OutputDataConfig']['S3OutputPath']}{request['TrainingJobName']}/output/model.tar.gz"
         return {**request, "ModelArtifacts": {"S3ModelArtifacts": place}}
+
+    def _describeTrainingJob(self, request: dict[str, Any]) -> dict[str, Any]:
+        status = self.rule_statuses.pop(0) if len(self.rule_statuses) > 1 else self.rule_statuses[0]
+
+        def of(name: str) -> dict[str, str]:
+            return {
+                "RuleConfigurationName": name,
+                "RuleEvaluationStatus": status,
+                "LastModifiedTime": "2026-01-01T00:00:00Z",
+            }
+
+        return {
+            **request,
+            "DebugRuleEvaluationStatuses": [of("Overfit")],
+            "ProfilerRuleEvaluationStatuses": [of("ProfilerReport")],
+        }
 
     def _createHyperParameterTuningJob(self, request: dict[str, Any]) -> dict[str, Any]:
         best = {

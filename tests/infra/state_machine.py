@@ -19,7 +19,9 @@ EXECUTION = {
     "Name": "run-1",
     "RedriveCount": 0,
 }
-TOKEN = re.compile(r"\s*(?:(States\.\w+)\(|'((?:\\.|[^'\\])*)'|(\$\$?[\w.\[\]']*)|(-?\d+(?:\.\d+)?)|(true|false|null))")
+TOKEN = re.compile(
+    r"\s*(?:(States\.\w+)\(|'((?:\\.|[^'\\])*)'|(\$\$?(?:[\w.\]']|\[(?!\?))*(?:\[\?\(@\.\w+=='\w+'\)\])?)|(-?\d+(?:\.\d+)?)|(true|false|null))"
+)
 
 
 class TaskFailed(Exception):
@@ -105,6 +107,10 @@ class StateMachine:
                 return rule["Next"], data
         return state["Default"], data
 
+    def _wait(self, name: str, state: dict, data: Any, outcome: Outcome) -> tuple[str, Any]:
+        assert state["Seconds"] > 0
+        return self._leave(state, data, outcome)
+
     def _fail(self, name: str, state: dict, data: Any, outcome: Outcome) -> tuple[str, Any]:
         outcome.status = "FAILED"
         outcome.error = state.get("Error") or _lookup(state["ErrorPath"], data)
@@ -182,10 +188,14 @@ INTRINSICS: dict[str, Callable[..., Any]] = {
     "States.StringSplit": lambda text, mark: [part for part in text.split(mark) if part],
     "States.ArrayGetItem": lambda items, index: items[index],
     "States.Array": lambda *items: list(items),
+    "States.ArrayLength": len,
+    "States.MathAdd": lambda first, second: first + second,
 }
 
 
 def _lookup(path: str, data: Any) -> Any:
+    if filtered := re.fullmatch(r"(.*)\[\?\(@\.(\w+)=='(\w+)'\)\]", path):
+        return [item for item in _lookup(filtered[1], data) if item.get(filtered[2]) == filtered[3]]
     for part in [part for part in path.removeprefix("$").split(".") if part]:
         if not isinstance(data, dict) or part not in data:
             raise KeyError(f"{path} is not there: {part} of {list(data) if isinstance(data, dict) else data}")
@@ -236,6 +246,10 @@ def _holds(rule: dict, data: Any) -> bool:
         return isinstance(value, str) and fnmatch.fnmatchcase(value, wanted.replace("[", "[[]"))
     if operator in ("StringEquals", "BooleanEquals"):
         return type(value) is type(wanted) and value == wanted
+    if operator == "NumericEquals":
+        return value == wanted
+    if operator == "NumericGreaterThanEquals":
+        return value >= wanted
     if operator == "NumericGreaterThan":
         return value > wanted
     if operator == "NumericGreaterThanEqualsPath":

@@ -65,6 +65,12 @@ def test_training_role_reads_only_what_prepare_made_for_it(default):
     assert folders(resources_of(default, "RolesTraining", "s3:PutObject")) == {"training", "tuning", "checkpoints"}
 
 
+def test_managed_rules_run_with_the_training_role_and_in_images_of_aws(full):
+    assert {"debugger", "profiler"} <= folders(resources_of(full, "RolesTraining", "s3:PutObject"))
+    assert any("sagemaker-debugger-rules" in name for name in resources_of(full, "RolesTraining", "ecr:BatchGetImage"))
+    assert "rules" in folders(resources_of(full, "RolesEvaluation", "s3:GetObject"))
+
+
 def test_training_role_never_reads_the_users_data_or_test_photos(default):
     readable = resources_of(default, "RolesTraining", "s3:GetObject")
     assert permitted("s3://artifacts/executions/run-1/photos/pack", readable)

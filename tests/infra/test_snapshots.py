@@ -15,7 +15,7 @@ from tests.infra.conftest import Synthesis, resolve
 
 TASKS = [
     "Save input", "Prepare dataset", "Read plan", "Tune hyperparameters", "Tune in one job", "Read best trial",
-    "Train best model", "Check training health", "Create model", "Explain with Clarify", "Skip explanations",
+    "Train best model", "Check training health", "Read health", "Create model", "Explain with Clarify", "Skip explanations",
     "Batch transform", "Evaluate predictions", "Read evaluation", "Measure bias", "Skip bias", "Quality gate",
     "Keep model", "Register model", "Publish", "Note model data", "Note approved model", "Save outcome", "Write report",
     "Set defaults", "Merge input", "Name jobs", "Check input", "Describe failure", "Execution failed",
@@ -48,6 +48,13 @@ def test_stack(default: Synthesis, stack, snapshot_json):
 @pytest.mark.parametrize("state", TASKS)
 def test_state(default: Synthesis, state, snapshot_json):
     assert without_hashes(default.definition["States"][state]) == snapshot_json
+
+
+@pytest.mark.parametrize(
+    "state", ["Train best model", "Ask for rule outcomes", "Save rule outcomes", "Check training health"]
+)
+def test_state_in_managed_mode(full: Synthesis, state, snapshot_json):
+    assert without_hashes(full.definition["States"][state]) == snapshot_json
 
 
 def test_every_task_has_a_snapshot(default: Synthesis):

@@ -53,6 +53,7 @@ def test_every_request_block_of_the_machine_has_been_walked(default):
     for changes in ({}, {"tuning": {"mode": "single_job"}, "explain": {"enabled": False}, "bias": {"enabled": False}}):
         seen |= set(Account(default.definition).run({**SAMPLE, **changes}).requests)
     tasks = {name for name, state in default.definition["States"].items() if state["Type"] == "Task"}
+    assert "Read health" in tasks
     assert seen == tasks
 
 
@@ -118,6 +119,74 @@ def test_what_is_skipped_leaves_a_file_that_says_so(default):
         assert json.loads(outcome.requests[state]["Body"])["skipped"] is True
     assert "Explain with Clarify" not in outcome.visited
     assert "Measure bias" not in outcome.visited
+
+
+def test_health_is_part_of_the_output_and_of_the_model_package(default):
+    found = {
+        "status": "IssuesFound",
+        "issues_found": 2,
+        "issues": ["Overfit", "DeadRelu"],
+        "issue_names": "Overfit DeadRelu",
+    }
+    outcome = Account(default.definition, verdict={**found, "stopped_by": "Overfit"}).run(SAMPLE)
+    assert outcome.output["health"]["issues"] == ["Overfit", "DeadRelu"]
+    assert outcome.output["health"]["stopped_by"] == "Overfit"
+    assert outcome.output["health"]["job"] == outcome.requests["Check training health"]["ProcessingJobName"]
+    metadata = outcome.requests["Register model"]["CustomerMetadataProperties"]
+    assert (metadata["health_status"], metadata["health_issues"]) == ("IssuesFound", "Overfit DeadRelu")
+    assert metadata["stopped_by"] == "Overfit"
+    assert json.loads(outcome.requests["Save outcome"]["Body"])["health"]["issues_found"] == 2
+
+
+def test_a_healthy_training_is_said_to_be_so(default):
+    outcome = Account(default.definition).run(SAMPLE)
+    metadata = outcome.requests["Register model"]["CustomerMetadataProperties"]
+    assert (metadata["health_status"], metadata["health_issues"]) == ("NoIssuesFound", "none")
+    assert outcome.output["health"]["stopped_by"] == "none"
+
+
+def test_the_training_request_defines_the_metrics_of_health(default):
+    definitions = Account(default.definition).run(SAMPLE).requests["Train best model"]["AlgorithmSpecification"]
+    names = {definition["Name"] for definition in definitions["MetricDefinitions"]}
+    assert {"health:issues_found", "health:rules_without_data"} <= names
+
+
+def test_open_mode_asks_for_no_rules_of_the_service(default):
+    outcome = Account(default.definition).run(SAMPLE)
+    assert "Ask for rule outcomes" not in default.definition["States"]
+    assert not {"DebugRuleConfigurations", "ProfilerConfig"} & set(outcome.requests["Train best model"])
+    assert outcome.requests["Check training health"]["AppSpecification"]["ContainerArguments"] == ["health"]
+
+
+@pytest.mark.parametrize("mode", [{}, {"tuning": {"mode": "single_job"}}], ids=["tuning job", "one job"])
+def test_managed_mode_waits_for_the_rules_and_goes_on_with_the_same_result(full, mode):
+    account = Account(full.definition, rule_statuses=["InProgress", "InProgress", "IssuesFound"])
+    outcome = account.run({**SAMPLE, **mode})
+    assert outcome.status == "SUCCEEDED", outcome.cause
+    assert outcome.visited.count("Ask for rule outcomes") == 3
+    assert outcome.visited.count("Rules are being evaluated") == 2
+    training = outcome.requests["Tune in one job" if mode else "Train best model"]
+    (profiler,) = training["ProfilerRuleConfigurations"]
+    assert profiler["RuleParameters"] == {"rule_to_invoke": "ProfilerReport"}
+    assert "/sagemaker-debugger-rules:" in profiler["RuleEvaluatorImage"]
+    assert outcome.requests["Ask for rule outcomes"] == {"TrainingJobName": training["TrainingJobName"]}
+    saved = json.loads(outcome.requests["Save rule outcomes"]["Body"])
+    assert saved["DebugRuleEvaluationStatuses"][0]["RuleEvaluationStatus"] == "IssuesFound"
+    check = outcome.requests["Check training health"]
+    read = [item["S3Input"]["S3Uri"] for item in check["ProcessingInputs"]]
+    place = outcome.requests["Save rule outcomes"]
+    assert f"s3://{place['Bucket']}/{place['Key'].removesuffix('rules.json')}" in read
+    assert check["AppSpecification"]["ContainerArguments"][-1] == "/opt/ml/processing/input/rules/rules.json"
+    assert set(outcome.output["health"]) == {
+        "job", "status", "issues_found", "no_data", "issues", "issue_names", "stopped_by",
+    }  # fmt: skip
+
+
+def test_rules_that_never_end_are_left_behind(full):
+    outcome = Account(full.definition, rule_statuses=["InProgress"]).run(SAMPLE)
+    assert outcome.status == "SUCCEEDED"
+    assert outcome.visited.count("Ask for rule outcomes") == 181
+    assert "InProgress" in outcome.requests["Save rule outcomes"]["Body"]
 
 
 def test_names_lead_back_to_the_execution_and_stay_within_limits(default):

@@ -195,7 +195,7 @@ def test_a_rule_that_cannot_be_evaluated_is_refused_by_name(platform, trainer, r
 def test_without_an_evaluator_rules_are_refused_with_what_to_do(platform):
     asked = request(platform, platform.trainer, "pass", debug=[rule("Strict")])
     with pytest.raises(
-        ClientError, match="no label local-cloud.rule-evaluator, and LOCAL_CLOUD_RULES_IMAGE is not set"
+        ClientError, match=r"no label local-cloud\.rule-evaluator, and LOCAL_CLOUD_RULES_IMAGE is not set"
     ):
         platform.api.create_training_job(**asked)
 
