@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from training_code.contract.failure import JobFailure
 from training_code.contract.hyperparameters import Hyperparameters
@@ -62,6 +63,8 @@ class HeadTraining:
         self.views = [train.features] + ([train.flipped] if settings.flip_view and train.flipped is not None else [])
         self.mean, self.std = _mean_and_deviation(self.views)
         self.parameters = _fresh(features.width, classes, settings)
+        # Written again in every step: fresh memory of a megabyte costs more than the arithmetic.
+        self.gradients = {name: np.empty_like(value) for name, value in self.parameters.items()}
         self.optimizer = Optimizer(self.parameters, settings)
         self.sampler = Sampler(
             train.labels, classes, settings.batch_size, settings.seed, weighted=settings.class_balance == "sampling"
@@ -71,8 +74,9 @@ class HeadTraining:
         self.epoch, self.step, self.losses = 0, 0, 0.0
 
     def run(self) -> TrainedHead:
-        # A training that diverges overflows on its way; NonFiniteLoss says so in words.
-        with np.errstate(over="ignore", invalid="ignore"):
+        # A training that diverges overflows on its way; NonFiniteLoss says so in words. One BLAS thread: matrices of one batch are
+        # too small for several, and the threads of two trials on two cores wait for each other eleven times as long as they compute.
+        with np.errstate(over="ignore", invalid="ignore"), threadpool_limits(1, user_api="blas"):
             return self._run()
 
     def _run(self) -> TrainedHead:
@@ -137,7 +141,9 @@ class HeadTraining:
         if len(self.views) > 1:
             mirrored = random.random(len(indices)) < 0.5
             inputs[mirrored] = self.views[1][indices[mirrored]]
-        return (inputs - self.mean) / self.std
+        inputs -= self.mean
+        inputs /= self.std
+        return inputs
 
     def _forward(
         self, inputs: np.ndarray, labels: np.ndarray, random: np.random.Generator
@@ -167,7 +173,8 @@ class HeadTraining:
     def _backward(self, caches: list[np.ndarray], gradient: np.ndarray) -> dict[str, np.ndarray]:
         gradients: dict[str, np.ndarray] = {}
         for index in reversed(range(len(caches))):
-            gradients[f"{index}.weight"] = caches[index].T @ gradient
+            name = f"{index}.weight"
+            gradients[name] = np.matmul(caches[index].T, gradient, out=self.gradients[name])
             gradients[f"{index}.bias"] = gradient.sum(axis=0)
             if index:
                 # ReLU and dropout leave zero exactly where they let no gradient through, and dropout scales the rest.
@@ -198,8 +205,10 @@ class HeadTraining:
         return (logits + self._logits(_mirrored(part), layers)) / 2 if self.settings.test_time_flip else logits
 
     def _logits(self, features: np.ndarray, layers: list[Layer]) -> np.ndarray:
+        """Standardising is folded into the layers: fewer numbers than the photos' features."""
+        folded = fold_standardising(layers, self.mean, self.std)
         chunks = range(0, len(features), CHUNK)
-        return np.concatenate([logits_of((features[i : i + CHUNK] - self.mean) / self.std, layers) for i in chunks])
+        return np.concatenate([logits_of(features[i : i + CHUNK], folded) for i in chunks])
 
     def save(self) -> None:
         if self.checkpoint is None:

@@ -24,6 +24,7 @@ class Optimizer:
         self.steps = 0
         self.first = {name: np.zeros_like(value) for name, value in self.parameters.items()}
         self.second = {name: np.zeros_like(value) for name, value in self.parameters.items()}
+        self.scratch = {name: np.empty_like(value) for name, value in self.parameters.items()}
 
     def step(self, gradients: Mapping[str, np.ndarray], learning_rate: float) -> None:
         self.steps += 1
@@ -35,7 +36,9 @@ class Optimizer:
                 value *= np.float32(1 - learning_rate * decay)
             elif decay:
                 gradient = gradient + np.float32(decay) * value
-            value -= np.float32(learning_rate) * self._direction(name, gradient)
+            step = self._direction(name, gradient)
+            np.multiply(step, np.float32(learning_rate), out=self.scratch[name])
+            value -= self.scratch[name]
 
     def _direction(self, name: str, gradient: np.ndarray) -> np.ndarray:
         first, second = self.first[name], self.second[name]
@@ -53,11 +56,21 @@ class Optimizer:
             first *= np.float32(self.momentum)
             first += direction
             return first
-        first += np.float32(1 - _BETA1) * (gradient - first)
+        scratch = self.scratch[name]
+        np.subtract(gradient, first, out=scratch)
+        scratch *= np.float32(1 - _BETA1)
+        first += scratch
+        np.multiply(gradient, gradient, out=scratch)
+        scratch *= np.float32(1 - _BETA2)
         second *= np.float32(_BETA2)
-        second += np.float32(1 - _BETA2) * gradient * gradient
-        root = np.sqrt(second) / np.float32((1 - _BETA2**self.steps) ** 0.5) + np.float32(self.epsilon)
-        return first / root / np.float32(1 - _BETA1**self.steps)
+        second += scratch
+        # first / (1 - b1^t) / (sqrt(second / (1 - b2^t)) + epsilon), with the scalars brought together.
+        correction = (1 - _BETA2**self.steps) ** 0.5
+        np.sqrt(second, out=scratch)
+        scratch += np.float32(self.epsilon * correction)
+        np.divide(first, scratch, out=scratch)
+        scratch *= np.float32(correction / (1 - _BETA1**self.steps))
+        return scratch
 
     def state(self) -> dict[str, np.ndarray]:
         moments = {f"first.{k}": v for k, v in self.first.items()} | {f"second.{k}": v for k, v in self.second.items()}
