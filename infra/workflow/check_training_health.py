@@ -14,7 +14,7 @@ from infra.workflow import requests, step
 from infra.workflow.platform import Platform
 from infra.workflow.wiring import Wiring
 
-ASK_EVERY_SECONDS, ASK_AT_MOST = 10, 180
+ASK_EVERY_SECONDS, ASK_AT_MOST = 5, 360
 LISTS = ("DebugRuleEvaluationStatuses", "ProfilerRuleEvaluationStatuses")
 # What an execution says of its training in its output, its outcome and the model package.
 VERDICT = ("status", "issues_found", "no_data", "issues", "issue_names", "stopped_by")
