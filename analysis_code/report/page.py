@@ -223,7 +223,10 @@ def _training_facts(run: Run) -> list[tuple[str, Any]]:
     values = run.hyperparameters
     if values:
         facts.append(
-            ("Hyperparameters", ", ".join(f"{name} = {pages.tidy(value)}" for name, value in sorted(values.items())))
+            (
+                "Hyperparameters",
+                ", ".join(f"{name} = {pages.tidy(value)}" for name, value in sorted(values.items()) if value != ""),
+            )
         )
     return [(name, value) for name, value in facts if value]
 
@@ -253,7 +256,7 @@ def _health(health: dict[str, Any] | Missing) -> dict[str, Any] | Missing:
         "gain": pages.duration(gain) if gain else None,
         "stopped": health.get("stopped_by"),
         "parts": _parts(health.get("profile") or {}),
-        "by_service": sorted(one["name"] for one in rules if "by the service" in one.get("implementation", "")),
+        "by_service": sorted(one["name"] for one in rules if "by the platform" in one.get("implementation", "")),
         "text": text,
         "issues": [{**fill, **one} for one in issues],
         "others": [{**fill, **one} for one in others],
@@ -261,10 +264,14 @@ def _health(health: dict[str, Any] | Missing) -> dict[str, Any] | Missing:
 
 
 def _parts(profile: dict[str, Any]) -> list[tuple[str, str, float]]:
-    """What the time of the training went to: what, time, percent; parts that took none are left out."""
+    """What the time of the training went to: what, time, percent; parts below a hundredth are one."""
     parts = [(one["what"], float(one["seconds"])) for one in profile.get("parts") or []]
     total = sum(seconds for _, seconds in parts)
-    return [(what, pages.duration(seconds), 100 * seconds / total) for what, seconds in parts if seconds > 0]
+    large = [(what, seconds) for what, seconds in parts if seconds >= total / 100 > 0]
+    rest = total - sum(seconds for _, seconds in large)
+    if rest > 0:
+        large.append(("all else", rest))
+    return [(what, pages.duration(seconds), 100 * seconds / total) for what, seconds in large]
 
 
 def _explanations(run: Run) -> dict[str, Any] | Missing:

@@ -106,7 +106,7 @@ def test_what_the_service_evaluated_takes_the_place_of_our_rule(waited, tmp_path
     result = evaluate(waited, tmp_path / "out", arguments=("--evaluated", str(tmp_path / "statuses.json")))
     rules = {rule["name"]: rule for rule in result["rules"]}
     assert rules["LossNotDecreasing"]["status"] == "IssuesFound" and "LossNotDecreasing" in result["issues"]
-    assert rules["LossNotDecreasing"]["implementation"] == "SageMaker's built-in rule, evaluated by the service"
+    assert rules["LossNotDecreasing"]["implementation"].endswith("(managed mode), evaluated by the platform")
     assert rules["DeadRelu"]["status"] == "NoIssuesFound"
     assert [rules[name]["status"] for name in ("Overfit", "Overtraining", "TheirOwn")] == ["NoData"] * 3
     assert "not SageMaker's" in rules["StepOutlier"]["implementation"]

@@ -19,7 +19,8 @@ from training_code.health.rule import PROFILER_REPORT
 
 Outcome = Mapping[str, Any]
 LONGEST_DETAILS = 1024
-BY_SERVICE = "SageMaker's built-in rule, evaluated by the service"
+# On AWS that is SageMaker's built-in rule; the local cloud evaluates such a request with ours.
+BY_SERVICE = "the rule of the training request (managed mode), evaluated by the platform"
 STATUS_FIELDS = ("DebugRuleEvaluationStatuses", "ProfilerRuleEvaluationStatuses")
 
 
@@ -87,7 +88,7 @@ def _outcome(status: Mapping[str, Any]) -> dict[str, Any]:
     found = reached == "IssuesFound"
     return {
         "name": name, "implementation": BY_SERVICE, "parameters": {}, "status": reached,
-        "seen": said or f"SageMaker's rule says {reached} and no more",
+        "seen": said or f"the platform says {reached} and no more",
         "why": "SageMaker's documentation of this rule says why it matters" if found else "",
         "change": f"see the log of {job} and rule-output/{name}/" if found else "", "values": {}, "steps": (),
         "gain_seconds": 0.0,

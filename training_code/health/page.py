@@ -40,9 +40,9 @@ def legend(items: Sequence[tuple[str, str]]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`0.42 s`, `37.1 s`, `4 min 05 s`, `2 h 03 min`."""
+    """`0.42 ms`, `420 ms`, `37.1 s`, `4 min 05 s`, `2 h 03 min`."""
     if seconds < 1:
-        return f"{seconds:.2g} s" if seconds else "0 s"
+        return f"{seconds * 1000:.3g} ms" if seconds else "0 s"
     if seconds < 100:
         return f"{seconds:.1f} s"
     if seconds < 3600:
@@ -58,6 +58,15 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     unit *= next((m for m in (1, 2, 5) if m * unit >= raw), 10)
     first = math.ceil(low / unit - 1e-9)
     return [k * unit for k in range(first, math.floor(high / unit + 1e-9) + 1)]
+
+
+def powers(low: float, high: float) -> list[float]:
+    """Logarithms of round numbers between 10**low and 10**high: powers of ten, with 2 and 5 where there are few."""
+    marks = (1, 2, 5) if high - low < 3 else (1,)
+    every = max(1, round((high - low) / 6)) if len(marks) == 1 else 1
+    decades = range(math.floor(low), math.ceil(high) + 1, every)
+    found = [decade + math.log10(mark) for decade in decades for mark in marks]
+    return [power for power in found if low - 1e-9 <= power <= high + 1e-9]
 
 
 def line_chart(series: Sequence[Series], across: str, up: str, logarithmic: bool = False, height: int = 260) -> str:
@@ -82,9 +91,9 @@ def line_chart(series: Sequence[Series], across: str, up: str, logarithmic: bool
         )
 
     out = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(up)} by {escape(across)}">']
-    for tick in ticks(low_y, high_y):
+    for tick in powers(low_y, high_y) if logarithmic else ticks(low_y, high_y):
         y = at(low_x, tick)[1]
-        label = f"{10**tick:.1e}" if logarithmic else f"{tick:.4g}"
+        label = f"{10**tick:.3g}" if logarithmic else f"{tick:.4g}"
         out.append(f'<line x1="{left}" x2="{width - 12}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e6e9ee"/>')
         out.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
     for tick in ticks(low_x, high_x, 8):

@@ -104,9 +104,9 @@ def _machine(facts: dict[str, Any]) -> str:
 
 
 def findings_table(outcomes: Sequence[dict[str, Any]]) -> str:
-    """Issues first, then what lacks data, then what is well."""
+    """Issues first, those that cost most time before the others, then what lacks data, then what is well."""
     order = {"IssuesFound": 0, "Error": 1, "NoData": 2, "NoIssuesFound": 3}
-    rows = "".join(_finding(o) for o in sorted(outcomes, key=lambda o: order[o["status"]]))
+    rows = "".join(_finding(o) for o in sorted(outcomes, key=lambda o: (order[o["status"]], -o["gain_seconds"])))
     head = "<tr><th>rule</th><th>outcome</th><th>what was seen, why it matters, what to change</th></tr>"
     return f'<div class="card"><table>{head}{rows}</table></div>'
 

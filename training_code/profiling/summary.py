@@ -7,6 +7,9 @@ from typing import Any
 
 from training_code.health.observations import PHASES, Observations, mean, median, percentile
 
+# A training that never learns has its best epoch early: the advice to stop there would miss the cause.
+CAUSE_OF = {"Overtraining": "LossNotDecreasing"}
+
 Part = tuple[str, str, float]  # key, what it is, seconds
 
 
@@ -63,7 +66,10 @@ def summary(observed: Observations) -> dict[str, Any]:
 
 def suggestion(outcomes: Sequence[dict[str, Any]], observed: Observations) -> dict[str, Any] | None:
     """The finding whose change is expected to save most time; None when no finding promises any."""
-    promising = [o for o in outcomes if o["status"] == "IssuesFound" and o["gain_seconds"] > 0]
+    found = {o["name"] for o in outcomes if o["status"] == "IssuesFound"}
+    promising = [
+        o for o in outcomes if o["name"] in found and o["gain_seconds"] > 0 and CAUSE_OF.get(o["name"]) not in found
+    ]
     if not promising:
         return None
     best = max(promising, key=lambda o: o["gain_seconds"])

@@ -115,7 +115,7 @@ class Timeline:
     def _rates(self) -> None:
         samples = self.observed.system
         high = max((max(_disk(s), _network(s)) for s in samples), default=0.0)
-        self._label("bytes per second", f"up to {high / 1e9:.1f} GB" if high >= 1e9 else f"up to {high / 1e6:.3g} MB")
+        self._label("bytes / s", f"up to {high / 1e9:.1f} GB" if high >= 1e9 else f"up to {high / 1e6:.3g} MB")
         self._lane(samples, [("#b45309", _disk), ("#0891b2", _network)], high or 1.0)
 
     def _lane(

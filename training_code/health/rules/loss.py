@@ -131,9 +131,10 @@ def overtraining(observed: Observations, p: Mapping[str, float]) -> Outcome:
         return healthy(seen, **values)
     times = {int(r["epoch"]): r["time"] for r in observed.epochs}
     wasted = times[last_epoch] - times[series[best_at][0]]
+    wanted = series[best_at][0] + (0 if series[0][0] else 1)
     return Outcome(
         "IssuesFound", f"{seen}; the {since} epochs since then took {wasted:.3g} s and gained nothing",
         "epochs after the best one cost money and tend to make the model worse on new photos",
-        f"train {series[best_at][0] + (0 if series[0][0] else 1)} epochs, or stop early when the validation loss stays", values,
+        f"train {wanted} epoch{'s' * (wanted > 1)}, or stop early when the validation loss stays", values,
         (int(last_epoch),), wasted,
     )  # fmt: skip
