@@ -80,19 +80,37 @@ def await_estimate(target: Target, console: Console, arn: str) -> dict[str, Any]
             time.sleep(live.LOCAL_INTERVAL if target.is_local else live.AWS_INTERVAL)
             continue
         plan = json.loads(body)
-        print_estimate(console, plan)
+        print_estimate(console, plan, _finished(target, bucket, plan))
         return plan
 
 
-def print_estimate(console: Console, plan: dict[str, Any]) -> None:
-    """What each candidate will take, before any of them is trained."""
-    total = plan["estimate_seconds"]
+def _finished(target: Target, bucket: str, plan: dict[str, Any]) -> dict[str, str]:
+    """What earlier comparisons have left of these candidates: `trained` or `measured`."""
+    prefix, found = f"comparisons/{plan['key']}/", {}
+    pages = target.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    for page in pages:
+        for one in page.get("Contents", []):
+            name, _, file = one["Key"].removeprefix(prefix).rpartition("/")
+            if file == "benchmark.json" or (file == "trained.json" and name not in found):
+                found[name] = "measured" if file == "benchmark.json" else "trained"
+    return found
+
+
+def print_estimate(console: Console, plan: dict[str, Any], finished: dict[str, str] | None = None) -> None:
+    """What each candidate will take, before any of them is trained; `finished`: what need not be done again."""
+    left = {one["name"]: one["estimate_seconds"] for one in plan["candidates"]}
+    for one in plan["candidates"]:
+        if state := (finished or {}).get(one["name"]):
+            left[one["name"]] = one["benchmark_seconds"] if state == "trained" else 0
+    n = sum(seconds > 0 for seconds in left.values())
     console.print(
-        f"  estimate: {_duration(total)} for {len(plan['candidates'])} candidates, measured on the machine that prepared "
-        "the photos; what is already finished or cached takes none", markup=False, soft_wrap=True,
+        f"  estimate: {_duration(sum(left.values()))} for {n} candidate{'' if n == 1 else 's'}, on the machine that prepared "
+        "the photos with nothing else running", markup=False, soft_wrap=True,
     )  # fmt: skip
-    for candidate in plan["candidates"]:
-        console.print(f"    {_duration(candidate['estimate_seconds']):>10}  {candidate['name']}", markup=False)
+    for name, seconds in left.items():
+        state = (finished or {}).get(name)
+        note = f" ({state} by an earlier comparison)" if state else ""
+        console.print(f"    {_duration(seconds) if seconds else '–':>10}  {name}{note}", markup=False, soft_wrap=True)
     for candidate in plan["left_out"]:
         console.print(f"    {'–':>10}  {candidate['name']}: {candidate['reason']}", markup=False, soft_wrap=True)
 

@@ -14,10 +14,9 @@ import numpy as np
 
 from inference_code.benchmark.photos import PhotoSet
 from inference_code.classifier import Classifier
+from inference_code.contract import benchmark as limits
 
 T = TypeVar("T")
-WARM_UP, CALLS, BUDGET_SECONDS = 10, 300, 6.0
-BATCHES, BATCH_SECONDS, BLOCKS = (1, 4, 16), 1.0, 3
 
 
 def machine(cores: int) -> str:
@@ -53,10 +52,10 @@ def latency(classifier: Classifier, test: PhotoSet, cores: int) -> dict[str, Any
 
 
 def _calls(call: Callable[[int], None]) -> dict[str, float | int]:
-    for i in range(WARM_UP):
+    for i in range(limits.WARM_UP):
         call(i)
-    times, deadline = [], time.perf_counter() + BUDGET_SECONDS
-    while len(times) < CALLS and (time.perf_counter() < deadline or len(times) < 20):
+    times, deadline = [], time.perf_counter() + limits.CALLS_SECONDS
+    while len(times) < limits.CALLS and (time.perf_counter() < deadline or len(times) < limits.FEWEST_CALLS):
         started = time.perf_counter()
         call(len(times))
         times.append((time.perf_counter() - started) * 1e3)
@@ -70,22 +69,30 @@ def _calls(call: Callable[[int], None]) -> dict[str, float | int]:
 
 
 def _best_batch(classifier: Classifier, tensor: np.ndarray, cores: int) -> dict[str, float | int]:
-    """Forward only, with all cores busy: what a batch job or a loaded server reaches."""
-    measured = []
-    for batch in BATCHES:
+    """Forward only, with all cores busy: what a batch job or a loaded server reaches. Slow networks try fewer batch sizes."""
+    measured: list[tuple[float, int, float]] = []
+    for batch in limits.BATCHES:
         stacked = [tensor] * batch
-        on_all_cores(lambda _, photos=stacked: classifier.predict(photos), cores, cores)
+
+        def work(_: int, photos: list[np.ndarray] = stacked) -> None:
+            classifier.predict(photos)
+
+        if measured and not limits.round_calls(measured[-1][0], batch, cores):
+            break
+        started = time.perf_counter()
+        on_all_cores(work, cores, cores)
+        calls = limits.round_calls((time.perf_counter() - started) / cores / batch, batch, cores)
         rates = []
-        for _ in range(BLOCKS):
+        for _ in range(limits.BLOCKS):
             started = time.perf_counter()
             rounds = 0
-            while time.perf_counter() - started < BATCH_SECONDS / BLOCKS:
-                on_all_cores(lambda _, photos=stacked: classifier.predict(photos), cores * 4, cores)
-                rounds += cores * 4
+            while time.perf_counter() - started < limits.BLOCK_SECONDS:
+                on_all_cores(work, calls or cores, cores)
+                rounds += calls or cores
             rates.append((time.perf_counter() - started) / (rounds * batch))
         measured.append((statistics.median(rates), batch, max(rates) - min(rates)))
     seconds, batch, spread = min(measured)
-    return {"batch": batch, "seconds_per_photo": seconds, "spread_seconds": spread, "blocks": BLOCKS}
+    return {"batch": batch, "seconds_per_photo": seconds, "spread_seconds": spread, "blocks": limits.BLOCKS}
 
 
 def parameters(model: Path) -> int | None:

@@ -88,7 +88,7 @@ def test_the_estimate_names_what_the_budget_leaves_out():
     }  # fmt: skip
     comparisons.print_estimate(console, plan)
     text = console.file.getvalue()
-    assert "estimate: 2.0 h for 1 candidates" in text
+    assert "estimate: 2.0 h for 1 candidate," in text
     assert f"{LONG}: left out: estimated at 900 s" in text
 
 
@@ -108,6 +108,19 @@ def test_progress_names_the_candidate_and_says_what_stays():
         "trained   alexnet in 11 s", "failed    vgg11 (computing features)", "measured  alexnet in 19 s",
     ]  # fmt: skip
     assert (seen[-1].name, seen[-1].status, seen[-1].seconds) == ("resnet18", "Running", 20)
+
+
+def test_the_estimate_counts_no_work_that_is_done():
+    console = Console(file=io.StringIO(), width=60)
+    names = ("alexnet", "vgg11", "resnet18")
+    rows = [{"name": name, "estimate_seconds": 50.0, "benchmark_seconds": 20.0} for name in names]
+    comparisons.print_estimate(
+        console, {"candidates": rows, "left_out": []}, {"alexnet": "measured", "vgg11": "trained"}
+    )
+    text = console.file.getvalue()
+    assert "estimate: 70 s for 2 candidates" in text
+    assert "–  alexnet (measured by an earlier comparison)" in text
+    assert "20 s  vgg11 (trained by an earlier comparison)" in text
 
 
 @pytest.fixture(scope="module")

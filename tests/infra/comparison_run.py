@@ -54,6 +54,7 @@ class ComparisonAccount(Account):
                 "description": one.description(),
                 "hyperparameters": asked.hyperparameters_of(one.model, one.pretrained),
                 "estimate_seconds": 30.0,
+                "benchmark_seconds": 10.0,
             }
             for one in asked.candidates
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from training_code.compare.candidates import choose
-from training_code.compare.estimate import FIXED_SECONDS, Work, estimate, seconds_per_photo, within_budget
+from training_code.compare.estimate import Cost, Work, cost_of, estimate, within_budget
 from training_code.compare.request import ComparisonInput
 from training_code.contract.failure import JobFailure
 from training_code.contract.validation import InvalidField
@@ -23,20 +23,29 @@ def rows(*seconds: float) -> list[dict]:
 
 
 def test_a_frozen_backbone_sees_a_photo_once_a_view_and_a_fine_tuned_one_every_epoch():
-    head = WORK.photos(ask(), flip_view=False)
-    assert head == 100 + 20 + 30 + 20
-    assert WORK.photos(ask(), flip_view=True) == head + 100
-    assert Work(100, 20, 30, second=500).photos(ask(), flip_view=False) == head + 500
-    assert WORK.photos(ask(epochs=9), flip_view=False) == head
-    every = WORK.photos(ask(fine_tune="all", epochs=2), flip_view=False)
-    assert every == head + 2 * (3 * 100 + 20)
-    assert WORK.photos(ask(fine_tune="all", epochs=2, tune=3), flip_view=False) == head + 4 * 2 * (3 * 100 + 20)
+    assert WORK.features(flip_view=False) == 100 + 20
+    assert WORK.features(flip_view=True) == 2 * 100 + 20
+    assert WORK.trained(ask(epochs=9)) == 0
+    assert WORK.trained(ask(fine_tune="all", epochs=2)) == 2 * (3 * 100 + 20)
+    assert WORK.trained(ask(fine_tune="all", epochs=2, tune=3)) == 4 * 2 * (3 * 100 + 20)
+
+
+def test_every_photo_of_every_set_is_answered_once_the_second_set_too():
+    cost = Cost(seconds=0.01, layers=50, parameters=1_000_000)
+    one, more = (cost.benchmark_seconds(work) for work in (WORK, Work(100, 20, 30, second=500)))
+    assert WORK.judged == 50
+    assert more - one == pytest.approx(500 * cost.served)
+    # A slow network is timed fewer times, so that measuring it stays a matter of its forward passes.
+    slow = Cost(seconds=2.0, layers=50, parameters=1_000_000)
+    assert slow.benchmark_seconds(WORK) < (WORK.judged + 100) * slow.served
 
 
 @pytest.mark.slow
 def test_a_larger_network_is_measured_as_slower_and_more_photos_as_longer():
-    small, large = seconds_per_photo("squeezenet1_1", 0), seconds_per_photo("densenet121", 0)
-    assert 0 < small < large
+    small, large = cost_of("squeezenet1_1", 0), cost_of("densenet121", 0)
+    assert 0 < small.seconds < large.seconds
+    assert small.layers < large.layers and small.parameters < large.parameters
+    assert small.conversion < large.conversion
     asked = ask(models=["random:squeezenet1_1"])
     (one,) = asked.candidates
     candidate = {
@@ -46,7 +55,8 @@ def test_a_larger_network_is_measured_as_slower_and_more_photos_as_longer():
     }
     (few,) = estimate(asked, [candidate], WORK)
     (many,) = estimate(asked, [candidate], Work(100_000, 20, 30))
-    assert FIXED_SECONDS < few["estimate_seconds"] < many["estimate_seconds"]
+    assert 0 < few["benchmark_seconds"] < few["estimate_seconds"] < many["estimate_seconds"]
+    assert many["benchmark_seconds"] == pytest.approx(few["benchmark_seconds"], rel=0.5)
 
 
 def test_without_a_budget_everything_runs():

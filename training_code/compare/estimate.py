@@ -1,7 +1,7 @@
 """How long a comparison will take, measured before it starts: one forward pass of each candidate on this machine.
 
-Weights play no part in speed, so none are loaded: the network is built empty and filled with zeros. PyTorch is timed, while
-features are computed by a faster engine where there is no GPU, so that the estimate errs on the long side. What an earlier
+Weights play no part in speed, so none are loaded: the network is built empty and filled with zeros. The rest is arithmetic:
+photos to be looked at, jobs to be started, networks to be converted, and what a benchmark takes at least. What an earlier
 comparison has already finished, and features that are cached, cost nothing and are not known here.
 """
 
@@ -13,15 +13,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from inference_code.contract import benchmark
 from training_code.compare.request import ComparisonInput
 from training_code.contract.failure import JobFailure
 from training_code.models import backbone, catalogue
 
 BATCH = {"cpu": 1, "cuda": 32}
 LONGEST = 0.5  # seconds of measuring a candidate, once it has answered twice
-# Starting three jobs, converting the network twice, exporting it and timing its answers: measured on 2 cores with small
-# networks; see docs/comparison.md.
-FIXED_SECONDS = 30.0
+# Measured with eleven candidates on 2 cores, in processor seconds (see docs/comparison.md): starting the jobs of extraction
+# and training, and that of the benchmark; converting a network, which grows with its layers and its weights; a photo by
+# OpenVINO, relative to PyTorch; decoding one.
+START_TRAINING, START_BENCHMARK = 8.0, 4.0
+CONVERT_LAYER, CONVERT_MILLION = 0.014, 0.08
+OPENVINO, DECODING = 0.6, 0.003
 # Backward costs about twice the forward pass.
 TRAINING_FACTOR = 3.0
 
@@ -35,18 +39,55 @@ class Work:
     test: int
     second: int = 0
 
-    def photos(self, asked: ComparisonInput, flip_view: bool) -> float:
-        """Forward passes of one photo, those of training counted as such."""
-        features = self.train * (2 if flip_view else 1) + self.validation
-        judged = self.test + self.validation + self.second
+    def features(self, flip_view: bool) -> int:
+        """Forward passes through the frozen network."""
+        return self.train * (2 if flip_view else 1) + self.validation
+
+    def trained(self, asked: ComparisonInput) -> float:
+        """Forward passes that training takes when more than the head learns, each step counted as several."""
         if asked.fine_tune == "head":
-            return features + judged
-        epoch = self.train * TRAINING_FACTOR + self.validation
-        return features + judged + epoch * asked.epochs * (1 + asked.tune)
+            return 0.0
+        return (self.train * TRAINING_FACTOR + self.validation) * asked.epochs * (1 + asked.tune)
+
+    @property
+    def judged(self) -> int:
+        return self.test + self.validation + self.second
 
 
-def seconds_per_photo(model: str, image_size: int) -> float:
-    """Forward time of a photo, on the GPU where there is one, else on all cores."""
+@dataclass(frozen=True)
+class Cost:
+    """One network on this machine: seconds for a photo with all cores busy, layers, weights."""
+
+    seconds: float
+    layers: int
+    parameters: int
+    gpu: bool = False
+
+    @property
+    def conversion(self) -> float:
+        return CONVERT_LAYER * self.layers + CONVERT_MILLION * self.parameters / 1e6
+
+    @property
+    def served(self) -> float:
+        """Seconds for a photo by the engine that computes features and serves."""
+        return DECODING + self.seconds * (1 if self.gpu else OPENVINO)
+
+    def training_seconds(self, asked: ComparisonInput, work: Work, flip_view: bool) -> float:
+        looked = work.features(flip_view) * self.served + work.trained(asked) * self.seconds
+        return START_TRAINING + self.conversion + looked
+
+    def benchmark_seconds(self, work: Work) -> float:
+        """Loading it twice, answering every photo of every set once, and timing answers."""
+        return (
+            START_BENCHMARK
+            + self.conversion
+            + work.judged * self.served
+            + benchmark.seconds(self.served, os.cpu_count() or 1)
+        )
+
+
+def cost_of(model: str, image_size: int) -> Cost:
+    """Measured on the GPU where there is one, else on one core and divided by their number."""
     import torch
 
     spec = catalogue.resolve(model, image_size)
@@ -57,19 +98,23 @@ def seconds_per_photo(model: str, image_size: int) -> float:
         module = module.to_empty(device=device)
     except (RuntimeError, NotImplementedError):  # a network that looks at its numbers while it is built
         module = backbone.load(spec, None)[0].to(device)
+    layers = sum(not any(part.children()) for part in module.modules())
+    parameters = sum(tensor.numel() for tensor in module.parameters())
     with torch.inference_mode():
         for tensor in (*module.parameters(), *module.buffers()):
             tensor.zero_()
         photos = torch.zeros(BATCH[device], 3, *spec.preprocessing.input_size, device=device)
         if device == "cuda":
-            return _shortest(lambda: module(photos).cpu(), time.perf_counter) / BATCH[device]
+            seconds = _shortest(lambda: module(photos).cpu(), time.perf_counter) / BATCH[device]
+            return Cost(seconds, layers, parameters, gpu=True)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
             # A thread's own time: what else runs on the machine must not look like a slow network.
-            return _shortest(lambda: module(photos), time.thread_time) / BATCH[device] / (os.cpu_count() or 1)
+            seconds = _shortest(lambda: module(photos), time.thread_time) / BATCH[device] / (os.cpu_count() or 1)
         finally:
             torch.set_num_threads(threads)
+    return Cost(seconds, layers, parameters)
 
 
 def _shortest(call: Callable[[], object], clock: Callable[[], float]) -> float:
@@ -82,13 +127,15 @@ def _shortest(call: Callable[[], object], clock: Callable[[], float]) -> float:
 
 
 def estimate(asked: ComparisonInput, candidates: Sequence[Mapping[str, Any]], work: Work) -> list[dict[str, Any]]:
-    """The candidates with `estimate_seconds` each."""
+    """The candidates with `estimate_seconds` each, and the share of it that measuring them takes."""
     found = []
     for candidate in candidates:
+        cost = cost_of(candidate["model"], asked.image_size)
         flip = candidate["hyperparameters"]["flip_view"] == "true"
-        seconds = FIXED_SECONDS + work.photos(asked, flip) * seconds_per_photo(candidate["model"], asked.image_size)
-        found.append({**candidate, "estimate_seconds": round(seconds, 1)})
-        print(f"estimate: {candidate['name']} {seconds:.0f} s", flush=True)
+        measuring = cost.benchmark_seconds(work)
+        total = cost.training_seconds(asked, work, flip) + measuring
+        found.append({**candidate, "estimate_seconds": round(total, 1), "benchmark_seconds": round(measuring, 1)})
+        print(f"estimate: {candidate['name']} {total:.0f} s", flush=True)
     return found
 
 
