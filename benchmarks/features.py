@@ -60,7 +60,7 @@ def main() -> int:
         return 2
     cv2.setNumThreads(1)
     spec = catalogue.resolve(given.model)
-    module, width = backbone.load(spec, weights.resolve(given.model).path)
+    module, _ = backbone.load(spec, weights.resolve(given.model).path)
     source = open_source(given.folder)
     placed = read_layout(source, source.files()).photos[: given.photos // BATCH * BATCH]
     n = len(placed)
@@ -75,7 +75,7 @@ def main() -> int:
     def ours(engine: OpenVinoEngine, pixels: Callable[[int], np.ndarray]) -> None:
         extract_features(samples, ["a", "b"], plain, FeatureCache(None, ""), lambda: engine, pixels, "", {})
 
-    engines = {name: OpenVinoEngine(module, width, spec.preprocessing, name) for name in ("float32", "bfloat16")}
+    engines = {name: OpenVinoEngine(module, spec.preprocessing, name) for name in ("float32", "bfloat16")}
     tensors = np.empty((n, 3, *spec.preprocessing.input_size), np.float32)
 
     def fill(index: int) -> None:

@@ -262,7 +262,7 @@ def at_input_size(index):
 
 
 def test_the_cpu_engine_gives_the_features_of_the_module_in_order(network):
-    engine = OpenVinoEngine(network, 6, PREPROCESSING, "float32")
+    engine = OpenVinoEngine(network, PREPROCESSING, "float32")
     found = engine.extract(WORK, at_input_size)
     np.testing.assert_allclose(found, expected(network), atol=1e-5)
     assert np.array_equal(found, engine.extract(WORK, at_input_size))
@@ -280,9 +280,9 @@ def test_a_photo_that_cannot_be_read_any_more_fails_the_extraction(network):
         raise OSError(f"photo {index} is gone")
 
     with pytest.raises(OSError, match="is gone"):
-        OpenVinoEngine(network, 6, PREPROCESSING, "float32").extract(WORK, gone)
+        OpenVinoEngine(network, PREPROCESSING, "float32").extract(WORK, gone)
 
 
 def test_half_precision_is_refused_on_a_cpu(network):
     with pytest.raises(JobFailure, match=r"precision: received 'float16'; allowed on a CPU"):
-        OpenVinoEngine(network, 6, PREPROCESSING, "float16")
+        OpenVinoEngine(network, PREPROCESSING, "float16")

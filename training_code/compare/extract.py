@@ -18,12 +18,11 @@ import numpy as np
 from inference_code.contract import decode, resize_and_crop
 from training_code.contract.failure import base_directory
 from training_code.contract.hyperparameters import Hyperparameters
-from training_code.features.cache import FeatureCache, open_store
-from training_code.features.engine import identity_of, open_engine
-from training_code.features.extraction import Sample, extract_features
+from training_code.features.channel import write_channels
+from training_code.features.extraction import Sample
 from training_code.models import catalogue, weights
 from training_code.prepare import outputs
-from training_code.prepare.command import FEATURE_CACHE_URI, WEIGHTS_URI, key_of_features, write_weights
+from training_code.prepare.command import WEIGHTS_URI
 from training_code.prepare.photo_pack import PhotoPack
 
 
@@ -41,34 +40,16 @@ def extract(settings: Hyperparameters, folder: Path) -> None:
     spec = catalogue.resolve(settings.model, settings.image_size)
     found = weights.resolve(settings.model, None, os.environ.get(WEIGHTS_URI, "")) if settings.pretrained else None
     pack = PhotoPack(folder / "input" / "photos")
-    write_weights(folder / "output" / "weights", found, settings.model, settings.seed)
-    engine = identity_of(settings.precision)
-    key = key_of_features(spec, found, settings.seed, engine)
 
     def pixels(index: int) -> np.ndarray:
         return resize_and_crop(decode(pack.read(pack.photos[index])), spec.preprocessing)
 
-    uri = os.environ.get(FEATURE_CACHE_URI, "")
-    flipped = ("plain", "flipped")
-    features = extract_features(
-        [
-            Sample(i, photo.photo_id, hashlib.sha256(pack.read(photo)).hexdigest(), photo.label, photo.split)
-            for i, photo in enumerate(pack.photos)
-        ],
-        sorted({photo.label for photo in pack.photos}),
-        {"train": flipped if settings.flip_view else flipped[:1], "validation": flipped[:1]},
-        FeatureCache(open_store(uri) if uri else None, key),
-        lambda: open_engine(spec, found.path if found else None, settings.precision, settings.seed),
-        pixels,
-        key,
-        {
-            "model": settings.model,
-            "pretrained": settings.pretrained,
-            "engine": engine,
-            "preprocessing": spec.preprocessing.to_dict(),
-        },
-    )
-    features.write(folder / "output" / "features")
+    samples = [
+        Sample(i, photo.photo_id, hashlib.sha256(pack.read(photo)).hexdigest(), photo.label, photo.split)
+        for i, photo in enumerate(pack.photos)
+    ]
+    classes = sorted({photo.label for photo in pack.photos})
+    features = write_channels(folder / "output", spec, found, settings, samples, classes, pixels)
     counted = {name: features.facts[name] for name in ("from_cache", "computed")}
     outputs.write_json(folder / "output" / "extraction" / "extraction.json", counted)
     print(f"features of {len(pack.photos)} photos: {features.facts['from_cache']} from the cache", flush=True)

@@ -2,7 +2,7 @@
 
 Photos stream through: while the engine computes, other threads normalise (and, beyond the pixel store, decode) what comes next.
 Measured on 2 cores with EfficientNet-Lite0, 224 px (benchmarks/features.py): eager PyTorch, OpenVINO float32 and bfloat16 differ
-by an order of magnitude together. float32 is the default: it agrees with the served model to 1e-5.
+by an order of magnitude together. Here `auto` is float32, which agrees with the served model to 1e-5; `engine_choice` tries bfloat16.
 """
 
 from __future__ import annotations
@@ -40,20 +40,23 @@ class Engine(Protocol):
 
 def identity_of(precision: str) -> str:
     """The engine that `open_engine` would choose on this machine, without loading it."""
-    engine = "torch-cuda" if _has_gpu() else "openvino"
+    engine = "torch-cuda" if has_gpu() else "openvino"
     return f"{engine}-{PRECISIONS[precision]}"
 
 
-def open_engine(spec: ModelSpec, weights: Path | None, precision: str, seed: int) -> Engine:
+def open_engine(spec: ModelSpec, weights: Path | None, precision: str, seed: int, traced: Path | None = None) -> Engine:
+    """`traced`: the backbone as ONNX, which spares a CPU the import of PyTorch."""
+    if traced is not None and not has_gpu():
+        return OpenVinoEngine(traced, spec.preprocessing, PRECISIONS[precision])
     from training_code.models import backbone
 
     module, width = backbone.load(spec, weights, seed)
-    if _has_gpu():
+    if has_gpu():
         return TorchEngine(module, width, spec.preprocessing, PRECISIONS[precision], "cuda")
-    return OpenVinoEngine(module, width, spec.preprocessing, PRECISIONS[precision])
+    return OpenVinoEngine(module, spec.preprocessing, PRECISIONS[precision])
 
 
-def _has_gpu() -> bool:
+def has_gpu() -> bool:
     # A look at the driver's device file spares the import of PyTorch where there is none.
     if not Path("/dev/nvidiactl").exists():
         return False
@@ -63,21 +66,23 @@ def _has_gpu() -> bool:
 
 
 class OpenVinoEngine:
-    """Asynchronous requests, one a core, each with a small batch."""
+    """Asynchronous requests, one a core, each with a small batch. `source`: an ONNX file, or a module to be traced."""
 
-    def __init__(self, module, width: int, preprocessing: Preprocessing, precision: str) -> None:
+    def __init__(self, source: Path | Any, preprocessing: Preprocessing, precision: str) -> None:
         import openvino
 
         if precision == "float16":
             raise JobFailure(
                 "hyperparameters.precision: received 'float16'; allowed on a CPU: auto, float32, bfloat16."
             )
-        self.identity, self.width, self._preprocessing = f"openvino-{precision}", width, preprocessing
+        self.identity, self._preprocessing = f"openvino-{precision}", preprocessing
         hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
-        self._model = openvino.Core().compile_model(
-            _converted(module, preprocessing),
-            "CPU",
-            {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": hint},
+        core = openvino.Core()
+        model = core.read_model(str(source)) if isinstance(source, Path) else _converted(source, preprocessing)
+        model.reshape([BATCH, 3, *preprocessing.input_size])
+        self.width = int(np.prod(list(model.output(0).shape)[1:]))
+        self._model = core.compile_model(
+            model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": hint}
         )
 
     def extract(self, work: Sequence[Work], pixels: Callable[[int], np.ndarray]) -> np.ndarray:
@@ -130,7 +135,7 @@ class TorchEngine:
 
 
 def _converted(module, preprocessing: Preprocessing):
-    """The module as an OpenVINO model with a fixed batch."""
+    """The module as an OpenVINO model."""
     import warnings
 
     import openvino
@@ -141,9 +146,9 @@ def _converted(module, preprocessing: Preprocessing):
         warnings.simplefilter(
             "ignore"
         )  # PyTorch's tracer warns about every shape that it makes constant, which is meant here
-        model = openvino.convert_model(module, example_input=torch.zeros(shape))
-    model.reshape(list(shape))
-    return model
+        # The tracer's own check runs the module three times more; the features are compared in tests and where it matters.
+        traced = torch.jit.trace(module, torch.zeros(shape), check_trace=False)
+        return openvino.convert_model(traced, example_input=torch.zeros(shape))
 
 
 def _batches(

@@ -1,32 +1,80 @@
 """What `prepare` leaves in the channel `weights`: the weight file with its record, and the backbone already traced.
 
-A training on cached features then writes its model without importing torch, and no job after `prepare` needs the store.
+The traced backbone is made once: features are extracted with it, a training on cached features writes its model with it without
+importing torch, and later executions take it from where features are cached. No job after `prepare` needs the store.
 """
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from training_code.models.catalogue import ModelSpec
 from training_code.models.export import backbone_name, backbone_to_onnx
 from training_code.models.weights import Weights, key_of
 
+if TYPE_CHECKING:
+    from training_code.features.cache import Store
 
-def traced_backbone(spec: ModelSpec, weights: Weights | None, folder: Path, seed: int = 0) -> Path:
-    """The backbone as ONNX in this folder (in the store's layout), traced now if it is not there."""
+VERSION = "backbones-1"  # raise it when the tracing itself changes
+
+
+def traced_backbone(
+    spec: ModelSpec, weights: Weights | None, folder: Path, seed: int = 0, store: Store | None = None
+) -> Path:
+    """The backbone as ONNX in this folder (in the store's layout), traced now if neither folder nor cache has it."""
     size = spec.preprocessing.input_size
-    place = folder / key_of(spec.name) / backbone_name(weights.sha256 if weights else "", size, seed)
-    if not place.is_file():
-        from training_code.models import backbone
+    name = f"{key_of(spec.name)}/{backbone_name(weights.sha256 if weights else '', size, seed)}"
+    place = folder / name
+    if place.is_file():
+        return place
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if store is not None and _fetched(store, name, place):
+        return place
+    from training_code.models import backbone
 
-        place.parent.mkdir(parents=True, exist_ok=True)
-        module, _ = backbone.load(spec, weights.path if weights else None, seed)
-        backbone_to_onnx(module, size, place)
+    module, _ = backbone.load(spec, weights.path if weights else None, seed)
+    backbone_to_onnx(module, size, place)
+    if store is not None:
+        _keep(store, name, place)
     return place
 
 
-def stage(spec: ModelSpec, weights: Weights | None, folder: Path, seed: int = 0) -> Path:
+def _fetched(store: Store, name: str, place: Path) -> bool:
+    """A cache saves work and nothing depends on it: what is missing or damaged is made again."""
+    try:
+        if f"{VERSION}/{name}.sha256" not in store.list(f"{VERSION}/{name.partition('/')[0]}/"):
+            return False
+        expected, data = store.read(f"{VERSION}/{name}.sha256").decode(), store.read(f"{VERSION}/{name}")
+    except Exception as error:
+        _warn(f"the traced backbone could not be read from the cache ({error})")
+        return False
+    if hashlib.sha256(data).hexdigest() != expected:
+        _warn(f"the traced backbone {name} in the cache is damaged")
+        return False
+    unfinished = place.with_name(f".{place.name}.part")
+    unfinished.write_bytes(data)
+    unfinished.replace(place)
+    return True
+
+
+def _keep(store: Store, name: str, place: Path) -> None:
+    try:
+        data = place.read_bytes()
+        store.write(f"{VERSION}/{name}", data)
+        store.write(f"{VERSION}/{name}.sha256", hashlib.sha256(data).hexdigest().encode())
+    except Exception as error:
+        _warn(f"the traced backbone could not be cached ({error})")
+
+
+def _warn(message: str) -> None:
+    print(f"warning: {message}; it is traced where it is needed", file=sys.stderr, flush=True)
+
+
+def stage(spec: ModelSpec, weights: Weights | None, folder: Path, seed: int = 0, store: Store | None = None) -> Path:
     """Weight file, record and traced backbone; the path of the last."""
     if weights:
         weights.copy_to(folder, spec.name)
-    return traced_backbone(spec, weights, folder, seed)
+    return traced_backbone(spec, weights, folder, seed, store)

@@ -24,9 +24,8 @@ from training_code.contract.execution_input import ExecutionInput
 from training_code.contract.failure import base_directory
 from training_code.contract.plan import make_plan
 from training_code.contract.validation import InvalidField
-from training_code.features.cache import FeatureCache, cache_key, open_store
-from training_code.features.engine import identity_of, open_engine
-from training_code.features.extraction import Sample, extract_features
+from training_code.features.channel import write_channels
+from training_code.features.extraction import Sample
 from training_code.features.pixel_store import PixelStore
 from training_code.models import catalogue, weights
 from training_code.prepare import outputs
@@ -38,7 +37,6 @@ from training_code.prepare.selection import SPLITS, select
 from training_code.prepare.sources import open_source
 from training_code.prepare.tables import read_layout
 
-FEATURE_CACHE_URI = "FEATURE_CACHE_URI"
 WEIGHTS_URI = "WEIGHTS_URI"
 
 
@@ -96,32 +94,16 @@ def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[st
                 out / "explain", photos, read, execution.explain.photos, classes, model_name,
                 execution.instances.transform, execution.seed,
             )  # fmt: skip
-        write_weights(out / "weights", found, execution.model, execution.seed)
         with timed("features", seconds):
-            engine = identity_of(settings.precision)
-            key = key_of_features(spec, found, execution.seed, engine)
-            uri = os.environ.get(FEATURE_CACHE_URI, "")
-            features = extract_features(
-                [Sample(i, p.photo_id, p.sha256, p.label, p.split) for i, p in enumerate(photos) if _learns_from(p)],
-                classes,
-                _views(settings.flip_view, settings.test_time_flip),
-                FeatureCache(open_store(uri) if uri else None, key),
-                lambda: open_engine(spec, found.path if found else None, settings.precision, execution.seed),
-                pixels.load,
-                key,
-                {
-                    "model": execution.model,
-                    "pretrained": execution.pretrained,
-                    "engine": engine,
-                    "preprocessing": spec.preprocessing.to_dict(),
-                },
-            )
-            features.write(out / "features")
+            samples = [
+                Sample(i, p.photo_id, p.sha256, p.label, p.split) for i, p in enumerate(photos) if _learns_from(p)
+            ]
+            features = write_channels(out, spec, found, settings, samples, classes, pixels.load)
     dataset = describe(photos, classes)
-    counted = {name: features.facts[name] for name in ("from_cache", "computed")}
     # The state of an execution is limited to 256 KiB: what grows with the classes stays in the report.
     planned = {name: dataset[name] for name in ("fingerprint", "classes", "counts", "left_out")}
-    plan = make_plan(execution, planned, bias, {"key": key, "engine": engine, "width": features.width, **counted})
+    facts = {name: features.facts[name] for name in ("engine", "arithmetic", "from_cache", "computed")}
+    plan = make_plan(execution, planned, bias, {"key": features.key, "width": features.width, **facts})
     plan["explain"]["photos"] = explained
     outputs.write_manifest(out / "prepared" / "manifest.csv", photos, objects)
     with timed("report", seconds):
@@ -154,25 +136,6 @@ def _learns_from(photo: Photo) -> bool:
     return photo.split in ("train", "validation") and not photo.left_out
 
 
-def _views(flip_view: bool, test_time_flip: bool) -> dict[str, tuple[str, ...]]:
-    flipped = ("plain", "flipped")
-    return {"train": flipped if flip_view else flipped[:1], "validation": flipped if test_time_flip else flipped[:1]}
-
-
-def key_of_features(spec: catalogue.ModelSpec, found: weights.Weights | None, seed: int, engine: str) -> str:
-    """The cache key of a backbone's features; random weights are named by their seed."""
-    source = found.sha256 if found else f"random-{seed}"
-    return cache_key(source, f"{spec.library}/{spec.architecture}", spec.preprocessing.to_dict(), engine)
-
-
-def write_weights(folder: Path, found: weights.Weights | None, model: str, seed: int) -> None:
-    """The weight file for training; a note where there is none, since SageMaker refuses a channel without objects."""
-    if found:
-        found.copy_to(folder, model)
-    else:
-        outputs.write_json(folder / "random.json", {"pretrained": False, "seed": seed})
-
-
 def say(text: str) -> None:
     print(text, flush=True)
 
@@ -194,4 +157,4 @@ def progress_of(total: int):
 def timed(name: str, seconds: dict[str, float]) -> Iterator[None]:
     start = time.perf_counter()
     yield
-    seconds[name] = round(time.perf_counter() - start, 3)
+    seconds[name] = round(seconds.get(name, 0.0) + time.perf_counter() - start, 3)

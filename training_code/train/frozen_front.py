@@ -141,7 +141,7 @@ def activations_of(
     engine = (
         TorchEngine(flat, width, spec.preprocessing, "float32", "cuda")
         if device.type == "cuda"
-        else OpenVinoEngine(flat, width, spec.preprocessing, "float32")
+        else OpenVinoEngine(flat, spec.preprocessing, "float32")
     )
     return {name: _computed(engine, folder / f"{name}.npy", shape, *given) for name, given in views.items()}
 
