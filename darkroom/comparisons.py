@@ -39,12 +39,13 @@ def begin(target: Target, console: Console, data: str, second: str | None, docum
     return started["executionArn"]
 
 
-def follow(target: Target, console: Console, arn: str) -> None:
-    """Say the estimate, then follow until the end. Ctrl-C stops following, not the comparison."""
+def follow(target: Target, console: Console, arn: str) -> float:
+    """Say the estimate, then follow until the end; what was estimated. Ctrl-C stops following, not the comparison."""
     name = arn.rpartition(":")[2]
     try:
         plan = await_estimate(target, console, arn)
         comparison_progress.follow(target, arn, plan, console)
+        return (plan or {}).get("left_seconds", 0.0)
     except KeyboardInterrupt:
         console.print(
             f"\nThe comparison goes on. Follow it again: darkroom compare --follow {name}", markup=False, soft_wrap=True
@@ -80,7 +81,7 @@ def await_estimate(target: Target, console: Console, arn: str) -> dict[str, Any]
             time.sleep(live.LOCAL_INTERVAL if target.is_local else live.AWS_INTERVAL)
             continue
         plan = json.loads(body)
-        print_estimate(console, plan, _finished(target, bucket, plan))
+        plan["left_seconds"] = print_estimate(console, plan, _finished(target, bucket, plan))
         return plan
 
 
@@ -96,8 +97,8 @@ def _finished(target: Target, bucket: str, plan: dict[str, Any]) -> dict[str, st
     return found
 
 
-def print_estimate(console: Console, plan: dict[str, Any], finished: dict[str, str] | None = None) -> None:
-    """What each candidate will take, before any of them is trained; `finished`: what need not be done again."""
+def print_estimate(console: Console, plan: dict[str, Any], finished: dict[str, str] | None = None) -> float:
+    """What each candidate will take, before any of them is trained, and the sum; `finished`: what is not done again."""
     left = {one["name"]: one["estimate_seconds"] for one in plan["candidates"]}
     for one in plan["candidates"]:
         if state := (finished or {}).get(one["name"]):
@@ -113,6 +114,7 @@ def print_estimate(console: Console, plan: dict[str, Any], finished: dict[str, s
         console.print(f"    {_duration(seconds) if seconds else '–':>10}  {name}{note}", markup=False, soft_wrap=True)
     for candidate in plan["left_out"]:
         console.print(f"    {'–':>10}  {candidate['name']}: {candidate['reason']}", markup=False, soft_wrap=True)
+    return sum(left.values())
 
 
 def _duration(seconds: float) -> str:
@@ -121,8 +123,8 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def conclude(target: Target, console: Console, arn: str) -> dict[str, Any]:
-    """The comparison with its files' places; raises DarkroomError with the reason where it failed."""
+def conclude(target: Target, console: Console, arn: str, estimated: float) -> dict[str, Any]:
+    """The comparison with its files' places and how long it took; raises DarkroomError with the reason where it failed."""
     results = story.Results(target, arn)
     name, status = arn.rpartition(":")[2], results.described["status"]
     if status != "SUCCEEDED":
@@ -138,6 +140,8 @@ def conclude(target: Target, console: Console, arn: str) -> dict[str, Any]:
     comparison = json.loads((folder / "comparison.json").read_text())
     comparison["report"] = str(folder / "comparison.html")
     comparison["execution_arn"] = arn
+    comparison["pipeline"] = json.loads(results.described["output"]).get("pipeline")
+    comparison["seconds"], comparison["estimated_seconds"] = executions.elapsed(results.described), estimated
     return comparison
 
 
@@ -181,7 +185,26 @@ def print_table(console: Console, comparison: dict[str, Any]) -> None:
         console.print(
             f"[bold]{escape(advice['purpose'])}: {escape(chosen)}[/bold] ({escape(advice['reason'])})", soft_wrap=True
         )
+    console.print(
+        f"Took {_duration(comparison['seconds'])}, estimated {_duration(comparison['estimated_seconds'])}.",
+        markup=False,
+    )
     console.print(f"Comparison: {comparison['report']}", markup=False, soft_wrap=True)
+    _say_next(console, comparison)
+
+
+def _say_next(console: Console, comparison: dict[str, Any]) -> None:
+    """How to go on with the model that is recommended."""
+    models = {row["name"]: row["model"] for row in comparison["candidates"]}
+    if started := comparison["pipeline"]:
+        name = started.rpartition(":")[2]
+        console.print(f"The pipeline goes on with the winner: darkroom follow {name}", markup=False, soft_wrap=True)
+    elif winner := comparison["recommendations"][0]["candidate"]:
+        console.print(
+            f'Next: open the page; then train {winner} with everything on: darkroom run --data YOUR_PHOTOS --input run.json, '
+            f'with {{"model": "{models[winner]}"}} in run.json, or the same command with --start-pipeline.',
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
 
 
 def _aligned(lines: list[tuple[str, ...]]) -> list[str]:

@@ -108,6 +108,7 @@ def table_row(candidate: Candidate, prices: Prices, training_instance: str, serv
     latency, sizes = b.get("latency", {}), b.get("size", {})
     row: dict[str, Any] = {
         "name": candidate.name,
+        "model": candidate.description.get("model", candidate.name),
         "framework": candidate.description.get("framework"),
         "weights": candidate.description.get("weights"),
         # False: random weights, which show that it runs and what it costs, not what it can learn.

@@ -73,8 +73,8 @@ def compare(
     target, console = context.target, context.console
     start = partial(comparisons.begin, target, console, data, evaluate_on, document)
     arn = comparisons.find(target, followed) if followed else start()
-    comparisons.follow(target, console, arn)
-    comparison = comparisons.conclude(target, console, arn)
+    estimated = comparisons.follow(target, console, arn)
+    comparison = comparisons.conclude(target, console, arn, estimated)
     comparisons.print_table(console, comparison)
     if as_json:
         context.print_json(comparison)

@@ -180,10 +180,14 @@ class Comparison:
 
     def _end(self) -> sfn.Choice:
         scope = self._scope
-        done = sfn.Pass(scope, "Summarize", parameters={
+        compared = {
             "winner.$": "$.compared.winner.name",
             "report.$": "States.Format('{}/comparison/comparison.html', $.names.uri)",
-        })  # fmt: skip
+        }
+        done = sfn.Pass(scope, "Summarize", parameters=compared)
+        going_on = sfn.Pass(
+            scope, "Summarize with the pipeline", parameters={**compared, "pipeline.$": "$.started.ExecutionArn"}
+        )
         start = step.call(
             scope, "Start the pipeline with the winner", action="aws-sdk:sfn:startExecution", result="$.started",
             parameters={
@@ -191,7 +195,7 @@ class Comparison:
                 "Input.$": "States.JsonToString($.compared.winner.input)",
             },
         )  # fmt: skip
-        self._chain(start, done)
+        self._chain(start, going_on)
         asked = sfn.Condition.and_(
             sfn.Condition.boolean_equals("$.pipeline_input", True),
             sfn.Condition.is_present("$.compared.winner.input"),

@@ -24,16 +24,20 @@ ROLE = {"Version": "2012-10-17", "Statement": []}
 
 def row(name: str, **changed) -> dict:
     known = {
-        "name": name, "status": "finished", "reason": None, "pretrained": True, "match": "same", "note": "",
+        "name": name, "model": f"timm/{name}", "status": "finished", "reason": None, "pretrained": True, "match": "same", "note": "",
         "accuracy": 0.9, "balanced_accuracy": 0.875, "second_accuracy": None, "latency_p50_ms": 4.04,
         "disk_bytes": 2_900_000, "training_seconds": 12.0, "features_from_cache": None,
     }  # fmt: skip
     return known | changed
 
 
-def printed(*rows: dict, width: int = 60, recommendations=()) -> str:
+def printed(*rows: dict, width: int = 60, recommendations=(), pipeline: str | None = None) -> str:
     console = Console(file=io.StringIO(), width=width)
-    document = {"candidates": list(rows), "recommendations": list(recommendations), "report": "/x/comparison.html"}
+    advice = list(recommendations) or [{"purpose": "Most accurate", "candidate": None, "reason": "-"}]
+    document = {
+        "candidates": list(rows), "recommendations": advice, "report": "/x/comparison.html", "seconds": 100.0,
+        "estimated_seconds": 300.0, "pipeline": pipeline,
+    }  # fmt: skip
     comparisons.print_table(console, document)
     return console.file.getvalue()
 
@@ -90,6 +94,16 @@ def test_the_estimate_names_what_the_budget_leaves_out():
     text = console.file.getvalue()
     assert "estimate: 2.0 h for 1 candidate," in text
     assert f"{LONG}: left out: estimated at 900 s" in text
+
+
+def test_the_last_lines_say_how_to_go_on_with_the_winner():
+    advice = [{"purpose": "Most accurate", "candidate": "alexnet", "reason": "-"}]
+    text = printed(row("alexnet"), recommendations=advice)
+    assert "Took 100 s, estimated 5 min." in text
+    assert 'darkroom run --data YOUR_PHOTOS --input run.json, with {"model": "timm/alexnet"}' in text
+    started = printed(row("alexnet"), recommendations=advice, pipeline="arn:aws:states:r:0:execution:m:next-one")
+    assert "darkroom follow next-one" in started and "run.json" not in started
+    assert "Next:" not in printed(row("alexnet"))
 
 
 def job(name: str, begun: int, ended: int | None, status: str = "Succeeded") -> Step:

@@ -22,6 +22,8 @@ TASKS = [
 ]  # fmt: skip
 OTHERS = [
     "Set defaults",
+    "Summarize",
+    "Summarize with the pipeline",
     "Use plan",
     "Note training",
     "Trained",
@@ -119,7 +121,10 @@ def _with_image(parameters: dict) -> dict:
 
 
 def test_both_ways_together_walk_every_task(definition):
-    runs = (ComparisonAccount(definition).run(SAMPLE), ComparisonAccount(definition, trained=("alexnet",)).run(EVERYTHING))
+    runs = (
+        ComparisonAccount(definition).run(SAMPLE),
+        ComparisonAccount(definition, trained=("alexnet",)).run(EVERYTHING),
+    )
     assert {name for run in runs for name in run.requests} == set(TASKS)
 
 
@@ -205,6 +210,7 @@ def test_the_pipeline_starts_only_when_asked_for_and_only_with_a_winner(definiti
     outcome = ComparisonAccount(definition, winner=winner).run({**SAMPLE, "start_pipeline": wanted})
     assert outcome.status == "SUCCEEDED"
     assert ("Start the pipeline with the winner" in outcome.requests) is starts
+    assert ("Summarize with the pipeline" in outcome.visited) is starts
     if starts:
         begun = json.loads(outcome.requests["Start the pipeline with the winner"]["Input"])
         assert begun == {"dataset": SAMPLE["dataset"], "model": "alexnet"}
