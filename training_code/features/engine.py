@@ -159,8 +159,10 @@ def _batches(
 
     def make(begin: int) -> np.ndarray:
         batch = np.zeros((size, 3, *preprocessing.input_size), dtype=np.float32)
+        held, tensor = None, batch[0]
         for place, (index, view) in enumerate(work[begin : begin + size]):
-            tensor = normalize(pixels(index), preprocessing)
+            if index != held:  # both views of a photo follow each other: it is decoded and normalised once
+                held, tensor = index, normalize(pixels(index), preprocessing)
             batch[place] = tensor[:, :, ::-1] if view == "flipped" else tensor
         return batch
 
