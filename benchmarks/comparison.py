@@ -1,0 +1,77 @@
+"""What was run of the known candidates, and how: the table of docs/comparison.md, made from comparisons and not from memory.
+
+    .venv/bin/python -m benchmarks.comparison LABEL=comparison.json [LABEL=…] [--write docs/comparison.md]
+
+Each file is what `darkroom compare --json` printed. A candidate counts as run with published weights where one of them finished
+so, else as a smoke test, else as not run, with the reason. With --write the table replaces what lies between the page's marks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from training_code.compare.candidates import KNOWN, RANDOM_PREFIX
+
+BEGIN, END = "<!-- runs: begin -->", "<!-- runs: end -->"
+Run = tuple[str, dict[str, Any]]
+
+
+def table(runs: list[Run]) -> str:
+    """One line a known candidate, the best evidence for it, then how long whole comparisons took."""
+    lines = [
+        "| candidate | run | on | accuracy (95 %) | p50 | on disk | trained in |",
+        "|---|---|---|---|---|---|---|",
+        *(_line(name, runs) for name in KNOWN),
+        "",
+        "| comparison | candidates | estimated | took | estimated / took |",
+        "|---|---|---|---|---|",
+    ]
+    for label, one in runs:
+        done = sum(row["status"] == "finished" for row in one["candidates"])
+        ratio = one["estimated_seconds"] / one["seconds"]
+        lines.append(f"| {label} | {done} | {one['estimated_seconds']:.0f} s | {one['seconds']:.0f} s | {ratio:.2f} |")
+    return "\n".join(lines)
+
+
+def _line(name: str, runs: list[Run]) -> str:
+    random = f"{name}-{RANDOM_PREFIX.rstrip(':')}"
+    rows = [(label, row) for label, one in runs for row in one["candidates"] if row["name"] in (name, random)]
+    finished = [(label, row) for label, row in rows if row["status"] == "finished"]
+    if not finished:
+        reason = next((" ".join(str(row["reason"]).split()) for _, row in rows), "never asked for")
+        return f"| `{name}` | not run: {reason} | | | | | |"
+    label, row = max(finished, key=lambda one: (one[1]["pretrained"], one[1]["n"]))
+    how = f"with {row['weights']}" if row["pretrained"] else "smoke test, random weights"
+    low, high = row["accuracy_interval"]
+    return (
+        f"| `{name}` | {how} | {label} | {row['accuracy']:.1%} [{low:.1%}, {high:.1%}] | {row['latency_p50_ms']:.1f} ms | "
+        f"{row['disk_bytes'] / 1e6:.1f} MB | {row['training_seconds']:.1f} s{'*' if row['features_from_cache'] else ''} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.comparison")
+    parser.add_argument("runs", nargs="+", metavar="LABEL=FILE")
+    parser.add_argument("--write", type=Path, help="page with the marks")
+    given = parser.parse_args()
+    runs = []
+    for one in given.runs:
+        label, _, path = one.rpartition("=")
+        runs.append((label, json.loads(Path(path).read_text(encoding="utf-8"))))
+    text = table(runs)
+    if given.write is None:
+        print(text)
+        return
+    page = given.write.read_text(encoding="utf-8")
+    before, found, rest = page.partition(BEGIN)
+    _, closed, after = rest.partition(END)
+    if not found or not closed:
+        raise SystemExit(f"{given.write} has no {BEGIN} … {END} to write between.")
+    given.write.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
