@@ -15,7 +15,7 @@ from analysis_code.report.pictures import mistake_pictures
 from analysis_code.report.results import results
 from analysis_code.report.run import Run
 from analysis_code.report.timeline import read_timeline
-from analysis_code.report.training import read_epochs, read_training_job, read_tuning
+from analysis_code.report.training import read_epochs, read_search, read_training_job, read_tuning
 
 log = logging.getLogger("report")
 
@@ -51,6 +51,8 @@ def collect(inputs: RunInputs, execution_arn: str | None, tuning_job: str | None
     names = noted.get("names") or {}
     plan = noted.get("plan") or inputs.json("plan/plan.json")
     classes = (plan.get("dataset") or {}).get("classes") if plan else None
+    training, tuning = noted.get("training") or {}, (noted.get("tuning") or {}).get("job")
+    in_one_job = ((plan or {}).get("tuning") or {}).get("mode") == "single_job" and not tuning_job
     evaluation = evaluate(inputs.table("evaluation/predictions.csv"), classes)
     photos = inputs.table("prepared/manifest.csv")
     return Run(
@@ -59,9 +61,9 @@ def collect(inputs: RunInputs, execution_arn: str | None, tuning_job: str | None
         plan=plan,
         photos=photos,
         data_report=inputs.json("prepared/data_report.json"),
-        tuning=read_tuning(tuning_job or (noted.get("tuning") or {}).get("job")),
-        training_job=read_training_job(training_job or (noted.get("training") or {}).get("job")),
-        epochs=read_epochs((noted.get("training") or {}).get("model_data")),
+        tuning=read_search(tuning, training.get("model_data")) if in_one_job else read_tuning(tuning_job or tuning),
+        training_job=read_training_job(training_job or training.get("job")),
+        epochs=read_epochs(training.get("model_data")),
         health=inputs.json("health/health.json"),
         explanations=inputs.json("explanations/analysis.json"),
         evaluation=evaluation,

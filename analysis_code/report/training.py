@@ -104,8 +104,41 @@ def read_training_job(job: str | None) -> dict[str, Any] | Missing:
         return Missing(f"SageMaker did not tell: {error}")
 
 
+def read_search(job: str | None, model_data: str | None) -> Tuning | Missing:
+    """The trials of a search inside one training job: `trials.json` in its output."""
+    text = _from_output(model_data, "trials.json")
+    if isinstance(text, Missing):
+        return text
+    try:
+        found = json.loads(text)
+        trials = [
+            Trial(
+                f"trial {one['number']}",
+                one["state"],
+                dict(one["hyperparameters"]),
+                one["objective"],
+                one.get("seconds"),
+            )
+            for one in found["trials"]
+        ]
+        return Tuning(job or "one training job", found["objective"], bool(found["maximize"]), trials)
+    except (ValueError, KeyError, TypeError) as error:
+        return Missing(f"trials.json of the training cannot be read: {error}")
+
+
 def read_epochs(model_data: str | None) -> list[dict[str, Any]] | Missing:
-    """`epochs.jsonl` from the `output.tar.gz` that SageMaker stores beside the model; rows with their metrics."""
+    """`epochs.jsonl` from the training's output; rows with their metrics."""
+    text = _from_output(model_data, "epochs.jsonl")
+    if isinstance(text, Missing):
+        return text
+    try:
+        return [json.loads(line) for line in text.splitlines()]
+    except ValueError as error:
+        return Missing(f"epochs.jsonl of the training cannot be read: {error}")
+
+
+def _from_output(model_data: str | None, name: str) -> str | Missing:
+    """A file of the `output.tar.gz` that SageMaker stores beside the model."""
     if not model_data or not model_data.startswith("s3://"):
         return Missing("the place of the training's output was not noted")
     bucket, _, key = model_data.removeprefix("s3://").partition("/")
@@ -113,12 +146,11 @@ def read_epochs(model_data: str | None) -> list[dict[str, Any]] | Missing:
     try:
         packed = client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-            found = [one for one in archive if one.isfile() and one.name.rpartition("/")[2] == "epochs.jsonl"]
+            found = [one for one in archive if one.isfile() and one.name.rpartition("/")[2] == name]
             if not found:
-                return Missing("the training's output.tar.gz holds no epochs.jsonl")
+                return Missing(f"the training's output.tar.gz holds no {name}")
             shallowest = min(found, key=lambda one: one.name.count("/"))
-            lines = archive.extractfile(shallowest).read().decode("utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+            return archive.extractfile(shallowest).read().decode("utf-8")
     except (ClientError, BotoCoreError) as error:
         return Missing(f"S3 did not give the training's output.tar.gz: {error}")
     except (tarfile.TarError, ValueError, EOFError) as error:

@@ -69,7 +69,7 @@ def archive(**files: str) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
         for name, text in files.items():
-            entry = tarfile.TarInfo(name.replace("__", "/").replace("_jsonl", ".jsonl"))
+            entry = tarfile.TarInfo(name.replace("__", "/").replace("_json", ".json"))
             entry.size = len(text)
             tar.addfile(entry, io.BytesIO(text.encode()))
     return packed.getvalue()
@@ -242,6 +242,39 @@ def test_a_training_that_a_rule_stopped_is_named_so(job, aws):
     page = report(job)
     assert "Stopped by Overfit" in page.sections["health"] and "since epoch 3" in page.sections["health"]
     assert job.result("report/results.json")["health"]["stopped_by"] == "Overfit"
+
+
+def test_the_trials_of_a_search_inside_one_job_are_read_from_its_output(job, aws):
+    give_everything(job, aws)
+    plan = {**OUTCOME["plan"], "tuning": {**OUTCOME["plan"]["tuning"], "mode": "single_job"}}
+    job.give("outcome/outcome.json", {**OUTCOME, "plan": plan})
+    found = [
+        {
+            "number": number,
+            "hyperparameters": {"learning_rate": rate},
+            "objective": value,
+            "state": state,
+            "seconds": 0.4,
+        }
+        for number, rate, value, state in (
+            (0, "0.0013", 0.7, "Completed"),
+            (1, "0.077", 0.95, "Stopped"),
+            (2, "9", None, "Failed"),
+        )
+    ]
+    trials = {"objective": "validation:accuracy", "maximize": True, "seconds": 1.2, "trials": found}
+    place = "artifacts/executions/bees-1/training/train-1/output/output.tar.gz"
+    aws.objects[place] = archive(trials_json=json.dumps(trials))
+    page = report(job)
+    assert (
+        "3 trials" in page.sections["tuning"]
+        and "trial 1" in page.sections["tuning"]
+        and "0.077" in page.sections["tuning"]
+    )
+    results = json.loads((job.output / "report" / "results.json").read_text())
+    assert results["tuning"]["best_hyperparameters"] == {"learning_rate": "0.077"}
+    aws.objects[place] = archive(trials_json="no JSON")
+    assert "cannot be read" in report(job).sections["tuning"]
 
 
 def test_the_page_needs_nothing_and_runs_nothing(job, aws):

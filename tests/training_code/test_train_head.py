@@ -27,10 +27,12 @@ from training_code.contract.hyperparameters import Hyperparameters
 from training_code.contract.metrics import metric_definitions
 from training_code.observation import NoObserver
 from training_code.train.head import HeadTraining
+from training_code.train.job import Job
 from training_code.train.measures import class_weights, fit_temperature, score
 from training_code.train.optimizers import Optimizer
 from training_code.train.record import Record
 from training_code.train.sampling import Sampler
+from training_code.train.search import Search, TrialLog
 from training_code.train.stopping import StopRequest
 
 OBJECTIVE = "validation:balanced_accuracy"
@@ -307,14 +309,37 @@ def test_a_search_inside_one_job_finds_the_better_learning_rate_and_goes_on_afte
         tmp_path, {"epochs": "4", "export": "false", "search": json.dumps(search)}, features=tiny_features()
     )
     assert train(base) == 0
-    best = json.loads((base / "checkpoints/best.json").read_text())
-    assert best["hyperparameters"]["learning_rate"] == "0.02" and len(best["trials"]) == 4
+    best, all_of_them = (json.loads((base / f"checkpoints/{name}.json").read_text()) for name in ("best", "trials"))
+    assert best["hyperparameters"]["learning_rate"] == "0.02" and best["trials"] == len(all_of_them["trials"]) == 4
+    assert json.loads((base / "output/data/trials.json").read_text()) == all_of_them, "for the report"
     stored = json.loads((base / "checkpoints/search.json").read_text())
     (base / "checkpoints/search.json").write_text(json.dumps({**stored, "trials": stored["trials"][:3]}))
     capfd.readouterr()
     assert train(base) == 0
     assert "going on after 3 finished trials" in capfd.readouterr().out
-    assert json.loads((base / "checkpoints/best.json").read_text())["trials"] == best["trials"]
+    again = json.loads((base / "checkpoints/trials.json").read_text())["trials"]
+    assert [{**one, "seconds": 0} for one in again] == [{**one, "seconds": 0} for one in all_of_them["trials"]]
+
+
+def test_what_passes_through_the_state_machine_does_not_grow_with_the_trials(tmp_path):
+    """The state of an execution is limited to 256 KiB, and `best.json` is part of it."""
+    search = {
+        "strategy": "Random", "max_jobs": 600, "early_stopping": "Off",
+        "objective": {"Type": "Maximize", "MetricName": OBJECTIVE},
+        "parameter_ranges": {"ContinuousParameterRanges": [{"Name": "learning_rate", "MinValue": "0.001", "MaxValue": "0.1"}]},
+    }  # fmt: skip
+    asked = {"epochs": "1", "export": "false", "search": json.dumps(search)}
+    base = job_folder(tmp_path, asked, features=tiny_features())
+    job = Job.read(base)
+    log = TrialLog(job, Search.read(job.settings.search))
+    log.trials = [{"number": n, "hyperparameters": {"learning_rate": "0.01"}, "values": {"learning_rate": 0.01}, "objective": n / 600,
+                   "state": "Completed"} for n in range(599)]  # fmt: skip
+    log.seconds = [0.1] * 599
+    log.add({**log.trials[-1], "number": 599, "objective": 0.9999}, 0.1)
+    assert train(base) == 0
+    assert len(json.loads((base / "output/data/trials.json").read_text())["trials"]) == 600
+    assert (base / "checkpoints/trials.json").stat().st_size > 50_000
+    assert (base / "checkpoints/best.json").stat().st_size < 1_000
 
 
 def test_the_second_machine_has_nothing_to_do_for_a_head(tmp_path, capfd):

@@ -1,7 +1,8 @@
 """A hyperparameter search inside one training job (`single_job`): for when starting instances would cost more than the search.
 
 Same ranges, strategies and objective as a SageMaker tuning job, by Optuna. Each finished trial is kept under
-`/opt/ml/checkpoints`, so that an interrupted search goes on; `best.json` says what won. Refuses a `search` it cannot read.
+`/opt/ml/checkpoints`, so that an interrupted search goes on. `best.json` says what won, and no more: it passes through the state machine,
+whose whole state is limited to 256 KiB. All trials are in `trials.json`. Refuses a `search` it cannot read.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from training_code.train.checkpoints import identity_of, write_whole
 from training_code.train.job import Job
 from training_code.train.stopping import StopRequest
 
-SEARCH_FILE, BEST_FILE = "search.json", "best.json"
+SEARCH_FILE, BEST_FILE, TRIALS_FILE = "search.json", "best.json", "trials.json"
 EVERY = ("ContinuousParameterRanges", "IntegerParameterRanges", "CategoricalParameterRanges")
 
 
@@ -116,7 +117,7 @@ class TrialLog:
             stored = json.loads(self._path.read_text(encoding="utf-8"))
             if stored["identity"] == self._identity:
                 self.trials = stored["trials"]
-                self.seconds = stored.get("seconds", [])[: len(self.trials)]
+                self.seconds = [*stored.get("seconds", []), *([0.0] * len(self.trials))][: len(self.trials)]
 
     def add(self, trial: dict[str, Any], seconds: float) -> None:
         self.trials.append(trial)
@@ -124,9 +125,12 @@ class TrialLog:
         text = json.dumps({"identity": self._identity, "trials": self.trials, "seconds": self.seconds}, indent=2)
         write_whole(self._path, lambda target: target.write_text(text, encoding="utf-8") and None)
 
+    def timed(self) -> list[dict[str, Any]]:
+        return [{**trial, "seconds": seconds} for trial, seconds in zip(self.trials, self.seconds, strict=True)]
+
 
 def best_of_search(job: Job, stop: StopRequest) -> Job:
-    """Run (or go on with) the search; the job with the best trial's hyperparameters, `best.json` beside the checkpoints."""
+    """Run (or go on with) the search; the job with the best trial's hyperparameters, both files beside the checkpoints."""
     search = Search.read(job.settings.search)
     if job.settings.fine_tune == "head" and job.rank > 0:
         return job.with_settings({"search": ""})
@@ -141,11 +145,14 @@ def best_of_search(job: Job, stop: StopRequest) -> Job:
             f"{log.trials[-1].get('reason', 'no reason')} Narrow tuning.ranges (a lower learning_rate first)."
         )
     best = (max if search.maximize else min)(finished, key=lambda trial: trial["objective"])
-    answer = {"hyperparameters": best["hyperparameters"], "objective": best["objective"], "trials": log.trials}
-    answer["seconds"] = sum(log.seconds)
-    text = json.dumps(answer, indent=2) + "\n"
-    for folder in (job.checkpoints, job.output_data):
-        write_whole(folder / BEST_FILE, lambda target: target.write_text(text, encoding="utf-8") and None)
+    seconds = sum(log.seconds)
+    answer = {"hyperparameters": best["hyperparameters"], "objective": best["objective"]}
+    everything = {"objective": search.objective, "maximize": search.maximize, "seconds": seconds, "trials": log.timed()}
+    files = {BEST_FILE: {**answer, "trials": len(log.trials), "seconds": seconds}, TRIALS_FILE: everything}
+    for name, content in files.items():
+        text = json.dumps(content, indent=2) + "\n"
+        for folder in (job.checkpoints, job.output_data):
+            write_whole(folder / name, lambda target, text=text: target.write_text(text, encoding="utf-8") and None)
     print(f"search: best trial {best['number']} of {len(log.trials)}: {best['hyperparameters']}", flush=True)
     return job.with_settings({**best["hyperparameters"], "search": ""}, checkpoints="best")
 
