@@ -26,10 +26,16 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # SageMaker uploads /opt/ml/checkpoints as it changes, half-written files too; the dot marks what is not to be read.
     unfinished = path.with_name(f".{path.name}.part")
-    write(unfinished)
-    with unfinished.open("rb+") as stream:
-        os.fsync(stream.fileno())
-    unfinished.replace(path)
+    try:
+        write(unfinished)
+        with unfinished.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        # On a full disk the message that says so needs the room.
+        unfinished.unlink(missing_ok=True)
+        error.filename = error.filename or str(path)
+        raise
 
 
 class ArrayCheckpoint:
@@ -66,7 +72,12 @@ class TensorCheckpoint:
     def save(self, state: Mapping[str, Any]) -> None:
         import torch
 
-        write_whole(self.path, lambda target: torch.save({"identity": self._identity, **state}, target))
+        def write(target: Path) -> None:
+            # Through a stream: given a name, torch says "unexpected pos" where the disk is full.
+            with target.open("wb") as stream:
+                torch.save({"identity": self._identity, **state}, stream)
+
+        write_whole(self.path, write)
 
     def load(self) -> dict[str, Any] | None:
         import torch

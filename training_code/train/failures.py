@@ -7,6 +7,11 @@ import errno
 from training_code.contract.failure import JobFailure
 from training_code.contract.hyperparameters import Hyperparameters
 
+# NumPy raises MemoryError; torch, CUDA's libraries, OpenVINO and threads say it in their own words.
+_MEMORY = (
+    "out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc", "_alloc_failed", "can't start new thread",
+)  # fmt: skip
+
 
 class NonFiniteLoss(JobFailure):
     """The loss became NaN or infinite."""
@@ -27,11 +32,7 @@ def explained(error: BaseException, settings: Hyperparameters | None) -> BaseExc
     batch = (
         f"batch_size={settings.batch_size}, image_size={settings.image_size or 'native'}" if settings else "this input"
     )
-    if (
-        isinstance(error, MemoryError)
-        or "out of memory" in str(error).lower()
-        or "can't allocate memory" in str(error).lower()
-    ):
+    if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _MEMORY):
         smaller = max(1, settings.batch_size // 2) if settings else 1
         return JobFailure(
             f"out of memory with {batch}. Lower batch_size (try {smaller}) or image_size, or take a larger instance. "

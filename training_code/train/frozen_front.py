@@ -21,6 +21,7 @@ from training_code.contract.failure import JobFailure
 from training_code.features.engine import OpenVinoEngine, TorchEngine
 from training_code.models.catalogue import ModelSpec
 from training_code.train.classifier import blocks_of
+from training_code.train.photos import reserved
 
 PIECE = 256  # views between two writes: float32 answers wait in memory until then
 TOLERANCE = 1e-2  # of the largest feature: 16 bits round by 5e-4; a wrong cut is off by far more
@@ -149,7 +150,7 @@ def activations_of(
 def _computed(
     engine: Any, path: Path, shape: tuple[int, ...], count: int, pixels: Callable[[int], np.ndarray]
 ) -> np.ndarray:
-    kept = np.lib.format.open_memmap(path, "w+", np.float16, (count, *shape))
+    kept = reserved(path, np.float16, (count, *shape))
     for begin in range(0, count, PIECE):
         numbers = range(begin, min(begin + PIECE, count))
         with np.errstate(over="ignore"):

@@ -58,7 +58,7 @@ class PhotoCache:
                 f"the decoded {split} photos need {needed:,} bytes of disk; {free:,} are free in {self.folder.parent}. "
                 "Raise the job's VolumeSizeInGB or lower image_size."
             )
-        pixels = np.lib.format.open_memmap(self.folder / f"{split}.npy", "w+", np.uint8, shape)
+        pixels = reserved(self.folder / f"{split}.npy", np.uint8, shape)
 
         def place(item: tuple[int, PackedPhoto]) -> None:
             index, photo = item
@@ -81,6 +81,18 @@ class PhotoCache:
 
     def close(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def reserved(path: Path, kind: type, shape: tuple[int, ...]) -> np.ndarray:
+    """A memory map whose disk is taken now: writing to one on a full disk would kill the process instead of raising an error."""
+    array = np.lib.format.open_memmap(path, "w+", kind, shape)
+    with path.open("r+b") as stream:
+        try:
+            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            error.filename = error.filename or str(path)
+            raise
+    return array
 
 
 def larger(preprocessing: Preprocessing) -> Preprocessing:
