@@ -2,7 +2,8 @@
 
     python -m training_code extract --model NAME --image-size N --pretrained true --seed N --flip-view true
 
-The photos come from the pack that the comparison prepared once; the cache of features is the pipeline's own.
+The photos come from the pack that the comparison prepared once; the cache of features is the pipeline's own. Large photos are
+decoded once for all candidates that look at them alike.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from inference_code.contract import decode, resize_and_crop
+from training_code.compare.shared_pixels import SharedPixels
 from training_code.contract.failure import base_directory
 from training_code.contract.hyperparameters import Hyperparameters
-from training_code.features.channel import write_channels
+from training_code.features.cache import open_store
+from training_code.features.channel import FEATURE_CACHE_URI, write_channels
 from training_code.features.extraction import Sample
 from training_code.models import catalogue, weights
 from training_code.prepare import outputs
@@ -41,15 +44,24 @@ def extract(settings: Hyperparameters, folder: Path) -> None:
     found = weights.resolve(settings.model, None, os.environ.get(WEIGHTS_URI, "")) if settings.pretrained else None
     pack = PhotoPack(folder / "input" / "photos")
 
-    def pixels(index: int) -> np.ndarray:
+    def decoded(index: int) -> np.ndarray:
         return resize_and_crop(decode(pack.read(pack.photos[index])), spec.preprocessing)
 
     samples = [
         Sample(i, photo.photo_id, hashlib.sha256(pack.read(photo)).hexdigest(), photo.label, photo.split)
         for i, photo in enumerate(pack.photos)
     ]
+    uri = os.environ.get(FEATURE_CACHE_URI, "")
+    pixels = SharedPixels(
+        open_store(uri) if uri else None,
+        [sample.sha256 for sample in samples],
+        sum(photo.length for photo in pack.photos),
+        spec.preprocessing,
+        decoded,
+    )
     classes = sorted({photo.label for photo in pack.photos})
-    features = write_channels(folder / "output", spec, found, settings, samples, classes, pixels)
+    features = write_channels(folder / "output", spec, found, settings, samples, classes, pixels.load)
     counted = {name: features.facts[name] for name in ("from_cache", "computed")}
     outputs.write_json(folder / "output" / "extraction" / "extraction.json", counted)
-    print(f"features of {len(pack.photos)} photos: {features.facts['from_cache']} from the cache", flush=True)
+    said = f"{features.facts['from_cache']} from the cache, {pixels.decoded} photos decoded"
+    print(f"features of {len(pack.photos)} photos: {said}", flush=True)
