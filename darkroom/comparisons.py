@@ -176,10 +176,14 @@ def print_table(console: Console, comparison: dict[str, Any]) -> None:
             console.print(
                 f"[red]{row['status']}[/red]  {escape(row['name'])}: {escape(_one_line(row))}", soft_wrap=True
             )
-        if not row["pretrained"]:
-            console.print(f"{row['name']} has random weights: architecture smoke test", markup=False, soft_wrap=True)
-        elif row["match"] == "near":
-            console.print(f"{row['name']} has near-equivalent weights: {row['note']}", markup=False, soft_wrap=True)
+    if random := [row["name"] for row in rows if not row["pretrained"]]:
+        console.print(f"random weights, an architecture smoke test: {', '.join(random)}", markup=False, soft_wrap=True)
+    near: dict[str, list[str]] = {}
+    for row in rows:
+        if row["match"] == "near":
+            near.setdefault(row["note"], []).append(row["name"])
+    for note, names in near.items():
+        console.print(f"near-equivalent weights: {', '.join(names)} ({note})", markup=False, soft_wrap=True)
     for advice in comparison["recommendations"]:
         chosen = advice["candidate"] or "none"
         console.print(

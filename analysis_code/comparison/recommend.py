@@ -88,8 +88,10 @@ def _cheapest(rows: Sequence[Row], best: Row, tied: Sequence[str], minimum: floa
     if minimum is not None:
         enough, rule = [r for r in rows if r["balanced_accuracy"] >= minimum], f"reaches the wished {minimum:.1%}"
     else:
-        enough = [r for r in rows if r["name"] in {best["name"], *tied}]
-        rule = "cannot be told apart from the most accurate"
+        # On few photos a test tells little apart: what is measured far below the best is not "accurate enough" for that.
+        low = (best.get("balanced_accuracy_interval") or (0.0, 1.0))[0]
+        enough = [r for r in rows if r["name"] in {best["name"], *tied} and r["balanced_accuracy"] >= low]
+        rule = "cannot be told apart from the most accurate and lies within its interval"
     purpose = "Cheapest that is accurate enough"
     if not enough:
         reached = f"the best reaches {best['balanced_accuracy']:.1%}"

@@ -284,3 +284,19 @@ def test_random_weights_take_no_part_in_the_photos_of_disagreement(three):
     photos = disagreements([three[0], three[1], smoke], None)
     assert all(set(photo.answers) == {"large", "middle"} for photo in photos)
     assert disagreements([three[0], smoke], None) == []
+
+
+def test_what_is_measured_far_below_the_best_is_not_accurate_enough_because_photos_are_few():
+    cheap = {
+        "dollars_per_million": 0.1,
+        "latency_p50_ms": 1.0,
+        "disk_bytes": 1,
+        "balanced_accuracy": 0.75,
+        "name": "cheap",
+    }
+    good = cheap | {"name": "good", "dollars_per_million": 1.0, "balanced_accuracy": 0.93}
+    good["balanced_accuracy_interval"] = (0.84, 0.97)
+    middle = cheap | {"name": "middle", "dollars_per_million": 0.5, "balanced_accuracy": 0.9}
+    pairs = [Pair("good", "cheap", 14, 4, 0.03, 0.09), Pair("good", "middle", 2, 1, 1.0, 1.0)]
+    chosen = {r.purpose: r.candidate for r in recommend([good, cheap, middle], pairs)}
+    assert chosen["Cheapest that is accurate enough"] == "middle"

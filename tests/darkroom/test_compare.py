@@ -61,10 +61,13 @@ def test_what_failed_or_was_left_out_stands_below_the_table_with_its_whole_reaso
 
 def test_weights_that_are_not_the_original_ones_are_named():
     text = printed(
-        row("resnet18-random", pretrained=False), row("bit", match="near", note="BiT-M, not BiT-S"), row("alexnet")
+        row("resnet18-random", pretrained=False),
+        row("vgg11-random", pretrained=False),
+        row("bit", match="near", note="BiT-M, not BiT-S"),
+        row("alexnet"),
     )
-    assert "resnet18-random has random weights: architecture smoke test" in text
-    assert "bit has near-equivalent weights: BiT-M, not BiT-S" in text
+    assert "random weights, an architecture smoke test: resnet18-random, vgg11-random" in text
+    assert "near-equivalent weights: bit (BiT-M, not BiT-S)" in text
     assert text.count("weights") == 2
 
 

@@ -62,7 +62,7 @@ def test_a_candidate_without_weights_is_reported_with_its_reason_and_stops_no_ot
 def test_random_weights_are_labelled_and_never_recommended(first):
     comparison, told = first
     assert by_name(comparison)["squeezenet1_1-random"]["pretrained"] is False
-    assert "squeezenet1_1-random has random weights: architecture smoke test" in told
+    assert "random weights, an architecture smoke test: squeezenet1_1-random" in told
     assert {advice["candidate"] for advice in comparison["recommendations"]} == {"efficientnet_lite0"}
     assert any("weights" in advice["purpose"] for advice in comparison["recommendations"])
 
