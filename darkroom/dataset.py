@@ -18,6 +18,7 @@ from darkroom.failure import DarkroomError
 
 PHOTOS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2"})
 TABLES = frozenset({"metadata.csv"})
+LISTS = frozenset({".manifest", ".jsonl", ".lst"})  # which photo has which label: augmented manifests, MXNet's lists
 EPOCH = (1980, 1, 1, 0, 0, 0)
 SHOWN = 5
 
@@ -51,14 +52,19 @@ class Survey:
 
 
 def survey(folder: Path) -> Survey:
-    """Walk a folder. Raises DarkroomError where there is no folder or no photo in it."""
+    """Walk a folder; of a manifest or list, its folder without other ones. Raises DarkroomError where there is no photo in it."""
+    if folder.is_file() and folder.suffix.lower() in LISTS:
+        chosen, folder = folder, folder.parent
+    else:
+        chosen = None
     if not folder.exists():
         raise DarkroomError(
             f"--data {folder}: there is no such folder.", "Give a folder with one sub-folder of photos per class."
         )
     if not folder.is_dir():
         raise DarkroomError(
-            f"--data {folder} is a file.", "Give a folder with one sub-folder of photos per class, or a .zip of it."
+            f"--data {folder} is a file.",
+            "Give a folder with one sub-folder of photos per class, a .zip of it, or a .manifest, .jsonl or .lst beside the photos.",
         )
     found = Survey(folder)
     taken: set[str] = set()
@@ -66,7 +72,9 @@ def survey(folder: Path) -> Survey:
         name, safe = _names(path.relative_to(folder))
         if name != safe:
             found._note("names that are not UTF-8 were percent-encoded", safe)
-        if path.suffix.lower() not in PHOTOS and path.name not in TABLES:
+        if chosen and path != chosen and (path.suffix.lower() in LISTS or path.name in TABLES):
+            found._note(f"tables beside {chosen.name} were left out", safe)
+        elif path.suffix.lower() not in PHOTOS | LISTS and path.name not in TABLES:
             found._note("files that are no photos were left out", safe)
         elif safe in taken:
             raise DarkroomError(f"Two files would both be named {safe!r}.", "Rename one of them.")

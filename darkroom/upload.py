@@ -25,7 +25,7 @@ def provide(target: Target, data: str, console: Console) -> tuple[str, str]:
         return data, dataset.slug(Path(urlsplit(data).path.rstrip("/")).stem)
     if "://" in data:
         raise DarkroomError(
-            f"--data {data}: only folders, .zip files and s3:// URIs can be used.", "Download it first."
+            f"--data {data}: only folders, .zip files, manifests and s3:// URIs can be used.", "Download it first."
         )
     path = Path(data)
     if path.is_file() and path.suffix.lower() == ".zip":
@@ -33,7 +33,9 @@ def provide(target: Target, data: str, console: Console) -> tuple[str, str]:
     found = dataset.survey(path)
     for note in found.notes():
         console.print(f"  note: {note}", markup=False)
-    return _upload_folder(target, found, console), dataset.slug(path.resolve().name)
+    return _upload_folder(target, found, console), dataset.slug(
+        path.resolve().stem if path.is_file() else path.resolve().name
+    )
 
 
 def _upload_folder(target: Target, found: dataset.Survey, console: Console) -> str:

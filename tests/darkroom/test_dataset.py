@@ -47,6 +47,21 @@ def test_another_content_or_name_is_another_fingerprint(photos, change):
     assert dataset.fingerprint(dataset.survey(photos)) != before
 
 
+@pytest.mark.parametrize("name", ["photos.manifest", "labels.jsonl", "train.lst"])
+def test_what_names_photos_and_labels_goes_along(photos, name):
+    (photos / name).write_text("x")
+    found = dataset.survey(photos)
+    assert name in [one for one, _ in found.files] and found.photos == 5 and not found.notes()
+
+
+def test_a_chosen_manifest_is_the_only_one_that_counts(photos):
+    for name in ("photos.manifest", "old.manifest"):
+        (photos / name).write_text("x")
+    found = dataset.survey(photos / "photos.manifest")
+    assert {Path(name).name for name, _ in found.files} >= {"photos.manifest", "1.jpg"} and found.root == photos
+    assert found.notes() == ["2 tables beside photos.manifest were left out: metadata.csv, old.manifest"]
+
+
 def test_what_stays_out_is_named_with_its_reason(photos, tmp_path):
     outside = tmp_path / "outside.jpg"
     outside.write_bytes(b"secret")

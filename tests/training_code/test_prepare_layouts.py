@@ -128,6 +128,12 @@ def test_lst_files_give_labels_and_splits(tmp_path):
     assert placed(layout_of(tmp_path)) == {("train", "ant"): 1, ("train", "bee"): 1, ("test", "ant"): 1}
 
 
+def test_classes_of_a_list_without_class_folders_are_its_numbers(tmp_path):
+    tree(tmp_path, "all/1.png", "all/2.png")
+    write(tmp_path / "photos.lst", "0\t0.000000\tall/1.png\n1\t10.000000\tall/2.png\n")
+    assert placed(layout_of(tmp_path)) == {(None, "0"): 1, (None, "10"): 1}
+
+
 def test_a_zip_is_read_in_place_with_the_same_meaning_as_its_tree(tmp_path):
     write_set(tmp_path / "tree", {"ants": 2, "bees": 3}, "train")
     write_set(tmp_path / "tree", {"ants": 1, "bees": 1}, "test", first=7)

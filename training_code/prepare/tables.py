@@ -181,13 +181,7 @@ def _list_rows(table: File, text: str) -> Iterable[tuple[str, str]]:
                 f"dataset: {table.name} line {number}: received {line[:80]!r}; allowed: number, class, path between tabs."
             )
         if line.strip():
-            label = columns[1].strip()
-            rows.append(
-                (
-                    columns[2].strip(),
-                    label[:-2] if label.endswith(".0") else label.rstrip("0") if "." in label else label,
-                )
-            )
+            rows.append((columns[2].strip(), _class_number(columns[1].strip())))
     folders: dict[str, set[str]] = defaultdict(set)
     for path, label in rows:
         folders[label].add(path.split("/")[-2] if "/" in path else "")
@@ -195,6 +189,14 @@ def _list_rows(table: File, text: str) -> Iterable[tuple[str, str]]:
     one_to_one = len(names) == len(folders) and len(set(names.values())) == len(folders) and "" not in names.values()
     for path, label in rows:
         yield path, names[label] if one_to_one else label
+
+
+def _class_number(text: str) -> str:
+    """im2rec writes class 1 as 1.000000."""
+    try:
+        return f"{float(text):g}"
+    except ValueError:
+        return text
 
 
 def _add_facets(source: Source, tables: Sequence[File], layout: Layout) -> None:
