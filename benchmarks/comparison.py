@@ -31,8 +31,9 @@ def table(runs: list[Run]) -> str:
     ]
     for label, one in runs:
         done = sum(row["status"] == "finished" for row in one["candidates"])
-        ratio = one["estimated_seconds"] / one["seconds"]
-        lines.append(f"| {label} | {done} | {one['estimated_seconds']:.0f} s | {one['seconds']:.0f} s | {ratio:.2f} |")
+        estimated, took = one.get("estimated_seconds"), one.get("seconds")
+        if estimated and took:  # one that found everything done was not estimated
+            lines.append(f"| {label} | {done} | {estimated:.0f} s | {took:.0f} s | {estimated / took:.2f} |")
     return "\n".join(lines)
 
 
