@@ -205,8 +205,8 @@ def _say_next(console: Console, comparison: dict[str, Any]) -> None:
         console.print(f"The pipeline goes on with the winner: darkroom follow {name}", markup=False, soft_wrap=True)
     elif winner := comparison["recommendations"][0]["candidate"]:
         console.print(
-            f'Next: open the page; then train {winner} with everything on: darkroom run --data YOUR_PHOTOS --input run.json, '
-            f'with {{"model": "{models[winner]}"}} in run.json, or the same command with --start-pipeline.',
+            f'Next: open the page, then train {winner} with everything on: the same command with --start-pipeline, or '
+            f'darkroom run --data YOUR_PHOTOS --input run.json, with {{"model": "{models[winner]}"}} in run.json.',
             markup=False, soft_wrap=True,
         )  # fmt: skip
 

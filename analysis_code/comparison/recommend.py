@@ -126,4 +126,5 @@ def _weighted(rows: Sequence[Row], weights: Mapping[str, float]) -> Recommendati
     winner = max(scores, key=scores.__getitem__)
     total = sum(weights.values())
     weighed = ", ".join(f"{k} × {v:g}" for k, v in weights.items())
-    return Recommendation("By your weights", winner, f"score {scores[winner]:.2f} of {total:g} ({weighed})")
+    how = f"score {scores[winner]:.2f} of {total:g}: {weighed}, each from 0 (worst candidate) to 1 (best)"
+    return Recommendation("By your weights", winner, how)
