@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,25 @@ def require(home: Home) -> LocalCloud:
     if cloud is None:
         raise DarkroomError(f"No local cloud runs in {home.path}.", "Start it: darkroom up")
     return cloud
+
+
+def interrupt(cloud: LocalCloud, job: str) -> None:
+    """Take the spot instance away from a running training job, as AWS may at any moment; DarkroomError when there is none."""
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    address = f"{cloud.endpoint}/_darkroom/interrupt/{urllib.parse.quote(job, safe='')}"
+    signed = AWSRequest("POST", address, data=b"", headers={"Host": urllib.parse.urlsplit(address).netloc})
+    SigV4Auth(Credentials(cloud.access_key_id, cloud.secret_access_key), "sagemaker", cloud.region).add_auth(signed)
+    request = urllib.request.Request(address, b"", dict(signed.headers), method="POST")  # noqa: S310 (our own address)
+    try:
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30).close()
+    except urllib.error.HTTPError as error:
+        said = json.loads(error.read()).get("message", str(error))
+        raise DarkroomError(
+            said, "Spot training is the setting spot_training: darkroom deploy -c spot_training=true"
+        ) from None
 
 
 def start(home: Home, port: int = 0, region: str = "us-east-1") -> tuple[LocalCloud, bool]:

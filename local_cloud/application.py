@@ -70,6 +70,11 @@ class Application:
             if request.raw_path == "/_darkroom/shutdown" and request.method == "POST":
                 self.on_shutdown()
                 return _plain_json({"status": "stopping"})
+            if request.raw_path.startswith("/_darkroom/interrupt/") and request.method == "POST":
+                name = unquote(request.raw_path.removeprefix("/_darkroom/interrupt/"))
+                protocol = "json"
+                self.services["sagemaker"].interrupt_training_job(name)
+                return _plain_json({"interrupted": name})
             if service is None:
                 raise _unknown_service(caller.service)
             return self.dispatch(request, service)

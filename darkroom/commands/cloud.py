@@ -69,6 +69,21 @@ def env(context: Context) -> None:
 
 
 @click.command()
+@click.argument("job")
+@click.pass_obj
+def interrupt(context: Context, job: str) -> None:
+    """Take the spot instance away from a training job, to see it start again from its checkpoints.
+
+    \b
+    darkroom deploy -c spot_training=true
+    darkroom interrupt darkroom-dev-0f3a-training-0-0
+    """
+    _only_local(context, "interrupt")
+    local.interrupt(context.target.cloud, job)
+    context.console.print(f"{job} has lost its instance; it starts again from its checkpoints.", markup=False)
+
+
+@click.command()
 @json_option
 @click.pass_obj
 def status(context: Context, as_json: bool) -> None:
@@ -121,4 +136,4 @@ def _show(context: Context, described: dict) -> None:
             console.print(table)
 
 
-COMMANDS = [up, down, status, env]
+COMMANDS = [up, down, status, env, interrupt]
