@@ -1,12 +1,14 @@
-"""How much of the machine does feature extraction use? `python -m benchmarks.features FOLDER [--model NAME] [--rounds 3]`
+"""How much of the machine does feature extraction use? `python -m benchmarks.features FOLDER [--model NAME] [--rounds 5]`
 
 Run it with the training image's environment. Compares, in one run on the same photos and cores, and alternating:
 
-- bare: all photos decoded and normalised on all cores into memory, then the engine alone on those tensors; the sum of both times;
+- bare, one after the other: all photos decoded and normalised on all cores into memory, then the engine alone on those tensors;
+- bare, overlapped: the same work with the engine fed while the next photos are decoded, tensors in memory set aside beforehand;
 - ours: `extract_features` from the files, as `prepare` does it beyond its pixel store;
 - prepare's way: the look at every photo (checks, hashes, duplicates' thumbnails) that also keeps the pixels, then extraction.
 
-Target: ours ≥ 0.85 of bare. Also shown: eager PyTorch on the same tensors, and float32 against bfloat16.
+Target: ours ≥ 0.85 of the bare limit, which is the faster of both bare ways in each round. Also shown: eager
+PyTorch on the same tensors, and float32 against bfloat16.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import argparse
 import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +33,7 @@ from training_code.features.engine import BATCH, OpenVinoEngine
 from training_code.features.extraction import Sample, extract_features
 from training_code.features.pixel_store import PixelStore
 from training_code.models import backbone, catalogue, weights
+from training_code.models.staging import traced_backbone
 from training_code.prepare.inspection import inspect_all
 from training_code.prepare.sources import open_source
 from training_code.prepare.tables import read_layout
@@ -52,7 +56,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="efficientnet_lite0")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--photos", type=int, default=1000)
     given = parser.parse_args()
     if not given.folder.is_dir():
@@ -60,7 +64,8 @@ def main() -> int:
         return 2
     cv2.setNumThreads(1)
     spec = catalogue.resolve(given.model)
-    module, _ = backbone.load(spec, weights.resolve(given.model).path)
+    found = weights.resolve(given.model)
+    module, _ = backbone.load(spec, found.path)
     source = open_source(given.folder)
     placed = read_layout(source, source.files()).photos[: given.photos // BATCH * BATCH]
     n = len(placed)
@@ -75,7 +80,9 @@ def main() -> int:
     def ours(engine: OpenVinoEngine, pixels: Callable[[int], np.ndarray]) -> None:
         extract_features(samples, ["a", "b"], plain, FeatureCache(None, ""), lambda: engine, pixels, "", {})
 
-    engines = {name: OpenVinoEngine(module, spec.preprocessing, name) for name in ("float32", "bfloat16")}
+    with tempfile.TemporaryDirectory() as scratch:
+        traced = traced_backbone(spec, found, Path(scratch))
+        engines = {name: OpenVinoEngine(traced, spec.preprocessing, name) for name in ("float32", "bfloat16")}
     tensors = np.empty((n, 3, *spec.preprocessing.input_size), np.float32)
 
     def fill(index: int) -> None:
@@ -84,6 +91,18 @@ def main() -> int:
     def decode_all() -> None:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(fill, range(n)))
+
+    def bare_overlapped(engine: OpenVinoEngine) -> None:
+        queue = openvino.AsyncInferQueue(engine._model)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            batches = [
+                [pool.submit(fill, index) for index in range(begin, begin + BATCH)] for begin in range(0, n, BATCH)
+            ]
+            for place, batch in enumerate(batches):
+                for one in batch:
+                    one.result()
+                queue.start_async([tensors[place * BATCH : (place + 1) * BATCH]], share_inputs=True)
+        queue.wait_all()
 
     def with_checks(engine: OpenVinoEngine) -> None:
         with PixelStore(range(n), spec.preprocessing, read) as store:
@@ -97,6 +116,8 @@ def main() -> int:
         for name, engine in engines.items():
             bare = seconds(lambda engine=engine: bare_engine(engine, tensors))
             times.setdefault(f"{name}: bare engine", []).append(bare)
+            both = seconds(lambda engine=engine: bare_overlapped(engine))
+            times.setdefault(f"{name}: bare, overlapped", []).append(both)
             with PixelStore((), spec.preprocessing, read) as store:
                 took = seconds(lambda engine=engine, store=store: ours(engine, store.load))
                 times.setdefault(f"{name}: ours from files", []).append(took)
@@ -121,11 +142,13 @@ def report(times: dict[str, list[float]], engines: dict[str, OpenVinoEngine], n:
         middle, fastest, slowest = (n / of(values) for of in (statistics.median, min, max))
         print(f"{name:32} {middle:8.1f} photos/s  ({fastest:.1f}, {slowest:.1f})")
     for name in engines:
-        best = (min(times["decode"]) + min(times[f"{name}: bare engine"])) / min(times[f"{name}: ours from files"])
-        pairs = zip(times["decode"], times[f"{name}: bare engine"], times[f"{name}: ours from files"], strict=True)
-        ratios = [(one + two) / three for one, two, three in pairs]
-        by_round = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        print(f"{name}: ours / bare (decode + engine) = {best:.2f} of the fastest rounds; by round {by_round}")
+        alone, both, mine = (times[f"{name}: {way}"] for way in ("bare engine", "bare, overlapped", "ours from files"))
+        limits = [min(one + two, three) for one, two, three in zip(times["decode"], alone, both, strict=True)]
+        ratios = [limit / ours for limit, ours in zip(limits, mine, strict=True)]
+        print(
+            f"{name}: ours / bare limit = {statistics.median(ratios):.2f} (n = {rounds}: {min(ratios):.2f} to {max(ratios):.2f}); "
+            f"of the fastest rounds {min(limits) / min(mine):.2f}"
+        )
 
 
 if __name__ == "__main__":
