@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import boto3
@@ -123,6 +124,25 @@ def photos(tmp_path: Path) -> Path:
         (tmp_path / "my photos" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "my photos" / name).write_bytes(b"x")
     return tmp_path / "my photos"
+
+
+@pytest.mark.parametrize("kind", ["zip", "manifest"])
+def test_a_zip_and_a_manifest_are_data_like_a_folder(pipeline, photos, kind, tmp_path):
+    files = sorted(path for path in photos.rglob("*") if path.is_file())
+    if kind == "zip":
+        data = tmp_path / "photos.zip"
+        with zipfile.ZipFile(data, "w") as archive:
+            for path in files:
+                archive.write(path, path.relative_to(photos))
+    else:
+        data = photos / "my labels.manifest"
+        data.write_text(
+            "".join(json.dumps({"source-ref": path.name, "label": path.parent.name}) + "\n" for path in files)
+        )
+    answer = pipeline("run", "--data", str(data), "--name", f"from-{kind}", "--no-endpoint", "--json")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    # The job of this small pipeline counts the files of the archive that it is given: the manifest goes along.
+    assert json.loads(answer.stdout)["test"]["n"] == {"zip": 2, "manifest": 3}[kind]
 
 
 def test_a_run_ends_with_a_summary_a_report_and_where_they_lie(pipeline, photos):
