@@ -1,12 +1,17 @@
 """What it costs to be observed: training time with hook, health rules and profiler, relative to the same training without.
 
-    .venv-training_code/bin/python benchmarks/observation.py [--rounds 9] [--seconds 4] [--json FILE]
+    OMP_NUM_THREADS=1 .venv-training_code/bin/python benchmarks/observation.py [--rounds 9] [--seconds 6] [--json FILE]
 
 Each round trains the same model for the same number of steps once in every configuration, in an order that changes from
 round to round; a round's ratio is to that round's own unobserved training. Reported: median ratio, and the middle half of the
-rounds. Two trainings: a convolutional network through torch (fine-tuning), and a head in NumPy whose steps take a fraction of
-a millisecond (the worst case for anything paid per step). `cpu` is the ratio of processor time, companion process included:
-steadier than wall time on a shared machine. Start and end of the observers lie inside the timed part.
+rounds, of wall time and of processor time (`cpu`, companion process included: steadier on a shared machine). Two trainings: a
+convolutional network through torch (fine-tuning), and a head in NumPy whose steps take a tenth of a millisecond (the worst case for
+anything paid per step).
+
+Start and end of the observers lie inside the timed part. What they cost is told apart: each round also trains `SHORT` steps in every
+configuration. `fixed` is what being observed adds to that short training, once per job; `per step` is what it adds to each
+step of the difference between long and short, in microseconds and in percent of an unobserved step. By `per step` a training of
+hours is judged, by the ratio one of a few seconds.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import contextlib
 import json
 import os
 import platform
+import resource
 import statistics
 import sys
 import tempfile
@@ -31,7 +37,13 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from training_code.observation import NoObserver, Observer, observers_for
 
+Times = tuple[float, float]  # wall, processor
+COLUMNS = (
+    ("wall", "x", 3), ("cpu", "x", 3), ("fixed_cpu_ms", "ms once", 1), ("step_cpu_us", "us each", 1),
+    ("step_cpu_percent", "% of a step", 2),
+)  # fmt: skip
 LEAN = {"observe": "off"}
+SHORT = 5
 CONFIGURATIONS: dict[str, dict[str, str]] = {
     "unobserved": LEAN,
     "default (timeline, statistics, companion at 1 s)": {},
@@ -125,8 +137,9 @@ def observed_run(run: Callable[[Observer], None], settings: dict[str, str]) -> t
 
 
 def _processor_seconds() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    """Of this process and its children that have ended; os.times() counts in hundredths of a second, this in microseconds."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def measure(
@@ -137,32 +150,56 @@ def measure(
     probe(NoObserver())
     began = time.perf_counter()
     probe(NoObserver())
-    steps = max(20, int(seconds / ((time.perf_counter() - began) / 10)))
+    steps = max(5 * SHORT, int(seconds / ((time.perf_counter() - began) / 10)))
     run = make(steps)
     for settings in CONFIGURATIONS.values():  # imports (smdebug) are paid once per job, not per step: warm
         observed_run(make(10), settings)
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in CONFIGURATIONS}
+    short = make(SHORT)
+    times: dict[str, list[Times]] = {name: [] for name in CONFIGURATIONS}
+    short_times: dict[str, list[Times]] = {name: [] for name in CONFIGURATIONS}
     names = list(CONFIGURATIONS)
     for index in range(rounds):
         for name in names[index % len(names) :] + names[: index % len(names)]:
             times[name].append(observed_run(run, CONFIGURATIONS[name]))
-    base = times["unobserved"]
-    return steps, {name: _ratios(values, base) for name, values in times.items()}
+            short_times[name].append(observed_run(short, CONFIGURATIONS[name]))
+    base, short_base = times["unobserved"], short_times["unobserved"]
+    return steps, {
+        name: _ratios(times[name], base) | _apart(times[name], short_times[name], base, short_base, steps)
+        for name in CONFIGURATIONS
+    }
 
 
-def _ratios(values: list[tuple[float, float]], base: list[tuple[float, float]]) -> dict[str, Any]:
+def _ratios(values: list[Times], base: list[Times]) -> dict[str, Any]:
     found = {"n": len(values), "seconds": statistics.median(v[0] for v in values)}
     for index, name in enumerate(("wall", "cpu")):
-        ratios = sorted(v[index] / b[index] for v, b in zip(values, base, strict=True))
-        quarters = statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else [ratios[0]] * 3
-        found[name] = {"median": quarters[1], "middle_half": [quarters[0], quarters[2]]}
+        found[name] = _spread([v[index] / b[index] for v, b in zip(values, base, strict=True)])
     return found
+
+
+def _apart(
+    long: list[Times], short: list[Times], base: list[Times], short_base: list[Times], steps: int
+) -> dict[str, Any]:
+    """Processor time once per job and per step, from what a round's long and short training cost more than unobserved ones."""
+    rounds = list(zip(long, short, base, short_base, strict=True))
+    more = steps - SHORT
+    step = statistics.median((b[1] - sb[1]) / more for _, _, b, sb in rounds)
+    per_step = [((v[1] - s[1]) - (b[1] - sb[1])) / more for v, s, b, sb in rounds]
+    return {
+        "fixed_cpu_ms": _spread([1000 * (s[1] - sb[1]) for _, s, _, sb in rounds]),
+        "step_cpu_us": _spread([1e6 * value for value in per_step]),
+        "step_cpu_percent": _spread([100 * value / step for value in per_step]),
+    }
+
+
+def _spread(values: list[float]) -> dict[str, Any]:
+    quarters = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    return {"median": quarters[1], "middle_half": [quarters[0], quarters[2]]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of one unobserved training")
+    parser.add_argument("--seconds", type=float, default=6.0, help="length of one unobserved training")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     machine = platform.processor() or platform.machine()
@@ -173,13 +210,14 @@ def main() -> None:
         print(
             f"\n{title}: {steps} steps, {1000 * found['unobserved']['seconds'] / steps:.3g} ms each, {given.rounds} rounds"
         )
-        for name, ratio in found.items():
-            wall, cpu = ratio["wall"], ratio["cpu"]
-            print(
-                f"  {name:<52} wall {wall['median']:.3f} ({wall['middle_half'][0]:.3f} to {wall['middle_half'][1]:.3f})"
-                f"   cpu {cpu['median']:.3f} ({cpu['middle_half'][0]:.3f} to {cpu['middle_half'][1]:.3f})",
-                flush=True,
-            )
+        for name, measured in found.items():
+            print(f"  {name}", flush=True)
+            for field, unit, digits in COLUMNS:
+                low, high = measured[field]["middle_half"]
+                value = measured[field]["median"]
+                print(
+                    f"      {field:<17} {value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f}) {unit}", flush=True
+                )
     if given.json:
         given.json.write_text(json.dumps(result, indent=1), encoding="utf-8")
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import RLock
 from typing import Any, Literal, Protocol
 
 Mode = Literal["TRAIN", "EVAL"]
 Phase = Literal["data", "forward", "backward", "optimizer"]
 TensorKind = Literal["gradient", "weight", "activation"]
+
+# Does nothing around a phase, in a fraction of the time that a context of Python's own takes; each thread may hold it often.
+NOTHING: AbstractContextManager[Any] = RLock()
 
 log = logging.getLogger("darkroom.observation")
 
@@ -53,14 +57,14 @@ class Observer(Protocol):
 class NoObserver:
     """The observer of a training that nobody asked to watch: costs nothing."""
 
-    _nothing = nullcontext()
-    reusable_phases = False  # `phase(name)` gives the same object each time, and that object cannot fail
+    phases: dict[Phase, AbstractContextManager[None]] | None = None  # what `phase` gives, where that cannot fail
+    wants_tensors = True  # of the current step; `tensors` is not called where it is False
 
     def dataset(self, class_counts: Mapping[str, int]) -> None: ...
     def model_ready(self, model: Any, loss_function: Any, optimizer: Any) -> None: ...
     def mode(self, mode: Mode) -> None: ...
     def phase(self, name: Phase) -> AbstractContextManager[None]:
-        return self._nothing
+        return NOTHING
 
     def tensors(self, kind: TensorKind, read: Callable[[], Mapping[str, Any]]) -> None: ...
     def step(self, loss: Any, batch_size: int) -> None: ...
@@ -114,11 +118,13 @@ class ObserverGroup:
         self._mode, self._step, self._tensors = of("mode"), of("step"), of("tensors")
         phased = [o for o, _ in of("phase")]
         names: tuple[Phase, ...] = ("data", "forward", "backward", "optimizer")
-        self._phases: dict[Phase, AbstractContextManager[None]] = {n: _GroupPhase(self, n, phased) for n in names}
-        if (
-            len(phased) == 1 and phased[0].reusable_phases
-        ):  # a microsecond per step, which a step of a tenth of a millisecond feels
-            self._phases = {name: phased[0].phase(name) for name in names}
+        phases: dict[Phase, AbstractContextManager[None]] = {n: _GroupPhase(self, n, phased) for n in names}
+        if not phased:
+            phases = dict.fromkeys(names, NOTHING)
+        elif len(phased) == 1 and phased[0].phases is not None:
+            phases = phased[0].phases
+        # Not a method of Python: called four times a step, which a step of a tenth of a millisecond feels.
+        self.phase = phases.__getitem__
 
     def _drop(self, observer: NoObserver, during: str, error: Exception) -> None:
         if observer not in self._members:
@@ -151,14 +157,17 @@ class ObserverGroup:
     def mode(self, mode: Mode) -> None:
         self._each("mode", self._mode, mode)
 
-    def phase(self, name: Phase) -> AbstractContextManager[None]:
-        return self._phases[name]
-
     def tensors(self, kind: TensorKind, read: Callable[[], Mapping[str, Any]]) -> None:
-        self._each("tensors", self._tensors, kind, read)
+        for observer, call in self._tensors:
+            if observer.wants_tensors:
+                self._each("tensors", [(observer, call)], kind, read)
 
     def step(self, loss: Any, batch_size: int) -> None:
-        self._each("step", self._step, loss, batch_size)
+        for observer, call in self._step:
+            try:
+                call(loss, batch_size)
+            except Exception as error:
+                self._drop(observer, "step", error)
 
     def epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         self._all("epoch", epoch, metrics)

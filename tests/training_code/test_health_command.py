@@ -17,8 +17,9 @@ import torch
 
 from tests.training_code.observed_training import perceptron, photos, slow_storage, train
 from training_code.__main__ import main
+from training_code.contract.health_rules import RULE_NAMES
 from training_code.health.observations import Observations, percentile
-from training_code.health.rule import RULE_NAMES
+from training_code.observation import ObserverGroup
 from training_code.profiling.summary import parts
 
 pytestmark = pytest.mark.alone
@@ -243,3 +244,37 @@ def _until(holds, seconds: float = 20.0) -> None:
         assert time.monotonic() < deadline, "it did not happen in time"
         os.sched_yield()
         time.sleep(0.02)
+
+
+def test_shares_of_tiny_steps_are_right_though_few_of_them_are_timed(tmp_path):
+    from training_code.profiling.steps import StepTimeline
+
+    def busy(seconds: float) -> None:
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            pass
+
+    timeline, entered = StepTimeline(tmp_path, {}), []
+    timed = timeline._timers["data"]
+    observer = ObserverGroup([timeline])
+    observer.mode("TRAIN")
+    for _ in range(3000):
+        with observer.phase("data") as _:
+            busy(0.00006)
+        entered.append(timeline.phases["data"] is timed)
+        with observer.phase("forward"):
+            busy(0.00002)
+        observer.step(0.5, 1)
+    observer.close()
+    observed = Observations.read(tmp_path)
+    assert observed.train_steps == 3000
+    assert 0.6 < observed.data_share < 0.85
+    assert observed.phase_seconds("data") + observed.phase_seconds("forward") <= observed.train_seconds * 1.001
+    assert sum(entered) < 600, "few steps pay for being split"
+
+
+def test_the_process_beside_a_training_imports_little():
+    """Its start is most of what a short training pays for being watched."""
+    script = "import sys, training_code.health.watch; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-S", "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"psutil", "dataclasses", "subprocess", "training_code.health.rule", "numpy"} & set(run.stdout.split())

@@ -34,14 +34,15 @@ class TensorStatistics(NoObserver):
         self._mode: Mode = "TRAIN"
         self._step, self._last_look, self._spent = 0, 0, 0.0
         self._began = 0.0  # the first step
-        self._looking = True
+        self.wants_tensors = True  # this step is looked at
+        self._next_look = 0  # not before this step
         self._record: dict[str, Any] = {}
         self._watch: _TorchWatch | None = None
 
     def model_ready(self, model: Any, loss_function: Any, optimizer: Any) -> None:
         if _is_module(model):
             self._watch = _TorchWatch(model, optimizer, self._record)
-            if self._looking:
+            if self.wants_tensors:
                 self._watch.attach()
 
     def mode(self, mode: Mode) -> None:
@@ -50,7 +51,7 @@ class TensorStatistics(NoObserver):
             self._watch.training = mode == "TRAIN"
 
     def tensors(self, kind: TensorKind, read: Callable[[], Mapping[str, Any]]) -> None:
-        if not self._looking or self._mode != "TRAIN":
+        if not self.wants_tensors or self._mode != "TRAIN":
             return
         began = time.perf_counter()
         describe = {"gradient": gradient_statistics, "weight": weight_statistics, "activation": unit_statistics}[kind]
@@ -64,12 +65,12 @@ class TensorStatistics(NoObserver):
             return
         if self._watch:
             self._watch.guard.check()
-        self._began = self._began or time.perf_counter()
-        if self._looking:
+        if self.wants_tensors:
+            self._began = self._began or time.perf_counter()
             self._finish()
         self._step += 1
-        self._looking = self._due()
-        if self._looking and self._watch:
+        self.wants_tensors = self._step >= self._next_look and self._due()
+        if self.wants_tensors and self._watch:
             self._watch.attach()
 
     def close(self) -> None:
@@ -97,8 +98,11 @@ class TensorStatistics(NoObserver):
             return self._step % self._every == 0
         if self._step in FIRST_LOOKS:
             return True
-        far_enough = self._step - self._last_look >= 1 + SPREAD * self._step
-        return far_enough and self._spent < BUDGET * (time.perf_counter() - self._began)
+        apart = 1 + int(SPREAD * self._step)
+        self._next_look = self._last_look + apart
+        if self._step >= self._next_look and self._spent >= BUDGET * (time.perf_counter() - self._began):
+            self._next_look = self._step + apart  # the clock is not asked again in every step
+        return self._step >= self._next_look
 
 
 class _TorchWatch:
@@ -159,11 +163,14 @@ class _TorchWatch:
 
 def gradient_statistics(gradient: Any) -> dict[str, Any]:
     """One pass for each norm and no copy, where torch has one."""
-    norm = gradient.norm if hasattr(gradient, "norm") else lambda order: (abs(gradient) ** order).sum() ** (1 / order)
-    size = float(norm(1)) / max(1, math.prod(gradient.shape))
+    if hasattr(gradient, "norm"):
+        size, length = float(gradient.norm(1)), float(gradient.norm(2))
+    else:
+        size, length = float(abs(gradient).sum()), float((gradient * gradient).sum()) ** 0.5
+    size /= max(1, math.prod(gradient.shape))
     finite = math.isfinite(size)
     return {
-        "abs_mean": size if finite else None, "l2": float(norm(2)) if finite else None,
+        "abs_mean": size if finite else None, "l2": length if finite else None,
         "nonfinite": not finite, "dimensions": gradient.ndim,
     }  # fmt: skip
 

@@ -2,16 +2,18 @@
 
 Runs in a process of its own, so that sampling neither waits for the training's interpreter lock nor holds it. Processor use of
 the training is read per thread, with the core each thread last ran on: on a shared machine the neighbours are told apart.
+Everything comes from /proc (https://docs.kernel.org/filesystems/proc.html): SageMaker's machines are Linux, and importing a library
+for it would cost a short training more than all of its samples.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
-from typing import Any
 
-import psutil
+TYPE_CHECKING = False  # without the module `typing`: this is imported by a process that must start at once
+if TYPE_CHECKING:
+    from typing import Any
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICK = 1.0 / os.sysconf("SC_CLK_TCK")
@@ -26,19 +28,19 @@ class SystemSampler:
     """
 
     def __init__(self, pid: int) -> None:
-        self._training = psutil.Process(pid)
+        self._pid = pid
         self._gpus = _gpus()
         self._at = time.time()
         self._threads = self._thread_times()
-        self._disk, self._network = psutil.disk_io_counters(), psutil.net_io_counters()
-        psutil.cpu_percent(percpu=True)
-        psutil.cpu_times_percent()
+        self._moved = _bytes_moved()
+        self._ticks = _core_ticks()
 
     def sample(self) -> dict[str, Any]:
         now = time.time()
         interval = max(now - self._at, 1e-3)
         threads = self._thread_times()
-        cores = psutil.cpu_percent(percpu=True)
+        ticks = _core_ticks()
+        cores, waiting = _use(self._ticks, ticks)
         by_core, wanted_by_core, workers = [0.0] * len(cores), [0.0] * len(cores), 0.0
         for thread, (ran, core, queued) in threads.items():
             ran_before, _, queued_before = self._threads.get(thread, (0.0, core, 0.0))
@@ -46,38 +48,34 @@ class SystemSampler:
             by_core[core % len(cores)] += used
             wanted = used / max(used, interval - (queued - queued_before), 1e-9)
             wanted_by_core[core % len(cores)] += wanted
-            workers += wanted if thread[0] != self._training.pid else 0.0
-        memory = psutil.virtual_memory()
+            workers += wanted if thread[0] != self._pid else 0.0
+        total, available = _memory_of_machine()
+        moved = _bytes_moved()
         record: dict[str, Any] = {
             "time": now, "interval": round(interval, 4), "cores": cores,
-            "iowait": getattr(psutil.cpu_times_percent(), "iowait", 0.0),
-            "cpus": len(self._training.cpu_affinity()) if hasattr(self._training, "cpu_affinity") else len(cores),
+            "iowait": waiting, "cpus": self._allowed(len(cores)),
             "process_cores": [round(min(100.0, 100 * busy / interval), 1) for busy in by_core],
             "wanted_cores": [round(min(100.0, 100 * wanted), 1) for wanted in wanted_by_core],
             "process_cpu": round(sum(by_core) / interval, 3), "process_wanted": round(sum(wanted_by_core), 3),
             "workers_wanted": round(workers, 3), "process_memory": self._memory(),
-            "memory_used": memory.total - memory.available, "memory_total": memory.total,
+            "memory_used": total - available, "memory_total": total,
+            **{name: round((moved[name] - before) / interval) for name, before in self._moved.items() if name in moved},
         }  # fmt: skip
-        record |= self._rates(interval)
         if self._gpus:
             record["gpus"] = [gpu() for gpu in self._gpus]
-        self._at, self._threads = now, threads
+        self._at, self._threads, self._ticks, self._moved = now, threads, ticks, moved
         return record
 
-    def _rates(self, interval: float) -> dict[str, float]:
-        disk, network, rates = psutil.disk_io_counters(), psutil.net_io_counters(), {}
-        if disk and self._disk:
-            rates["disk_read"] = round((disk.read_bytes - self._disk.read_bytes) / interval)
-            rates["disk_write"] = round((disk.write_bytes - self._disk.write_bytes) / interval)
-        if network and self._network:
-            rates["network_in"] = round((network.bytes_recv - self._network.bytes_recv) / interval)
-            rates["network_out"] = round((network.bytes_sent - self._network.bytes_sent) / interval)
-        self._disk, self._network = disk, network
-        return rates
+    def _allowed(self, cores: int) -> int:
+        """Processors that the training may run on."""
+        try:
+            return len(os.sched_getaffinity(self._pid))
+        except (OSError, AttributeError):
+            return cores  # it ended meanwhile
 
     def _tree(self) -> list[int]:
-        """The training and its descendants, without this process. psutil would read every process of the machine."""
-        found, own = [self._training.pid], os.getpid()
+        """The training and its descendants, without this process; other processes of the machine are not looked at."""
+        found, own = [self._pid], os.getpid()
         for pid in found:
             found += [child for child in _children(pid) if child != own]
         return found
@@ -92,7 +90,7 @@ class SystemSampler:
                 continue  # it ended meanwhile
             for task in tasks:
                 try:
-                    found[pid, int(task)] = _thread_time(Path(f"/proc/{pid}/task/{task}"))
+                    found[pid, int(task)] = _thread_time(f"/proc/{pid}/task/{task}")
                 except (FileNotFoundError, ProcessLookupError):
                     continue
         return found
@@ -102,35 +100,94 @@ class SystemSampler:
         total = 0
         for pid in self._tree():
             try:
-                total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+                total += int(_text(f"/proc/{pid}/statm").split()[1]) * PAGE
             except (FileNotFoundError, ProcessLookupError):
                 continue
         return total
 
 
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        return stream.read()
+
+
+def _core_ticks() -> list[tuple[int, int, int]]:
+    """(all, idle, waiting for disk) of each core since the machine started. Guests are counted in user time already."""
+    found = []
+    for line in _text("/proc/stat").splitlines():
+        name, *fields = line.split()
+        if name.startswith("cpu") and name != "cpu":
+            numbers = [int(field) for field in fields[:8]]
+            found.append((sum(numbers), numbers[3], numbers[4]))
+    return found
+
+
+def _use(before: list[tuple[int, int, int]], after: list[tuple[int, int, int]]) -> tuple[list[float], float]:
+    """Percent of each core that was busy, and percent of all that waited for disk; waiting is not work."""
+    busy, waited, passed = [], 0, 0
+    for (total, idle, waiting), (total_before, idle_before, waiting_before) in zip(after, before, strict=False):
+        ticks, disk = max(0, total - total_before), max(0, waiting - waiting_before)
+        worked = max(0, ticks - max(0, idle - idle_before) - disk)
+        busy.append(round(100.0 * worked / ticks, 1) if ticks else 0.0)
+        waited, passed = waited + disk, passed + ticks
+    return busy, round(100.0 * waited / passed, 1) if passed else 0.0
+
+
+def _memory_of_machine() -> tuple[int, int]:
+    """Bytes: in all, and to be had without swapping."""
+    found = {}
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        for line in lines:
+            name, _, rest = line.partition(":")
+            found[name] = int(rest.split()[0]) * 1024
+            if "MemTotal" in found and "MemAvailable" in found:
+                break
+    return found["MemTotal"], found.get("MemAvailable", found.get("MemFree", 0))
+
+
+def _bytes_moved() -> dict[str, int]:
+    """Since the machine started, over all whole disks and all network interfaces; what cannot be read is left out."""
+    found: dict[str, int] = {}
+    try:
+        disks = set(os.listdir("/sys/block"))
+        rows = [line.split() for line in _text("/proc/diskstats").splitlines()]
+        whole = [row for row in rows if row[2] in disks and not row[2].startswith(("loop", "ram", "zram", "dm-", "md"))]
+        # Fields 3 and 7 count sectors of 512 bytes: https://docs.kernel.org/admin-guide/iostats.html
+        found["disk_read"], found["disk_write"] = (512 * sum(int(row[k]) for row in whole) for k in (5, 9))
+    except (OSError, IndexError, ValueError):
+        pass
+    try:
+        rows = [line.partition(":")[2].split() for line in _text("/proc/net/dev").splitlines()[2:]]
+        found["network_in"], found["network_out"] = (sum(int(row[k]) for row in rows) for k in (0, 8))
+    except (OSError, IndexError, ValueError):
+        pass
+    return found
+
+
 def _children(pid: int) -> list[int]:
     try:
         tasks = os.listdir(f"/proc/{pid}/task")
-        return [int(child) for task in tasks for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
+        return [int(child) for task in tasks for child in _text(f"/proc/{pid}/task/{task}/children").split()]
     except (FileNotFoundError, ProcessLookupError):
         return []  # it ended meanwhile
 
 
-def _thread_time(task: Path) -> tuple[float, int, float]:
+def _thread_time(task: str) -> tuple[float, int, float]:
     """proc(5): field 39 of stat is the core. Times from schedstat, in nanoseconds, where the kernel keeps it; otherwise
     fields 14 and 15 of stat, in ticks, and no time in the queue."""
-    fields = (task / "stat").read_text().rpartition(")")[2].split()
+    fields = _text(f"{task}/stat").rpartition(")")[2].split()
     core = int(fields[36])
-    schedule = task / "schedstat"
-    if schedule.exists():
-        ran, queued, _ = schedule.read_text().split()
+    try:
+        ran, queued, _ = _text(f"{task}/schedstat").split()
         return int(ran) / 1e9, core, int(queued) / 1e9
+    except (FileNotFoundError, ValueError):
+        pass
     return (float(fields[11]) + float(fields[12])) * TICK, core, 0.0
 
 
 def _gpus() -> list[Any]:
     """One reader per GPU, through NVML where driver and `nvidia-ml-py` are there; an empty list otherwise."""
-    if not Path("/dev/nvidiactl").exists():
+    if not os.path.exists("/dev/nvidiactl"):
         return []
     try:
         import pynvml

@@ -1,0 +1,96 @@
+"""The process beside a training: samples the machine, evaluates the rules while it runs, and stops it when asked to.
+
+It ends by itself when the training is gone. Stopping is SIGTERM, which the training honours as SageMaker's own stop: it exports the
+best model so far. `stop.json`, written first, says which rule did it and why. Imports little: the start of this process is most of
+what a short training pays for being watched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from threading import Event
+
+from training_code.profiling.system import SystemSampler
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+EVALUATION_SHARE = 0.02  # of one processor; an evaluation that took long is followed by a longer pause
+CONFIRMATIONS = 2  # evaluations in a row that must find an issue before a training is stopped
+
+
+def watch(directory: str, pid: int, interval: float, evaluate_every: float, stop_on: list[str], ended: Event) -> None:
+    """Until `ended` is set or the training is gone."""
+    sampler = SystemSampler(pid)
+    live = _LiveRules(directory, pid, evaluate_every, stop_on)
+    with open(f"{directory}/system.jsonl", "w", encoding="utf-8", buffering=1) as lines:
+        due = time.monotonic() + interval
+        while not ended.wait(max(0.0, due - time.monotonic())) and os.getppid() == pid:
+            lines.write(json.dumps(sampler.sample()) + "\n")
+            live.evaluate_when_due()
+            due = max(due + interval, time.monotonic())
+        if os.getppid() == pid:
+            lines.write(json.dumps(sampler.sample()) + "\n")
+
+
+class _LiveRules:
+    def __init__(self, directory: str, pid: int, every: float, stop_on: list[str]) -> None:
+        self._directory, self._pid, self._every, self._stop_on = directory, pid, every, stop_on
+        self._due = time.monotonic() + every
+        self._in_a_row: dict[str, int] = {}
+        self._stopped = False
+
+    def evaluate_when_due(self) -> None:
+        began = time.monotonic()
+        if began < self._due:
+            return
+        # Imported when the first evaluation is due: a training that is over by then does not pay for it.
+        from pathlib import Path
+
+        from training_code.health.observations import Observations
+        from training_code.health.rule import chosen_rules
+
+        observed = Observations.read(Path(self._directory))
+        found = [rule.evaluate(observed, parameters) for rule, parameters in chosen_rules({})]
+        write_json(f"{self._directory}/live.json", {"time": time.time(), "rules": found})
+        self._stop_if_asked(found)
+        ended = time.monotonic()
+        self._due = ended + max(self._every, (ended - began) / EVALUATION_SHARE)
+
+    def _stop_if_asked(self, found: list[dict[str, Any]]) -> None:
+        for outcome in found:
+            name = outcome["name"]
+            self._in_a_row[name] = self._in_a_row.get(name, 0) + 1 if outcome["status"] == "IssuesFound" else 0
+            if name in self._stop_on and self._in_a_row[name] >= CONFIRMATIONS and not self._stopped:
+                self._stopped = True
+                keep = {k: outcome[k] for k in ("name", "seen", "why", "change", "steps")}
+                write_json(f"{self._directory}/stop.json", {"time": time.time(), **keep})
+                print(f"health_rule_stop={name}; {outcome['seen']}", file=sys.stderr, flush=True)
+                os.kill(self._pid, signal.SIGTERM)
+
+
+def write_json(path: str, content: Any) -> None:
+    """Under another name first: the training may read it at any moment."""
+    with open(f"{path}.part", "w", encoding="utf-8") as stream:
+        json.dump(content, stream, indent=1)
+    os.replace(f"{path}.part", path)
+
+
+def main() -> None:
+    asked = json.loads(sys.argv[1])
+    ended = Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(5)
+    watch(
+        asked["observations"], asked["pid"], asked["interval"], asked["evaluate_every"], asked["stop_on"], ended
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
