@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import numpy as np
 import pytest
@@ -112,3 +113,25 @@ def test_an_engine_from_the_traced_file_answers_as_the_module_does(spec, tmp_pat
         expected,
         atol=1e-4 * np.abs(expected).max(),
     )
+
+
+@pytest.mark.slow
+def test_the_final_training_on_cached_features_needs_no_pytorch(tmp_path):
+    """What `prepare` leaves in the channel `weights` is enough to write and check the model."""
+    import subprocess
+    import sys
+
+    from tests.training_code.tiny_jobs import job_folder, tiny_features
+
+    lite = resolve("efficientnet_lite0", 64)  # to know a name of timm's or torchvision's, their packages are asked
+    traced_backbone(lite, None, tmp_path / "input/data/weights")
+    asked = {"model": "efficientnet_lite0", "image_size": "64", "pretrained": "false", "epochs": "2"}
+    job_folder(tmp_path, asked, features=tiny_features(width=1280))
+    code = (
+        "import sys; from training_code.train import main; code = main([]); "
+        "sys.exit(code or ('torch was imported' if 'torch' in sys.modules else 0))"
+    )
+    environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "model/model.onnx").exists()
