@@ -11,7 +11,8 @@ anything paid per step).
 Start and end of the observers lie inside the timed part. What they cost is told apart: each round also trains `SHORT` steps in every
 configuration. `fixed` is what being observed adds to that short training, once per job; `per step` is what it adds to each
 step of the difference between long and short, in microseconds and in percent of an unobserved step. By `per step` a training of
-hours is judged, by the ratio one of a few seconds.
+hours is judged, by the ratio one of a few seconds. The process beside the training has hardly started when the short one ends: most of
+its start is in `per step`, where a longer `--seconds` makes it small.
 """
 
 from __future__ import annotations
