@@ -122,7 +122,7 @@ def test_known_architectures_can_be_cut(name):
     spec = resolve(name)
     module, _ = backbones.load(spec, None)
     photos = torch.rand(2, 3, *spec.preprocessing.input_size)
-    front = FrozenFront(module, frozen_blocks(module, "last_block"))
+    front = FrozenFront(module, frozen_blocks(module, "last_block", 0.2))
     with torch.inference_mode():
         whole, activations = module(photos), front.answer(photos)
         front.cut(photos)
@@ -138,3 +138,31 @@ def imported_once():
     import training_code.train.fine_tuning  # noqa: F401
 
     torch.set_num_threads(1)
+
+
+def test_the_share_of_parameters_that_learn_decides_where_the_backbone_is_cut():
+    from training_code.models import backbone as backbones
+    from training_code.models import resolve
+    from training_code.train.classifier import frozen_blocks
+
+    module = backbones.load(resolve("efficientnet_lite0", 64), None)[0]
+    total = sum(p.numel() for p in module.parameters())
+    for share in (0.2, 0.8):
+        frozen = sum(p.numel() for block in frozen_blocks(module, "last_block", share) for p in block.parameters())
+        assert frozen <= (1 - share) * total
+    assert len(frozen_blocks(module, "last_block", 0.8)) < len(frozen_blocks(module, "last_block", 0.2))
+    assert frozen_blocks(module, "last_block", 1.0) == []
+
+
+@pytest.mark.parametrize(("flips", "different"), [("horizontal", 2), ("both", 4)])
+def test_flips_decide_in_how_many_ways_a_photo_is_mirrored(flips, different):
+    import numpy as np
+
+    from training_code.train.loader import Loader
+    from training_code.train.photos import PhotoSplit
+
+    photo = np.arange(64 * 64 * 3, dtype=np.uint8).reshape(1, 64, 64, 3)
+    loader = Loader(PhotoSplit(photo, np.zeros(1, np.int64), ["one"]), (64, 64), 0, 1, "mirror", flips)
+    views = [loader.kept_view(0, view).tobytes() for view in range(loader.kept_views(8))]
+    loader.close()
+    assert len(set(views)) == len(views) == different

@@ -114,7 +114,16 @@ class Hyperparameters:
     hidden_units: int = _integer(0, 0, 8192, "units of a hidden layer in the head; 0: a linear head")
     class_balance: str = _choice(("loss", "sampling", "none"), "how rare classes are made to count")
     backbone_learning_rate: float = _number(0.1, 0, 1, "learning rate of the backbone, as a share of the head's")
-    augmentation: str = _choice(("light", "mirror", "none"), "while fine-tuning: random crops and flips, flips, or none")
+    last_block_share: float = _number(
+        0.2, 0, 1, "last_block: how much of the backbone learns, as a share of its parameters", above=True
+    )
+    augmentation: str = _choice(
+        ("light", "mirror", "none"), "while fine-tuning: random crops and flips, flips, or none"
+    )
+    flips: str = _choice(
+        ("horizontal", "both"),
+        "how photos may be mirrored while fine-tuning; both: upside down too, as on a microscope",
+    )
     frozen_views: int = _integer(
         8, 0, 64, "last_block: views of each photo of which the frozen blocks are computed once; 0: anew in every step"
     )

@@ -11,7 +11,6 @@ from torch import nn
 from training_code.contract.hyperparameters import Hyperparameters
 from training_code.models.export import Layer, fold_standardising
 
-LAST_BLOCK_SHARE = 0.2  # of the backbone's parameters
 SLOWEST = 0.3  # learning rate of the first layers, as a share of the last ones'
 
 
@@ -67,8 +66,8 @@ def blocks_of(backbone: nn.Module) -> list[nn.Module]:
     return blocks or [backbone]
 
 
-def frozen_blocks(backbone: nn.Module, fine_tune: str) -> list[nn.Module]:
-    """Everything for `head`; for `last_block` all but the last blocks that together hold a fifth of the parameters."""
+def frozen_blocks(backbone: nn.Module, fine_tune: str, share: float) -> list[nn.Module]:
+    """Everything for `head`; for `last_block` all but the last blocks that together hold that share of the parameters."""
     blocks = blocks_of(backbone)
     if fine_tune == "all":
         return []
@@ -78,7 +77,7 @@ def frozen_blocks(backbone: nn.Module, fine_tune: str) -> list[nn.Module]:
     held = 0
     for index in reversed(range(len(blocks))):
         held += sum(p.numel() for p in blocks[index].parameters())
-        if held >= LAST_BLOCK_SHARE * total:
+        if held >= share * total:
             return blocks[:index]
     return []
 
@@ -88,7 +87,7 @@ def parameter_groups(model: Classifier, settings: Hyperparameters) -> list[dict]
 
     Vectors (biases, scales) are not decayed.
     """
-    frozen = frozen_blocks(model.backbone, settings.fine_tune)
+    frozen = frozen_blocks(model.backbone, settings.fine_tune, settings.last_block_share)
     for block in frozen:
         block.requires_grad_(False)
     learning = [block for block in blocks_of(model.backbone) if block not in frozen]

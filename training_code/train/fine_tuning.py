@@ -60,7 +60,9 @@ class FineTuning:
         self.pixel_mean, self.pixel_std = (torch.from_numpy(v).view(1, 3, 1, 1).to(self.device) for v in (mean, std))
         size = job.spec.preprocessing.input_size
         workers = worker_count(settings.workers)
-        self.loader: Loader | KeptLoader = Loader(photos.train, size, settings.seed, workers, settings.augmentation)
+        self.loader: Loader | KeptLoader = Loader(
+            photos.train, size, settings.seed, workers, settings.augmentation, settings.flips
+        )
         self.sampler = Sampler(
             labels, classes, settings.batch_size, settings.seed, weighted=settings.class_balance == "sampling"
         )
@@ -147,9 +149,10 @@ class FineTuning:
         assert isinstance(self.loader, Loader)
         backbone, views = self.model.backbone.eval(), self.loader.kept_views(settings.frozen_views)
         mirrored = ["mirrored"] if settings.test_time_flip else []
-        key = identity_of({"of": (views, settings.augmentation, settings.seed, mirrored, str(self.weights_facts))})
+        drawn = (views, settings.augmentation, settings.flips, settings.seed)
+        key = identity_of({"of": (*drawn, settings.last_block_share, mirrored, str(self.weights_facts))})
         try:
-            front = FrozenFront(backbone, frozen_blocks(backbone, settings.fine_tune))
+            front = FrozenFront(backbone, frozen_blocks(backbone, settings.fine_tune, settings.last_block_share))
             if key not in photos.kept:
                 draw, seen, count = self.loader.kept_view, photos.validation.pixels, len(photos.validation.labels)
                 wanted = {

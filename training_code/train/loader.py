@@ -18,14 +18,20 @@ from training_code.train.sampling import generator
 
 SMALLEST_CROP = 0.75  # of the cached photo's side
 MIRRORED = 0.5  # share of the photos
+DRAWS = 5  # random numbers a photo: size, top and left of the crop; left for right, top for bottom
 AHEAD = 3
 
 
 class Loader:
-    """`batches`: uint8 (n, height, width, 3) and labels for a list of indices a step. `augmentation`: light, mirror or none."""
+    """`batches`: uint8 (n, height, width, 3) and labels for a list of indices a step. `augmentation`: light, mirror or none.
 
-    def __init__(self, split: PhotoSplit, size: tuple[int, int], seed: int, workers: int, augmentation: str) -> None:
+    `flips`: horizontal, or both where up and down mean as little as left and right."""
+
+    def __init__(
+        self, split: PhotoSplit, size: tuple[int, int], seed: int, workers: int, augmentation: str, flips: str
+    ) -> None:
         self._split, self._size, self._seed, self._augmentation = split, size, seed, augmentation
+        self._upside_down = flips == "both"
         self._pool = ThreadPoolExecutor(workers)
 
     def batches(
@@ -46,7 +52,7 @@ class Loader:
     ) -> tuple[np.ndarray, np.ndarray]:
         random = generator(self._seed, epoch, step)
         # Drawn for the whole batch: one machine of several makes of a photo what a single one would.
-        draws = random.random((len(indices), 4))[share(len(indices))]
+        draws = random.random((len(indices), DRAWS))[share(len(indices))]
         mine = indices[share(len(indices))]
         height, width = self._size
         batch = np.empty((len(mine), height, width, 3), np.uint8)
@@ -61,25 +67,28 @@ class Loader:
         if self._augmentation != "light":
             top, left = (full_height - height) // 2, (full_width - width) // 2
             centre = photo[top : top + height, left : left + width]
-            return centre[:, ::-1] if self._augmentation == "mirror" and draw[3] < MIRRORED else centre
+            return self._flipped(centre, draw) if self._augmentation == "mirror" else centre
         share = SMALLEST_CROP + (1 - SMALLEST_CROP) * draw[0]
         crop_height, crop_width = round(full_height * share), round(full_width * share)
         top, left = int(draw[1] * (full_height - crop_height + 1)), int(draw[2] * (full_width - crop_width + 1))
-        crop = photo[top : top + crop_height, left : left + crop_width]
-        if draw[3] < MIRRORED:
-            crop = crop[:, ::-1]
+        crop = self._flipped(photo[top : top + crop_height, left : left + crop_width], draw)
         if crop.shape[:2] == (height, width):
             return crop
         return cv2.resize(np.ascontiguousarray(crop), (width, height), interpolation=cv2.INTER_LINEAR)
 
+    def _flipped(self, photo: np.ndarray, draw: np.ndarray) -> np.ndarray:
+        if draw[3] < MIRRORED:
+            photo = photo[:, ::-1]
+        return photo[::-1] if self._upside_down and draw[4] < MIRRORED else photo
+
     def kept_views(self, asked: int) -> int:
-        """How many views of each photo are worth keeping: there are only two without crops, and one without mirroring."""
-        return min(asked, {"light": asked, "mirror": 2, "none": 1}[self._augmentation])
+        """How many views of each photo are worth keeping: without crops only the mirrored ones, without those only one."""
+        return min(asked, {"light": asked, "mirror": 4 if self._upside_down else 2, "none": 1}[self._augmentation])
 
     def kept_view(self, photo: int, view: int) -> np.ndarray:
         """One of the views that are drawn once for the whole training; every second one is mirrored."""
-        draw = np.random.default_rng([self._seed, photo, view, 0x51DE]).random(4)
-        draw[3] = (1.0, 0.0)[view % 2]
+        draw = np.random.default_rng([self._seed, photo, view, 0x51DE]).random(DRAWS)
+        draw[3], draw[4] = (1.0, 0.0)[view % 2], (1.0, 0.0)[view // 2 % 2]
         return self._view(self._split.pixels[photo], draw)
 
     def close(self) -> None:
@@ -97,7 +106,7 @@ class KeptLoader:
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for step in range(first, len(steps)):
             indices = steps[step]
-            draws = generator(self._seed, epoch, step).random((len(indices), 4))[share(len(indices))]
+            draws = generator(self._seed, epoch, step).random((len(indices), DRAWS))[share(len(indices))]
             mine = indices[share(len(indices))]
             # Two views are the photo and its mirror image: the very draw that would mirror it decides.
             view = (draws[:, 3] < MIRRORED).astype(int) if self._views == 2 else (draws[:, 0] * self._views).astype(int)
