@@ -222,7 +222,7 @@ def _aligned(lines: list[tuple[str, ...]]) -> list[str]:
 
 
 def _one_line(row: dict[str, Any]) -> str:
-    return " ".join(str(row["reason"]).split())
+    return " ".join(str(row["reason"]).split()).removeprefix(f"{row['status']}: ")
 
 
 def _shown(value: float | None, form: str, scale: float) -> str:
