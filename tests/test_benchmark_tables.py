@@ -9,7 +9,7 @@ def row(name: str, **changed) -> dict:
     known = {
         "name": name, "status": "finished", "pretrained": True, "weights": "torchvision IMAGENET1K_V1", "n": 153,
         "accuracy": 0.9, "accuracy_interval": [0.85, 0.94], "latency_p50_ms": 4.0, "disk_bytes": 2e6, "training_seconds": 9.0,
-        "features_from_cache": None, "reason": None,
+        "features_from_cache": None, "second_accuracy": None, "reason": None,
     }  # fmt: skip
     return known | changed
 
@@ -26,6 +26,7 @@ def test_published_weights_count_before_a_smoke_test_and_a_reason_where_nothing_
     lines = table([("ants", first), ("cifar", second)]).splitlines()
     by_name = {line.split("`")[1]: line for line in lines if line.startswith("| `")}
     assert "with torchvision IMAGENET1K_V1 | ants | 90.0% [85.0%, 94.0%]" in by_name["resnet18"]
+    assert sum("`resnet18`" in line for line in lines) == 1
     assert "smoke test, random weights | ants" in by_name["alexnet"]
     assert "not run: no weights for resnet34" in by_name["resnet34"]
     assert "not run: never asked for" in by_name["densenet201"]
