@@ -14,7 +14,7 @@ EXIT_FAILED = 1
 
 
 @click.command()
-@click.option("--data", required=True, metavar="DIR|ZIP|S3URI", help="Photos: one sub-folder per class.")
+@click.option("--data", required=True, metavar="DIR|ZIP|MANIFEST|S3URI", help="Photos: one sub-folder per class.")
 @click.option(
     "--input", "input_file", type=click.Path(path_type=Path), help="Execution input as JSON (docs/architecture.md)."
 )
