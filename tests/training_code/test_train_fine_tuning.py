@@ -91,14 +91,23 @@ def test_a_fine_tuning_killed_at_any_moment_ends_with_the_same_weights(tmp_path)
 
 
 @pytest.mark.slow
-def test_sigterm_finishes_the_step_and_saves(tmp_path):
-    base = job_folder(tmp_path / "job", {**SMALL, "epochs": "500"}, photos=True)
-    pid = in_child(lambda: train(base), tmp_path / "log")
-    wait_for(lambda: (base / "output/data/epochs.jsonl").exists())
+def test_sigterm_exports_the_best_epoch_and_a_restart_ends_with_the_same_weights(tmp_path):
+    asked = {**SMALL, "epochs": "30", "export": "true"}
+    whole, cut = (job_folder(tmp_path / name, asked, photos=True) for name in ("whole", "cut"))
+    log = tmp_path / "log"
+    assert ended(in_child(lambda: train(whole), tmp_path / "whole-log"), 120) == 0
+    pid = in_child(lambda: train(cut), log)
+    wait_for(lambda: (cut / "output/data/epochs.jsonl").exists())
     os.kill(pid, signal.SIGTERM)
     assert ended(pid, 60) == 0
-    assert "a checkpoint written" in (tmp_path / "log").read_text()
-    assert state(base)["epoch"] >= 1
+    assert "stopped as asked" in log.read_text()
+    stopped = json.loads((cut / "output/data/training.json").read_text())["stopped"]
+    assert stopped["by"] == "signal" and 1 <= state(cut)["epoch"] < 30
+    assert (cut / "model" / "manifest.json").exists()
+    assert ended(in_child(lambda: train(cut), log), 120) == 0
+    assert "continuing from the checkpoint" in log.read_text()
+    assert same(state(whole)["model"], state(cut)["model"]) and same(state(whole)["best"], state(cut)["best"])
+    assert epochs(whole) == epochs(cut)
 
 
 @pytest.mark.slow

@@ -130,6 +130,24 @@ def test_a_stop_before_the_first_epoch_has_ended_leaves_a_checkpoint_and_no_mode
     assert not (base / "model").exists() and not (base / "output" / "failure").exists()
 
 
+@pytest.mark.slow
+def test_a_rule_that_stops_before_the_first_epoch_has_ended_leaves_the_weights_as_they_are(tmp_path):
+    """What `watch.py` does when a rule stops a training: it writes the reason, then sends the signal."""
+    asked = {**LONG, "batch_size": "1", "hidden_units": "4096", "observe": "off", "checkpoint_steps": "1"}
+    base = job_folder(tmp_path, asked, features=features())
+    pid = in_child(lambda: train(base), tmp_path / "log")
+    wait_for(lambda: (base / "checkpoints" / "head.npz").exists())
+    (base / "output/data/observations").mkdir(parents=True, exist_ok=True)
+    (base / "output/data/observations/stop.json").write_text(
+        json.dumps({"name": "ExplodingTensor", "seen": "norm 1e9"})
+    )
+    os.kill(pid, signal.SIGTERM)
+    assert ended(pid, 90) == 0
+    stopped = training_json(base)["stopped"]
+    assert (stopped["rule"], stopped["epoch"], stopped["kept_epoch"]) == ("ExplodingTensor", 0, 0)
+    assert Manifest.read(base / "model" / "manifest.json").metrics["validation:loss"] > 0
+
+
 def test_what_is_watched_does_not_decide_what_is_learnt(tmp_path):
     base = job_folder(tmp_path, {}, features=features())
     watched = {
