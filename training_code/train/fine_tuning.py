@@ -147,7 +147,7 @@ class FineTuning:
         if settings.fine_tune != "last_block" or not (settings.frozen_views and settings.pretrained):
             return None, {}
         assert isinstance(self.loader, Loader)
-        backbone, views = self.model.backbone.eval(), self.loader.kept_views(settings.frozen_views)
+        backbone, views = self.model.backbone.eval(), self.loader.kept_views(settings.frozen_views, settings.epochs)
         mirrored = ["mirrored"] if settings.test_time_flip else []
         drawn = (views, settings.augmentation, settings.flips, settings.seed)
         key = identity_of({"of": (*drawn, settings.last_block_share, mirrored, str(self.weights_facts))})

@@ -81,9 +81,10 @@ class Loader:
             photo = photo[:, ::-1]
         return photo[::-1] if self._upside_down and draw[4] < MIRRORED else photo
 
-    def kept_views(self, asked: int) -> int:
-        """How many views of each photo are worth keeping: without crops only the mirrored ones, without those only one."""
-        return min(asked, {"light": asked, "mirror": 4 if self._upside_down else 2, "none": 1}[self._augmentation])
+    def kept_views(self, asked: int, epochs: int) -> int:
+        """How many views of each photo are worth keeping: without crops only the mirrored ones, without those only one; and of
+        random crops no more than there are epochs to draw them in."""
+        return min(asked, {"light": epochs, "mirror": 4 if self._upside_down else 2, "none": 1}[self._augmentation])
 
     def kept_view(self, photo: int, view: int) -> np.ndarray:
         """One of the views that are drawn once for the whole training; every second one is mirrored."""
