@@ -100,7 +100,7 @@ def test_a_training_that_nobody_stopped_does_not_say_so(tmp_path, capfd):
 @pytest.mark.slow
 def test_sigterm_exports_the_best_epoch_and_a_restart_still_ends_with_the_same_weights(tmp_path):
     """StopTrainingJob and a spot interruption look the same from inside; both must be served."""
-    asked = {**LONG, "epochs": "150", "dropout": "0.2", "checkpoint_steps": "4"}
+    asked = {**LONG, "epochs": "60", "dropout": "0.2", "checkpoint_steps": "0"}
     whole, cut = (job_folder(tmp_path / name, asked, features=features()) for name in ("whole", "cut"))
     log = tmp_path / "log"
     assert ended(in_child(lambda: train(whole), log), 90) == 0
