@@ -102,7 +102,8 @@ class TrainingRun(JobRun):
             return
         base = self.hosts[0].base(self.folder)
         evaluation = RuleEvaluation(self, base, [folder for folder, _ in debugging_folders(self.job, base)])
-        self.control.stop_requested = False  # that stopped the training; one that comes from here on is meant for the rules
+        # That stopped the training; one that comes from here on is meant for the rules.
+        self.control.stop_requested = False
         if self.runtime.stopping.is_set():
             evaluation.abandon()
         else:
