@@ -25,6 +25,7 @@ from tests.training_code.tiny_jobs import (
 )
 from training_code.contract.hyperparameters import Hyperparameters
 from training_code.contract.metrics import metric_definitions
+from training_code.models.export import softmax
 from training_code.observation import NoObserver
 from training_code.train.head import HeadTraining
 from training_code.train.job import Job
@@ -154,6 +155,16 @@ def test_calibration_finds_by_how_much_logits_are_too_loud(factor):
     odds = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     labels = (odds.cumsum(1) > random_numbers.random((4000, 1))).argmax(1)
     assert fit_temperature(logits * factor, labels) == pytest.approx(factor, rel=0.12)
+
+
+def test_a_handful_of_right_answers_does_not_make_the_model_certain():
+    """49 photos, all right with a wide margin: without doubt the fit would sharpen until one wrong answer costs everything."""
+    numbers = np.random.default_rng(0)
+    labels = numbers.integers(0, 2, 49)
+    logits = np.zeros((49, 2), np.float32)
+    logits[np.arange(49), labels] = numbers.uniform(1, 3, 49)
+    sharpened = softmax(logits / fit_temperature(logits, labels))
+    assert 0.9 < sharpened.max(axis=1).mean() < 0.999
 
 
 def test_balanced_accuracy_is_the_mean_recall():
