@@ -46,7 +46,9 @@ def _lines(name: str, runs: list[Run]) -> list[str]:
     if not finished:
         reason = next((" ".join(str(row["reason"]).split()) for _, row in rows), "never asked for")
         return [f"| `{name}` | not run: {reason} | | | | | | |"]
-    learnt = {label: row for label, row in reversed(finished) if row["pretrained"]}
+    # A later comparison of the same question shows what an earlier one has measured.
+    measured = {(row["accuracy"], row["latency_p50_ms"]): label for label, row in reversed(finished)}
+    learnt = {label: row for label, row in finished if row["pretrained"] and label in measured.values()}
     # Of few photos only where there are no more: their intervals say little.
     learnt = {label: row for label, row in learnt.items() if row["n"] >= ENOUGH} or learnt
     shown = learnt or dict([max(finished, key=lambda one: one[1]["n"])])
