@@ -163,6 +163,6 @@ def test_flips_decide_in_how_many_ways_a_photo_is_mirrored(flips, different):
 
     photo = np.arange(64 * 64 * 3, dtype=np.uint8).reshape(1, 64, 64, 3)
     loader = Loader(PhotoSplit(photo, np.zeros(1, np.int64), ["one"]), (64, 64), 0, 1, "mirror", flips)
-    views = [loader.kept_view(0, view).tobytes() for view in range(loader.kept_views(8))]
+    views = [loader.kept_view(0, view).tobytes() for view in range(loader.kept_views(8, 8))]
     loader.close()
     assert len(set(views)) == len(views) == different
