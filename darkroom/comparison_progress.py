@@ -37,7 +37,8 @@ class Happening:
         if self.status == "Running" or (self.step == "extract" and self.status == "Succeeded"):
             return None
         if self.status != "Succeeded":
-            return f"failed    {self.name} ({_DOING[self.step]})"
+            word = "failed" if self.status == "Failed" else "stopped"  # with the whole execution
+            return f"{word:<8}  {self.name} ({_DOING[self.step]})"
         return f"{'measured' if self.step == 'bench' else 'trained':<8}  {self.name} in {self.seconds:.0f} s"
 
 

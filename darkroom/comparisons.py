@@ -132,8 +132,9 @@ def conclude(target: Target, console: Console, arn: str, estimated: float) -> di
         lines = jobs.last_lines(target, step, story.LAST_LOG_LINES) if step else []
         for line in lines:
             console.print(f"    {line}", markup=False, style="dim", soft_wrap=True)
+        why = results.described.get("cause") or results.described.get("error") or "it was stopped"
         raise DarkroomError(
-            f"The comparison {name} {status.lower()}: {results.described.get('cause') or results.described.get('error')}",
+            f"The comparison {name} {status.lower()}: {why}",
             "Start it again with the same options: what is trained is not trained again, what is measured not measured again.",
         )
     folder = _fetch(target, name, results.folder / "comparison")

@@ -118,11 +118,12 @@ def job(name: str, begun: int, ended: int | None, status: str = "Succeeded") -> 
 def test_progress_names_the_candidate_and_says_what_stays():
     steps = [
         job("prepare", 0, 9), job("0-extract", 9, 12), job("0-train", 12, 20), job("1-extract", 20, 21, "Failed"),
-        job("0-bench", 21, 40), job("2-bench", 40, None, "Running"),
+        job("0-bench", 21, 40), job("1-train", 22, 40, "Aborted"), job("2-bench", 40, None, "Running"),
     ]  # fmt: skip
     seen = happenings(steps, ["alexnet", "vgg11", "resnet18"], datetime(2026, 1, 1, 0, 1, tzinfo=UTC))
     assert [one.line for one in seen if one.line] == [
         "trained   alexnet in 11 s", "failed    vgg11 (computing features)", "measured  alexnet in 19 s",
+        "stopped   vgg11 (training)",
     ]  # fmt: skip
     assert (seen[-1].name, seen[-1].status, seen[-1].seconds) == ("resnet18", "Running", 20)
 
