@@ -23,9 +23,21 @@ from pathlib import Path
 from typing import Any
 
 # Execution inputs as `darkroom run --input` takes them.
+BY_ACCURACY = {"enabled": False, "objective": "validation:accuracy"}
+DEEP = {
+    "epochs": 15, "batch_size": 32, "learning_rate": 0.0005, "backbone_learning_rate": 1.0, "weight_decay": 0.02, "dropout": 0.2,
+    "ema_decay": 0.99, "label_smoothing": 0.1, "warmup": 0.1, "class_balance": "none", "last_block_share": 0.7, "frozen_views": 8,
+}  # fmt: skip
 RECIPES: dict[str, dict[str, Any]] = {
     "lite0-head": {"model": "efficientnet_lite0"},
     "lite2-head": {"model": "efficientnet_lite2"},
+    "lite0-deep": {"model": "efficientnet_lite0", "fine_tune": "last_block", "tuning": BY_ACCURACY, "hyperparameters": DEEP},
+    "lite0-deep-flips": {
+        "model": "efficientnet_lite0",
+        "fine_tune": "last_block",
+        "tuning": BY_ACCURACY,
+        "hyperparameters": {**DEEP, "flips": "both"},
+    },
 }
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -49,11 +61,8 @@ def one_seed(data: Path, recipe: dict[str, Any], seed: int, scratch: Path, *, te
     """Prepare, train and judge with one seed; seconds and accuracies."""
     log = scratch / "log.txt"
     preparing, training = scratch / "prepare", scratch / "train"
-    asked = {
-        "dataset": "s3://local/photos/",
-        "seed": seed,
-        **{k: v for k, v in recipe.items() if k != "hyperparameters"},
-    }
+    fixed = {"dataset": "s3://local/photos/", "tuning": {"enabled": False}, "seed": seed}
+    asked = fixed | {k: v for k, v in recipe.items() if k != "hyperparameters"}
     hyperparameters = recipe.get("hyperparameters", {})
     request = preparing / "processing" / "input" / "request"
     request.mkdir(parents=True)
