@@ -22,9 +22,14 @@ def sampling_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     return weights / weights.sum()
 
 
-def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+def surprises(logits: np.ndarray) -> np.ndarray:
+    """Minus the log-probability of every class: photos × classes."""
     shifted = logits - logits.max(axis=1, keepdims=True)
-    return float((np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]).mean())
+    return np.log(np.exp(shifted).sum(axis=1, keepdims=True)) - shifted
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    return float(surprises(logits)[np.arange(len(labels)), labels].mean())
 
 
 def score(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -50,10 +55,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     ratio = (5**0.5 - 1) / 2
 
     def surprise(log_temperature: float) -> float:
-        sharpened = logits.astype(np.float64) / np.exp(log_temperature)
-        shifted = sharpened - sharpened.max(axis=1, keepdims=True)
-        losses = np.log(np.exp(shifted).sum(axis=1, keepdims=True)) - shifted
-        return float((losses * target).sum(axis=1).mean())
+        return float((surprises(logits.astype(np.float64) / np.exp(log_temperature)) * target).sum(axis=1).mean())
 
     doubt, classes = 1 / (len(labels) + 2), logits.shape[1]
     target = np.full(logits.shape, doubt / max(classes - 1, 1))
