@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from tests.training_code.tiny_jobs import ended, in_child, job_folder, killed_at, train, wait_for
+from tests.training_code.tiny_jobs import checkpoints_written, ended, in_child, job_folder, killed_at, train, wait_for
 
 SMALL = {
     "model": "timm/test_efficientnet", "pretrained": "false", "image_size": "32", "fine_tune": "all", "epochs": "2",
@@ -72,15 +72,7 @@ def test_a_fine_tuning_killed_at_any_moment_ends_with_the_same_weights(tmp_path)
     assert ended(in_child(lambda: train(whole), log), 120) == 0, log.read_text()
     moments, kills = random.Random(3), 0
     for _ in range(3):
-        stamps: set[int] = set()
-        target = moments.randint(1, 3)
-
-        def reached(stamps: set[int] = stamps, target: int = target) -> bool:
-            path = cut / "checkpoints" / "fine_tuning.pt"
-            if path.exists():
-                stamps.add(path.stat().st_mtime_ns)
-            return len(stamps) > target
-
+        reached = checkpoints_written(cut, moments.randint(1, 3), "fine_tuning.pt")
         kills += killed_at(in_child(lambda: train(cut), log), reached)
     assert kills >= 2
     assert ended(in_child(lambda: train(cut), log), 120) == 0, log.read_text()

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from tests.training_code.test_train_fine_tuning import SMALL, epochs, same, state, with_weights
-from tests.training_code.tiny_jobs import ended, in_child, job_folder, killed_at, train
+from tests.training_code.tiny_jobs import checkpoints_written, ended, in_child, job_folder, killed_at, train
 
 LAST = {**SMALL, "pretrained": "true", "fine_tune": "last_block", "learning_rate": "0.001", "batch_size": "5"}
 
@@ -46,15 +46,7 @@ def test_a_kept_front_survives_kills_bitwise_and_is_whole_when_exported(tmp_path
     assert ended(in_child(lambda: train(whole), log), 120) == 0, log.read_text()
     moments, kills = random.Random(5), 0
     for _ in range(2):
-        stamps: set[int] = set()
-        target = moments.randint(1, 12)
-
-        def reached(stamps: set[int] = stamps, target: int = target) -> bool:
-            path = cut / "checkpoints" / "fine_tuning.pt"
-            if path.exists():
-                stamps.add(path.stat().st_mtime_ns)
-            return len(stamps) > target
-
+        reached = checkpoints_written(cut, moments.randint(1, 12), "fine_tuning.pt")
         kills += killed_at(in_child(lambda: train(cut), log), reached)
     assert kills == 2 and state(cut)["epoch"] < 40, "killed too late to say anything"
     assert ended(in_child(lambda: train(cut), log), 120) == 0, log.read_text()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.training_code.tiny_jobs import (
     CLASSES,
     checkpoint_arrays,
+    checkpoints_written,
     ended,
     in_child,
     job_folder,
@@ -268,18 +269,8 @@ def test_a_head_killed_at_any_moment_ends_with_the_same_weights(tmp_path, seed):
     cut = job_folder(tmp_path / "cut", SLOW_ENOUGH, features=tiny_features())
     moments, kills = random.Random(seed), 0
     for _ in range(4):
-        pid = in_child(lambda: train(cut), tmp_path / "log")
-        target = moments.randint(5, 40)
-        seen = [0, 0.0]
-
-        def reached(seen=seen, target=target) -> bool:
-            path = cut / "checkpoints" / "head.npz"
-            stamp = path.stat().st_mtime_ns if path.exists() else 0
-            if stamp != seen[1]:
-                seen[0], seen[1] = seen[0] + 1, stamp
-            return seen[0] >= target
-
-        kills += killed_at(pid, reached)
+        reached = checkpoints_written(cut, moments.randint(5, 40) - 1, "head.npz")
+        kills += killed_at(in_child(lambda: train(cut), tmp_path / "log"), reached)
     assert kills >= 2
     assert ended(in_child(lambda: train(cut), tmp_path / "log"), 60) == 0
     expected, actual = checkpoint_arrays(whole), checkpoint_arrays(cut)

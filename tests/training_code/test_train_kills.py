@@ -11,6 +11,7 @@ import pytest
 from tests.training_code.test_train_fine_tuning import SMALL, epochs, imported_once, same, state  # noqa: F401
 from tests.training_code.tiny_jobs import (
     checkpoint_arrays,
+    checkpoints_written,
     ended,
     in_child,
     job_folder,
@@ -40,15 +41,7 @@ def test_a_search_killed_at_any_moment_finds_the_same_trials_and_the_same_model(
     assert ended(in_child(lambda: train(whole), log), 120) == 0, log.read_text()
     moments, kills = random.Random(seed), 0
     for _ in range(4):
-        seen: set[tuple[str, int]] = set()
-        target = moments.randint(2, 14)
-
-        def reached(seen: set = seen, target: int = target) -> bool:
-            found = [path for path in cut.glob("checkpoints/**/*") if path.is_file() and path.name[0] != "."]
-            seen.update((path.name, path.stat().st_mtime_ns) for path in found if path.exists())
-            return len(seen) > target
-
-        kills += killed_at(in_child(lambda: train(cut), log), reached)
+        kills += killed_at(in_child(lambda: train(cut), log), checkpoints_written(cut, moments.randint(2, 14)))
     assert kills >= 2
     assert ended(in_child(lambda: train(cut), log), 120) == 0, log.read_text()
     trials = [json.loads((base / "checkpoints/search.json").read_text())["trials"] for base in (whole, cut)]
@@ -75,15 +68,7 @@ def test_two_machines_killed_together_go_on_together_to_the_same_weights(tmp_pat
         bases = {host: job_folder(tmp_path / name / host, asked, photos=True, hosts=HOSTS, host=host) for host in HOSTS}
         if name == "cut":
             pids = start(bases, tmp_path)
-            stamps: set[int] = set()
-            path = bases["algo-1"] / "checkpoints/fine_tuning.pt"
-
-            def reached(path=path, stamps=stamps) -> bool:
-                if path.exists():
-                    stamps.add(path.stat().st_mtime_ns)
-                return len(stamps) > 3
-
-            wait_for(reached)
+            wait_for(checkpoints_written(bases["algo-1"], 3, "fine_tuning.pt"))
             for pid in pids:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)

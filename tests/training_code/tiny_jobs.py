@@ -138,6 +138,18 @@ def killed_at(pid: int, reached: Callable[[], bool], seconds: float = 60) -> boo
     raise TimeoutError(f"the training {pid} never reached that point")
 
 
+def checkpoints_written(base: Path, more_than: int, pattern: str = "[!.]*") -> Callable[[], bool]:
+    """Whether more than so many finished checkpoints of a job have been seen: a moment at which to kill it."""
+    seen: set[tuple[str, int]] = set()
+
+    def reached() -> bool:
+        found = [path for path in (base / "checkpoints").rglob(pattern) if path.is_file()]
+        seen.update((path.name, path.stat().st_mtime_ns) for path in found if path.exists())
+        return len(seen) > more_than
+
+    return reached
+
+
 def wait_for(reached: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
