@@ -46,7 +46,8 @@ def said(out: Path, name: str) -> dict:
 def test_each_configuration_gets_a_folder_in_sagemakers_terms(waited, tmp_path):
     evaluate(
         waited, tmp_path,
-        configuration("Slow", "StepOutlier"), configuration("Impossible", "StepOutlier", min_steps="100000"),
+        configuration("Slow", "StepOutlier", share="1"),  # of the time: no busy machine makes outliers cost all of it
+        configuration("Impossible", "StepOutlier", min_steps="100000"),
         configuration("GPU", "LowGPUUtilization"), configuration("Loss", "LossNotDecreasing", num_steps="10"),
     )  # fmt: skip
     assert said(tmp_path, "Slow")["RuleEvaluationStatus"] == "NoIssuesFound"
