@@ -174,3 +174,24 @@ def test_the_packages_file_fits_its_architecture_and_an_exported_head_answers_as
     with pytest.raises(JobFailure, match="answers differently"):
         export.verify(path, images, export.softmax(logits))
     assert not path.exists()
+
+
+# BiT, and NFNet: scaled as well, and padded as TensorFlow pads.
+@pytest.mark.parametrize("name", ["resnetv2_50x1_bit", "dm_nfnet_f0"])
+def test_weights_that_are_standardised_at_every_call_are_exported_standardised(name, tmp_path):
+    import onnx
+    import torch
+
+    from training_code.models import backbone, export
+
+    module, _ = backbone.load(resolve(name, 64), None, seed=1)
+    traced = export.backbone_to_onnx(module, (64, 64), tmp_path / "backbone.onnx")
+    held = 4 * sum(parameter.numel() for parameter in module.parameters())
+    assert traced.stat().st_size < 1.02 * held, "each weight once"
+    operators = [node.op_type for node in onnx.load(traced).graph.node]
+    assert "BatchNormalization" not in operators, "no weight is standardised at a call"
+    images = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        expected = module(images).numpy()
+    answers = export.run_onnx(traced, images.numpy())
+    assert np.abs(answers - expected).max() < 1e-3 * np.abs(expected).max()

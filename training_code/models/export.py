@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,7 @@ def backbone_to_onnx(module: nn.Module, size: tuple[int, int], path: Path) -> Pa
     import torch
 
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    module = module.float().eval()
+    module = with_weights_standardised(module.float().eval())
     example = torch.zeros(2, 3, *size)
     axes = {INPUT_NAME: {0: "n"}, FEATURES: {0: "n"}}
     names: dict[str, Any] = {"input_names": [INPUT_NAME], "output_names": [FEATURES], "opset_version": OPSET}
@@ -78,6 +79,41 @@ def backbone_to_onnx(module: nn.Module, size: tuple[int, int], path: Path) -> Pa
             )
     unfinished.replace(path)
     return path
+
+
+def with_weights_standardised(module: nn.Module) -> nn.Module:
+    """The network with plain convolutions where timm's standardise their weights at every call (BiT, NFNet).
+
+    Traced as it stands, the file would hold each weight twice, and an engine that folds no constants would standardise it for
+    every photo. A network without such convolutions is returned as it is; another is copied.
+    """
+    import torch
+    from timm.layers import Conv2dSame, ScaledStdConv2d, ScaledStdConv2dSame, StdConv2d
+    from timm.layers.std_conv import StdConv2dSame
+
+    scaled = (ScaledStdConv2d, ScaledStdConv2dSame)
+    standardising = (StdConv2d, StdConv2dSame, *scaled)
+    if not any(isinstance(part, standardising) for part in module.modules()):
+        return module
+    module = deepcopy(module)
+    for name, part in list(module.named_modules()):
+        if not isinstance(part, standardising):
+            continue
+        with torch.no_grad():
+            gain = (part.gain * part.scale).view(-1) if isinstance(part, scaled) else None
+            rows = part.weight.reshape(1, part.out_channels, -1)
+            weight = torch.nn.functional.batch_norm(rows, None, None, weight=gain, training=True, eps=part.eps)
+        kind = Conv2dSame if getattr(part, "same_pad", False) else torch.nn.Conv2d
+        plain = kind(
+            part.in_channels, part.out_channels, part.kernel_size, part.stride, part.padding, part.dilation, part.groups,
+            part.bias is not None,
+        )  # fmt: skip
+        plain.weight = torch.nn.Parameter(weight.reshape_as(part.weight))
+        if part.bias is not None:
+            plain.bias = torch.nn.Parameter(part.bias.detach())
+        parent, _, child = name.rpartition(".")
+        setattr(module.get_submodule(parent), child, plain)
+    return module
 
 
 def classifier_to_onnx(
