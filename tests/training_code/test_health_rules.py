@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from torch import nn
 from tests.training_code.observed_training import decoding, outcome, perceptron, photos, slow_storage, train
 from training_code.health.observations import Observations
 from training_code.health.rule import RULE_NAMES, RULES, chosen_rules
+from training_code.profiling import steps
 
 pytestmark = pytest.mark.alone
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +77,27 @@ def test_a_healthy_training_raises_no_alarm(name, healthy):
 def test_a_loss_that_does_not_decrease_is_found(tmp_path):
     result = found("LossNotDecreasing", train(tmp_path, perceptron(), photos(), epochs=12, learning_rate=1e-9))
     assert "does not fall" in result["seen"]
+
+
+@pytest.mark.parametrize(("learning_rate", "status"), [(1e-9, "IssuesFound"), (0.1, "NoIssuesFound")])
+def test_whether_the_loss_decreases_does_not_depend_on_how_quick_the_machine_was(
+    tmp_path, monkeypatch, learning_rate, status
+):  # fmt: skip
+    """Steps are recorded in groups that end with the clock: a busy machine makes other groups of the same losses."""
+    for name in ("FIRST_GROUP_SECONDS", "GROUP_SECONDS"):
+        monkeypatch.setattr(steps, name, 0.0)
+    observed = train(tmp_path, perceptron(), photos(), epochs=12, learning_rate=learning_rate)
+    losses = [record["loss"] for record in observed.train]
+    assert len(losses) == 96, "each step is a record of its own"
+    for seed in range(100):
+        random, records, at = Random(seed), [], 0
+        while at < len(losses):
+            group = losses[at : at + random.randint(1, random.choice((1, 8, 20)))]
+            records.append({"mode": "TRAIN", "step": at, "steps": len(group), "loss": sum(group) / len(group)})
+            records[-1] |= {"seconds": 0.01, "nonfinite": 0}
+            at += len(group)
+        result = outcome("LossNotDecreasing", Observations(steps=records))
+        assert result["status"] == status, f"groups drawn with seed {seed}: {result['seen']}"
 
 
 def test_a_loss_that_rises_is_found(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 from training_code.health.observations import Observations, mean
 from training_code.health.rule import Outcome, healthy, no_data, rule
@@ -25,12 +26,10 @@ def loss_not_decreasing(observed: Observations, p: Mapping[str, float]) -> Outco
     if lost:
         return _not_a_number(lost)
     records = [r for r in records if r["loss"] is not None]
-    first = _part(records, 0.0, 0.05)
-    last = _part(records, 0.8, 1.0)
+    first, last = _part(records, 0.0, 0.05), _part(records, 0.8, 1.0)
     start, end = _mean(first), _mean(last)
-    noise = 2 * (_squared_error(first, records) + _squared_error(last, records)) ** 0.5
-    windows = [_mean(_part(records, k / 10, (k + 1) / 10)) for k in range(10)]
-    best = min(windows)
+    noise = 2 * (_step_variance(records) * (1 / _steps(first) + 1 / _steps(last))) ** 0.5
+    best = min(_mean(_part(records, k / 10, (k + 1) / 10)) for k in range(10))
     values = {"first_loss": start, "last_loss": end, "lowest_loss": best, "noise": noise}
     seen = (
         f"training loss {start:.4g} at the start, {end:.4g} at the end, {best:.4g} at its lowest, over "
@@ -60,22 +59,38 @@ def _not_a_number(record: dict) -> Outcome:
     )  # fmt: skip
 
 
-def _part(records: list[dict], begin: float, end: float) -> list[dict]:
-    """The records of that part of the training, at least one."""
-    first = min(int(begin * len(records)), len(records) - 1)
-    return records[first : max(first + 1, round(end * len(records)))]
+Weighted = list[tuple[float, float]]  # a record's mean loss, and how many of its steps count
 
 
-def _mean(records: list[dict]) -> float:
-    return sum(r["loss"] * r["steps"] for r in records) / sum(r["steps"] for r in records)
+def _part(records: list[dict], begin: float, end: float) -> Weighted:
+    """The steps of that part of the training, at least one step.
+
+    A record is a group of steps that ended with the clock; what is found must not depend on how quick the machine was.
+    """
+    total = sum(r["steps"] for r in records)
+    length = max(1.0, (end - begin) * total)
+    begin = min(begin * total, total - length)
+    part, at = [], 0.0
+    for record in records:
+        inside = min(at + record["steps"], begin + length) - max(at, begin)
+        if inside > 0:
+            part.append((record["loss"], inside))
+        at += record["steps"]
+    return part
 
 
-def _squared_error(part: list[dict], records: list[dict]) -> float:
-    """Squared standard error of the mean of `part`; the spread is that of the training's second half, where the trend is small."""
-    half = records[len(records) // 2 :]
-    average = mean(r["loss"] for r in half)
-    variance = mean((r["loss"] - average) ** 2 for r in half)
-    return variance / len(part)
+def _steps(part: Weighted) -> float:
+    return sum(steps for _, steps in part)
+
+
+def _mean(part: Weighted) -> float:
+    return sum(loss * steps for loss, steps in part) / _steps(part)
+
+
+def _step_variance(records: list[dict]) -> float:
+    """Variance of one step's loss, from neighbouring groups in the training's second half: a trend hardly moves those apart."""
+    half = _part(records, 0.5, 1.0)
+    return mean((a - b) ** 2 / (1 / m + 1 / n) for (a, m), (b, n) in pairwise(half))
 
 
 def _losses(observed: Observations) -> list[tuple[int, float, float]]:
