@@ -1,6 +1,7 @@
 """The real command line as a process, with a home of its own, and the real local cloud behind it."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +11,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c() -> None:
+    """A shell's background job ignores Ctrl-C, and so would every process that the tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def runner(home: Path) -> Run:
