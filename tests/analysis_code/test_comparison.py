@@ -27,6 +27,7 @@ from analysis_code.comparison.statistics import (
     wilson_interval,
 )
 from analysis_code.failure import JobFailure
+from tests.browser import fits, in_browser
 
 CLASSES = ["ants", "bees", "wasps"]
 
@@ -269,6 +270,49 @@ def test_the_page_begins_with_the_most_accurate_and_ends_with_smoke_tests_and_wh
     page = render(compare(three, {}, Prices.read()), three, [])
     names = re.findall(r'<td data-v="([^"]+)"><span class="dot"', page)
     assert names == ["middle", "small", "large", "broken"]
+
+
+SHOWN = (
+    "return page.$$eval('#table tbody tr', rows => rows.filter(row => !row.hidden).map(row => row.cells[0].innerText))"
+)
+
+
+@pytest.fixture
+def page(three, tmp_path):
+    path = tmp_path / "comparison.html"
+    path.write_text(render(compare(three, {}, Prices.read()), three, disagreements(three, None)), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("column", "once", "twice"),
+    [
+        ("Candidate", ["broken", "large", "middle", "small"], ["small", "middle", "large", "broken"]),
+        ("p50", ["large", "middle", "small", "broken"], ["small", "middle", "large", "broken"]),
+        # The page opens sorted by this one, the most accurate first. What was not measured stays last either way.
+        ("Balanced", ["small", "middle", "large", "broken"], ["large", "middle", "small", "broken"]),
+    ],
+)
+def test_a_click_on_a_column_sorts_by_it_and_another_the_other_way(page, column, once, twice):
+    head = f"""[...await page.$$("#table th")];
+        for (const one of heads) if ((await one.evaluate(cell => cell.innerText)).includes({json.dumps(column)})) head = one;"""
+    click = f"let head; const heads = {head} await head.click();"
+    assert in_browser(page, click + SHOWN) == once
+    assert in_browser(page, click + "await head.click();" + SHOWN) == twice
+    sorted_by = "return page.$$eval('#table th[aria-sort]', cells => cells.map(cell => cell.innerText))"
+    (named,) = in_browser(page, click + sorted_by)
+    assert column in named
+
+
+def test_the_filter_leaves_the_rows_that_have_the_words(page):
+    assert in_browser(page, "await page.type('#filter', 'MIDD');" + SHOWN) == ["middle"]
+    assert in_browser(page, "await page.type('#filter', 'PyTorch');" + SHOWN) == ["large", "middle", "small", "broken"]
+    assert in_browser(page, "await page.type('#filter', 'no such thing');" + SHOWN) == []
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_page_fits_into_a_window(page, width):
+    assert fits(page, width)
 
 
 def test_answers_are_grouped_the_right_one_first(three):

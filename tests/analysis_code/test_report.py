@@ -11,6 +11,7 @@ import pytest
 
 from analysis_code.report.evaluation import evaluate
 from analysis_code.report.inputs import Missing
+from tests.browser import fits
 from tests.inference_code.photos import encode, scene
 
 CLASSES = ["ant", "bee", "wasp"]
@@ -285,6 +286,13 @@ def test_the_page_needs_nothing_and_runs_nothing(job, aws):
     assert "profile" in (job.output / "report" / "profiler-report.html").read_text()  # it lies beside the page
     text = (job.output / "report" / "index.html").read_text()
     assert NAUGHTY not in text and "url(" not in text and "@import" not in text
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_page_fits_into_a_window(job, aws, width):
+    give_everything(job, aws)
+    report(job)
+    assert fits(job.output / "report" / "index.html", width)
 
 
 def test_the_numbers_are_there_for_programs(job, aws):

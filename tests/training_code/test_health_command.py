@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.browser import fits
 from tests.training_code.observed_training import perceptron, photos, slow_storage, train
 from training_code.__main__ import main
 from training_code.contract.health_rules import RULE_NAMES
@@ -74,7 +75,7 @@ class Reader(HTMLParser):
         self.open, self.text = [], []
 
     def handle_starttag(self, tag, attrs):
-        if tag not in ("meta", "line", "rect", "circle", "polyline", "br"):
+        if tag not in ("meta", "line", "rect", "circle", "polyline", "br", "wbr"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -83,6 +84,12 @@ class Reader(HTMLParser):
 
     def handle_data(self, data):
         self.text.append(data)
+
+
+@pytest.mark.parametrize("name", ["health.html", "profiler-report.html"])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_page_fits_into_a_window(judged, name, width):
+    assert fits(judged / name, width)
 
 
 @pytest.mark.parametrize("name", ["health.html", "profiler-report.html"])

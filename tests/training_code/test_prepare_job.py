@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.browser import fits
 from tests.training_code.photo_sets import photo, write, write_request, write_set
 from training_code.__main__ import main
 from training_code.contract.execution_input import ExecutionInput
@@ -146,7 +147,9 @@ def test_photos_to_explain_come_with_clarifys_configuration(prepared):
 
 @pytest.mark.slow
 def test_the_report_is_one_page_that_needs_no_network_and_escapes_names(prepared):
-    page = (prepared[0] / "prepared/data_report.html").read_text(encoding="utf-8")
+    path = prepared[0] / "prepared/data_report.html"
+    page = path.read_text(encoding="utf-8")
+    assert fits(path, 1280) and fits(path, 400)
     assert "<svg" in page
     assert "data:image/jpeg;base64," in page
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)

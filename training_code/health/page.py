@@ -23,6 +23,7 @@ th{font-weight:600;color:#44505f}td.n,th.n{text-align:right;font-variant-numeric
 svg{display:block;width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:#56647a}
 .legend{display:flex;flex-wrap:wrap;gap:.3rem 1.1rem;font-size:.88rem;margin:.4rem 0}
 .legend i{display:inline-block;width:.8rem;height:.8rem;border-radius:3px;margin-right:.35rem;vertical-align:-1px}
+@media(max-width:40rem){body{padding:0 .4rem}.card{padding:.6rem}td,th{padding:.35rem .25rem}}
 """
 
 

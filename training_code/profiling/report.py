@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -122,4 +123,5 @@ def _finding(outcome: dict[str, Any]) -> str:
         if outcome["gain_seconds"] > 0:
             text += f" <span class='muted'>Expected gain: about {duration(outcome['gain_seconds'])}.</span>"
     tag = f'<span class="tag {outcome["status"]}">{WORDS[outcome["status"]]}</span>'
-    return f"<tr><td>{escape(outcome['name'])}</td><td>{tag}</td><td>{text}</td></tr>"
+    name = re.sub("(?<=[a-z])(?=[A-Z])", "<wbr>", escape(outcome["name"]))  # where a narrow window may break it
+    return f"<tr><td>{name}</td><td>{tag}</td><td>{text}</td></tr>"
