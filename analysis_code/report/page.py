@@ -93,6 +93,8 @@ def _model(run: Run) -> dict[str, Any]:
         how.append("pretrained" if values["pretrained"] == "true" else "from random weights")
     if values.get("image_size", "0") != "0":  # 0: the size that the weights were trained with
         how.append(f"{values['image_size']} pixels")
+    if values.get("refit") == "true":
+        how.append("trained once more with the validation photos, which had judged it before")
     return {"architecture": values.get("model"), "how": ", ".join(how)}
 
 

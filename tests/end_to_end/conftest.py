@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,24 @@ def darkroom(tmp_path_factory):
     yield command
     command("down", check=False)
     shutil.rmtree(command.home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def deployed_with(darkroom, tmp_path_factory) -> Iterator[Callable[..., Darkroom]]:
+    """Deploys with other settings (`name=value` of the CDK context), in a home of its own that goes with the module."""
+    commands = []
+
+    def deploy(*settings: str) -> Darkroom:
+        command = type(darkroom)(tmp_path_factory.mktemp("own") / ".darkroom")
+        commands.append(command)
+        command("up")
+        command("deploy", *(word for setting in settings for word in ("-c", setting)))
+        return command
+
+    yield deploy
+    for command in commands:
+        command("down", check=False)
+        shutil.rmtree(command.home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

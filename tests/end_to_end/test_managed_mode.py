@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 
@@ -14,27 +13,21 @@ FIELDS = ("DebugRuleEvaluationStatuses", "ProfilerRuleEvaluationStatuses")
 
 
 @pytest.fixture(scope="module")
-def managed(darkroom, photos, tmp_path_factory):
-    """A deployment with `debugger=managed` in a home of its own, its run, and the training job as SageMaker describes it."""
-    command = type(darkroom)(tmp_path_factory.mktemp("managed") / ".darkroom")
+def managed(deployed_with, photos, tmp_path_factory):
+    """A deployment with `debugger=managed`, its run, and the training job as SageMaker describes it."""
     request = tmp_path_factory.mktemp("input") / "input.json"
     request.write_text(json.dumps({
         "tuning": {"enabled": False}, "explain": {"enabled": False}, "bias": {"enabled": False},
         "hyperparameters": {"epochs": 12}, "quality_gate": {"minimum": 0.3},
     }))  # fmt: skip
-    try:
-        command("up")
-        command("deploy", "-c", "debugger=managed", "-c", "endpoints.cpu.enabled=false")
-        done = command("run", "--data", str(photos), "--input", str(request), "--json")
-        jobs = command.shell(
-            "aws sagemaker list-training-jobs --query 'TrainingJobSummaries[].TrainingJobName' --output text"
-        )
-        (name,) = jobs.stdout.split()
-        job = json.loads(command.shell(f"aws sagemaker describe-training-job --training-job-name {name}").stdout)
-        yield command, json.loads(done.stdout), job
-    finally:
-        command("down", check=False)
-        shutil.rmtree(command.home, ignore_errors=True)
+    command = deployed_with("debugger=managed", "endpoints.cpu.enabled=false")
+    done = command("run", "--data", str(photos), "--input", str(request), "--json")
+    jobs = command.shell(
+        "aws sagemaker list-training-jobs --query 'TrainingJobSummaries[].TrainingJobName' --output text"
+    )
+    (name,) = jobs.stdout.split()
+    job = json.loads(command.shell(f"aws sagemaker describe-training-job --training-job-name {name}").stdout)
+    return command, json.loads(done.stdout), job
 
 
 def test_every_rule_of_the_request_has_been_evaluated(managed):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import subprocess
 import tarfile
 import time
@@ -19,9 +18,8 @@ REQUEST = (
 
 
 @pytest.fixture(scope="module")
-def spot(darkroom, photos, tmp_path_factory):
+def spot(deployed_with, photos, tmp_path_factory):
     """A deployment with `spot_training`, an execution whose training was interrupted, and clients of its cloud."""
-    command = type(darkroom)(tmp_path_factory.mktemp("spot") / ".darkroom")
     request = tmp_path_factory.mktemp("input") / "input.json"
     # Enough epochs to be interrupted in the middle: each ends with a checkpoint.
     request.write_text(json.dumps({
@@ -35,10 +33,8 @@ def spot(darkroom, photos, tmp_path_factory):
             json.dumps({"source-ref": str(path.relative_to(photos)), "label": path.parent.name}) for path in labelled
         )
     )
-    running = None
+    command, running = deployed_with("spot_training=true", "endpoints.cpu.enabled=false"), None
     try:
-        command("up")
-        command("deploy", "-c", "spot_training=true", "-c", "endpoints.cpu.enabled=false")
         words = ["darkroom", "run", "--data", str(manifest), "--input", str(request), "--name", "spot-1", "--json"]
         running = subprocess.Popen(
             words, env=command.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -56,8 +52,6 @@ def spot(darkroom, photos, tmp_path_factory):
     finally:
         if running and running.poll() is None:
             running.kill()
-        command("down", check=False)
-        shutil.rmtree(command.home, ignore_errors=True)
         manifest.unlink()
 
 

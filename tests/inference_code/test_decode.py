@@ -1,7 +1,6 @@
 """Whatever a camera, a scanner or a web page made becomes 8-bit RGB, or is refused with a named reason."""
 
 import pickle
-import time
 
 import numpy as np
 import pytest
@@ -137,9 +136,9 @@ def test_damaged_pixels_are_refused():
 
 
 def test_too_many_pixels_are_refused_from_the_header_alone():
-    begin = time.perf_counter()
+    # There is nothing behind the header: a decoder that had begun with the pixels would find it truncated.
     assert reason_for(png_header_only(20_000, 20_000)) == "too_many_pixels"
-    assert time.perf_counter() - begin < 1  # decoding 400 megapixels takes seconds and gigabytes
+    assert reason_for(png_header_only(20, 20)) in ("corrupt", "truncated")
 
 
 def test_the_limits_can_be_set():

@@ -87,7 +87,7 @@ def _names(choices: tuple[str, ...], meaning: str) -> Any:
 
 # These decide what is watched, kept and exported, not what is learnt: a checkpoint is continued whatever they are.
 NOT_LEARNT_FROM = (
-    "export", "checkpoint_steps", "search", "workers", "observe", "debug_hook", "profiler_interval_ms", "profiler_steps",
+    "export", "refit", "checkpoint_steps", "search", "workers", "observe", "debug_hook", "profiler_interval_ms", "profiler_steps",
     "stop_on",
 )  # fmt: skip
 
@@ -129,6 +129,9 @@ class Hyperparameters:
     )
     flip_view: bool = _boolean(True, "features of the mirrored training photos too (frozen backbone)")
     test_time_flip: bool = _boolean(False, "serve the mean over a photo and its mirror image")
+    refit: bool = _boolean(
+        False, "train once more on training and validation photos together; metrics stay those of the first time"
+    )
     calibrate: bool = _boolean(True, "fit the temperature of the probabilities on the validation photos")
     ema_decay: float = _number(0.0, 0, 0.99999, "decay of the moving average of the weights; 0: none")
     patience: int = _integer(0, 0, 1000, "epochs without a better objective before training ends; 0: all epochs")

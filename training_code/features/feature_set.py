@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,18 @@ class FeatureSet:
     @property
     def width(self) -> int:
         return int(self.train.features.shape[1])
+
+    def together(self) -> FeatureSet:
+        """The same with the validation photos among the training photos too; where they have no mirrored view, the plain one twice."""
+        train, seen = self.train, self.validation
+        flipped = None
+        if train.flipped is not None:
+            flipped = np.concatenate([train.flipped, seen.features if seen.flipped is None else seen.flipped])
+        both = Part(
+            np.concatenate([train.features, seen.features]), np.concatenate([train.labels, seen.labels]),
+            [*train.ids, *seen.ids], flipped,
+        )  # fmt: skip
+        return replace(self, train=both)
 
     def write(self, folder: Path) -> None:
         """All files, `index.json` last: a folder without it is unfinished."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -38,6 +38,12 @@ class Outcome:
     data_fingerprint: str
     backbone: Path | None = None
     facts: Mapping[str, Any] | None = None
+
+
+def refit_facts(ids: Sequence[str], epochs: int) -> dict[str, Any]:
+    """What `training.json` says of a refit that begins now, and the log too."""
+    print(f"refit: {len(ids)} training and validation photos together, {epochs} epochs", flush=True)
+    return {"refit": {"photos": len(ids), "epochs": epochs}}
 
 
 def write_artifact(job: Job, outcome: Outcome) -> Path:

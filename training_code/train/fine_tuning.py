@@ -23,7 +23,7 @@ from training_code.models import backbone as backbones
 from training_code.models.export import backbone_to_onnx
 from training_code.observation import NoObserver, Observer
 from training_code.train import precision
-from training_code.train.artifact import Outcome
+from training_code.train.artifact import Outcome, refit_facts
 from training_code.train.averaging import MovingAverage
 from training_code.train.checkpoints import TensorCheckpoint, identity_of
 from training_code.train.classifier import Classifier, frozen_blocks, optimizer_for
@@ -48,8 +48,10 @@ class FineTuning:
     """One fine-tuning on one of the job's machines."""
 
     def __init__(
-        self, job: Job, photos: PhotoCache, hosts: Hosts, record: Record, observer: Observer, stop: StopRequest
-    ) -> None:
+        self, job: Job, photos: PhotoCache, hosts: Hosts, record: Record, observer: Observer, stop: StopRequest,
+        until: int = 0,
+    ) -> None:  # fmt: skip
+        """`until`: epochs after which it ends, its schedule being that of all; 0: all."""
         self.job, self.settings, self.photos, self.hosts = job, job.settings, photos, hosts
         self.record, self.observer, self.stop = record, observer, stop
         settings, labels, classes = job.settings, photos.train.labels, len(photos.classes)
@@ -81,6 +83,7 @@ class FineTuning:
         self.front, self.front_facts = self._kept_front()
         self.optimizer = optimizer_for(self.model, settings)
         self.average = MovingAverage(self.model, settings.ema_decay)
+        self.until = until or settings.epochs
         self.epoch, self.step, self.losses = 0, 0, torch.zeros((), dtype=torch.float64, device=self.device)
         self.best: dict[str, torch.Tensor] = {}
         self.best_logits = np.zeros((0, classes), np.float32)
@@ -240,7 +243,7 @@ class FineTuning:
 
     def run(self) -> None:
         patience = self.settings.patience
-        while self.epoch < self.settings.epochs and not (patience and self.record.epochs_since_best >= patience):
+        while self.epoch < self.until and not (patience and self.record.epochs_since_best >= patience):
             self._train_epoch()
             self._finish_epoch()
 
@@ -372,10 +375,13 @@ def fine_tune(job: Job, stop: StopRequest, observer: Observer, watch: Watch | No
         # Gradients that fade away become denormal numbers, with which a CPU computes a hundred times as slowly. After all imports:
         # NumPy warns when it looks at the smallest float and finds zero.
         torch.set_flush_denormal(True)
-        stopped = _run_until_stopped(training, trial=watch is not None)
-        torch.set_flush_denormal(False)
+        facts = _run_until_stopped(training, trial=watch is not None)
         record.finish()
-        return _outcome(training, stopped) if hosts.rank == 0 or watch else None
+        chosen = training
+        if job.refits and not facts:
+            chosen, facts = _refit(training)
+        torch.set_flush_denormal(False)
+        return _outcome(training, chosen, facts) if hosts.rank == 0 or watch else None
     finally:
         hosts.leave()
 
@@ -395,8 +401,23 @@ def _run_until_stopped(training: FineTuning, trial: bool) -> dict[str, Any]:
     return {}
 
 
-def _outcome(training: FineTuning, stopped: dict[str, Any]) -> Outcome:
-    job, photos, best = training.job, training.photos, training.record.best or {}
+def _refit(first: FineTuning) -> tuple[FineTuning, dict[str, Any]]:
+    """The training whose model is exported: on training and validation photos together, or the first one if that is stopped."""
+    # What the first one measured is what the second one computes in, and so part of what its checkpoints belong to.
+    job, until = first.job.together(precision=first.precision), len(first.record.epochs)
+    facts = refit_facts(job.photos.train.ids, until)
+    record = Record(job.settings.objective, None, quiet=True, last=True)
+    second = FineTuning(job, job.photos, first.hosts, record, NoObserver(), first.stop, until)
+    try:
+        second.run()
+    except Stopped:
+        return first, stop_reason(job.output_data).facts(second.epoch, second.step, first.record.best)
+    return second, facts
+
+
+def _outcome(judged: FineTuning, training: FineTuning, facts: dict[str, Any]) -> Outcome:
+    """The model of `training`, with the validation answers of the one that had not seen these photos: mostly the same."""
+    job, photos, best = judged.job, judged.photos, judged.record.best or {}
     if training.front:
         training.front.join()
     training.model.load_state_dict(training.best)
@@ -408,16 +429,15 @@ def _outcome(training: FineTuning, stopped: dict[str, Any]) -> Outcome:
         backbone = backbone_to_onnx(model.backbone, job.spec.preprocessing.input_size, scratch)
     return Outcome(
         layers=training.model.layers(),
-        validation_logits=training.best_logits,
+        validation_logits=judged.best_logits,
         validation_labels=photos.validation.labels,
         validation_ids=photos.validation.ids,
         classes=photos.classes,
         metrics={name: value for name, value in best.items() if ":" in name},
-        data_fingerprint=_fingerprint(training),
+        data_fingerprint=_fingerprint(judged),
         backbone=backbone,
-        facts={"precision": training.precision, "seconds_of_a_step": training.measured, "device": training.device.type,
-               **training.front_facts,
-               **stopped},
+        facts={"precision": judged.precision, "seconds_of_a_step": judged.measured, "device": judged.device.type,
+               **judged.front_facts, **facts},
     )  # fmt: skip
 
 

@@ -56,7 +56,9 @@ class HeadTraining:
         stop: StopRequest,
         checkpoint: ArrayCheckpoint | None = None,
         look_inside: bool = True,
+        until: int = 0,
     ) -> None:
+        """`until`: epochs after which it ends, its schedule being that of all; 0: all."""
         self.features, self.settings, self.record = features, settings, record
         self.observer, self.stop, self.checkpoint, self.look_inside = observer, stop, checkpoint, look_inside
         train, classes = features.train, len(features.classes)
@@ -71,6 +73,7 @@ class HeadTraining:
         )
         self.weights = class_weights(train.labels, classes, settings.class_balance)
         self.best: dict[str, np.ndarray] = {}
+        self.until = until or settings.epochs
         self.epoch, self.step, self.losses = 0, 0, 0.0
 
     def run(self) -> TrainedHead:
@@ -81,7 +84,7 @@ class HeadTraining:
 
     def _run(self) -> TrainedHead:
         self._resume()
-        while self.epoch < self.settings.epochs and not self._patience_is_over():
+        while self.epoch < self.until and not self._patience_is_over():
             self._train_epoch()
             self._finish_epoch()
         return self.trained()

@@ -57,6 +57,20 @@ class Job:
                 object.__setattr__(other, name, self.__dict__[name])
         return other
 
+    @property
+    def refits(self) -> bool:
+        """Whether the model that is exported learns from the validation photos too, once they have judged; trials export none."""
+        return self.settings.refit and self.settings.export
+
+    def together(self, **settings: str) -> Job:
+        """The job of a refit: training photos are all that are not for the test, checkpoints lie apart."""
+        other = self.with_settings({**settings, "patience": "0"}, checkpoints="refit")
+        if self.channel("features"):
+            object.__setattr__(other, "features", self.features.together())
+        if self.settings.fine_tune != "head":
+            object.__setattr__(other, "photos", self.photos.together())
+        return other
+
     def channel(self, name: str) -> Path | None:
         folder = self.base / "input" / "data" / name
         return folder if folder.is_dir() else None

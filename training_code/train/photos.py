@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,19 +37,30 @@ class PhotoCache:
     """Both splits of a pack, decoded into a folder that lives as long as this object."""
 
     def __init__(self, folder: Path, preprocessing: Preprocessing, workers: int, classes: Sequence[str] = ()) -> None:
-        pack = PhotoPack(folder)
+        self._pack, self._preprocessing, self._workers = PhotoPack(folder), preprocessing, workers
+        pack = self._pack
         self.classes = list(classes) or sorted({photo.label for photo in pack.photos})
         self.folder = Path(tempfile.mkdtemp(prefix="darkroom-photos-"))
         self.kept: dict[str, dict[str, np.ndarray]] = {}  # what a frozen front answers, for all trials of a search
         try:
-            self.train = self._decode(pack, "train", larger(preprocessing), workers)
-            self.validation = self._decode(pack, "validation", preprocessing, workers)
+            self.train = self._decode(("train",), larger(preprocessing))
+            self.validation = self._decode(("validation",), preprocessing)
         except BaseException:
             self.close()
             raise
 
-    def _decode(self, pack: PhotoPack, split: str, preprocessing: Preprocessing, workers: int) -> PhotoSplit:
-        photos = [photo for photo in pack.photos if photo.split == split]
+    def together(self) -> PhotoCache:
+        """The same with the validation photos among the training photos too; it lives as long as this object."""
+        both = copy(self)
+        both.folder = self.folder / "together"
+        both.folder.mkdir(exist_ok=True)
+        both.kept = {}
+        both.train = both._decode(("train", "validation"), larger(self._preprocessing))
+        return both
+
+    def _decode(self, splits: tuple[str, ...], preprocessing: Preprocessing) -> PhotoSplit:
+        pack, split = self._pack, " and ".join(splits)
+        photos = [photo for photo in pack.photos if photo.split in splits]
         if not photos:
             raise JobFailure(f"channel 'photos': no photo of the split {split} in {pack.folder}; run `prepare` again.")
         shape = (len(photos), *preprocessing.input_size, 3)
@@ -58,13 +70,13 @@ class PhotoCache:
                 f"the decoded {split} photos need {needed:,} bytes of disk; {free:,} are free in {self.folder.parent}. "
                 "Raise the job's VolumeSizeInGB or lower image_size."
             )
-        pixels = reserved(self.folder / f"{split}.npy", np.uint8, shape)
+        pixels = reserved(self.folder / f"{splits[0]}.npy", np.uint8, shape)
 
         def place(item: tuple[int, PackedPhoto]) -> None:
             index, photo = item
             pixels[index] = resize_and_crop(decode(pack.read(photo)), preprocessing)
 
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(self._workers) as pool:
             for _ in pool.map(place, enumerate(photos)):
                 pass
         labels = np.array([self._number(photo) for photo in photos], dtype=np.int64)

@@ -18,10 +18,21 @@ Watch = Callable[[int, dict[str, float]], None]
 
 
 class Record:
-    """The course of one training; `best` is the epoch with the best objective (equal ones: the lower validation loss)."""
+    """The course of one training; `best` is the epoch with the best objective (equal ones: the lower validation loss).
 
-    def __init__(self, objective: str, folder: Path | None, *, quiet: bool = False, watch: Watch | None = None) -> None:
-        self.objective, self._folder, self._quiet, self._watch = objective, folder, quiet, watch
+    With `last` it is the last one: a refit has seen the validation photos, which cannot judge it.
+    """
+
+    def __init__(
+        self,
+        objective: str,
+        folder: Path | None,
+        *,
+        quiet: bool = False,
+        watch: Watch | None = None,
+        last: bool = False,
+    ) -> None:
+        self.objective, self._folder, self._quiet, self._watch, self._last = objective, folder, quiet, watch, last
         self.epochs: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
 
@@ -44,7 +55,7 @@ class Record:
 
     def _keep(self, entry: dict[str, Any]) -> bool:
         self.epochs.append(entry)
-        better = self.best is None or _key_is_better(self.objective, entry, self.best)
+        better = self.best is None or self._last or _key_is_better(self.objective, entry, self.best)
         if better:
             self.best = entry
         return better

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from training_code.contract.hyperparameters import own_strings
 from training_code.observation import NoObserver, Observer, observers_for
-from training_code.train.artifact import Outcome, write_artifact, write_validation
+from training_code.train.artifact import Outcome, refit_facts, write_artifact, write_validation
 from training_code.train.checkpoints import ArrayCheckpoint, identity_of
 from training_code.train.head import HeadTraining, TrainedHead
 from training_code.train.job import Job
@@ -63,9 +64,27 @@ def train_head(job: Job, stop: StopRequest, observer: Observer, watch: Watch | N
     record = Record(job.settings.objective, None if watch else job.output_data, quiet=watch is not None, watch=watch)
     checkpoint = ArrayCheckpoint(job.checkpoints / "head.npz", identity_of(identity_facts(job)))
     training = HeadTraining(features, job.settings, record, observer, stop, checkpoint, look_inside=job.settings.export)
-    trained, stopped = _run_until_stopped(job, training, trial=watch is not None)
+    trained, facts = _run_until_stopped(job, training, trial=watch is not None)
     record.finish()
-    return head_outcome(job, trained, stopped)
+    if job.refits and not facts:
+        trained, facts = _refit(job, trained, record, stop)
+    return head_outcome(job, trained, facts)
+
+
+def _refit(job: Job, first: TrainedHead, record: Record, stop: StopRequest) -> tuple[TrainedHead, dict[str, Any]]:
+    """The head that training and validation photos give together, with what the first one answered; the first one if stopped."""
+    job, until = job.together(), len(record.epochs)
+    facts = refit_facts(job.features.train.ids, until)
+    again = Record(job.settings.objective, None, quiet=True, last=True)
+    checkpoint = ArrayCheckpoint(job.checkpoints / "head.npz", identity_of(identity_facts(job)))
+    training = HeadTraining(
+        job.features, job.settings, again, NoObserver(), stop, checkpoint, look_inside=False, until=until
+    )
+    try:
+        second = training.run()
+    except Stopped:
+        return first, stop_reason(job.output_data).facts(training.epoch, training.step, record.best)
+    return replace(second, validation_logits=first.validation_logits, metrics=first.metrics), facts
 
 
 def _run_until_stopped(job: Job, training: HeadTraining, trial: bool) -> tuple[TrainedHead, dict[str, Any]]:
@@ -84,7 +103,7 @@ def _run_until_stopped(job: Job, training: HeadTraining, trial: bool) -> tuple[T
         return training.trained(), reason.facts(training.epoch, training.step, training.record.best)
 
 
-def head_outcome(job: Job, trained: TrainedHead, stopped: Mapping[str, Any]) -> Outcome:
+def head_outcome(job: Job, trained: TrainedHead, facts: Mapping[str, Any]) -> Outcome:
     features = job.features
     return Outcome(
         layers=trained.layers,
@@ -94,7 +113,7 @@ def head_outcome(job: Job, trained: TrainedHead, stopped: Mapping[str, Any]) -> 
         classes=features.classes,
         metrics=trained.metrics,
         data_fingerprint=str(features.facts.get("data_fingerprint", features.key)),
-        facts=stopped,
+        facts=facts,
     )
 
 
