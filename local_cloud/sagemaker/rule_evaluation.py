@@ -158,32 +158,25 @@ class RuleEvaluation:
         for path in sorted(path for path in results.rglob("*") if path.is_file()):
             store_file(self.runtime.context.objects, where.below(path.relative_to(results).as_posix()), path)
 
-    def _evaluation_job(self, field: str, rule: Document) -> str:
+    def _statuses(self, field: str, rule: Document) -> tuple[list[Document], Document]:
+        """All statuses of the field, and the one of this rule among them."""
         statuses = self.runtime.store.get("TrainingJob", self.run.name)[STATUSES[field]]
-        mine = next(one for one in statuses if one["RuleConfigurationName"] == rule["RuleConfigurationName"])
-        return mine["RuleEvaluationJobArn"].rpartition("/")[2]
+        return statuses, next(s for s in statuses if s["RuleConfigurationName"] == rule["RuleConfigurationName"])
+
+    def _evaluation_job(self, field: str, rule: Document) -> str:
+        return self._statuses(field, rule)[1]["RuleEvaluationJobArn"].rpartition("/")[2]
 
     def _end(self, field: str, rule: Document, status: str, details: str) -> None:
-        moment = now()
-        job = self._evaluation_job(field, rule)
-        statuses = self.runtime.store.get("TrainingJob", self.run.name)[STATUSES[field]]
-        for one in statuses:
-            if one["RuleConfigurationName"] == rule["RuleConfigurationName"]:
-                one |= {
-                    "RuleEvaluationStatus": status,
-                    "StatusDetails": details[:DETAILS_LIMIT],
-                    "LastModifiedTime": moment,
-                }
+        moment, said = now(), details[:DETAILS_LIMIT]
+        statuses, mine = self._statuses(field, rule)
+        mine |= {"RuleEvaluationStatus": status, "StatusDetails": said, "LastModifiedTime": moment}
         self.run.change(**{STATUSES[field]: statuses})
         ended = "Stopped" if status == "Stopped" else "Completed"
         with contextlib.suppress(Exception):  # the record of the evaluation; its outcome is above
             self.runtime.store.change(
-                "ProcessingJob",
-                job,
-                ProcessingJobStatus=ended,
-                ProcessingEndTime=moment,
-                ExitMessage=details[:DETAILS_LIMIT],
-            )
+                "ProcessingJob", mine["RuleEvaluationJobArn"].rpartition("/")[2],
+                ProcessingJobStatus=ended, ProcessingEndTime=moment, ExitMessage=said,
+            )  # fmt: skip
 
 
 def abandon_evaluations(store: Store) -> None:
