@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,17 @@ Run = Callable[..., subprocess.CompletedProcess]
 def ctrl_c() -> None:
     """A shell's background job ignores Ctrl-C, and so would every process that the tests start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def started(command: Sequence[str], **given: Any) -> Iterator[subprocess.Popen[str]]:
+    """A process whose output can be read; killed when the test fails while it still runs, which would else wait for it."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **given) as process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
 
 
 def runner(home: Path) -> Run:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import signal
-import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
@@ -17,6 +16,7 @@ from rich.console import Console
 from darkroom import comparisons
 from darkroom.comparison_progress import happenings
 from darkroom.history import Step
+from tests.darkroom.conftest import started
 
 LONG = "inception-resnet-v2-of-a-name-that-no-terminal-has-room-for"
 ROLE = {"Version": "2012-10-17", "Statement": []}
@@ -225,7 +225,7 @@ def test_ctrl_c_leaves_the_comparison_running_and_says_how_to_go_on(running, mac
     request = tmp_path / "slow.json"
     request.write_text(json.dumps({"name": "slow"}))
     command = [sys.executable, "-u", "-m", "darkroom.cli", "compare", "--data", str(photos), "--input", str(request)]
-    with subprocess.Popen(command, env=running.environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+    with started(command, env=running.environment, cwd=tmp_path) as process:
         assert next(line for line in process.stdout if " started" in line)
         process.send_signal(signal.SIGINT)
         rest = process.stdout.read()

@@ -12,6 +12,8 @@ from pathlib import Path
 import boto3
 import pytest
 
+from tests.darkroom.conftest import started
+
 pytestmark = pytest.mark.slow
 IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/tiny:1"
 DOCKERFILE = 'FROM python:3.11-slim\nWORKDIR /opt/program\nCOPY job.py .\nENTRYPOINT ["python", "job.py"]\n'
@@ -201,7 +203,7 @@ def test_ctrl_c_leaves_the_execution_running_and_says_how_to_follow(pipeline, ph
     (photos / "ant" / "wait.jpg").write_text(str(release))
     command = [sys.executable, "-u", "-m", "darkroom.cli", "run", "--data", str(photos), "--name", "left"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "DARKROOM_HOME": str(pipeline.home)}
-    with subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+    with started(command, env=environment, cwd=tmp_path) as process:
         line = next(line for line in process.stdout if "job tiny-left" in line)
         process.send_signal(signal.SIGINT)
         rest = process.stdout.read()
