@@ -21,6 +21,8 @@ from tests.training_code.tiny_jobs import (
     train,
     wait_for,
 )
+from training_code.health.observations import Observations
+from training_code.profiling.summary import parts
 
 HEAD = {"model": "resnet18", "pretrained": "false", "image_size": "32", "epochs": "6", "dropout": "0.2"}
 DEEP = {**SMALL, "epochs": "4", "export": "true", "refit": "true", "checkpoint_steps": "1"}
@@ -112,6 +114,12 @@ def whole(tmp_path_factory):
     assert ended(in_child(lambda: train(base), log), 120) == 0, log.read_text()
     assert training_json(base)["refit"] == {"photos": 33, "epochs": 4}
     return base
+
+
+@pytest.mark.slow
+def test_the_profile_names_the_refit_among_what_took_the_time(whole):
+    name, what, seconds = parts(Observations.read(whole / "output/data/observations"))[-1]
+    assert name == "finalization" and "the refit" in what and seconds > 0
 
 
 @pytest.mark.slow

@@ -24,6 +24,9 @@ def parts(observed: Observations) -> list[Part]:
         "optimizer": "training steps: optimizer",
     }  # fmt: skip
     rest = max(0.0, observed.train_seconds - sum(phases.values()))
+    settings = observed.run.get("hyperparameters") or {}
+    refitted = settings.get("refit") == "true" and settings.get("export") != "false"
+    after = "after the last step" + (": the refit (not observed itself), the export" if refitted else "")
     between = max(0.0, last - first - observed.train_seconds - observed.evaluation_seconds)
     return [
         ("initialization", "from process start to the first step: imports, data, weights", max(0.0, first - observed.started)),
@@ -31,7 +34,7 @@ def parts(observed: Observations) -> list[Part]:
         ("other", "training steps: the rest" if observed.has_phases else "training steps (no phases reported)", rest),
         ("evaluation", "evaluation", observed.evaluation_seconds),
         ("between", "between steps: metrics, checkpoints", between),
-        ("finalization", "after the last step", max(0.0, (observed.ended or last) - last)),
+        ("finalization", after, max(0.0, (observed.ended or last) - last)),
     ]  # fmt: skip
 
 
