@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-# Execution inputs as `darkroom run --input` takes them.
+# Execution inputs as `darkroom run --input` takes them. The fine-tunings are refitted: that more photos do not harm needs no try.
 DEEP = {
     "batch_size": 32, "learning_rate": 0.0005, "backbone_learning_rate": 1.0, "weight_decay": 0.02, "dropout": 0.2,
     "ema_decay": 0.99, "label_smoothing": 0.1,
@@ -33,7 +33,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "lite2-deep": {
         "model": "efficientnet_lite2",
         "fine_tune": "last_block",
-        "hyperparameters": {**DEEP, "epochs": 8, "last_block_share": 0.5, "frozen_views": 4, "test_time_flip": True},
+        "hyperparameters": {
+            **DEEP, "epochs": 8, "last_block_share": 0.5, "frozen_views": 4, "test_time_flip": True, "refit": True,
+        },
     },
     # Solar cells have no up, and their published results are plain accuracy.
     "lite0-deeper-flips": {
@@ -42,6 +44,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "tuning": {"enabled": False, "objective": "validation:accuracy"},
         "hyperparameters": {
             **DEEP, "epochs": 15, "warmup": 0.1, "class_balance": "none", "last_block_share": 0.7, "flips": "both",
+            "refit": True,
         },
     },
 }  # fmt: skip
