@@ -16,6 +16,7 @@ from typing import Any
 from inference_code.contract import benchmark
 from training_code.compare.request import ComparisonInput
 from training_code.contract.failure import JobFailure
+from training_code.contract.hyperparameters import RULES
 from training_code.models import backbone, catalogue
 
 BATCH = {"cpu": 1, "cuda": 32}
@@ -47,7 +48,9 @@ class Work:
         """Forward passes that training takes when more than the head learns, each step counted as several."""
         if asked.fine_tune == "head":
             return 0.0
-        return (self.train * TRAINING_FACTOR + self.validation) * asked.epochs * (1 + asked.tune)
+        once = (self.train * TRAINING_FACTOR + self.validation) * asked.epochs
+        again = RULES["refit"].check("hyperparameters.refit", asked.hyperparameters.get("refit", False))
+        return once * (1 + asked.tune) + again * (once + self.validation * TRAINING_FACTOR * asked.epochs)
 
     @property
     def judged(self) -> int:
