@@ -25,8 +25,14 @@ COLUMNS = (
 )
 
 
-def begin(target: Target, console: Console, data: str, second: str | None, document: dict[str, Any]) -> str:
-    """Upload both sets and start the comparison; its ARN."""
+def leaving(console: Console) -> story.Leaving:
+    return story.Leaving(console, "comparison", "darkroom compare --follow")
+
+
+def begin(
+    target: Target, console: Console, data: str, second: str | None, document: dict[str, Any], left: story.Leaving
+) -> str:
+    """Upload both sets and start the comparison; its ARN, which `left` is told."""
     machine = target.parameter(MACHINE)
     uri, short = upload.provide(target, data, console)
     document = {**document, "dataset": uri}
@@ -35,22 +41,17 @@ def begin(target: Target, console: Console, data: str, second: str | None, docum
     started = target.client("stepfunctions").start_execution(
         stateMachineArn=machine, name=executions.new_name(f"{short}-compare"), input=json.dumps(document)
     )
-    console.print(f"  comparison {started['executionArn'].rpartition(':')[2]} started", markup=False)
-    return started["executionArn"]
+    left.arn = started["executionArn"]
+    console.print(f"  comparison {left.arn.rpartition(':')[2]} started", markup=False)
+    return left.arn
 
 
-def follow(target: Target, console: Console, arn: str) -> float:
+def follow(target: Target, console: Console, left: story.Leaving, arn: str) -> float:
     """Say the estimate, then follow until the end; what was estimated. Ctrl-C stops following, not the comparison."""
-    name = arn.rpartition(":")[2]
-    try:
-        plan = await_estimate(target, console, arn)
-        comparison_progress.follow(target, arn, plan, console)
-        return (plan or {}).get("left_seconds", 0.0)
-    except KeyboardInterrupt:
-        console.print(
-            f"\nThe comparison goes on. Follow it again: darkroom compare --follow {name}", markup=False, soft_wrap=True
-        )
-        raise
+    left.arn = arn
+    plan = await_estimate(target, console, arn)
+    comparison_progress.follow(target, arn, plan, console)
+    return (plan or {}).get("left_seconds", 0.0)
 
 
 def find(target: Target, name: str) -> str:

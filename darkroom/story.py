@@ -1,5 +1,6 @@
 """One run from data to an answering endpoint: upload, execution, endpoint, predictions, report, summary."""
 
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,23 +21,37 @@ LAST_LOG_LINES = 15
 HEADLINES = ("CI", "DPL", "DPPL", "DI", "AD")
 
 
-def begin(target: Target, console: Console, data: str, document: dict[str, Any], name: str | None) -> str:
-    """Upload the data and start the execution; its ARN."""
+class Leaving(AbstractContextManager):
+    """Ctrl-C leaves alone what runs in the cloud, and says how to follow it: as soon as `arn` is known, not only once it is followed."""
+
+    def __init__(self, console: Console, what: str, command: str) -> None:
+        self.arn, self._console, self._what, self._command = "", console, what, command
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is KeyboardInterrupt and self.arn:
+            said = f"\nThe {self._what} goes on. Follow it again: {self._command} {self.arn.rpartition(':')[2]}"
+            self._console.print(said, markup=False, soft_wrap=True)
+
+
+def leaving(console: Console) -> Leaving:
+    return Leaving(console, "execution", "darkroom follow")
+
+
+def begin(
+    target: Target, console: Console, data: str, document: dict[str, Any], name: str | None, left: Leaving
+) -> str:
+    """Upload the data and start the execution; its ARN, which `left` is told."""
     target.parameter("state-machine-arn")  # before the upload: a missing deploy should cost nothing
     uri, short = upload.provide(target, data, console)
-    arn = executions.start(target, name or executions.new_name(short), {**document, "dataset": uri})
-    console.print(f"  execution {arn.rpartition(':')[2]} started", markup=False)
-    return arn
+    left.arn = executions.start(target, name or executions.new_name(short), {**document, "dataset": uri})
+    console.print(f"  execution {left.arn.rpartition(':')[2]} started", markup=False)
+    return left.arn
 
 
-def follow(target: Target, console: Console, arn: str) -> None:
+def follow(target: Target, console: Console, left: Leaving, arn: str) -> None:
     """Follow until the end. Ctrl-C stops following, not the execution."""
-    name = arn.rpartition(":")[2]
-    try:
-        live.follow(target, arn, console)
-    except KeyboardInterrupt:
-        console.print(f"\nThe execution goes on. Follow it again: darkroom follow {name}", markup=False)
-        raise
+    left.arn = arn
+    live.follow(target, arn, console)
 
 
 def conclude(target: Target, console: Console, arn: str, endpoint: bool) -> dict[str, Any]:

@@ -71,9 +71,10 @@ def compare(
     if start_pipeline:
         document["start_pipeline"] = True
     target, console = context.target, context.console
-    start = partial(comparisons.begin, target, console, data, evaluate_on, document)
-    arn = comparisons.find(target, followed) if followed else start()
-    estimated = comparisons.follow(target, console, arn)
+    with comparisons.leaving(console) as left:
+        start = partial(comparisons.begin, target, console, data, evaluate_on, document, left)
+        arn = comparisons.find(target, followed) if followed else start()
+        estimated = comparisons.follow(target, console, left, arn)
     comparison = comparisons.conclude(target, console, arn, estimated)
     comparisons.print_table(console, comparison)
     if as_json:

@@ -41,9 +41,9 @@ def demo(context: Context, data: str | None, as_json: bool) -> int:
     with _step(context, "Deploy: CDK app to the local cloud"):
         Cdk(target, console).deploy([], {})
         target.forget_parameters()
-    with _step(context, "Pipeline"):
-        arn = story.begin(target, console, folder, {} if data else DEMO_INPUT, None)
-        story.follow(target, console, arn)
+    with _step(context, "Pipeline"), story.leaving(console) as left:
+        arn = story.begin(target, console, folder, {} if data else DEMO_INPUT, None, left)
+        story.follow(target, console, left, arn)
     with _step(context, "Endpoint, predictions and report"):
         summary = story.conclude(target, console, arn, endpoint=True)
     if as_json:

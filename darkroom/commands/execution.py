@@ -49,13 +49,14 @@ def run(
         raise DarkroomError(
             f"--input {input_file} names a dataset itself.", "Remove it: --data says where the photos are."
         )
-    arn = story.begin(target, console, data, document, name)
-    if no_wait:
-        console.print(f"Follow it: darkroom follow {arn.rpartition(':')[2]}", markup=False)
-        if as_json:
-            context.print_json({"status": "RUNNING", "execution_arn": arn})
-        return 0
-    story.follow(target, console, arn)
+    with story.leaving(console) as left:
+        arn = story.begin(target, console, data, document, name, left)
+        if no_wait:
+            console.print(f"Follow it: darkroom follow {arn.rpartition(':')[2]}", markup=False)
+            if as_json:
+                context.print_json({"status": "RUNNING", "execution_arn": arn})
+            return 0
+        story.follow(target, console, left, arn)
     return _concluded(context, arn, not no_endpoint, as_json)
 
 
@@ -73,7 +74,8 @@ def follow(context: Context, execution: str | None, no_endpoint: bool, as_json: 
     """
     context.speak_json(as_json)
     arn = executions.find(context.target, execution)
-    story.follow(context.target, context.console, arn)
+    with story.leaving(context.console) as left:
+        story.follow(context.target, context.console, left, arn)
     return _concluded(context, arn, not no_endpoint, as_json)
 
 

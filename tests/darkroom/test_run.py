@@ -198,19 +198,20 @@ def test_no_wait_returns_while_the_execution_runs(pipeline, photos):
     assert pipeline("follow", "later", "--no-endpoint").returncode == 0
 
 
-def test_ctrl_c_leaves_the_execution_running_and_says_how_to_follow(pipeline, photos, tmp_path):
+@pytest.mark.parametrize(("name", "moment"), [("left", "job tiny-left"), ("begun", "execution begun started")])
+def test_ctrl_c_leaves_the_execution_running_and_says_how_to_follow(pipeline, photos, tmp_path, name, moment):
     release = tmp_path / "release"
     (photos / "ant" / "wait.jpg").write_text(str(release))
-    command = [sys.executable, "-u", "-m", "darkroom.cli", "run", "--data", str(photos), "--name", "left"]
+    command = [sys.executable, "-u", "-m", "darkroom.cli", "run", "--data", str(photos), "--name", name]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "DARKROOM_HOME": str(pipeline.home)}
     with started(command, env=environment, cwd=tmp_path) as process:
-        line = next(line for line in process.stdout if "job tiny-left" in line)
+        assert next(line for line in process.stdout if moment in line)
         process.send_signal(signal.SIGINT)
         rest = process.stdout.read()
-    assert line and process.returncode == 130
-    assert "The execution goes on. Follow it again: darkroom follow left" in rest
+    assert process.returncode == 130
+    assert f"The execution goes on. Follow it again: darkroom follow {name}" in rest
     release.touch()
-    assert pipeline("follow", "left", "--no-endpoint").returncode == 0
+    assert pipeline("follow", name, "--no-endpoint").returncode == 0
 
 
 @pytest.mark.parametrize(
