@@ -94,7 +94,7 @@ def _model(run: Run) -> dict[str, Any]:
     if values.get("image_size", "0") != "0":  # 0: the size that the weights were trained with
         how.append(f"{values['image_size']} pixels")
     if values.get("refit") == "true":
-        how.append("trained once more with the validation photos, which had judged it before")
+        how.append("refitted on training and validation photos")
     return {"architecture": values.get("model"), "how": ", ".join(how)}
 
 

@@ -247,10 +247,10 @@ def test_a_training_that_a_rule_stopped_is_named_so(job, aws):
 
 def test_a_model_that_learnt_from_the_validation_photos_too_is_said_to_have(job, aws, monkeypatch):
     give_everything(job, aws)
-    assert "validation photos, which had judged it" not in report(job).sections["summary"]
+    assert "refitted" not in report(job).sections["summary"]
     monkeypatch.setitem(OUTCOME["training"]["hyperparameters"], "refit", "true")
     give_everything(job, aws)
-    assert "trained once more with the validation photos, which had judged it" in report(job).sections["summary"]
+    assert "refitted on training and validation photos" in report(job).sections["summary"]
 
 
 def test_the_trials_of_a_search_inside_one_job_are_read_from_its_output(job, aws):
