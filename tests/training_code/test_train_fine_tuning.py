@@ -48,10 +48,10 @@ def with_weights(base):
     return base
 
 
-def state(base):
+def state(base, place=""):
     import torch
 
-    return torch.load(base / "checkpoints" / "fine_tuning.pt", weights_only=True)
+    return torch.load(base / "checkpoints" / place / "fine_tuning.pt", weights_only=True)
 
 
 def epochs(base):

@@ -46,17 +46,8 @@ def test_a_search_killed_at_any_moment_finds_the_same_trials_and_the_same_model(
     assert ended(in_child(lambda: train(cut), log), 120) == 0, log.read_text()
     trials = [json.loads((base / "checkpoints/search.json").read_text())["trials"] for base in (whole, cut)]
     assert trials[0] == trials[1] and len(trials[0]) == 6
-    one, other = (checkpoint_arrays_of_best(base) for base in (whole, cut))
+    one, other = (checkpoint_arrays(base, "best") for base in (whole, cut))
     assert one.keys() == other.keys() and all((one[name] == other[name]).all() for name in one)
-
-
-def checkpoint_arrays_of_best(base):
-    """The final training's, which follows the search in the same job."""
-    folder = base / "final"
-    folder.mkdir(exist_ok=True)
-    if not (folder / "checkpoints").exists():
-        (folder / "checkpoints").symlink_to(base / "checkpoints" / "best", target_is_directory=True)
-    return checkpoint_arrays(folder)
 
 
 @pytest.mark.slow

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from inference_code.contract import Manifest
-from tests.training_code.test_train_fine_tuning import SMALL, epochs, imported_once, same, with_weights  # noqa: F401
+from tests.training_code.test_train_fine_tuning import SMALL, epochs, imported_once, same, state, with_weights  # noqa: F401
 from tests.training_code.tiny_jobs import (
+    checkpoint_arrays,
+    checkpoints_written,
     ended,
     in_child,
     job_folder,
     killed_at,
     tiny_features,
     train,
+    training_json,
     wait_for,
 )
 from training_code.health.observations import Observations
@@ -26,10 +27,6 @@ from training_code.profiling.summary import parts
 
 HEAD = {"model": "resnet18", "pretrained": "false", "image_size": "32", "epochs": "6", "dropout": "0.2"}
 DEEP = {**SMALL, "epochs": "4", "export": "true", "refit": "true", "checkpoint_steps": "1"}
-
-
-def training_json(base):
-    return json.loads((base / "output/data/training.json").read_text())
 
 
 def parameters(arrays):
@@ -56,7 +53,7 @@ def heads(tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_refit_takes_the_steps_of_a_training_on_both_splits_and_keeps_its_last_epoch(heads):
-    refit, both = (checkpoint_arrays_in(heads[name], place) for name, place in (("refit", "refit"), ("both", "")))
+    refit, both = (checkpoint_arrays(heads[name], place) for name, place in (("refit", "refit"), ("both", "")))
     assert all((refit[name] == both[name]).all() for name in parameters(both))
     assert all((refit[f"best.{name.removeprefix('parameter.')}"] == refit[name]).all() for name in parameters(refit))
     assert training_json(heads["refit"])["refit"] == {"photos": 135, "epochs": 6}
@@ -87,11 +84,6 @@ def test_a_refit_runs_for_as_many_epochs_as_patience_allowed(heads):
     assert training_json(heads["patience"])["refit"]["epochs"] == ran
 
 
-def checkpoint_arrays_in(base, place):
-    with np.load(base / "checkpoints" / place / "head.npz", allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files if not name.startswith("__")}
-
-
 def test_photos_without_a_mirrored_view_stand_for_it_themselves():
     made = tiny_features()
     without = replace(made, validation=replace(made.validation, flipped=None))
@@ -100,12 +92,6 @@ def test_photos_without_a_mirrored_view_stand_for_it_themselves():
     assert (both.flipped[:90] == made.train.flipped).all() and (both.flipped[90:] == made.validation.features).all()
     bare = replace(without, train=replace(made.train, flipped=None))
     assert bare.together().train.flipped is None
-
-
-def refit_state(base):
-    import torch
-
-    return torch.load(base / "checkpoints/refit/fine_tuning.pt", weights_only=True)
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +112,9 @@ def test_the_profile_names_the_refit_among_what_took_the_time(whole):
 def test_a_refit_killed_at_any_moment_ends_with_the_same_weights(whole, tmp_path):
     cut, log = job_folder(tmp_path / "cut", DEEP, photos=True), tmp_path / "log"
     for written in (1, 4):
-        assert killed_at(in_child(lambda: train(cut), log), refit_checkpoints(cut, written))
+        assert killed_at(in_child(lambda: train(cut), log), checkpoints_written(cut, written, "refit/fine_tuning.pt"))
     assert ended(in_child(lambda: train(cut), log), 120) == 0, log.read_text()
-    assert same(refit_state(whole)["best"], refit_state(cut)["best"])
+    assert same(state(whole, "refit")["best"], state(cut, "refit")["best"])
     assert epochs(whole) == epochs(cut)
     for name in ("model/model.onnx", "output/data/validation_predictions.csv"):
         assert (whole / name).read_bytes() == (cut / name).read_bytes()
@@ -141,25 +127,12 @@ def test_sigterm_in_a_refit_exports_the_model_that_was_judged(whole, tmp_path):
     judged = job_folder(tmp_path / "judged", {**asked, "refit": "false"}, photos=True)
     assert ended(in_child(lambda: train(judged), log), 120) == 0, log.read_text()
     pid = in_child(lambda: train(cut), log)
-    wait_for(refit_checkpoints(cut, 0))
+    wait_for(checkpoints_written(cut, 0, "refit/fine_tuning.pt"))
     os.kill(pid, signal.SIGTERM)
     assert ended(pid, 60) == 0
     said = training_json(cut)
     assert said["stopped"]["by"] == "signal" and "refit" not in said
     assert (judged / "model/model.onnx").read_bytes() == (cut / "model/model.onnx").read_bytes()
-
-
-def refit_checkpoints(base, more_than):
-    """Whether more than so many checkpoints of the refit have been seen."""
-    seen: set[int] = set()
-
-    def reached() -> bool:
-        path = base / "checkpoints/refit/fine_tuning.pt"
-        if path.exists():
-            seen.add(path.stat().st_mtime_ns)
-        return len(seen) > more_than
-
-    return reached
 
 
 @pytest.mark.slow
@@ -177,5 +150,5 @@ def test_kept_activations_of_the_first_training_are_not_taken_for_those_of_the_s
     said = training_json(base)
     assert said["refit"] == {"photos": 33, "epochs": 2} and said["frozen_blocks"].startswith("computed once")
     steps = 2 * (33 // 8)  # the 24 training photos alone would make six
-    assert refit_state(base)["epoch"] == 2 and len(refit_state(base)["epochs"]) == 2
-    assert int(next(iter(refit_state(base)["optimizer"]["state"].values()))["step"]) == steps
+    assert state(base, "refit")["epoch"] == 2 and len(state(base, "refit")["epochs"]) == 2
+    assert int(next(iter(state(base, "refit")["optimizer"]["state"].values()))["step"]) == steps

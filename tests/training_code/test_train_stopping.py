@@ -19,6 +19,7 @@ from tests.training_code.tiny_jobs import (
     killed_at,
     tiny_features,
     train,
+    training_json,
     wait_for,
 )
 from training_code.contract.failure import JobFailure
@@ -39,10 +40,6 @@ def features(labels_without_meaning: bool = False):
     made = tiny_features(width=512, train=900)  # so many steps that the rule is always the first to end it
     shuffled = np.random.default_rng(0).integers(0, 3, len(made.train.labels))
     return replace(made, train=replace(made.train, labels=shuffled))
-
-
-def training_json(base):
-    return json.loads((base / "output/data/training.json").read_text())
 
 
 @pytest.fixture(scope="module")

@@ -158,6 +158,11 @@ def wait_for(reached: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.002)
 
 
-def checkpoint_arrays(base: Path) -> dict[str, np.ndarray]:
-    with np.load(base / "checkpoints" / "head.npz", allow_pickle=False) as stored:
+def training_json(base: Path) -> dict:
+    return json.loads((base / "output/data/training.json").read_text())
+
+
+def checkpoint_arrays(base: Path, place: str = "") -> dict[str, np.ndarray]:
+    """A head's checkpoint; `place`: the folder of a search's best trial, or of a refit."""
+    with np.load(base / "checkpoints" / place / "head.npz", allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files if not name.startswith("__")}
