@@ -33,7 +33,20 @@ def _efficientnet_lite(spec: ModelSpec, weights: Path | None) -> nn.Module:
     model = EfficientNet.from_name(spec.architecture, image_size=spec.preprocessing.input_size[0])
     if weights:
         _fit(model, read_state(weights), spec)
+    for module in model.modules():
+        _pad_inside(module)
     return Pooled(model)
+
+
+def _pad_inside(convolution: nn.Module) -> None:
+    """Padding that is the same on both sides is the convolution's own: a padded copy of each activation costs more than some
+    convolutions. What a stride of 2 needs on one side only stays a layer of its own."""
+    layer = getattr(convolution, "static_padding", None)
+    if not isinstance(layer, nn.ZeroPad2d):
+        return
+    left, right, top, bottom = layer.padding
+    if (left, top) == (right, bottom):
+        convolution.padding, convolution.static_padding = (top, left), nn.Identity()
 
 
 class Pooled(nn.Module):

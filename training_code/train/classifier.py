@@ -121,7 +121,7 @@ def optimizer_for(model: Classifier, settings: Hyperparameters) -> torch.optim.O
     rate = settings.learning_rate
     if settings.optimizer in ("adamw", "adam"):
         kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-        return kind(groups, lr=rate, eps=settings.epsilon)
+        return kind(groups, lr=rate, eps=settings.epsilon, fused=True)
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=rate, momentum=settings.momentum)
+        return torch.optim.SGD(groups, lr=rate, momentum=settings.momentum, fused=True)
     return torch.optim.RMSprop(groups, lr=rate, eps=settings.epsilon, momentum=settings.momentum)

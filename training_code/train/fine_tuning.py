@@ -22,7 +22,7 @@ from training_code.features.feature_set import FeatureSet, Part
 from training_code.models import backbone as backbones
 from training_code.models.export import backbone_to_onnx
 from training_code.observation import NoObserver, Observer
-from training_code.train import precision
+from training_code.train import cpu, precision
 from training_code.train.artifact import Outcome, refit_facts
 from training_code.train.averaging import MovingAverage
 from training_code.train.checkpoints import TensorCheckpoint, identity_of
@@ -165,7 +165,8 @@ class FineTuning:
                 }
                 folder = photos.folder / key[:16]
                 folder.mkdir(exist_ok=True)
-                photos.kept[key] = activations_of(front, backbone, self.job.spec, wanted, folder)
+                known = photos.kept_before.get(key, {})
+                photos.kept[key] = activations_of(front, backbone, self.job.spec, wanted, folder, known)
             front.cut(self._normalised(photos.validation.pixels[:2]))
         except CannotCut as reason:
             print(f"the frozen blocks are computed in every step: {reason}", flush=True)
@@ -196,7 +197,7 @@ class FineTuning:
 
         def throw_away(name: str) -> None:
             self._set_training()
-            with precision.autocast(self.device, name):
+            with precision.autocast(self.device, name), cpu.FastDepthwise():
                 logits = self.model(self._normalised(pixels))
             nn.functional.cross_entropy(logits.float(), torch.from_numpy(labels).to(self.device)).backward()
             self.optimizer.zero_grad()
@@ -270,7 +271,7 @@ class FineTuning:
             images, labels = self._normalised(pixels), torch.from_numpy(numbers).to(self.device, non_blocking=True)
             whole = float(self.class_weights.cpu()[self.photos.train.labels[indices]].sum())
         with observer.phase("forward"):
-            with precision.autocast(self.device, self.precision):
+            with precision.autocast(self.device, self.precision), cpu.FastDepthwise():
                 logits = self.parallel(images)
             each = nn.functional.cross_entropy(
                 logits.float(), labels, reduction="none", label_smoothing=self.settings.label_smoothing
@@ -311,15 +312,14 @@ class FineTuning:
 
     def judge(self) -> None:
         """Validation of the weights as they are, kept as this epoch's; also in the middle of one, when it is the last."""
-        self.observer.mode("EVAL")
+        metrics, logits = {"train:loss": self.losses.item() / self.step}, self.best_logits
         with self.average.in_place():
-            logits = self.evaluate()
-            metrics = {
-                "train:loss": self.losses.item() / self.step,
-                **score(logits, self.photos.validation.labels),
-            }
-            self.observer.step(metrics["validation:loss"], len(logits))
-            self.observer.epoch(self.epoch, metrics)
+            if self.record.judges:
+                self.observer.mode("EVAL")
+                logits = self.evaluate()
+                metrics |= score(logits, self.photos.validation.labels)
+                self.observer.step(metrics["validation:loss"], len(logits))
+                self.observer.epoch(self.epoch, metrics)
             if self.record.epoch(self.epoch, metrics):
                 self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
                 self.best_logits = logits
@@ -365,6 +365,8 @@ def fine_tune(job: Job, stop: StopRequest, observer: Observer, watch: Watch | No
             f"batch_size: received {job.settings.batch_size}; {len(job.hosts)} machines need at least one photo each."
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu":
+        cpu.keep_memory()
     hosts = Hosts(job.hosts, job.current_host, device)
     photos = job.photos
     try:

@@ -9,7 +9,7 @@ a frozen block works behind it) is trained whole, and the record says why.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +125,12 @@ def activations_of(
     spec: ModelSpec,
     views: dict[str, tuple[int, Callable[[int], np.ndarray]]],
     folder: Path,
+    known: Mapping[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """For each name (how many photos, and their pixels by number) a memory map: photos x the shape in front of the cut."""
+    """For each name (how many photos, and their pixels by number) a memory map: photos x the shape in front of the cut.
+
+    `known`: what was answered for the first of them before.
+    """
     size = spec.preprocessing.input_size
     device = next(backbone.parameters()).device
     with torch.inference_mode():
@@ -144,14 +148,21 @@ def activations_of(
         if device.type == "cuda"
         else OpenVinoEngine(flat, spec.preprocessing, "float32")
     )
-    return {name: _computed(engine, folder / f"{name}.npy", shape, *given) for name, given in views.items()}
+    none = np.empty((0, *shape), np.float16)
+    return {
+        name: _computed(engine, folder / f"{name}.npy", known.get(name, none), *given) for name, given in views.items()
+    }
 
 
 def _computed(
-    engine: Any, path: Path, shape: tuple[int, ...], count: int, pixels: Callable[[int], np.ndarray]
+    engine: Any, path: Path, known: np.ndarray, count: int, pixels: Callable[[int], np.ndarray]
 ) -> np.ndarray:
+    if len(known) == count:
+        return known
+    shape = known.shape[1:]
     kept = reserved(path, np.float16, (count, *shape))
-    for begin in range(0, count, PIECE):
+    kept[: len(known)] = known
+    for begin in range(len(known), count, PIECE):
         numbers = range(begin, min(begin + PIECE, count))
         with np.errstate(over="ignore"):
             kept[begin : numbers.stop] = engine.extract([(i, "plain") for i in numbers], pixels).reshape(-1, *shape)

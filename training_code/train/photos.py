@@ -38,49 +38,55 @@ class PhotoCache:
 
     def __init__(self, folder: Path, preprocessing: Preprocessing, workers: int, classes: Sequence[str] = ()) -> None:
         self._pack, self._preprocessing, self._workers = PhotoPack(folder), preprocessing, workers
-        pack = self._pack
-        self.classes = list(classes) or sorted({photo.label for photo in pack.photos})
+        self.classes = list(classes) or sorted({photo.label for photo in self._pack.photos})
         self.folder = Path(tempfile.mkdtemp(prefix="darkroom-photos-"))
         self.kept: dict[str, dict[str, np.ndarray]] = {}  # what a frozen front answers, for all trials of a search
+        self.kept_before: dict[str, dict[str, np.ndarray]] = {}  # the same of the photos that these begin with
         try:
-            self.train = self._decode(("train",), larger(preprocessing))
-            self.validation = self._decode(("validation",), preprocessing)
+            self.train = self._decode("train", larger(preprocessing))
+            self.validation = self._decode("validation", preprocessing)
         except BaseException:
             self.close()
             raise
 
     def together(self) -> PhotoCache:
-        """The same with the validation photos among the training photos too; it lives as long as this object."""
+        """The same with the validation photos behind the training photos; it lives as long as this object."""
         both = copy(self)
         both.folder = self.folder / "together"
         both.folder.mkdir(exist_ok=True)
-        both.kept = {}
-        both.train = both._decode(("train", "validation"), larger(self._preprocessing))
+        both.kept, both.kept_before = {}, self.kept
+        seen, more = self.train, both._decode("validation", larger(self._preprocessing))
+        pixels = both._reserved("train", (len(seen.ids) + len(more.ids), *seen.pixels.shape[1:]))
+        pixels[: len(seen.ids)], pixels[len(seen.ids) :] = seen.pixels, more.pixels
+        (both.folder / "validation.npy").unlink()
+        both.train = PhotoSplit(pixels, np.concatenate([seen.labels, more.labels]), [*seen.ids, *more.ids])
         return both
 
-    def _decode(self, splits: tuple[str, ...], preprocessing: Preprocessing) -> PhotoSplit:
-        pack, split = self._pack, " and ".join(splits)
-        photos = [photo for photo in pack.photos if photo.split in splits]
+    def _decode(self, split: str, preprocessing: Preprocessing) -> PhotoSplit:
+        photos = [photo for photo in self._pack.photos if photo.split == split]
         if not photos:
-            raise JobFailure(f"channel 'photos': no photo of the split {split} in {pack.folder}; run `prepare` again.")
-        shape = (len(photos), *preprocessing.input_size, 3)
-        needed, free = int(np.prod(shape)), shutil.disk_usage(self.folder).free
-        if needed > free:
-            raise JobFailure(
-                f"the decoded {split} photos need {needed:,} bytes of disk; {free:,} are free in {self.folder.parent}. "
-                "Raise the job's VolumeSizeInGB or lower image_size."
-            )
-        pixels = reserved(self.folder / f"{splits[0]}.npy", np.uint8, shape)
+            folder = self._pack.folder
+            raise JobFailure(f"channel 'photos': no photo of the split {split} in {folder}; run `prepare` again.")
+        pixels = self._reserved(split, (len(photos), *preprocessing.input_size, 3))
 
         def place(item: tuple[int, PackedPhoto]) -> None:
             index, photo = item
-            pixels[index] = resize_and_crop(decode(pack.read(photo)), preprocessing)
+            pixels[index] = resize_and_crop(decode(self._pack.read(photo)), preprocessing)
 
         with ThreadPoolExecutor(self._workers) as pool:
             for _ in pool.map(place, enumerate(photos)):
                 pass
         labels = np.array([self._number(photo) for photo in photos], dtype=np.int64)
         return PhotoSplit(pixels, labels, [photo.photo_id for photo in photos])
+
+    def _reserved(self, split: str, shape: tuple[int, ...]) -> np.ndarray:
+        needed, free = int(np.prod(shape)), shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise JobFailure(
+                f"the decoded {split} photos need {needed:,} bytes of disk; {free:,} are free in {self.folder.parent}. "
+                "Raise the job's VolumeSizeInGB or lower image_size."
+            )
+        return reserved(self.folder / f"{split}.npy", np.uint8, shape)
 
     def _number(self, photo: PackedPhoto) -> int:
         try:

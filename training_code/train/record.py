@@ -36,6 +36,11 @@ class Record:
         self.epochs: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
 
+    @property
+    def judges(self) -> bool:
+        """Whether validation decides which epoch is the best."""
+        return not self._last
+
     def restore(self, epochs: Iterable[Mapping[str, Any]]) -> None:
         for entry in epochs:
             self._keep(dict(entry))
