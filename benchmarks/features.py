@@ -22,10 +22,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-import openvino
 
 from inference_code.contract import decode, to_tensor
 from training_code.features.cache import FeatureCache
@@ -39,6 +39,12 @@ from training_code.prepare.sources import open_source
 from training_code.prepare.tables import read_layout
 
 
+def request_queue(engine: OpenVinoEngine) -> Any:
+    import openvino  # behind our own packages, which keep its telemetry away
+
+    return openvino.AsyncInferQueue(engine._model)
+
+
 def seconds(action: Callable[[], object]) -> float:
     start = time.perf_counter()
     action()
@@ -46,7 +52,7 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def bare_engine(engine: OpenVinoEngine, tensors: np.ndarray) -> None:
-    queue = openvino.AsyncInferQueue(engine._model)
+    queue = request_queue(engine)
     for begin in range(0, len(tensors) - BATCH + 1, BATCH):
         queue.start_async([tensors[begin : begin + BATCH]], share_inputs=True)
     queue.wait_all()
@@ -93,7 +99,7 @@ def main() -> int:
             list(pool.map(fill, range(n)))
 
     def bare_overlapped(engine: OpenVinoEngine) -> None:
-        queue = openvino.AsyncInferQueue(engine._model)
+        queue = request_queue(engine)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             batches = [
                 [pool.submit(fill, index) for index in range(begin, begin + BATCH)] for begin in range(0, n, BATCH)

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -135,3 +137,27 @@ def test_the_final_training_on_cached_features_needs_no_pytorch(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "model/model.onnx").exists()
+
+
+CONVERT = """
+import socket
+from pathlib import Path
+
+asked = Path("asked.txt")
+look_up = socket.getaddrinfo
+socket.getaddrinfo = lambda host, *rest, **named: (asked.open("a").write(f"{host}\\n"), look_up("127.0.0.1", *rest))[1]
+from training_code.features.engine import OpenVinoEngine
+from training_code.models import backbone, resolve
+
+spec = resolve("timm/test_efficientnet", 32)
+OpenVinoEngine(backbone.load(spec, None)[0], spec.preprocessing, "float32")
+"""
+
+
+def test_converting_a_backbone_tells_nobody(tmp_path):
+    """OpenVINO's telemetry writes a client's number into the home folder and sends it; in CI it says nothing of its own accord."""
+    watched = ("CI", "TF_BUILD", "JENKINS_URL")
+    environment = {name: value for name, value in os.environ.items() if name not in watched}
+    environment |= {"HOME": str(tmp_path), "PYTHONPATH": os.getcwd()}
+    subprocess.run([sys.executable, "-c", CONVERT], cwd=tmp_path, env=environment, check=True, timeout=120)
+    assert sorted(path.name for path in tmp_path.iterdir()) == []

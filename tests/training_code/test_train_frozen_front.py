@@ -1,12 +1,19 @@
 """Blocks that do not learn are computed once, and nothing changes by it; a backbone that cannot be cut is left whole."""
 
-import json
 import random
 
 import pytest
 
 from tests.training_code.test_train_fine_tuning import SMALL, epochs, same, state, with_weights
-from tests.training_code.tiny_jobs import checkpoints_written, ended, in_child, job_folder, killed_at, train
+from tests.training_code.tiny_jobs import (
+    checkpoints_written,
+    ended,
+    in_child,
+    job_folder,
+    killed_at,
+    train,
+    training_json,
+)
 
 LAST = {**SMALL, "pretrained": "true", "fine_tune": "last_block", "learning_rate": "0.001", "batch_size": "5"}
 
@@ -18,10 +25,6 @@ def run(base, **asked):
     return base
 
 
-def facts(base):
-    return json.loads((base / "output/data/training.json").read_text())
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("augmentation", ["mirror", "none"])
 def test_a_training_with_a_kept_front_takes_the_steps_of_one_without(tmp_path, augmentation):
@@ -29,8 +32,8 @@ def test_a_training_with_a_kept_front_takes_the_steps_of_one_without(tmp_path, a
     asked = {"augmentation": augmentation, "test_time_flip": "true"}
     once = run(tmp_path / "once", **asked)
     anew = run(tmp_path / "anew", **asked, frozen_views="0")
-    assert "computed once" in facts(once)["frozen_blocks"]
-    assert "frozen_blocks" not in facts(anew)
+    assert "computed once" in training_json(once)["frozen_blocks"]
+    assert "frozen_blocks" not in training_json(anew)
     for kept, computed in zip(epochs(once), epochs(anew), strict=True):
         for name in ("train:loss", "validation:loss"):
             assert kept[name] == pytest.approx(computed[name], abs=2e-3)
@@ -53,7 +56,7 @@ def test_a_kept_front_survives_kills_bitwise_and_is_whole_when_exported(tmp_path
     assert same(state(whole)["model"], state(cut)["model"])
     assert epochs(whole) == epochs(cut)
     assert (cut / "model/model.onnx").exists()
-    assert "3 views" in facts(cut)["frozen_blocks"]
+    assert "3 views" in training_json(cut)["frozen_blocks"]
 
 
 def blocks_in_a_row(shortcut: bool):

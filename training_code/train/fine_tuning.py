@@ -131,17 +131,19 @@ class FineTuning:
                 return found
         parts = {
             name: self._extract(module, split)
-            for name, split in (("train", _centred(self)), ("validation", self.photos.validation))
+            for name, split in (("train", self.photos.train), ("validation", self.photos.validation))
         }
         return FeatureSet(parts["train"], parts["validation"], self.photos.classes, "extracted by this job")
 
     def _extract(self, module: nn.Module, split: PhotoSplit) -> Part:
         module.eval()
+        size, count = self.job.spec.preprocessing.input_size, len(split.labels)
+
+        def seen(begin: int) -> np.ndarray:
+            return np.stack([split.as_served(i, size) for i in range(begin, min(begin + EVALUATION_BATCH, count))])
+
         with torch.inference_mode():
-            found = [
-                module(self._normalised(split.pixels[i : i + EVALUATION_BATCH])).float().cpu()
-                for i in range(0, len(split.labels), EVALUATION_BATCH)
-            ]
+            found = [module(self._normalised(seen(i))).float().cpu() for i in range(0, count, EVALUATION_BATCH)]
         return Part(torch.cat(found).numpy(), split.labels, split.ids)
 
     def _kept_front(self) -> tuple[FrozenFront | None, dict[str, Any]]:
@@ -458,14 +460,6 @@ def _blank_head(width: int, classes: int, settings: Any) -> TrainedHead:
     return TrainedHead(
         layers, layers, np.zeros(width, np.float32), np.ones(width, np.float32), np.zeros((0, classes)), {}
     )
-
-
-def _centred(training: FineTuning) -> PhotoSplit:
-    """Training photos as serving would see them: the centre of what is cached."""
-    split = training.photos.train
-    height, width = training.job.spec.preprocessing.input_size
-    top, left = (split.pixels.shape[1] - height) // 2, (split.pixels.shape[2] - width) // 2
-    return PhotoSplit(split.pixels[:, top : top + height, left : left + width], split.labels, split.ids)
 
 
 class _kept:

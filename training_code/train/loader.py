@@ -57,17 +57,17 @@ class Loader:
         height, width = self._size
         batch = np.empty((len(mine), height, width, 3), np.uint8)
         for place, index in enumerate(mine):
-            batch[place] = self._view(self._split.pixels[index], draws[place])
+            batch[place] = self._view(index, draws[place])
         return batch, self._split.labels[mine]
 
-    def _view(self, photo: np.ndarray, draw: np.ndarray) -> np.ndarray:
-        """A random crop of 0.75 to 1 of the side, or the centre; mirrored half the time unless there is no augmentation."""
+    def _view(self, index: int, draw: np.ndarray) -> np.ndarray:
+        """A random crop of 0.75 to 1 of the side, or as served; mirrored half the time unless there is no augmentation."""
         height, width = self._size
-        full_height, full_width = photo.shape[:2]
         if self._augmentation != "light":
-            top, left = (full_height - height) // 2, (full_width - width) // 2
-            centre = photo[top : top + height, left : left + width]
-            return self._flipped(centre, draw) if self._augmentation == "mirror" else centre
+            served = self._split.as_served(index, self._size)
+            return self._flipped(served, draw) if self._augmentation == "mirror" else served
+        photo = self._split.pixels[index]
+        full_height, full_width = photo.shape[:2]
         share = SMALLEST_CROP + (1 - SMALLEST_CROP) * draw[0]
         crop_height, crop_width = round(full_height * share), round(full_width * share)
         top, left = int(draw[1] * (full_height - crop_height + 1)), int(draw[2] * (full_width - crop_width + 1))
@@ -90,7 +90,7 @@ class Loader:
         """One of the views that are drawn once for the whole training; every second one is mirrored."""
         draw = np.random.default_rng([self._seed, photo, view, 0x51DE]).random(DRAWS)
         draw[3], draw[4] = (1.0, 0.0)[view % 2], (1.0, 0.0)[view // 2 % 2]
-        return self._view(self._split.pixels[photo], draw)
+        return self._view(photo, draw)
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)

@@ -15,6 +15,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from inference_code.contract import Preprocessing, Resize, decode, resize_and_crop
@@ -26,11 +27,23 @@ ROOM_FOR_CROPS = 256 / 224
 
 @dataclass(frozen=True)
 class PhotoSplit:
-    """`pixels`: uint8 photos x side x side x 3 (a memory map); `labels`, `ids` in the same order."""
+    """`pixels`: uint8 photos x side x side x 3 (a memory map); `labels`, `ids` in the same order.
+
+    `whole`: serving sees all of these pixels, else their centre.
+    """
 
     pixels: np.ndarray
     labels: np.ndarray
     ids: list[str]
+    whole: bool = False
+
+    def as_served(self, index: int, size: tuple[int, int]) -> np.ndarray:
+        """What serving would see of a photo, as uint8 height x width x 3."""
+        photo, (height, width) = self.pixels[index], size
+        if self.whole and photo.shape[:2] != size:
+            return cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
+        top, left = (photo.shape[0] - height) // 2, (photo.shape[1] - width) // 2
+        return photo[top : top + height, left : left + width]
 
 
 class PhotoCache:
@@ -59,7 +72,9 @@ class PhotoCache:
         pixels = both._reserved("train", (len(seen.ids) + len(more.ids), *seen.pixels.shape[1:]))
         pixels[: len(seen.ids)], pixels[len(seen.ids) :] = seen.pixels, more.pixels
         (both.folder / "validation.npy").unlink()
-        both.train = PhotoSplit(pixels, np.concatenate([seen.labels, more.labels]), [*seen.ids, *more.ids])
+        both.train = replace(
+            seen, pixels=pixels, labels=np.concatenate([seen.labels, more.labels]), ids=[*seen.ids, *more.ids]
+        )
         return both
 
     def _decode(self, split: str, preprocessing: Preprocessing) -> PhotoSplit:
@@ -77,7 +92,7 @@ class PhotoCache:
             for _ in pool.map(place, enumerate(photos)):
                 pass
         labels = np.array([self._number(photo) for photo in photos], dtype=np.int64)
-        return PhotoSplit(pixels, labels, [photo.photo_id for photo in photos])
+        return PhotoSplit(pixels, labels, [photo.photo_id for photo in photos], preprocessing.resize.mode == "squash")
 
     def _reserved(self, split: str, shape: tuple[int, ...]) -> np.ndarray:
         needed, free = int(np.prod(shape)), shutil.disk_usage(self.folder).free
