@@ -33,10 +33,12 @@ def opened(store, file_bytes=LARGE, look=LOOK, digests=DIGESTS) -> SharedPixels:
 
 
 def every(pixels: SharedPixels) -> int:
-    """Asks for both views of every photo, as the engine's threads do; how many were decoded."""
+    """Asks for every photo as the engine's threads do, which run ahead of each other by less than two shards; how many were decoded."""
     with ThreadPoolExecutor(3) as pool:
-        for index, found in zip(range(N), pool.map(pixels.load, range(N)), strict=True):
-            assert (found == index).all()
+        for begin in range(0, N, 3):
+            together = range(begin, min(begin + 3, N))
+            for index, found in zip(together, pool.map(pixels.load, together), strict=True):
+                assert (found == index).all()
     return pixels.decoded
 
 
