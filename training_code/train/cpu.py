@@ -16,7 +16,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 WIDEST = (
-    3  # columns of a depthwise kernel for which oneDNN has a fast weight gradient; wider ones run its reference loops
+    3  # columns of a depthwise kernel whose weight gradient oneDNN computes fast; wider ones run its reference loops
 )
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 

@@ -1,7 +1,7 @@
 """Arithmetic of fine-tuning: float32, or autocast to 16 bits where a measurement on this machine says that it pays.
 
-bfloat16 halves the time on a GPU and on some CPUs, and doubles it on others (backward passes of depthwise convolutions have no
-fast bfloat16 kernel everywhere): asking the processor's flags is not enough.
+bfloat16 halves the time on a GPU and on some CPUs, and doubles it on others that only emulate it: asking the processor's flags is
+not enough.
 """
 
 from __future__ import annotations
