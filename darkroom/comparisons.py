@@ -46,9 +46,8 @@ def begin(
     return left.arn
 
 
-def follow(target: Target, console: Console, left: story.Leaving, arn: str) -> float:
+def follow(target: Target, console: Console, arn: str) -> float:
     """Say the estimate, then follow until the end; what was estimated. Ctrl-C stops following, not the comparison."""
-    left.arn = arn
     plan = await_estimate(target, console, arn)
     comparison_progress.follow(target, arn, plan, console)
     return (plan or {}).get("left_seconds", 0.0)

@@ -24,8 +24,8 @@ HEADLINES = ("CI", "DPL", "DPPL", "DI", "AD")
 class Leaving(AbstractContextManager):
     """Ctrl-C leaves alone what runs in the cloud, and says how to follow it: as soon as `arn` is known, not only once it is followed."""
 
-    def __init__(self, console: Console, what: str, command: str) -> None:
-        self.arn, self._console, self._what, self._command = "", console, what, command
+    def __init__(self, console: Console, what: str, command: str, arn: str = "") -> None:
+        self.arn, self._console, self._what, self._command = arn, console, what, command
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is KeyboardInterrupt and self.arn:
@@ -33,8 +33,8 @@ class Leaving(AbstractContextManager):
             self._console.print(said, markup=False, soft_wrap=True)
 
 
-def leaving(console: Console) -> Leaving:
-    return Leaving(console, "execution", "darkroom follow")
+def leaving(console: Console, arn: str = "") -> Leaving:
+    return Leaving(console, "execution", "darkroom follow", arn)
 
 
 def begin(
@@ -46,12 +46,6 @@ def begin(
     left.arn = executions.start(target, name or executions.new_name(short), {**document, "dataset": uri})
     console.print(f"  execution {left.arn.rpartition(':')[2]} started", markup=False)
     return left.arn
-
-
-def follow(target: Target, console: Console, left: Leaving, arn: str) -> None:
-    """Follow until the end. Ctrl-C stops following, not the execution."""
-    left.arn = arn
-    live.follow(target, arn, console)
 
 
 def conclude(target: Target, console: Console, arn: str, endpoint: bool) -> dict[str, Any]:

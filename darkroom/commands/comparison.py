@@ -1,6 +1,5 @@
 """compare: which architecture for these photos; jumpstart-request: how AWS's own image would train one."""
 
-from functools import partial
 from pathlib import Path
 
 import click
@@ -72,9 +71,11 @@ def compare(
         document["start_pipeline"] = True
     target, console = context.target, context.console
     with comparisons.leaving(console) as left:
-        start = partial(comparisons.begin, target, console, data, evaluate_on, document, left)
-        arn = comparisons.find(target, followed) if followed else start()
-        estimated = comparisons.follow(target, console, left, arn)
+        if followed:
+            arn = left.arn = comparisons.find(target, followed)
+        else:
+            arn = comparisons.begin(target, console, data, evaluate_on, document, left)
+        estimated = comparisons.follow(target, console, arn)
     comparison = comparisons.conclude(target, console, arn, estimated)
     comparisons.print_table(console, comparison)
     if as_json:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import click
 
-from darkroom import demo_data, local, story
+from darkroom import demo_data, live, local, story
 from darkroom.cdk import Cdk
 from darkroom.commands.shared import Context, json_option
 from darkroom.failure import DarkroomError
@@ -43,7 +43,7 @@ def demo(context: Context, data: str | None, as_json: bool) -> int:
         target.forget_parameters()
     with _step(context, "Pipeline"), story.leaving(console) as left:
         arn = story.begin(target, console, folder, {} if data else DEMO_INPUT, None, left)
-        story.follow(target, console, left, arn)
+        live.follow(target, arn, console)
     with _step(context, "Endpoint, predictions and report"):
         summary = story.conclude(target, console, arn, endpoint=True)
     if as_json:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from darkroom import executions, story
+from darkroom import executions, live, story
 from darkroom.cdk import Cdk
 from darkroom.commands.shared import Context, json_option
 from darkroom.failure import DarkroomError
@@ -56,7 +56,7 @@ def run(
             if as_json:
                 context.print_json({"status": "RUNNING", "execution_arn": arn})
             return 0
-        story.follow(target, console, left, arn)
+        live.follow(target, arn, console)
     return _concluded(context, arn, not no_endpoint, as_json)
 
 
@@ -74,8 +74,8 @@ def follow(context: Context, execution: str | None, no_endpoint: bool, as_json: 
     """
     context.speak_json(as_json)
     arn = executions.find(context.target, execution)
-    with story.leaving(context.console) as left:
-        story.follow(context.target, context.console, left, arn)
+    with story.leaving(context.console, arn):
+        live.follow(context.target, arn, context.console)
     return _concluded(context, arn, not no_endpoint, as_json)
 
 

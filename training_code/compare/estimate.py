@@ -50,7 +50,7 @@ class Work:
             return 0.0
         once = (self.train * TRAINING_FACTOR + self.validation) * asked.epochs
         again = RULES["refit"].check("hyperparameters.refit", asked.hyperparameters.get("refit", False))
-        return once * (1 + asked.tune) + again * (once + self.validation * TRAINING_FACTOR * asked.epochs)
+        return once * (1 + asked.tune) + again * (self.train + self.validation) * TRAINING_FACTOR * asked.epochs
 
     @property
     def judged(self) -> int:

@@ -449,7 +449,7 @@ def _fingerprint(training: FineTuning) -> str:
     if training.job.channel("features"):
         features = training.job.features
         return str(features.facts.get("data_fingerprint", features.key))
-    return identity_of(training._identity()["photos"] and {"photos": training._identity()["photos"]})
+    return identity_of({"photos": training._identity()["photos"]})
 
 
 def _blank_head(width: int, classes: int, settings: Any) -> TrainedHead:
