@@ -15,9 +15,8 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-WIDEST = (
-    3  # columns of a depthwise kernel whose weight gradient oneDNN computes fast; wider ones run its reference loops
-)
+# Columns of a depthwise kernel whose weight gradient oneDNN computes fast; wider ones run its reference loops.
+WIDEST = 3
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 Pair = tuple[int, int]
