@@ -120,9 +120,6 @@ def test_an_engine_from_the_traced_file_answers_as_the_module_does(spec, tmp_pat
 @pytest.mark.slow
 def test_the_final_training_on_cached_features_needs_no_pytorch(tmp_path):
     """What `prepare` leaves in the channel `weights` is enough to write and check the model."""
-    import subprocess
-    import sys
-
     from tests.training_code.tiny_jobs import job_folder, tiny_features
 
     lite = resolve("efficientnet_lite0", 64)  # to know a name of timm's or torchvision's, their packages are asked
@@ -137,6 +134,18 @@ def test_the_final_training_on_cached_features_needs_no_pytorch(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "model/model.onnx").exists()
+
+
+def test_a_backbone_is_traced_without_the_packages_of_others(tmp_path):
+    """timm and torchvision take seconds to import, in every first `prepare`."""
+    code = (
+        "import sys; from pathlib import Path; from training_code.models import resolve; "
+        "from training_code.models.staging import traced_backbone; "
+        f"traced_backbone(resolve('efficientnet_lite0', 64), None, Path({str(tmp_path)!r})); "
+        "print(sorted({'timm', 'torchvision'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 CONVERT = """

@@ -8,6 +8,7 @@ Refuses to hand out a file whose answers differ from what was trained.
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from copy import deepcopy
 from dataclasses import dataclass
@@ -87,6 +88,9 @@ def with_weights_standardised(module: nn.Module) -> nn.Module:
     Traced as it stands, the file would hold each weight twice, and an engine that folds no constants would standardise it for
     every photo. A network without such convolutions is returned as it is; another is copied.
     """
+    # Its import takes as long as extracting a thousand photos; where it has not been imported, none of its layers is here.
+    if "timm" not in sys.modules:
+        return module
     import torch
     from timm.layers import Conv2dSame, ScaledStdConv2d, ScaledStdConv2dSame, StdConv2d
     from timm.layers.std_conv import StdConv2dSame
