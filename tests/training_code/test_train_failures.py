@@ -80,13 +80,18 @@ def test_a_fine_tuning_whose_loss_is_nan_names_the_learning_rate(tmp_path):
 @pytest.mark.parametrize(
     "text",
     ["CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 15 GiB", "std::bad_alloc",
-     "cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"],
+     "cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)",
+     "could not create a primitive", "could not create a memory object"],
 )  # fmt: skip
-def test_the_words_of_gpu_libraries_for_no_memory_are_understood(text):
+def test_the_words_of_other_libraries_for_no_memory_are_understood(text):
     said = str(explained(RuntimeError(text), Hyperparameters(batch_size=64)))
     assert "Lower batch_size (try 32)" in said and text.split(".")[0] in said
 
 
-def test_an_error_of_another_kind_stays_what_it_is():
-    error = RuntimeError("shapes (3,4) and (5,) do not fit")
+@pytest.mark.parametrize(
+    "text",
+    ["shapes (3,4) and (5,) do not fit", "could not create a primitive descriptor for a convolution forward propagation primitive"],
+)  # fmt: skip
+def test_an_error_of_another_kind_stays_what_it_is(text):
+    error = RuntimeError(text)
     assert explained(error, Hyperparameters()) is error

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import re
 
 from training_code.contract.failure import JobFailure
 from training_code.contract.hyperparameters import Hyperparameters
 
-# NumPy raises MemoryError; torch, CUDA's libraries, OpenVINO and threads say it in their own words.
-_MEMORY = (
-    "out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc", "_alloc_failed", "can't start new thread",
-)  # fmt: skip
+# NumPy raises MemoryError; torch, CUDA's libraries, OpenVINO and threads say it in their own words. oneDNN says only what it could not
+# create: a primitive descriptor is one that it does not support, the others are memory that it did not get.
+_MEMORY = re.compile(
+    "out of memory|can't allocate memory|cannot allocate memory|bad_alloc|_alloc_failed|can't start new thread"
+    "|could not create a primitive(?! descriptor)|could not create a memory object"
+)
 
 
 class NonFiniteLoss(JobFailure):
@@ -32,7 +35,7 @@ def explained(error: BaseException, settings: Hyperparameters | None) -> BaseExc
     batch = (
         f"batch_size={settings.batch_size}, image_size={settings.image_size or 'native'}" if settings else "this input"
     )
-    if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _MEMORY):
+    if isinstance(error, MemoryError) or _MEMORY.search(str(error).lower()):
         smaller = max(1, settings.batch_size // 2) if settings else 1
         return JobFailure(
             f"out of memory with {batch}. Lower batch_size (try {smaller}) or image_size, or take a larger instance. "
