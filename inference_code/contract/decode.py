@@ -150,7 +150,7 @@ def _orientation(picture: Image.Image) -> int:
         return 1
     try:
         value = picture.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:
+    except Exception:  # Pillow raises whatever a damaged EXIF block leads it to; the photo itself may be whole
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 

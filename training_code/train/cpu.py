@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import platform
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -19,17 +18,17 @@ from torch.overrides import TorchFunctionMode
 WIDEST = 3
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 
+X86 = platform.machine() in ("x86_64", "AMD64")
+
 Pair = tuple[int, int]
 
 
 def keep_memory() -> None:
     """Let glibc keep what is freed. Otherwise each large tensor comes from the kernel anew in every step, page by page, zeroed:
     nearly half of a step. https://man7.org/linux/man-pages/man3/mallopt.3.html"""
-    if not sys.platform.startswith("linux"):
+    if platform.libc_ver()[0] != "glibc":
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None or platform.libc_ver()[0] != "glibc":
-        return
+    mallopt = ctypes.CDLL(None).mallopt
     mallopt(M_MMAP_MAX, 0)
     mallopt(M_TRIM_THRESHOLD, -1)  # never
     mallopt(M_TOP_PAD, 64 * 2**20)
@@ -58,7 +57,8 @@ def _depthwise(
 ) -> torch.Tensor | None:  # fmt: skip
     """The convolution, or None where PyTorch's own is as good."""
     mine = (
-        groups == weight.shape[0] == photo.shape[-3] > 1
+        X86
+        and groups == weight.shape[0] == photo.shape[-3] > 1
         and photo.ndim == 4
         and photo.device.type == "cpu"
         and photo.is_floating_point()
@@ -66,7 +66,6 @@ def _depthwise(
         and _pair(dilation) == (1, 1)
         and torch.is_grad_enabled()
         and (photo.requires_grad or weight.requires_grad)
-        and platform.machine() in ("x86_64", "AMD64")
     )
     if not mine:
         return None

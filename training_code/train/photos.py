@@ -68,40 +68,38 @@ class PhotoCache:
         both.folder = self.folder / "together"
         both.folder.mkdir(exist_ok=True)
         both.kept, both.kept_before = {}, self.kept
-        seen, more = self.train, both._decode("validation", larger(self._preprocessing))
-        pixels = both._reserved("train", (len(seen.ids) + len(more.ids), *seen.pixels.shape[1:]))
-        pixels[: len(seen.ids)], pixels[len(seen.ids) :] = seen.pixels, more.pixels
-        (both.folder / "validation.npy").unlink()
-        both.train = replace(
-            seen, pixels=pixels, labels=np.concatenate([seen.labels, more.labels]), ids=[*seen.ids, *more.ids]
-        )
+        both.train = both._decode("validation", larger(self._preprocessing), behind=self.train)
         return both
 
-    def _decode(self, split: str, preprocessing: Preprocessing) -> PhotoSplit:
+    def _decode(self, split: str, preprocessing: Preprocessing, behind: PhotoSplit | None = None) -> PhotoSplit:
+        """The photos of a split, those of `behind` in front of them."""
         photos = [photo for photo in self._pack.photos if photo.split == split]
         if not photos:
             folder = self._pack.folder
             raise JobFailure(f"channel 'photos': no photo of the split {split} in {folder}; run `prepare` again.")
-        pixels = self._reserved(split, (len(photos), *preprocessing.input_size, 3))
-
-        def place(item: tuple[int, PackedPhoto]) -> None:
-            index, photo = item
-            pixels[index] = resize_and_crop(decode(self._pack.read(photo)), preprocessing)
-
-        with ThreadPoolExecutor(self._workers) as pool:
-            for _ in pool.map(place, enumerate(photos)):
-                pass
-        labels = np.array([self._number(photo) for photo in photos], dtype=np.int64)
-        return PhotoSplit(pixels, labels, [photo.photo_id for photo in photos], preprocessing.resize.mode == "squash")
-
-    def _reserved(self, split: str, shape: tuple[int, ...]) -> np.ndarray:
+        first = len(behind.ids) if behind else 0
+        shape = (first + len(photos), *preprocessing.input_size, 3)
         needed, free = int(np.prod(shape)), shutil.disk_usage(self.folder).free
         if needed > free:
             raise JobFailure(
                 f"the decoded {split} photos need {needed:,} bytes of disk; {free:,} are free in {self.folder.parent}. "
                 "Raise the job's VolumeSizeInGB or lower image_size."
             )
-        return reserved(self.folder / f"{split}.npy", np.uint8, shape)
+        pixels = reserved(self.folder / f"{split}.npy", np.uint8, shape)
+
+        def place(item: tuple[int, PackedPhoto]) -> None:
+            index, photo = item
+            pixels[index] = resize_and_crop(decode(self._pack.read(photo)), preprocessing)
+
+        with ThreadPoolExecutor(self._workers) as pool:
+            for _ in pool.map(place, enumerate(photos, start=first)):
+                pass
+        labels = np.array([self._number(photo) for photo in photos], dtype=np.int64)
+        ids = [photo.photo_id for photo in photos]
+        if behind:
+            pixels[:first] = behind.pixels
+            labels, ids = np.concatenate([behind.labels, labels]), [*behind.ids, *ids]
+        return PhotoSplit(pixels, labels, ids, preprocessing.resize.mode == "squash")
 
     def _number(self, photo: PackedPhoto) -> int:
         try:
