@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from inference_code.contract import whole_file
+from contract.whole_file import whole_file
 
 _LONGEST: Final = 1024
 

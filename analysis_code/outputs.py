@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from inference_code.contract import whole_file
+from contract.whole_file import whole_file
 
 
 def write_json(path: Path, document: Any) -> None:

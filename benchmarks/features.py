@@ -27,7 +27,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from inference_code.contract import decode, to_tensor
+from contract.decode import decode
+from contract.preprocessing import to_tensor
 from training_code.features.cache import FeatureCache
 from training_code.features.engine import BATCH, OpenVinoEngine
 from training_code.features.extraction import Sample, extract_features

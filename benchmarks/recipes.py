@@ -140,7 +140,8 @@ def recipe_accuracy(data: Path, epochs: int, batch: int, trials: int) -> dict[st
     import torch
     from torch import nn
 
-    from inference_code.contract import decode, resize_and_crop
+    from contract.decode import decode
+    from contract.preprocessing import resize_and_crop
     from training_code.features.engine import open_engine
     from training_code.models import resolve, weights
 

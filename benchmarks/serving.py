@@ -27,8 +27,9 @@ import onnx
 import simplejpeg
 from onnx import TensorProto, helper, numpy_helper
 
+from contract.manifest import Manifest
+from contract.preprocessing import Preprocessing
 from inference_code.classifier import Classifier
-from inference_code.contract import Manifest, Preprocessing
 from inference_code.settings import available_cores
 
 CLASSES = 1000

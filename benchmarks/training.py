@@ -43,8 +43,9 @@ PEERS = ("plain-loop", "timm-script", "timm-script-tuned")
 
 def features(data: Path, base: Path, precision: str) -> dict[str, Any]:
     """The channels of a training, by the code of `prepare`: what a photo needs is computed, nothing is cached."""
-    from inference_code.contract import decode, resize_and_crop
-    from training_code.contract.hyperparameters import Hyperparameters
+    from contract.decode import decode
+    from contract.hyperparameters import Hyperparameters
+    from contract.preprocessing import resize_and_crop
     from training_code.features.channel import write_channels
     from training_code.features.extraction import Sample
     from training_code.models import resolve, weights

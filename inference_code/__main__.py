@@ -10,8 +10,8 @@ import signal
 import sys
 import time
 
+from contract.manifest import InvalidManifest
 from inference_code.classifier import Classifier
-from inference_code.contract import InvalidManifest
 from inference_code.engines import EngineUnavailable, UnusableModel
 from inference_code.server import Application
 from inference_code.settings import InvalidSetting, Settings

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 
-from inference_code.contract import Manifest, decode, to_tensor
-from inference_code.contract.manifest import MODEL_FILE
+from contract.decode import decode
+from contract.manifest import MODEL_FILE, Manifest
+from contract.preprocessing import to_tensor
 from inference_code.engines import Engine, UnusableModel, open_engine
 
 

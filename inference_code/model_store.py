@@ -10,10 +10,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
+from contract.manifest import MODEL_FILE, InvalidManifest
 from inference_code.answers import Refused
 from inference_code.classifier import Classifier
-from inference_code.contract import InvalidManifest
-from inference_code.contract.manifest import MODEL_FILE
 from inference_code.engines import UnusableModel
 from inference_code.settings import MEGABYTE, Settings
 

@@ -16,9 +16,9 @@ from urllib.parse import parse_qs, unquote
 
 import numpy as np
 
+from contract.decode import UnreadablePhoto
 from inference_code.answers import JSON_TYPE, Refused, accepts_array, encode, read_photos
 from inference_code.classifier import Classifier
-from inference_code.contract import UnreadablePhoto
 from inference_code.model_store import LoadedModel, ModelStore
 from inference_code.settings import MEGABYTE, Settings
 

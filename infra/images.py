@@ -16,12 +16,10 @@ from constructs import Construct
 
 from infra.settings import Settings
 
-# What training, analysis and serving must agree on, without the server.
-CONTRACT = ("inference_code/__init__.py", "inference_code/contract")
 CONTEXTS = {
-    "training": ("training_code", *CONTRACT),
-    "analysis": ("analysis_code", *CONTRACT),
-    "inference": ("inference_code",),
+    "training": ("training_code", "contract"),
+    "analysis": ("analysis_code", "contract"),
+    "inference": ("inference_code", "contract"),
 }
 
 

@@ -9,9 +9,9 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
+from contract.execution_input import ExecutionInput
+from contract.plan import make_plan
 from training_code.compare.request import ComparisonInput
-from training_code.contract.execution_input import ExecutionInput
-from training_code.contract.plan import make_plan
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 FILES = sorted(EXAMPLES.glob("*.json"))

@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("infra", "training_code", "inference_code", "analysis_code", "local_cloud", "darkroom")
+ROOMS = ("contract", "infra", "training_code", "inference_code", "analysis_code", "local_cloud", "darkroom")
 MAY_IMPORT = {
-    "infra": ("training_code.contract",),
-    "training_code": ("inference_code.contract",),
-    "inference_code": (),
-    "analysis_code": ("inference_code.contract",),
+    "contract": (),
+    "infra": ("contract",),
+    "training_code": ("contract",),
+    "inference_code": ("contract",),
+    "analysis_code": ("contract",),
     "local_cloud": (),
-    "darkroom": ("local_cloud",),
+    "darkroom": ("contract", "local_cloud"),
 }
 
 
@@ -51,7 +52,8 @@ def test_a_room_imports_only_what_the_architecture_allows(room):
 def test_a_trespass_is_found():
     assert trespasses("training_code", "from infra.settings import Settings") == ["infra.settings.Settings"]
     assert trespasses("analysis_code", "import inference_code.server") == ["inference_code.server"]
-    assert trespasses("training_code", "from inference_code.contract import decode") == []
+    assert trespasses("local_cloud", "from contract.names import Names") == ["contract.names.Names"]
+    assert trespasses("training_code", "from contract.decode import decode") == []
 
 
 def test_the_local_cloud_names_no_darkroom_stack():

@@ -11,7 +11,7 @@ import importlib
 import sys
 import traceback
 
-from training_code.contract.failure import leave_message
+from contract.failure import leave_message
 
 COMMANDS = {
     "prepare": ("training_code.prepare.command", "message"),

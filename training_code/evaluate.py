@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from training_code.contract.failure import JobFailure, base_directory
+from contract.failure import JobFailure, base_directory
 from training_code.measurement import measure
 
 MOST_CLASSES_IN_STATE = 40  # evaluation.json travels through the state machine, whose state is limited to 256 KiB

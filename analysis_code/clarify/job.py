@@ -11,7 +11,8 @@ from PIL import Image
 from analysis_code.clarify.config import AnalysisConfig, ImageAnalysis, read_config
 from analysis_code.failure import JobFailure, base_directory
 from analysis_code.outputs import write_json
-from inference_code.contract import UnreadablePhoto, decode, whole_file
+from contract.decode import UnreadablePhoto, decode
+from contract.whole_file import whole_file
 
 log = logging.getLogger("clarify")
 PICTURES = "explanations_shap"

@@ -29,7 +29,7 @@ from analysis_code.comparison.statistics import (
 )
 from analysis_code.failure import base_directory
 from analysis_code.outputs import write_json
-from inference_code.contract import whole_file
+from contract.whole_file import whole_file
 
 RELATIVE = ("accuracy", "training_seconds", "latency_p50_ms")
 PREFIXES = {"test": "", "validation": "validation_", "second": "second_"}

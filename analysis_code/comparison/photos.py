@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from analysis_code.comparison.candidates import Candidate
-from inference_code.contract import UnreadablePhoto, decode
+from contract.decode import UnreadablePhoto, decode
 
 THUMBNAIL = 144
 

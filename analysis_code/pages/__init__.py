@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from inference_code.contract import whole_file
+from contract.whole_file import whole_file
 
 FOLDER = Path(__file__).parent
 

@@ -13,7 +13,7 @@ from analysis_code import pages
 from analysis_code.report.evaluation import Mistake
 from analysis_code.report.inputs import Missing
 from analysis_code.report.training import client
-from inference_code.contract import UnreadablePhoto, decode
+from contract.decode import UnreadablePhoto, decode
 
 _SIDE: Final = 240
 

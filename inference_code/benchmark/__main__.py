@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
+from contract.manifest import MANIFEST_FILE, MODEL_FILE
+from contract.whole_file import whole_file
 from inference_code.benchmark import photos, timing
 from inference_code.classifier import Classifier
-from inference_code.contract import whole_file
-from inference_code.contract.manifest import MANIFEST_FILE, MODEL_FILE
 from inference_code.settings import Settings
 
 

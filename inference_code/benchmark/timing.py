@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from contract import benchmark as limits
 from inference_code.benchmark.photos import PhotoSet
 from inference_code.classifier import Classifier
-from inference_code.contract import benchmark as limits
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from inference_code.contract.manifest import INPUT_NAME, OUTPUT_NAME
+from contract.manifest import INPUT_NAME, OUTPUT_NAME
 from inference_code.engines import EngineUnavailable, UnusableModel
 
 

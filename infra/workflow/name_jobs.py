@@ -10,9 +10,9 @@ import dataclasses
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from contract.execution_input import defaults
 from infra.workflow.platform import Platform
 from infra.workflow.step import call
-from training_code.contract.execution_input import defaults
 
 
 def check_input(scope: Construct, then: sfn.IChainable) -> sfn.Choice:

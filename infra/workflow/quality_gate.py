@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from training_code.contract.execution_input import QUALITY_METRICS
+from contract.execution_input import QUALITY_METRICS
 
 
 class QualityGate:

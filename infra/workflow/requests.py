@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from contract.metrics import metric_definitions
 from infra.settings import Settings
 from infra.workflow.platform import Platform
-from training_code.contract.metrics import metric_definitions
 
 INPUT = "/opt/ml/processing/input"
 OUTPUT = "/opt/ml/processing/output"

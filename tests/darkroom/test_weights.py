@@ -14,7 +14,7 @@ TRAINING = ROOT / ".venv-training_code" / "bin" / "python"
 RESOLVE = """
 import sys
 from pathlib import Path
-from training_code.contract.failure import JobFailure
+from contract.failure import JobFailure
 from training_code.models import weights
 try:
     found = weights.resolve(sys.argv[1], None, sys.argv[2], Path(sys.argv[3]))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from inference_code.contract import UnreadablePhoto, decode
+from contract.decode import UnreadablePhoto, decode
 from tests.inference_code.photos import encode, exif, png_header_only, scene
 
 PHOTO = scene()

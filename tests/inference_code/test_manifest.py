@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from inference_code.contract import InvalidManifest, Manifest
+from contract.manifest import InvalidManifest, Manifest
 from tests.inference_code.tiny_model import PREPROCESSING
 
 

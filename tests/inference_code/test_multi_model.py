@@ -6,7 +6,8 @@ from urllib.parse import quote
 
 import pytest
 
-from inference_code.contract import decode, to_tensor
+from contract.decode import decode
+from contract.preprocessing import to_tensor
 from tests.inference_code.photos import encode, scene
 from tests.inference_code.tiny_model import PREPROCESSING, expected, write_artifact
 

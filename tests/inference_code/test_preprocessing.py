@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference_code.contract import Preprocessing, Resize, resize_and_crop, to_tensor
-from inference_code.contract.preprocessing import InvalidPreprocessing
+from contract.preprocessing import InvalidPreprocessing, Preprocessing, Resize, resize_and_crop, to_tensor
 from tests.inference_code.photos import scene
 
 IMAGENET = Preprocessing()

@@ -10,8 +10,10 @@ import socket
 import numpy as np
 import pytest
 
+from contract.decode import decode
+from contract.manifest import Manifest
+from contract.preprocessing import to_tensor
 from inference_code.classifier import Classifier
-from inference_code.contract import Manifest, decode, to_tensor
 from tests.inference_code.conftest import free_port, launch, serving
 from tests.inference_code.photos import encode, png_header_only, scene
 from tests.inference_code.tiny_model import CLASSES, PREPROCESSING, expected, write_artifact, write_onnx
@@ -235,7 +237,7 @@ def break_classes(folder):
     ],
 )
 def test_an_unusable_model_is_refused_when_loaded_with_a_sentence(tmp_path, damage, named):
-    from inference_code.contract import InvalidManifest
+    from contract.manifest import InvalidManifest
     from inference_code.engines import UnusableModel
 
     damage(write_artifact(tmp_path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inference_code.contract import whole_file
+from contract.whole_file import whole_file
 
 
 def test_a_file_appears_under_its_name_when_it_is_complete(tmp_path):

@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from inference_code.contract import Manifest, Preprocessing, Resize
+from contract.manifest import Manifest
+from contract.preprocessing import Preprocessing, Resize
 
 SIDE = 32
 PATCH = slice(0, 16)

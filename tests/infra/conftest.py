@@ -114,7 +114,7 @@ def repository(tmp_path_factory) -> Path:
     for path in (
         "training_code/Dockerfile", "training_code/train.py", "analysis_code/Dockerfile", "analysis_code/clarify.py",
         "inference_code/Dockerfile", "inference_code/__init__.py", "inference_code/server.py",
-        "inference_code/contract/__init__.py", "inference_code/contract/decode.py", "docs/page.md", "infra/settings.py",
+        "contract/__init__.py", "contract/decode.py", "docs/page.md", "infra/settings.py",
         "README.md",
     ):  # fmt: skip
         (root / path).parent.mkdir(parents=True, exist_ok=True)

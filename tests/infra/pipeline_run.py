@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from contract.execution_input import ExecutionInput
+from contract.plan import make_plan
 from tests.infra.state_machine import Outcome, StateMachine, TaskFailed
-from training_code.contract.execution_input import ExecutionInput
-from training_code.contract.plan import make_plan
 
 SAMPLE = {"dataset": "s3://data/datasets/photos.zip"}
 EVALUATION = {"accuracy": 0.95, "balanced_accuracy": 0.94, "worst_class_recall": 0.9, "macro_f1": 0.93}

@@ -186,7 +186,7 @@ def hashes(synthesis) -> dict[str, str]:
         ("training_code/train.py", {"training"}),
         ("analysis_code/clarify.py", {"analysis"}),
         ("inference_code/server.py", {"inference"}),
-        ("inference_code/contract/decode.py", {"training", "analysis", "inference"}),
+        ("contract/decode.py", {"training", "analysis", "inference"}),
         ("training_code/__pycache__/train.cpython-311.pyc", set()),
     ],
 )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from contract.failure import JobFailure
+from contract.validation import InvalidField
 from training_code.compare.candidates import choose
 from training_code.compare.estimate import Cost, Work, cost_of, estimate, within_budget
 from training_code.compare.request import ComparisonInput
-from training_code.contract.failure import JobFailure
-from training_code.contract.validation import InvalidField
 
 PRICES = {"as_of": "today", "region": "r", "source": "s", "per_hour": {"ml.m5.large": 0.1}}
 WORK = Work(train=100, validation=20, test=30)

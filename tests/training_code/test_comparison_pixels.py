@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inference_code.contract import Preprocessing, Resize
+from contract.preprocessing import Preprocessing, Resize
 from training_code.compare import shared_pixels
 from training_code.compare.shared_pixels import SharedPixels
 from training_code.features.cache import FolderStore

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training_code.contract.execution_input import ExecutionInput, defaults
-from training_code.contract.failure import JobFailure, leave_message
-from training_code.contract.hyperparameters import RULES, Hyperparameters
-from training_code.contract.metrics import METRICS, metric_definitions, metric_line
-from training_code.contract.plan import make_plan
-from training_code.contract.validation import InvalidField
+from contract.execution_input import ExecutionInput, defaults
+from contract.failure import JobFailure, leave_message
+from contract.hyperparameters import RULES, Hyperparameters
+from contract.metrics import METRICS, metric_definitions, metric_line
+from contract.plan import make_plan
+from contract.validation import InvalidField
 
 DATASET = {"dataset": "s3://bucket/photos.zip"}
 FACTS = {"fingerprint": "f", "classes": ["ants", "bees"], "counts": {}}

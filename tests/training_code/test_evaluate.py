@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
+from contract.failure import JobFailure
 from tests.training_code.photo_sets import write
-from training_code.contract.failure import JobFailure
 from training_code.evaluate import evaluate, probabilities_in
 from training_code.measurement import calibration_error, measure, wilson
 

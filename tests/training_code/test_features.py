@@ -9,9 +9,9 @@ from urllib.parse import parse_qs, unquote, urlparse
 import numpy as np
 import pytest
 
-from inference_code.contract import Preprocessing, Resize, to_tensor
+from contract.failure import JobFailure
+from contract.preprocessing import Preprocessing, Resize, to_tensor
 from tests.training_code.photo_sets import pixels
-from training_code.contract.failure import JobFailure
 from training_code.features.cache import FeatureCache, FolderStore, cache_key, open_store
 from training_code.features.engine import OpenVinoEngine, TorchEngine
 from training_code.features.extraction import Sample, extract_features
@@ -256,7 +256,7 @@ def expected(network):
 
 
 def at_input_size(index):
-    from inference_code.contract import resize_and_crop
+    from contract.preprocessing import resize_and_crop
 
     return resize_and_crop(PHOTOS[index], PREPROCESSING)
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from contract.health_rules import RULE_NAMES
 from tests.browser import fits
 from tests.training_code.observed_training import perceptron, photos, slow_storage, train
 from training_code.__main__ import main
-from training_code.contract.health_rules import RULE_NAMES
 from training_code.health.observations import Observations, percentile
 from training_code.observation import ObserverGroup
 from training_code.profiling.summary import parts

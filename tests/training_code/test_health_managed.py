@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from contract.health_rules import RULE_NAMES
 from tests.training_code.observed_training import perceptron, photos, slow_storage, train
 from training_code.__main__ import main
-from training_code.contract.health_rules import RULE_NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from training_code.contract.failure import JobFailure
+from contract.failure import JobFailure
 from training_code.models import UnknownModel, resolve, weights
 
 TORCHVISION = ("resnet18", "densenet121", "googlenet", "squeezenet1_1", "mobilenet_v2")

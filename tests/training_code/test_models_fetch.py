@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from training_code.contract.failure import JobFailure
+from contract.failure import JobFailure
 from training_code.models import fetch, weights
 
 

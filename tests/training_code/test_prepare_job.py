@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from contract.execution_input import ExecutionInput
 from tests.browser import fits
 from tests.training_code.photo_sets import photo, write, write_request, write_set
 from training_code.__main__ import main
-from training_code.contract.execution_input import ExecutionInput
 from training_code.features.feature_set import FeatureSet
 from training_code.prepare.command import prepare, read_request
 from training_code.prepare.photo_pack import PhotoPack, write_pack

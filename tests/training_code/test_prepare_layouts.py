@@ -9,8 +9,8 @@ from collections import Counter
 
 import pytest
 
+from contract.failure import JobFailure
 from tests.training_code.photo_sets import photo, write, write_set
-from training_code.contract.failure import JobFailure
 from training_code.prepare.sources import open_source
 from training_code.prepare.tables import read_layout
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from contract.execution_input import Bias, Split
+from contract.failure import JobFailure
 from tests.training_code.photo_sets import encoded, photo, pixels, write, write_set
-from training_code.contract.execution_input import Bias, Split
-from training_code.contract.failure import JobFailure
 from training_code.prepare.duplicates import MOST_DIFFERENT_BITS, joined, near_pairs
 from training_code.prepare.facets import bias_plan
 from training_code.prepare.findings import findings, note_odd_photos

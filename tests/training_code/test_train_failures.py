@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from contract.hyperparameters import Hyperparameters
 from tests.training_code.test_train_fine_tuning import SMALL, imported_once  # noqa: F401
 from tests.training_code.tiny_jobs import ended, in_child, job_folder, tiny_features, train
-from training_code.contract.hyperparameters import Hyperparameters
 from training_code.train.failures import explained
 
 MIB = 2**20

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contract.hyperparameters import Hyperparameters
+from contract.metrics import metric_definitions
 from tests.training_code.tiny_jobs import (
     CLASSES,
     checkpoint_arrays,
@@ -24,8 +26,6 @@ from tests.training_code.tiny_jobs import (
     train,
     wait_for,
 )
-from training_code.contract.hyperparameters import Hyperparameters
-from training_code.contract.metrics import metric_definitions
 from training_code.models.export import softmax
 from training_code.observation import NoObserver
 from training_code.train.head import HeadTraining

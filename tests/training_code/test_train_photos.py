@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inference_code.contract import Preprocessing, Resize, decode, resize_and_crop
+from contract.decode import decode
+from contract.preprocessing import Preprocessing, Resize, resize_and_crop
 from tests.training_code.tiny_jobs import tiny_photos
 from training_code.prepare.photo_pack import PhotoPack
 from training_code.train.loader import Loader

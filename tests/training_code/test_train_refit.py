@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from inference_code.contract import Manifest
+from contract.manifest import Manifest
 from tests.training_code.test_train_fine_tuning import SMALL, epochs, imported_once, same, state, with_weights  # noqa: F401
 from tests.training_code.tiny_jobs import (
     checkpoint_arrays,

@@ -10,7 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inference_code.contract import Manifest
+from contract.failure import JobFailure
+from contract.hyperparameters import NOT_LEARNT_FROM, Hyperparameters
+from contract.manifest import Manifest
 from tests.training_code.tiny_jobs import (
     checkpoint_arrays,
     ended,
@@ -22,8 +24,6 @@ from tests.training_code.tiny_jobs import (
     training_json,
     wait_for,
 )
-from training_code.contract.failure import JobFailure
-from training_code.contract.hyperparameters import NOT_LEARNT_FROM, Hyperparameters
 from training_code.train.checkpoints import identity_of
 from training_code.train.job import Job
 from training_code.train.run import identity_facts

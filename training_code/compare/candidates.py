@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from training_code.contract.validation import InvalidField, did_you_mean
+from contract.validation import InvalidField, did_you_mean
 
 Framework = Literal["PyTorch", "TensorFlow"]
 RANDOM = "random weights: architecture smoke test"

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inference_code.contract import benchmark
+from contract import benchmark
+from contract.failure import JobFailure
+from contract.hyperparameters import RULES
 from training_code.compare.request import ComparisonInput
-from training_code.contract.failure import JobFailure
-from training_code.contract.hyperparameters import RULES
 from training_code.models import backbone, catalogue
 
 BATCH = {"cpu": 1, "cuda": 32}

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from inference_code.contract import decode, resize_and_crop
+from contract.decode import decode
+from contract.failure import base_directory
+from contract.hyperparameters import Hyperparameters
+from contract.preprocessing import resize_and_crop
 from training_code.compare.shared_pixels import SharedPixels
-from training_code.contract.failure import base_directory
-from training_code.contract.hyperparameters import Hyperparameters
 from training_code.features.cache import open_store
 from training_code.features.channel import FEATURE_CACHE_URI, write_channels
 from training_code.features.extraction import Sample

@@ -17,10 +17,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from inference_code import contract
+import contract
+from contract.failure import JobFailure, base_directory
 from training_code.compare.estimate import Work, estimate, within_budget
 from training_code.compare.request import ComparisonInput
-from training_code.contract.failure import JobFailure, base_directory
 from training_code.models import catalogue
 from training_code.prepare import outputs
 from training_code.prepare.command import describe, progress_of, read_request, say

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from contract.execution_input import ExecutionInput, Instances, Split, known_fields
+from contract.hyperparameters import RULES
+from contract.plan import search_of, tuning_of
+from contract.validation import InvalidField, a_boolean, a_number, an_integer, unknown_field
 from training_code.compare import candidates
-from training_code.contract.execution_input import ExecutionInput, Instances, Split, known_fields
-from training_code.contract.hyperparameters import RULES
-from training_code.contract.plan import search_of, tuning_of
-from training_code.contract.validation import InvalidField, a_boolean, a_number, an_integer, unknown_field
 
 SECTIONS = {"split": Split, "instances": Instances}
 # Fields that change what is shown or chosen, never what is measured of a candidate.

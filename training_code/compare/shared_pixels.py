@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from inference_code.contract import Preprocessing
+from contract.preprocessing import Preprocessing
 from training_code.features.cache import Store
 
 VERSION = 1  # raise it when decoding or resizing itself changes

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from training_code.contract.health_rules import RULE_NAMES
+from contract.health_rules import RULE_NAMES
 
 HOOKS = ("off", "losses", "reductions")
 SHORTEST_INTERVAL_MS, LONGEST_INTERVAL_MS = 100, 60_000

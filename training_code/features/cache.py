@@ -21,7 +21,7 @@ from urllib.parse import urlparse
 
 import numpy as np
 
-from training_code.contract.failure import JobFailure
+from contract.failure import JobFailure
 
 VERSION = 1  # raise it when the extraction itself changes
 SHARD_PHOTOS = 16_384

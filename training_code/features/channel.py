@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training_code.contract.hyperparameters import Hyperparameters
+from contract.hyperparameters import Hyperparameters
 from training_code.features.cache import FeatureCache, cache_key, open_store
 from training_code.features.engine import Engine, identity_of, open_engine
 from training_code.features.engine_choice import choose

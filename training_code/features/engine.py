@@ -16,9 +16,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from inference_code.contract import Preprocessing
-from inference_code.contract.preprocessing import normalize
-from training_code.contract.failure import JobFailure
+from contract.failure import JobFailure
+from contract.preprocessing import Preprocessing, normalize
 from training_code.models.catalogue import ModelSpec
 
 BATCH = 4  # of the CPU engine: larger batches leave the cache of a core

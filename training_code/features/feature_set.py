@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from training_code.contract.failure import JobFailure
+from contract.failure import JobFailure
 
 SPLITS = ("train", "validation")
 

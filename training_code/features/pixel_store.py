@@ -15,7 +15,7 @@ from types import TracebackType
 
 import numpy as np
 
-from inference_code.contract import Preprocessing, resize_and_crop
+from contract.preprocessing import Preprocessing, resize_and_crop
 
 LARGEST_SHARE = 0.4  # of the free disk
 

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training_code.contract.failure import JobFailure, base_directory
-from training_code.contract.health_rules import RULE_NAMES
+from contract.failure import JobFailure, base_directory
+from contract.health_rules import RULE_NAMES
 from training_code.health.managed import read_statuses, with_service_outcomes, write_evaluations
 from training_code.health.observations import Observations
 from training_code.health.report import health_report

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training_code.contract.failure import JobFailure
+from contract.failure import JobFailure
 from training_code.health.rule import PROFILER_REPORT
 
 Outcome = Mapping[str, Any]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from training_code.contract.health_rules import RULE_NAMES
+from contract.health_rules import RULE_NAMES
 
 if TYPE_CHECKING:
     from training_code.health.observations import Observations

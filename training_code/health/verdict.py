@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training_code.contract.metrics import metric_line
+from contract.metrics import metric_line
 from training_code.health.observations import Observations
 from training_code.health.rule import chosen_rules
 

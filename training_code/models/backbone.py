@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from training_code.contract.failure import JobFailure
+from contract.failure import JobFailure
 from training_code.models.catalogue import ModelSpec
 from training_code.models.weights import read_state
 

@@ -13,8 +13,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from inference_code.contract import Preprocessing, Resize
-from training_code.contract.failure import JobFailure
+from contract.failure import JobFailure
+from contract.preprocessing import Preprocessing, Resize
 
 Library = Literal["efficientnet_lite", "torchvision", "timm"]
 IMAGENET_CLASSES = 1000

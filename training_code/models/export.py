@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inference_code.contract.manifest import INPUT_NAME, OUTPUT_NAME
-from training_code.contract.failure import JobFailure
+from contract.failure import JobFailure
+from contract.manifest import INPUT_NAME, OUTPUT_NAME
 
 if TYPE_CHECKING:
     from torch import nn

@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from training_code.contract.failure import JobFailure, base_directory
+from contract.failure import JobFailure, base_directory
 from training_code.models import catalogue
 from training_code.models.weights import RECORD, checksum, key_of, record_of
 

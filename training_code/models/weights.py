@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from training_code.contract.failure import JobFailure
+from contract.failure import JobFailure
 
 RECORD = "weights.json"
 # Without s3:ListBucket S3 answers 403 for a key that does not exist.

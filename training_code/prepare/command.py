@@ -19,11 +19,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from inference_code.contract import decode
-from training_code.contract.execution_input import ExecutionInput
-from training_code.contract.failure import base_directory
-from training_code.contract.plan import make_plan
-from training_code.contract.validation import InvalidField
+from contract.decode import decode
+from contract.execution_input import ExecutionInput
+from contract.failure import base_directory
+from contract.plan import make_plan
+from contract.validation import InvalidField
 from training_code.features.channel import write_channels
 from training_code.features.extraction import Sample
 from training_code.features.pixel_store import PixelStore

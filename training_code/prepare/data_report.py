@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from training_code.contract.execution_input import ExecutionInput
+from contract.execution_input import ExecutionInput
 from training_code.prepare.findings import Finding
 from training_code.prepare.inspection import Photo
 from training_code.prepare.outputs import Read, thumbnail, write_json

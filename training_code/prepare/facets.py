@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from training_code.contract.execution_input import Bias
-from training_code.contract.validation import InvalidField, did_you_mean
+from contract.execution_input import Bias
+from contract.validation import InvalidField, did_you_mean
 from training_code.prepare.inspection import Photo
 
 MOST_CATEGORIES = 20

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from inference_code.contract import MAX_BYTES, UnreadablePhoto, decode
+from contract.decode import MAX_BYTES, UnreadablePhoto, decode
 from training_code.prepare.layout import Placed
 from training_code.prepare.sources import Source
 

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from training_code.contract.failure import JobFailure
-from training_code.contract.validation import did_you_mean
+from contract.failure import JobFailure
+from contract.validation import did_you_mean
 from training_code.prepare.sources import File
 
 SPLIT_NAMES = {

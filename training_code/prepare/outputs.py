@@ -18,7 +18,7 @@ from typing import Any
 
 import cv2
 
-from inference_code.contract import decode
+from contract.decode import decode
 from training_code.prepare.inspection import Photo
 from training_code.prepare.photo_pack import write_pack
 

@@ -12,8 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from training_code.contract.execution_input import Split
-from training_code.contract.failure import JobFailure
+from contract.execution_input import Split
+from contract.failure import JobFailure
 from training_code.prepare.duplicates import exact_groups, joined, near_pairs
 from training_code.prepare.inspection import Photo
 

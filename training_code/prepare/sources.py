@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from inference_code.contract import MAX_BYTES
-from training_code.contract.failure import JobFailure
+from contract.decode import MAX_BYTES
+from contract.failure import JobFailure
 
 PHOTO_EXTENSIONS = frozenset({"jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff"})
 MOST_FILES = 2_000_000

@@ -12,7 +12,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from training_code.contract.failure import JobFailure
+from contract.failure import JobFailure
 from training_code.prepare.layout import SPLIT_NAMES, Layout, Placed, place_by_folder, settle_splits
 from training_code.prepare.sources import File, Source
 

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from inference_code.contract import Manifest
-from inference_code.contract.manifest import MANIFEST_FILE, MODEL_FILE
-from training_code.contract.failure import JobFailure
+from contract.failure import JobFailure
+from contract.manifest import MANIFEST_FILE, MODEL_FILE, Manifest
 from training_code.models.export import Layer, classifier_to_onnx, logits_of, run_onnx, softmax, verify
 from training_code.models.staging import traced_backbone
 from training_code.train.checkpoints import write_whole

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from training_code.contract.hyperparameters import Hyperparameters
+from contract.hyperparameters import Hyperparameters
 from training_code.models.export import Layer, fold_standardising
 
 SLOWEST = 0.3  # learning rate of the first layers, as a share of the last ones'

@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from training_code.contract.failure import JobFailure, leave_message
+from contract.failure import JobFailure, leave_message
 
 
 def main(argv: Sequence[str] = ()) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import re
 
-from training_code.contract.failure import JobFailure
-from training_code.contract.hyperparameters import Hyperparameters
+from contract.failure import JobFailure
+from contract.hyperparameters import Hyperparameters
 
 # NumPy raises MemoryError; torch, CUDA's libraries, OpenVINO and threads say it in their own words. oneDNN says only what it could not
 # create: a primitive descriptor is one that it does not support, the others are memory that it did not get.

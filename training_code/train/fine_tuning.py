@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from training_code.contract.failure import JobFailure
+from contract.failure import JobFailure
 from training_code.features.feature_set import FeatureSet, Part
 from training_code.models import backbone as backbones
 from training_code.models.export import backbone_to_onnx

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from training_code.contract.failure import JobFailure
+from contract.failure import JobFailure
 from training_code.features.engine import OpenVinoEngine, TorchEngine
 from training_code.models.catalogue import ModelSpec
 from training_code.train.classifier import blocks_of

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from training_code.contract.failure import JobFailure
-from training_code.contract.hyperparameters import Hyperparameters
+from contract.failure import JobFailure
+from contract.hyperparameters import Hyperparameters
 from training_code.features.feature_set import FeatureSet, Part
 from training_code.models.export import Layer, fold_standardising, logits_of, softmax
 from training_code.observation import Observer

@@ -14,7 +14,7 @@ from datetime import timedelta
 import torch
 from torch import distributed, nn
 
-from training_code.contract.failure import JobFailure
+from contract.failure import JobFailure
 
 PORT = 7777
 PATIENCE = timedelta(minutes=15)

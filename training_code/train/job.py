@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from training_code.contract.failure import JobFailure, base_directory
-from training_code.contract.hyperparameters import Hyperparameters
+from contract.failure import JobFailure, base_directory
+from contract.hyperparameters import Hyperparameters
 from training_code.features.feature_set import FeatureSet
 from training_code.models import ModelSpec, resolve
 from training_code.models import weights as weight_store

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from training_code.contract.hyperparameters import Hyperparameters
+from contract.hyperparameters import Hyperparameters
 
 _BETA1, _BETA2, _ALPHA = 0.9, 0.999, 0.99
 

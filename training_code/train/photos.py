@@ -18,8 +18,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inference_code.contract import Preprocessing, Resize, decode, resize_and_crop
-from training_code.contract.failure import JobFailure
+from contract.decode import decode
+from contract.failure import JobFailure
+from contract.preprocessing import Preprocessing, Resize, resize_and_crop
 from training_code.prepare.photo_pack import PackedPhoto, PhotoPack
 
 ROOM_FOR_CROPS = 256 / 224

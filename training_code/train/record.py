@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from training_code.contract.metrics import BY_NAME, metric_line
+from contract.metrics import BY_NAME, metric_line
 from training_code.train.checkpoints import write_whole
 from training_code.train.measures import is_better
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from training_code.contract.hyperparameters import own_strings
+from contract.hyperparameters import own_strings
 from training_code.observation import NoObserver, Observer, observers_for
 from training_code.train.artifact import Outcome, refit_facts, write_artifact, write_validation
 from training_code.train.checkpoints import ArrayCheckpoint, identity_of

@@ -13,10 +13,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from training_code.contract.failure import JobFailure
-from training_code.contract.hyperparameters import RULES, as_string
-from training_code.contract.metrics import OBJECTIVES
-from training_code.contract.search_space import STRATEGIES
+from contract.failure import JobFailure
+from contract.hyperparameters import RULES, as_string
+from contract.metrics import OBJECTIVES
+from contract.search_space import STRATEGIES
 from training_code.observation import NoObserver
 from training_code.train.checkpoints import identity_of, write_whole
 from training_code.train.job import Job

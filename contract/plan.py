@@ -10,10 +10,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from training_code.contract.execution_input import ExecutionInput
-from training_code.contract.metrics import BY_NAME
-from training_code.contract.search_space import parameter_ranges
-from training_code.contract.validation import InvalidField
+from contract.execution_input import ExecutionInput
+from contract.metrics import BY_NAME
+from contract.search_space import parameter_ranges
+from contract.validation import InvalidField
 
 SCHEMA_VERSION = 1
 

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from inference_code.contract.preprocessing import InvalidPreprocessing, Preprocessing
-from inference_code.contract.whole_file import whole_file
+from contract.preprocessing import InvalidPreprocessing, Preprocessing
+from contract.whole_file import whole_file
 
 SCHEMA_VERSION: Final = 1
 MANIFEST_FILE: Final = "manifest.json"

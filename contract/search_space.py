@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from training_code.contract.hyperparameters import RULES, as_string
-from training_code.contract.validation import InvalidField, a_choice, unknown_field
+from contract.hyperparameters import RULES, as_string
+from contract.validation import InvalidField, a_choice, unknown_field
 
 SCALES = {"auto": "Auto", "linear": "Linear", "log": "Logarithmic", "reverse_log": "ReverseLogarithmic"}
 STRATEGIES = ("Bayesian", "Random", "Hyperband", "Grid")

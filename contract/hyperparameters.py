@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from training_code.contract import metrics
-from training_code.contract.failure import JobFailure
-from training_code.contract.health_rules import RULE_NAMES
-from training_code.contract.validation import (
+from contract import metrics
+from contract.failure import JobFailure
+from contract.health_rules import RULE_NAMES
+from contract.validation import (
     InvalidField,
     a_boolean,
     a_choice,

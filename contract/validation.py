@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection
 from typing import Any
 
-from training_code.contract.failure import JobFailure
+from contract.failure import JobFailure
 
 
 class InvalidField(JobFailure):

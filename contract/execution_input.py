@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
-from training_code.contract import search_space
-from training_code.contract.hyperparameters import RULES, Hyperparameters, check_hyperparameters
-from training_code.contract.metrics import DEFAULT_OBJECTIVE, OBJECTIVES
-from training_code.contract.validation import (
+from contract import search_space
+from contract.hyperparameters import RULES, Hyperparameters, check_hyperparameters
+from contract.metrics import DEFAULT_OBJECTIVE, OBJECTIVES
+from contract.validation import (
     InvalidField,
     a_boolean,
     a_choice,
