@@ -57,7 +57,7 @@ class TrainCandidate:
             parameters={
                 "Bucket": platform.base.artifacts_bucket,
                 "Key.$": RESULT_KEY.format(file=TRAINED),
-                "Body.$": "States.JsonToString($.noted.training)",
+                "Body.$": "$.noted.training",
                 "ContentType": "application/json",
             },
         )  # fmt: skip

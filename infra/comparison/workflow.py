@@ -104,7 +104,7 @@ class Comparison:
             parameters={
                 "Bucket": self._base.artifacts_bucket,
                 "Key.$": "States.Format('{}/question.json', $.shared.results_key)",
-                "Body.$": "States.JsonToString($.input)",
+                "Body.$": "$.input",
                 "ContentType": "application/json",
             },
         )  # fmt: skip
@@ -149,7 +149,7 @@ class Comparison:
             parameters={
                 "Bucket": self._base.artifacts_bucket,
                 "Key.$": "States.Format('{}/asked/outcomes.json', $.names.key)",
-                "Body.$": "States.JsonToString($.outcomes)",
+                "Body.$": "$.outcomes",
                 "ContentType": "application/json",
             },
         )  # fmt: skip

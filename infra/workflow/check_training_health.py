@@ -60,7 +60,7 @@ class CheckTrainingHealth:
             parameters={
                 "Bucket": self._platform.artifacts_bucket,
                 "Key.$": "States.Format('{}/rules/rules.json', $.names.key)",
-                "Body.$": "States.JsonToString($.rule_outcomes)",
+                "Body.$": "$.rule_outcomes",
                 "ContentType": "application/json",
             },
         )  # fmt: skip

@@ -88,7 +88,7 @@ def save_input(scope: Construct, platform: Platform) -> sfn.CustomState:
         parameters={
             "Bucket": platform.artifacts_bucket,
             "Key.$": "States.Format('{}/input/input.json', $.names.key)",
-            "Body.$": "States.JsonToString($.input)",
+            "Body.$": "$.input",
             "ContentType": "application/json",
         },
     )  # fmt: skip

@@ -5,8 +5,6 @@ The report reads that place in either case: on AWS an S3 input without any objec
 
 from __future__ import annotations
 
-import json
-
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
@@ -21,7 +19,7 @@ def skip(scope: Construct, name: str, platform: Platform, *, folder: str, reason
         parameters={
             "Bucket": platform.artifacts_bucket,
             "Key.$": f"States.Format('{{}}/{folder}/skipped.json', $.names.key)",
-            "Body": json.dumps({"skipped": True, "reason": reason}),
+            "Body": {"skipped": True, "reason": reason},
             "ContentType": "application/json",
         },
         selector={"job": "none"},

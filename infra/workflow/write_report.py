@@ -19,7 +19,7 @@ class WriteReport:
             parameters={
                 "Bucket": platform.artifacts_bucket,
                 "Key.$": "States.Format('{}/outcome/outcome.json', $.names.key)",
-                "Body.$": "States.JsonToString($)",
+                "Body.$": "$",
                 "ContentType": "application/json",
             },
         )  # fmt: skip

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
 
 from local_cloud.errors import AwsError
 from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure
 from local_cloud.stepfunctions.integrations import Target, sdk_metadata
 from local_cloud.stepfunctions.payload import dump
 from local_cloud.stepfunctions.scope import Scope
-from local_cloud.stepfunctions.sdk_tasks import SdkTasks
+from local_cloud.stepfunctions.sdk_tasks import SdkTasks, error_parts
 
 if TYPE_CHECKING:
     from local_cloud.stepfunctions.interpreter import Branch
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 ACTIONS = {"sns": ("publish",), "sqs": ("sendMessage",), "events": ("putEvents",)}
 TEXT_MEMBERS = {"sns": ("Message",), "sqs": ("MessageBody",), "events": ("Detail",)}
 SDK_NAMES = {"sns": "sns", "sqs": "sqs", "events": "eventbridge"}
+# The first part of an error's name, and what its cause calls the service: the older Java SDK's names.
+ERROR_NAMES = {"sns": ("SNS", "AmazonSNS"), "sqs": ("SQS", "AmazonSQS"), "events": ("EventBridge", "AmazonEventBridge")}
 
 
 class MessageTasks:
@@ -38,8 +43,15 @@ class MessageTasks:
     def submit(self, target: Target, parameters: dict[str, Any], branch: Branch) -> Any:
         """Send; objects become JSON text where the API wants text."""
         sent = self._texts(target.service, parameters)
-        answer = self._sdk.submit(Target(SDK_NAMES[target.service], target.action, "", True), sent, branch)
-        return {**answer, **sdk_metadata()}
+        try:
+            answer = self._sdk.call(Target(SDK_NAMES[target.service], target.action, "", True), sent, _capital)
+        except ClientError as error:
+            raise _failure(*ERROR_NAMES[target.service], error) from error
+        if target.service != "events":
+            return {**answer, **sdk_metadata()}
+        if answer.get("FailedEntryCount"):
+            raise StateFailure("EventBridge.FailedEntry", dump(answer))
+        return answer
 
     def await_end(self, target: Target, parameters: dict[str, Any], submitted: Any, scope: Scope) -> Any:
         """Messages have no end."""
@@ -56,6 +68,21 @@ class MessageTasks:
             else self._texts(service, item)
             for name, item in value.items()
         }
+
+
+def _capital(name: str) -> str:
+    return name[0].upper() + name[1:]
+
+
+def _failure(prefix: str, service: str, error: ClientError) -> StateFailure:
+    code, message, status, request_id = error_parts(error)
+    name = code.rpartition(".")[2].removesuffix("Exception")
+    return StateFailure(f"{prefix}.{name}Exception", _cause(message, service, status, name, request_id))
+
+
+def _cause(message: str, service: str, status: int, code: str, request_id: str) -> str:
+    told = f"Service: {service}; Status Code: {status}; Error Code: {code}; Request ID: {request_id}; Proxy: null"
+    return f"{message} ({told})"
 
 
 class NestedExecutions:
@@ -83,7 +110,8 @@ class NestedExecutions:
         try:
             started = self._start(request)
         except AwsError as error:
-            raise StateFailure(f"StepFunctions.{error.code}Exception", error.message) from error
+            cause = _cause(error.message, "AWSStepFunctions", error.status, error.code, str(uuid.uuid4()))
+            raise StateFailure(f"StepFunctions.{error.code}Exception", cause) from error
         return {
             "ExecutionArn": started["executionArn"],
             "StartDate": int(started["startDate"].timestamp() * 1000),
@@ -100,7 +128,7 @@ class NestedExecutions:
             self._stop(arn)
             raise
         described = self._describe(arn)
-        shown = {name[0].upper() + name[1:]: value for name, value in described.items()}
+        shown = {_capital(name): value for name, value in described.items()}
         for moment in ("StartDate", "StopDate"):
             shown[moment] = int(shown[moment].timestamp() * 1000)
         if described["status"] != "SUCCEEDED":

@@ -1,6 +1,6 @@
 """AWS SDK integrations: any operation of the services that exist here, with Step Functions' names for members and errors.
 
-Step Functions writes every member with a capital first letter and names errors after the Java SDK's exception classes:
+What goes in and out is spelled by sdk_payload.py; errors are named after the Java SDK's exception classes:
 `S3.NoSuchKeyException`, `Ssm.ParameterNotFoundException`, `SageMaker.SageMakerException`.
 https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -21,6 +20,7 @@ from local_cloud.stepfunctions.failures import StateFailure
 from local_cloud.stepfunctions.integrations import Target
 from local_cloud.stepfunctions.payload import dump
 from local_cloud.stepfunctions.scope import Scope
+from local_cloud.stepfunctions.sdk_payload import api_name, from_response, step_functions_name, to_request
 
 if TYPE_CHECKING:
     from local_cloud.stepfunctions.interpreter import Branch
@@ -65,29 +65,36 @@ class SdkTasks:
         if moto and operation not in implemented_operations(moto):
             return f"aws-sdk:{target.service}:{target.action} is not supported by the local cloud"
         shape = model.operation_model(operation).input_shape
-        unknown = [n for n in parameters if _member(shape, n.removesuffix(".$")) is None]
+        unknown = [n for n in parameters if api_name(shape, n.removesuffix(".$")) is None]
         return f"The field {unknown[0].removesuffix('.$')!r} is not supported by Step Functions" if unknown else None
 
     def submit(self, target: Target, parameters: dict[str, Any], branch: Branch) -> Any:
         """Make the call in process."""
         name, prefix = SDK_SERVICES[target.service]
         model = service_model(name)
+        try:
+            return self.call(target, parameters, step_functions_name)
+        except ClientError as error:
+            raise _failure(model, prefix, error) from error
+
+    def call(self, target: Target, parameters: dict[str, Any], spelling: Callable[[str], str]) -> Any:
+        """The answer with its members spelled by `spelling`; ClientError when the service refuses."""
+        name, _ = SDK_SERVICES[target.service]
+        model = service_model(name)
         operation = model.operation_model(_operation(model, target.action))
-        request = _request(operation.input_shape, parameters or {})
+        request = to_request(operation.input_shape, parameters or {})
         if operation.name == "CopyObject" and isinstance(request.get("CopySource"), str):
             # The Java SDK sends the (already encoded) text as it is; botocore would encode it once more.
             request["CopySource"] = unquote(request["CopySource"])
         try:
             client = self._client(name)
             response = getattr(client, _method(client, operation.name))(**request)
-        except ClientError as error:
-            raise _failure(model, prefix, error) from error
         except (BotoCoreError, TypeError, ValueError) as error:
             raise StateFailure(
                 "States.Runtime", f"The Parameters '{dump(parameters)}' could not be used to start the Task: [{error}]"
             ) from error
         response.pop("ResponseMetadata", None)
-        return _response(response)
+        return from_response(operation.output_shape, response, spelling)
 
     def await_end(self, target: Target, parameters: dict[str, Any], submitted: Any, scope: Scope) -> Any:
         """AWS SDK integrations start nothing that could be waited for."""
@@ -103,58 +110,22 @@ def _method(client: Any, operation: str) -> str:
     return next(method for method, name in client.meta.method_to_api_mapping.items() if name == operation)
 
 
-def _member(shape: Any, name: str) -> str | None:
-    """The API's own name of a member that Step Functions writes with a capital letter."""
-    members = shape.members if shape is not None else {}
-    if name in members:
-        return name
-    return next((own for own in members if own[0].upper() + own[1:] == name), None)
-
-
-def _request(shape: Any, value: Any) -> Any:
-    """The parameters with the API's own member names; text for blobs becomes bytes, objects for text become JSON."""
-    if shape is None:
-        return value
-    if shape.type_name == "structure" and isinstance(value, dict):
-        return {
-            (_member(shape, name) or name): _request(shape.members.get(_member(shape, name)), item)
-            for name, item in value.items()
-        }
-    if shape.type_name == "list" and isinstance(value, list):
-        return [_request(shape.member, item) for item in value]
-    if shape.type_name == "map" and isinstance(value, dict):
-        return {name: _request(shape.value, item) for name, item in value.items()}
-    if shape.type_name == "blob":
-        return (value if isinstance(value, str) else dump(value)).encode()
-    return value
-
-
-def _response(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name[0].upper() + name[1:] if name else name: _response(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_response(item) for item in value]
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if hasattr(value, "read"):  # GetObject's Body comes as text; States.StringToJson makes JSON of it
-        return value.read().decode("utf-8", "replace")
-    return value
-
-
 def _failure(model: Any, prefix: str, error: ClientError) -> StateFailure:
-    code = error.response["Error"]["Code"]
+    code, message, status, request_id = error_parts(error)
     code = "NoSuchKey" if code == "404" else code
-    message = error.response["Error"].get("Message", "")
-    status = error.response["ResponseMetadata"].get("HTTPStatusCode", 400)
     base = re.sub(r"(Exception|Error)$", "", code.rpartition("#")[2])
     shapes = {re.sub(r"(Exception|Error)$", "", name) for name in _error_codes(model)}
     name = f"{base}Exception" if base in shapes else f"{prefix}Exception"
-    request_id = error.response["ResponseMetadata"].get("RequestId", "")
     return StateFailure(
-        f"{prefix}.{name}", f"{message} (Service: {prefix}, Status Code: {status}, Request ID: {request_id})"
+        f"{prefix}.{name}",
+        f"{message} (Service: {prefix}, Status Code: {status}, Request ID: {request_id}) (SDK Attempt Count: 1)",
     )
+
+
+def error_parts(error: ClientError) -> tuple[str, str, int, str]:
+    """Code, message, HTTP status and request id of a service's refusal."""
+    told, about = error.response["Error"], error.response["ResponseMetadata"]
+    return told["Code"], told.get("Message", ""), about.get("HTTPStatusCode", 400), about.get("RequestId", "")
 
 
 def _error_codes(model: Any) -> set[str]:

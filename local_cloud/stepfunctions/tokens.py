@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 import uuid
@@ -11,6 +12,8 @@ from typing import Any
 from local_cloud.errors import AwsError
 from local_cloud.stepfunctions.failures import StateFailure
 from local_cloud.stepfunctions.scope import Scope
+
+TOKEN = re.compile("[0-9a-f]{64}")
 
 
 class _Waiting:
@@ -68,6 +71,8 @@ class Tokens:
         self._find(token).beat = time.monotonic()
 
     def _find(self, token: str) -> _Waiting:
+        if not TOKEN.fullmatch(token):
+            raise AwsError("InvalidToken", "Invalid Token: 'Invalid token'")
         waiting = self._waiting.get(token)
         if waiting is None or waiting.done.is_set():
             raise AwsError("TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from typing import Any
 
@@ -28,6 +29,9 @@ def problems(resource: str, request: dict[str, Any]) -> list[str]:
         service_name = NAMES[service_name]
         request = {key[0].lower() + key[1:]: value for key, value in request.items()}
     operation = service(service_name).operation_model(action[0].upper() + action[1:])
+    blobs = {name for name, shape in operation.input_shape.members.items() if shape.type_name == "blob"}
+    # Step Functions makes JSON of a blob, whatever its type.
+    request = {name: json.dumps(item).encode() if name in blobs else item for name, item in request.items()}
     report = ParamValidator().validate(request, operation.input_shape)
     found = [report.generate_report()] if report.has_errors() else []
     return found + list(_constraints(operation.input_shape, request, action))

@@ -48,7 +48,8 @@ class Account:
         return getattr(self, f"_{action}")(request)
 
     def _putObject(self, request: dict[str, Any]) -> dict[str, Any]:
-        self.objects[request["Key"]] = request["Body"]
+        # Step Functions makes JSON of a body whatever its type: text would lie there with its quotes.
+        self.objects[request["Key"]] = json.dumps(request["Body"])
         return {"ETag": "e"}
 
     def _getObject(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -279,3 +279,10 @@ def test_no_statement_allows_every_action_or_writes_everywhere(default):
             if "s3:PutObject" in actions:
                 places = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
                 assert all("/" in place.split(":::")[1] for place in places), statement
+
+
+def test_what_the_comparison_saves_is_an_object_since_step_functions_makes_json_of_text_too(definition):
+    requests = ComparisonAccount(definition).run(EVERYTHING).requests
+    saved = {name: request["Body"] for name, request in requests.items() if "Body" in request}
+    assert {"Save input", "Save question", "Save training", "Save outcomes"} <= set(saved)
+    assert not [name for name, body in saved.items() if not isinstance(body, dict | list)]

@@ -61,7 +61,7 @@ def test_every_request_block_of_the_machine_has_been_walked(default):
 def test_only_the_dataset_is_required_and_the_rest_has_defaults(default):
     outcome = Account(default.definition).run({"dataset": "s3://photos/some.zip"})
     assert outcome.status == "SUCCEEDED", outcome.cause
-    saved = json.loads(outcome.requests["Save input"]["Body"])
+    saved = outcome.requests["Save input"]["Body"]
     assert saved["dataset"] == "s3://photos/some.zip"
     assert saved["model"] == "efficientnet_lite0"
     assert outcome.requests["Prepare dataset"]["ProcessingInputs"][1]["S3Input"]["S3Uri"] == "s3://photos/some.zip"
@@ -117,7 +117,7 @@ def test_what_is_skipped_leaves_a_file_that_says_so(default):
     assert outcome.status == "SUCCEEDED"
     for state, folder in (("Skip explanations", "explanations"), ("Skip bias", "bias")):
         assert outcome.requests[state]["Key"] == f"executions/run-1/{folder}/skipped.json"
-        assert json.loads(outcome.requests[state]["Body"])["skipped"] is True
+        assert outcome.requests[state]["Body"]["skipped"] is True
     assert "Explain with Clarify" not in outcome.visited
     assert "Measure bias" not in outcome.visited
 
@@ -136,7 +136,7 @@ def test_health_is_part_of_the_output_and_of_the_model_package(default):
     metadata = outcome.requests["Register model"]["CustomerMetadataProperties"]
     assert (metadata["health_status"], metadata["health_issues"]) == ("IssuesFound", "Overfit DeadRelu")
     assert metadata["stopped_by"] == "Overfit"
-    assert json.loads(outcome.requests["Save outcome"]["Body"])["health"]["issues_found"] == 2
+    assert outcome.requests["Save outcome"]["Body"]["health"]["issues_found"] == 2
 
 
 def test_a_healthy_training_is_said_to_be_so(default):
@@ -171,7 +171,7 @@ def test_managed_mode_waits_for_the_rules_and_goes_on_with_the_same_result(full,
     assert profiler["RuleParameters"] == {"rule_to_invoke": "ProfilerReport"}
     assert "/sagemaker-debugger-rules:" in profiler["RuleEvaluatorImage"]
     assert outcome.requests["Ask for rule outcomes"] == {"TrainingJobName": training["TrainingJobName"]}
-    saved = json.loads(outcome.requests["Save rule outcomes"]["Body"])
+    saved = outcome.requests["Save rule outcomes"]["Body"]
     assert saved["DebugRuleEvaluationStatuses"][0]["RuleEvaluationStatus"] == "IssuesFound"
     check = outcome.requests["Check training health"]
     read = [item["S3Input"]["S3Uri"] for item in check["ProcessingInputs"]]
@@ -187,7 +187,7 @@ def test_rules_that_never_end_are_left_behind(full):
     outcome = Account(full.definition, rule_statuses=["InProgress"]).run(SAMPLE)
     assert outcome.status == "SUCCEEDED"
     assert outcome.visited.count("Ask for rule outcomes") == ASK_AT_MOST + 1
-    assert "InProgress" in outcome.requests["Save rule outcomes"]["Body"]
+    assert "InProgress" in json.dumps(outcome.requests["Save rule outcomes"]["Body"])
 
 
 def test_names_lead_back_to_the_execution_and_stay_within_limits(default):
@@ -248,3 +248,13 @@ def test_the_report_reads_only_what_is_always_there(default):
     outcome = Account(default.definition).run({**SAMPLE, "explain": {"enabled": False}, "bias": {"enabled": False}})
     read = {item["S3Input"]["S3Uri"] for item in outcome.requests["Write report"]["ProcessingInputs"]}
     assert read <= written(outcome)
+
+
+def test_what_a_state_saves_is_an_object_since_step_functions_makes_json_of_text_too(default, full):
+    saved: dict[str, object] = {}
+    for definition in (default.definition, full.definition):
+        for changes in ({}, {"explain": {"enabled": False}, "bias": {"enabled": False}}):
+            requests = Account(definition).run({**SAMPLE, **changes}).requests
+            saved |= {name: request["Body"] for name, request in requests.items() if "Body" in request}
+    assert {"Save input", "Save outcome", "Save rule outcomes", "Skip explanations", "Skip bias"} <= set(saved)
+    assert not [name for name, body in saved.items() if not isinstance(body, dict | list)]
