@@ -4,6 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from darkroom.failure import DarkroomError
+
 # All that Darkroom puts into its home; `destroy` removes these and nothing else.
 OWN = ("aws", "cdk.out", "cloud", "demo-data", "environments", "logs", "runs", "uploads")
 
@@ -19,10 +21,16 @@ class Home:
         if name not in OWN:
             raise ValueError(f"{name!r} is no folder of the home: {', '.join(OWN)}")
         folder = self.path / name
-        folder.mkdir(parents=True, exist_ok=True)
-        ignore = self.path / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n", encoding="utf-8")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            ignore = self.path / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n", encoding="utf-8")
+        except OSError as fault:
+            raise DarkroomError(
+                f"{self.path} cannot be used as Darkroom's home: {fault}.",
+                "DARKROOM_HOME names another folder; it must be one that you may write to.",
+            ) from None
         return folder
 
     @property

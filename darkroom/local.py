@@ -1,5 +1,6 @@
 """Starts and stops the local cloud's process: the only module that knows how. All else speaks to it through AWS APIs."""
 
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from darkroom.failure import DarkroomError
 from darkroom.home import Home
+from local_cloud import lock
 
 READY_SECONDS = 60
 STOP_SECONDS = 30
@@ -33,21 +35,37 @@ class LocalCloud:
 
 
 def find(home: Home) -> LocalCloud | None:
-    """The cloud of this home if it runs and answers."""
+    """The cloud of this home, None when none lives; one that is just starting or stopping is waited for.
+
+    Whoever holds the lock lives, however busy it is: no time limit decides that.
+    """
+    deadline = time.monotonic() + READY_SECONDS
+    while (pid := _owner(home)) is not None:
+        cloud = _announced(home)
+        if cloud is not None and cloud.pid == pid:
+            return cloud
+        if time.monotonic() > deadline:
+            raise DarkroomError(
+                f"The local cloud (process {pid}) is neither ready nor gone after {READY_SECONDS} s.",
+                f"See {home.path / 'logs' / 'cloud.log'}, or stop it: darkroom down",
+            )
+        time.sleep(0.05)
+    return None
+
+
+def _owner(home: Home) -> int | None:
+    try:
+        return lock.owner(home.state)
+    except OSError as fault:
+        raise DarkroomError(f"{home.state} cannot be read: {fault}.", "Choose another DARKROOM_HOME.") from None
+
+
+def _announced(home: Home) -> LocalCloud | None:
     try:
         said = json.loads((home.state / "cloud.json").read_text(encoding="utf-8"))
-        cloud = LocalCloud(**{name: said[name] for name in LocalCloud.__dataclass_fields__ if name in said})
+        return LocalCloud(**{name: said[name] for name in LocalCloud.__dataclass_fields__ if name in said})
     except (OSError, ValueError, TypeError):
         return None
-    try:
-        # No proxy of the user's environment may stand between us and our own loopback port.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"{cloud.endpoint}/_darkroom/health", timeout=5) as answer:
-            health = json.loads(answer.read())
-    except (OSError, ValueError, urllib.error.URLError):
-        return None
-    # Another process may have got the port after a crash.
-    return cloud if health.get("pid", cloud.pid) == cloud.pid else None
 
 
 def require(home: Home) -> LocalCloud:
@@ -82,40 +100,45 @@ def start(home: Home, port: int = 0, region: str = "us-east-1") -> tuple[LocalCl
     if running := find(home):
         return running, False
     state, log = home.folder("cloud"), home.folder("logs") / "cloud.log"
-    (state / "cloud.json").unlink(missing_ok=True)
     with log.open("ab") as output:
+        before = output.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "local_cloud", "--state", str(state), "--port", str(port), "--region", region],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=state, start_new_session=True,
             env={**_environment(), "DARKROOM_ENVIRONMENTS": str(home.environments)},
         )  # fmt: skip
     deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
-        if cloud := find(home):
+    while process.poll() is None:
+        cloud = _announced(home)
+        if cloud is not None and cloud.pid == process.pid == _owner(home):
             return cloud, True
-        if process.poll() is not None:
-            raise DarkroomError(
-                f"The local cloud ended at once (exit code {process.returncode}):\n{_tail(log)}", f"Log: {log}"
-            )
+        if time.monotonic() > deadline:
+            process.terminate()
+            raise DarkroomError(f"The local cloud was not ready within {READY_SECONDS} s.", f"Log: {log}")
         time.sleep(0.05)
-    process.terminate()
-    raise DarkroomError(f"The local cloud was not ready within {READY_SECONDS} s:\n{_tail(log)}", f"Log: {log}")
+    # Several may start at once: the lock lets one of them in, and the others find it.
+    if running := find(home):
+        return running, False
+    raise DarkroomError(
+        f"The local cloud ended at once (exit code {process.returncode}): {_last_line(log, before)}", f"Log: {log}"
+    )
 
 
 def stop(home: Home) -> bool:
     """Stop the cloud and wait until it has ended; False when none ran. Its state stays."""
-    cloud = find(home)
-    if cloud is None:
+    pid = _owner(home)
+    if pid is None:
         return False
-    os.kill(cloud.pid, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):  # it ended by itself meanwhile
+        os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
     while time.monotonic() < deadline:
-        if _ended(cloud.pid):
+        if _ended(pid):
             return True
         time.sleep(0.05)
     raise DarkroomError(
-        f"The local cloud (process {cloud.pid}) did not end within {STOP_SECONDS} s.",
-        f"See {home.folder('logs') / 'cloud.log'}",
+        f"The local cloud (process {pid}) did not end within {STOP_SECONDS} s.",
+        f"See {home.path / 'logs' / 'cloud.log'}",
     )
 
 
@@ -138,5 +161,8 @@ def _environment() -> dict[str, str]:
     return {**environment, "PYTHONPATH": str(Path(__file__).parents[1])}
 
 
-def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+def _last_line(log: Path, start: int) -> str:
+    with log.open("rb") as lines:
+        lines.seek(start)
+        said = lines.read().decode("utf-8", "replace").split("\n")
+    return next((line.strip() for line in reversed(said) if line.strip()), "it said nothing")

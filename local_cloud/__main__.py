@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import logging
 import os
 import re
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from local_cloud.environment import isolate
+from local_cloud.lock import AlreadyOwned, StateLock, owning
 
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 
@@ -21,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one cloud; 0 when it was stopped, 2 when the state cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m local_cloud", description=__doc__)
     parser.add_argument("--state", required=True, type=Path, help="folder that holds everything the cloud knows")
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--port", type=_port, default=0, help="port on 127.0.0.1; 0 takes the last one when it is free")
     parser.add_argument("--region", default="us-east-1", help="the one region of this cloud")
     options = parser.parse_args(arguments)
     if not REGION.fullmatch(options.region):
@@ -30,23 +32,29 @@ def main(arguments: list[str] | None = None) -> int:
     for noisy in ("botocore", "boto3", "urllib3", "werkzeug"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     isolate(options.region)
-    options.state.mkdir(parents=True, exist_ok=True)
-    options.state.chmod(0o700)
-    with open(options.state / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            print(f"Another local cloud uses {options.state}. Stop it, or choose another --state.", file=sys.stderr)
-            return 2
-        return _run(options.state.resolve(), options.port, options.region)
+    try:
+        options.state.mkdir(parents=True, exist_ok=True)
+        options.state.chmod(0o700)
+        with owning(options.state.resolve()) as lock:
+            return _run(options.state.resolve(), options.port, options.region, lock)
+    except AlreadyOwned:
+        print(f"Another local cloud uses {options.state}. Stop it, or choose another --state.", file=sys.stderr)
+    except OSError as fault:
+        logging.getLogger("local_cloud").info("The start failed", exc_info=fault)
+        print(
+            f"The state directory {options.state} cannot be used: {fault}. See to its permissions and free space, or "
+            "choose another --state.",
+            file=sys.stderr,
+        )
+    return 2
 
 
-def _run(state: Path, port: int, region: str) -> int:
+def _run(state: Path, port: int, region: str, lock: StateLock) -> int:
     # After isolate: these import botocore and moto.
     from local_cloud.cloud import Cloud
     from local_cloud.documents import write_json
     from local_cloud.persistence.database import DamagedState
-    from local_cloud.server import bound_port, make_server
+    from local_cloud.server import bound_port
 
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -55,7 +63,7 @@ def _run(state: Path, port: int, region: str) -> int:
     announcement.unlink(missing_ok=True)
     cloud: Cloud | None = None
     try:
-        server = make_server(port, lambda environ, start: cloud.application(environ, start))
+        server = _server(port, lock.port, lambda environ, start: cloud.application(environ, start))
     except OSError as fault:
         print(f"Port {port} of 127.0.0.1 cannot be used: {fault}. Choose another --port, or 0.", file=sys.stderr)
         return 2
@@ -65,6 +73,7 @@ def _run(state: Path, port: int, region: str) -> int:
         # Services may be asked by their own jobs while they start, so the socket answers first.
         threading.Thread(target=server.serve, name="server", daemon=True).start()
         cloud.start()
+        lock.announce(bound_port(server))
         write_json(announcement, cloud.description())
         logging.getLogger("local_cloud").info("Ready at %s (process %d)", cloud.endpoint, os.getpid())
         stopping.wait()
@@ -73,9 +82,37 @@ def _run(state: Path, port: int, region: str) -> int:
     except DamagedState as damage:
         print(damage, file=sys.stderr)
         return 2
+    except OSError:
+        raise
+    except Exception as fault:
+        logging.getLogger("local_cloud").exception("The state of %s could not be loaded", state)
+        print(
+            f"The state in {state} cannot be loaded ({type(fault).__name__}: {fault}). Put back a copy of it, or move it "
+            "away and start with an empty one.",
+            file=sys.stderr,
+        )
+        return 2
     finally:
         server.stop()
     return 0
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; allowed are 0 to 65535")
+    return int(text)
+
+
+def _server(port: int, last: int, application: Callable) -> Any:
+    """A server on `port`; with 0 on the port of the last time, so that what shells export stays true, or on a free one."""
+    from local_cloud.server import make_server
+
+    if port == 0 and last:
+        try:
+            return make_server(last, application)
+        except OSError:
+            logging.getLogger("local_cloud").info("Port %d of the last time is taken; another one is used", last)
+    return make_server(port, application)
 
 
 if __name__ == "__main__":

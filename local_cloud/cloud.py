@@ -21,7 +21,7 @@ from local_cloud.in_process import Clients
 from local_cloud.logs import Logs
 from local_cloud.metrics import Metrics
 from local_cloud.objects import Objects
-from local_cloud.persistence.database import Database
+from local_cloud.persistence.database import DamagedState, Database
 from local_cloud.persistence.snapshot import Snapshot
 from local_cloud.s3 import keys
 from local_cloud.s3.content import ContentStore
@@ -142,7 +142,7 @@ class Cloud:
 def _credentials(path: Path) -> dict[str, str]:
     """The keys of this state directory, made once."""
     if path.exists():
-        return read_json(path)
+        return _read_credentials(path)
     alphabet = string.ascii_uppercase + "234567"
     made = {
         "access_key_id": "AKIA" + "".join(secrets.choice(alphabet) for _ in range(16)),
@@ -150,3 +150,14 @@ def _credentials(path: Path) -> dict[str, str]:
     }
     write_json(path, made, mode=0o600)
     return made
+
+
+def _read_credentials(path: Path) -> dict[str, str]:
+    try:
+        kept = read_json(path)
+    except ValueError as damage:
+        raise DamagedState(str(damage)) from damage
+    names = ("access_key_id", "secret_access_key")
+    if not isinstance(kept, dict) or not all(isinstance(kept.get(name), str) and kept[name] for name in names):
+        raise DamagedState(f"{path} holds no keys ({' and '.join(names)}). Put back a copy of it or remove it.")
+    return {name: kept[name] for name in names}
