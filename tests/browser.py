@@ -9,6 +9,7 @@ import platform
 import subprocess
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import pytest
 
@@ -28,9 +29,13 @@ def in_browser(path: Path, steps: str, *, width: int = 1280) -> Any:
     unpacked = ROOT / "build" / "browser"
     unpacked.mkdir(parents=True, exist_ok=True)
     # The package unpacks into the folder for temporary files, and its libraries only where it thinks that Lambda runs it.
-    environment = {**os.environ, "TMPDIR": str(unpacked), "AWS_EXECUTION_ENV": "AWS_Lambda_nodejs24.x"}
+    environment = {
+        **os.environ, "TMPDIR": str(unpacked), "AWS_EXECUTION_ENV": "AWS_Lambda_nodejs24.x",
+        "FONTCONFIG_FILE": str(unpacked / "fonts.conf"),
+    }  # fmt: skip
     with (unpacked / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one unpacks, the others wait
+        _write_font_configuration(unpacked)
         run = subprocess.run(
             [ROOT / ".venv" / "bin" / "node", PROGRAM],
             input=json.dumps({"url": path.resolve().as_uri(), "steps": steps, "width": width}),
@@ -40,6 +45,16 @@ def in_browser(path: Path, steps: str, *, width: int = 1280) -> Any:
     said = json.loads(run.stdout)
     assert not said["errors"], said["errors"]
     return said["answer"]
+
+
+def _write_font_configuration(unpacked: Path) -> None:
+    """The package's own names /tmp/fonts, wherever it unpacks: without a font, text has no size and innerText is empty."""
+    fonts, cache = unpacked / "fonts", unpacked / "fonts-cache"
+    (unpacked / "fonts.conf").write_text(
+        '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">'
+        f"<fontconfig><dir>{escape(str(fonts))}</dir><cachedir>{escape(str(cache))}</cachedir></fontconfig>\n",
+        encoding="utf-8",
+    )
 
 
 def fits(path: Path, width: int = 1280) -> bool:
