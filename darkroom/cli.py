@@ -52,7 +52,7 @@ def darkroom(
             "--profile and --region belong to --target aws; the local cloud uses neither.", "Add --target aws."
         )
     context.obj = Context(
-        Target(kind, Home(home), environment, profile, region), Console(stderr=False, highlight=False)
+        Target(kind, Home(home), environment, profile=profile, region=region), Console(stderr=False, highlight=False)
     )
 
 

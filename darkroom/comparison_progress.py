@@ -1,10 +1,9 @@
 """How far a comparison has come: a line when a candidate is trained, measured or has failed, not one for every call.
 
-A job of a candidate is named `<prefix>-<id>-<place in the plan>-<step>-<retry>-<redrive>`: that is where its candidate is
-read from, so that the execution's history alone says all that is shown.
+A job's name has its candidate's place in the plan (contract/names.py), so that the execution's history alone says all that is
+shown.
 """
 
-import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from typing import Any
 
 from rich.console import Console
 
+from contract.names import JobName
 from darkroom import executions, live
 from darkroom.history import Step, read
 from darkroom.target import Target
 
-_JOB = re.compile(r"-(\d+)-(extract|train|bench)-\d+-\d+$")
 _DOING = {"extract": "computing features", "train": "training", "bench": "measuring"}
 _OTHERS = {"Prepare photos": "preparing photos", "Prepare both sets": "preparing photos", "Compare": "comparing"}
 
@@ -46,8 +45,9 @@ def happenings(steps: Iterable[Step], candidates: list[str], now: datetime) -> l
     """What the jobs of the candidates did, in the order in which they began."""
     found: list[Happening] = []
     for step in steps:
-        if named := _JOB.search(step.job or ""):
-            index, kind = int(named[1]), named[2]
+        named = JobName.read(step.job or "")
+        if named and named.place is not None and named.step in _DOING:
+            index, kind = named.place, named.step
             name = candidates[index] if index < len(candidates) else f"candidate {index}"
             status = "Running" if step.exited is None else step.status
             seconds = step.seconds(now)

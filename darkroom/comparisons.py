@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.markup import escape
 
+from contract.names import comparison_key
 from darkroom import comparison_progress, executions, jobs, live, story, upload
 from darkroom.failure import DarkroomError
 from darkroom.target import Target
@@ -87,7 +88,7 @@ def await_estimate(target: Target, console: Console, arn: str) -> dict[str, Any]
 
 def _finished(target: Target, bucket: str, plan: dict[str, Any]) -> dict[str, str]:
     """What earlier comparisons have left of these candidates: `trained` or `measured`."""
-    prefix, found = f"comparisons/{plan['key']}/", {}
+    prefix, found = f"{comparison_key(plan['key'])}/", {}
     pages = target.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     for page in pages:
         for one in page.get("Contents", []):

@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from contract.names import execution_key
 from darkroom.failure import DarkroomError
 from darkroom.target import Target
 
@@ -101,7 +102,7 @@ def history(target: Target, arn: str) -> list[dict[str, Any]]:
 
 def folder(target: Target, name: str) -> tuple[str, str]:
     """Bucket and prefix of what an execution writes."""
-    return target.parameter("artifacts-bucket"), f"executions/{name}/"
+    return target.parameter("artifacts-bucket"), f"{execution_key(name)}/"
 
 
 def elapsed(described: dict[str, Any]) -> float:

@@ -7,15 +7,16 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from contract.names import PROCESSING_LOGS, TRAINING_LOGS, TRANSFORM_LOGS, log_group_of_endpoint
 from darkroom.failure import DarkroomError
 from darkroom.history import Step
 from darkroom.target import Target
 
 LOG_GROUPS = {
-    "createProcessingJob": "/aws/sagemaker/ProcessingJobs",
-    "createTrainingJob": "/aws/sagemaker/TrainingJobs",
-    "createHyperParameterTuningJob": "/aws/sagemaker/TrainingJobs",
-    "createTransformJob": "/aws/sagemaker/TransformJobs",
+    "createProcessingJob": PROCESSING_LOGS,
+    "createTrainingJob": TRAINING_LOGS,
+    "createHyperParameterTuningJob": TRAINING_LOGS,
+    "createTransformJob": TRANSFORM_LOGS,
 }
 
 
@@ -104,7 +105,7 @@ def last_lines(target: Target, step: Step, count: int) -> list[str]:
 
 def find_group(target: Target, job: str) -> str:
     """The log group in which a job, or an endpoint, has written."""
-    groups = [*dict.fromkeys(LOG_GROUPS.values()), f"/aws/sagemaker/Endpoints/{job}"]
+    groups = [*dict.fromkeys(LOG_GROUPS.values()), log_group_of_endpoint(job)]
     for group in groups:
         if any(_streams(target, group, "" if group.endswith(f"/{job}") else job)):
             return group

@@ -7,7 +7,7 @@ that executions made belong to no stack.
 import re
 from typing import Any
 
-from darkroom.target import PROJECT, Target
+from darkroom.target import Target
 
 
 class Removal:
@@ -15,16 +15,13 @@ class Removal:
 
     def __init__(self, target: Target):
         self.target = target
-        self.prefix = f"{PROJECT}-{target.environment}-"
+        self.names = target.names
         self._stacks = self._own_stacks()
 
     def _own_stacks(self) -> list[str]:
-        begin = PROJECT.capitalize() + (
-            "" if self.target.environment == "dev" else f"-{self.target.environment.capitalize()}"
-        )
         stacks = self.target.client("cloudformation").describe_stacks()["Stacks"]
-        # One more word: `Darkroom-Storage` is of the default environment, `Darkroom-Prod-Storage` is not.
-        return [stack["StackName"] for stack in stacks if re.fullmatch(rf"{begin}-[A-Za-z]+", stack["StackName"])]
+        begin = f"{self.names.stack_prefix}-"
+        return [stack["StackName"] for stack in stacks if re.fullmatch(rf"{begin}[A-Za-z]+", stack["StackName"])]
 
     def plan(self) -> list[str]:
         """One line for each thing that will be deleted."""
@@ -70,7 +67,7 @@ class Removal:
         return [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
 
     def _packages(self) -> list[str]:
-        group = self.prefix.rstrip("-")
+        group = self.names.model_package_group
         client = self.target.client("sagemaker")
         groups = client.list_model_package_groups(NameContains=group)["ModelPackageGroupSummaryList"]
         if group not in [item["ModelPackageGroupName"] for item in groups]:
@@ -79,6 +76,6 @@ class Removal:
         return [item["ModelPackageArn"] for page in pages for item in page["ModelPackageSummaryList"]]
 
     def _models(self) -> list[str]:
-        pages = self.target.client("sagemaker").get_paginator("list_models").paginate(NameContains=self.prefix)
+        pages = self.target.client("sagemaker").get_paginator("list_models").paginate(NameContains=self.names.prefix)
         names = [item["ModelName"] for page in pages for item in page["Models"]]
-        return [name for name in names if name.startswith(self.prefix) and name.endswith("-model")]
+        return [name for name in names if self.names.is_model(name)]

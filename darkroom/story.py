@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from contract.names import multi_model_key
 from darkroom import executions, jobs, live, predictions, upload
 from darkroom.cdk import Cdk
 from darkroom.failure import DarkroomError
@@ -193,11 +194,8 @@ def approve(target: Target, package: str | None) -> str:
     client.update_model_package(
         ModelPackageArn=package, ModelApprovalStatus="Approved", ApprovalDescription=f"darkroom approve, {moment}"
     )
-    target.client("s3").copy_object(
-        Bucket=bucket, Key=f"multi-model/{name}/model.tar.gz", CopySource={"Bucket": bucket, "Key": key}
-    )
-    prefix = f"/darkroom/{target.environment}"
+    target.client("s3").copy_object(Bucket=bucket, Key=multi_model_key(name), CopySource={"Bucket": bucket, "Key": key})
     for parameter, value in (("approved-model-data", data), ("approved-model-package", package)):
-        target.client("ssm").put_parameter(Name=f"{prefix}/{parameter}", Value=value, Overwrite=True)
+        target.client("ssm").put_parameter(Name=target.names.parameter(parameter), Value=value, Overwrite=True)
     target.forget_parameters()
     return package

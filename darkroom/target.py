@@ -12,11 +12,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from contract.names import ENVIRONMENT, PROJECT, NameRefused, Names
 from darkroom import local
 from darkroom.failure import DarkroomError
 from darkroom.home import Home
 
-PROJECT = "darkroom"
 # The folder that `make install` filled: it has the CDK app and the CDK CLI.
 INSTALLATION = Path(__file__).parents[1]
 
@@ -27,10 +27,19 @@ class Target:
 
     kind: str
     home: Home
-    environment: str = "dev"
+    environment: str = ENVIRONMENT
+    project: str = PROJECT
     profile: str | None = None
     region: str | None = None
     _clients: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def names(self) -> Names:
+        """The names of the parts of this deployment."""
+        try:
+            return Names(self.project, self.environment)
+        except NameRefused as error:
+            raise DarkroomError(str(error), "See --project and --environment.") from None
 
     @property
     def is_local(self) -> bool:
@@ -84,7 +93,7 @@ class Target:
     @cached_property
     def parameters(self) -> dict[str, str]:
         """The deployment's SSM parameters by their short names; empty before the first deploy."""
-        prefix = f"/{PROJECT}/{self.environment}/"
+        prefix = self.names.parameters
         pages = self.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=prefix, Recursive=True)
         return {item["Name"].removeprefix(prefix): item["Value"] for page in pages for item in page["Parameters"]}
 
@@ -102,7 +111,7 @@ class Target:
                 )
             raise DarkroomError(
                 f"Darkroom is not deployed here ({self.kind}, environment {self.environment}): "
-                f"there is no SSM parameter /{PROJECT}/{self.environment}/{name}.",
+                f"there is no SSM parameter {self.names.parameter(name)}.",
                 "Deploy it: darkroom deploy" + ("" if self.is_local else " --target aws"),
             )
         return self.parameters[name]

@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
+from contract.names import WEIGHTS, weights_key
 from darkroom.failure import DarkroomError
 from darkroom.target import Target
 
@@ -30,7 +31,7 @@ def add_file(target: Target, name: str, path: Path) -> str:
         raise DarkroomError(f"{path.name} is no weight file.", f"Allowed endings: {', '.join(SUFFIXES)}.")
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    bucket, prefix = target.parameter("artifacts-bucket"), f"weights/{name.replace('/', '__')}"
+    bucket, prefix = target.parameter("artifacts-bucket"), weights_key(name)
     s3 = target.client("s3")
     s3.upload_file(str(path), bucket, f"{prefix}/{path.name}")
     record = {"file": path.name, "sha256": digest, "bytes": path.stat().st_size, "source": f"file {path.name}"}
@@ -41,7 +42,7 @@ def add_file(target: Target, name: str, path: Path) -> str:
 def fetch(target: Target, name: str, console: Console) -> str:
     """Let a processing job download the published weights into the store."""
     bucket = target.parameter("artifacts-bucket")
-    job = f"darkroom-{target.environment}-{secrets.token_hex(4)}-weights"
+    job = target.names.weights_job(secrets.token_hex(4))
     client = target.client("sagemaker")
     client.create_processing_job(
         ProcessingJobName=job,
@@ -59,7 +60,7 @@ def fetch(target: Target, name: str, console: Console) -> str:
                 {
                     "OutputName": "weights",
                     "S3Output": {
-                        "S3Uri": f"s3://{bucket}/weights/",
+                        "S3Uri": f"s3://{bucket}/{WEIGHTS}",
                         "LocalPath": "/opt/ml/processing/output/weights",
                         "S3UploadMode": "EndOfJob",
                     },
@@ -73,7 +74,7 @@ def fetch(target: Target, name: str, console: Console) -> str:
     if described["ProcessingJobStatus"] != "Completed":
         reason = described.get("ExitMessage") or described.get("FailureReason") or "no reason was given"
         raise DarkroomError(f"The weights of {name} were not stored: {reason}", f"The log: darkroom logs {job}")
-    return f"s3://{bucket}/weights/{name.replace('/', '__')}/"
+    return f"s3://{bucket}/{weights_key(name)}/"
 
 
 def _wait(client: Any, job: str) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def _wait(client: Any, job: str) -> dict[str, Any]:
 def stored(target: Target) -> list[dict[str, Any]]:
     """Name, file, size and source of everything in the store."""
     bucket, s3 = target.parameter("artifacts-bucket"), target.client("s3")
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="weights/")
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=WEIGHTS)
     keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
     records = [key for key in keys if key.endswith("/weights.json")]
     return [

@@ -19,19 +19,21 @@ class Darkroom:
 
     def __init__(self, app: App, root: Path) -> None:
         self.settings = settings.read(app.node.get_all_context())
-        name = self.settings.stack_prefix
-        self.storage = StorageStack(app, f"{name}-Storage", settings=self.settings)
-        self.images = ImagesStack(app, f"{name}-Images", settings=self.settings, root=root)
+        names, tags = self.settings.names, self.settings.all_tags
+        self.storage = StorageStack(app, names.stack("Storage"), settings=self.settings, tags=tags)
+        self.images = ImagesStack(app, names.stack("Images"), settings=self.settings, root=root, tags=tags)
         self.pipeline = PipelineStack(
-            app, f"{name}-Pipeline", settings=self.settings, storage=self.storage, images=self.images
+            app, names.stack("Pipeline"), settings=self.settings, storage=self.storage, images=self.images, tags=tags
         )
         self.endpoints = EndpointsStack(
-            app, f"{name}-Endpoints", settings=self.settings, storage=self.storage, images=self.images,
-            pipeline=self.pipeline,
+            app, names.stack("Endpoints"), settings=self.settings, storage=self.storage, images=self.images,
+            pipeline=self.pipeline, tags=tags,
         )  # fmt: skip
-        self.comparison = ComparisonStack(app, f"{name}-Comparison", settings=self.settings, pipeline=self.pipeline)
+        self.comparison = ComparisonStack(
+            app, names.stack("Comparison"), settings=self.settings, pipeline=self.pipeline, tags=tags
+        )
         for stack in self.stacks:
-            for key, value in self.settings.all_tags.items():
+            for key, value in tags.items():
                 Tags.of(stack).add(key, value)
 
     @property

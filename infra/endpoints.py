@@ -17,6 +17,7 @@ from aws_cdk import aws_sagemaker as sagemaker
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
+from contract.names import MULTI_MODEL, log_group_of_endpoint
 from infra.images import ImagesStack
 from infra.pipeline import NO_MODEL, PipelineStack
 from infra.settings import Endpoint, Settings
@@ -49,7 +50,7 @@ class EndpointsStack(Stack):
         if wanted.multi_model.enabled:
             many = sagemaker.CfnModel.ContainerDefinitionProperty(
                 image=self._parameter("InferenceImage", "images/inference"), mode="MultiModel",
-                model_data_url=f"s3://{storage.models.bucket_name}/multi-model/",
+                model_data_url=f"s3://{storage.models.bucket_name}/{MULTI_MODEL}",
             )  # fmt: skip
             self._endpoint("multi-model", wanted.multi_model, many)
         if wanted.gpu.enabled:
@@ -69,7 +70,7 @@ class EndpointsStack(Stack):
     def _names(self) -> list[str]:
         switches = {"cpu": "cpu", "multi-model": "multi_model", "gpu": "gpu"}
         return [
-            f"{self.settings.prefix}-{name}"
+            self.settings.names.endpoint(name)
             for name, field in switches.items()
             if getattr(self.settings.endpoints, field).enabled
         ]
@@ -84,7 +85,7 @@ class EndpointsStack(Stack):
         self, name: str, wanted: Endpoint, container: sagemaker.CfnModel.ContainerDefinitionProperty
     ) -> sagemaker.CfnEndpoint:
         id = "".join(word.capitalize() for word in name.split("-"))
-        full_name = f"{self.settings.prefix}-{name}"
+        full_name = self.settings.names.endpoint(name)
         network = self.settings.network
         model = sagemaker.CfnModel(
             self, f"{id}Model", execution_role_arn=self.role_arn, primary_container=container,
@@ -102,7 +103,7 @@ class EndpointsStack(Stack):
             self, f"{id}Endpoint", endpoint_name=full_name, endpoint_config_name=configuration.attr_endpoint_config_name
         )  # fmt: skip
         group = logs.CfnLogGroup(
-            self, f"{id}Logs", log_group_name=f"/aws/sagemaker/Endpoints/{full_name}",
+            self, f"{id}Logs", log_group_name=log_group_of_endpoint(full_name),
             retention_in_days=self.settings.logs.retention_days,
         )  # fmt: skip
         group.apply_removal_policy(RemovalPolicy.RETAIN if self.settings.removal == "retain" else RemovalPolicy.DESTROY)

@@ -11,16 +11,17 @@ from aws_cdk import aws_ssm as ssm
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from contract.names import NOTHING, PROCESSING_LOGS, TRAINING_LOGS, TRANSFORM_LOGS
 from infra import managed
 from infra.images import ImagesStack
-from infra.roles import PROCESSING_LOGS, TRAINING_LOGS, TRANSFORM_LOGS, JobRoles
+from infra.roles import JobRoles
 from infra.settings import Settings
 from infra.storage import StorageStack
 from infra.workflow.permissions import MachineRole, keeps_books, passes, runs_jobs
 from infra.workflow.pipeline import Pipeline
 from infra.workflow.platform import Images, Platform, RoleArns
 
-NO_MODEL = "none"
+NO_MODEL = NOTHING
 
 
 class PipelineStack(Stack):
@@ -76,14 +77,14 @@ class PipelineStack(Stack):
             ),
             artifacts_bucket=self.storage.artifacts.bucket_name,
             models_bucket=self.storage.models.bucket_name,
-            model_package_group=self.settings.prefix,
+            model_package_group=self.settings.names.model_package_group,
             kms_key=self.storage.key.key_arn if self.storage.key else None,
             debugger=debugger,
         )  # fmt: skip
 
     def _registry(self) -> sagemaker.CfnModelPackageGroup:
         group = sagemaker.CfnModelPackageGroup(
-            self, "ModelPackageGroup", model_package_group_name=self.settings.prefix,
+            self, "ModelPackageGroup", model_package_group_name=self.settings.names.model_package_group,
             model_package_group_description=f"Models that passed Darkroom's quality gate ({self.settings.environment})",
         )  # fmt: skip
         group.apply_removal_policy(self.removal)
@@ -95,7 +96,7 @@ class PipelineStack(Stack):
             statements=[
                 *runs_jobs(self.settings),
                 *passes(self.roles.all),
-                *keeps_books(self.settings, self.storage, self.settings.prefix),
+                *keeps_books(self.settings, self.storage, self.settings.names.model_package_group),
             ],
         )  # fmt: skip
         if self.storage.key:
@@ -104,14 +105,14 @@ class PipelineStack(Stack):
         return sfn.StateMachine(
             self,
             "StateMachine",
-            state_machine_name=f"{self.settings.prefix}-pipeline",
+            state_machine_name=self.settings.names.pipeline,
             definition_body=sfn.DefinitionBody.from_chainable(Pipeline(states, self.platform).start),
             role=role,
             comment="From a data set of photos to a registered model",
             logs=sfn.LogOptions(
-                # Names below /aws/vendedlogs/ keep the account's log resource policy short:
-                # https://docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
-                destination=self._log_group("MachineLogs", f"/aws/vendedlogs/states/{self.settings.prefix}-pipeline"),
+                destination=self._log_group(
+                    "MachineLogs", self.settings.names.log_group_of_machine(self.settings.names.pipeline)
+                ),
                 level=sfn.LogLevel.ALL,
                 include_execution_data=True,
             ),

@@ -12,21 +12,29 @@ from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from contract.names import (
+    EXECUTIONS,
+    MULTI_MODEL,
+    PROCESSING_LOGS,
+    REGISTERED,
+    TRAINING_LOGS,
+    TRANSFORM_LOGS,
+    WEIGHTS,
+    execution_key,
+    log_group_of_endpoint,
+)
 from infra import grants
 from infra.images import ImagesStack
 from infra.settings import Settings
 from infra.storage import StorageStack
 
-TRAINING_LOGS = "/aws/sagemaker/TrainingJobs"
-PROCESSING_LOGS = "/aws/sagemaker/ProcessingJobs"
-TRANSFORM_LOGS = "/aws/sagemaker/TransformJobs"
 CLARIFY_REPOSITORY = "sagemaker-clarify-processing"
 RULES_REPOSITORY = "sagemaker-debugger-rules"
 
 
 def of_execution(*folders: str) -> list[str]:
     """Prefixes of these folders below any execution."""
-    return [f"executions/*/{folder}/" for folder in folders]
+    return [f"{execution_key('*')}/{folder}/" for folder in folders]
 
 
 class JobRole(iam.Role):
@@ -72,7 +80,7 @@ class JobRoles(Construct):
             "Prepare", "prepares data sets", PROCESSING_LOGS,
             grants.reads(data, ""),
             *(grants.reads_uri(uri) for uri in settings.readable_prefixes),
-            grants.reads(artifacts, *of_execution("input"), "feature-cache/", "weights/"),
+            grants.reads(artifacts, *of_execution("input"), "feature-cache/", WEIGHTS),
             grants.writes(
                 artifacts,
                 *of_execution("plan", "prepared", "photos", "features", "weights", "test", "explain"),
@@ -108,13 +116,13 @@ class JobRoles(Construct):
             TRANSFORM_LOGS,
             grants.reads(artifacts, *of_execution("training", "test")),
             grants.writes(artifacts, *of_execution("transform")),
-            grants.reads(models, "registered/", "multi-model/"),
-            *(grants.logs_to(f"/aws/sagemaker/Endpoints/{settings.prefix}-*", "*"),),
+            grants.reads(models, REGISTERED, MULTI_MODEL),
+            *(grants.logs_to(log_group_of_endpoint(f"{settings.prefix}-*"), "*"),),
             grants.pulls(images.inference, *([images.inference_gpu] if images.inference_gpu else [])),
         )  # fmt: skip
         self.report = self._role(
             "Report", "writes the report of an execution", PROCESSING_LOGS,
-            grants.reads(artifacts, "executions/"),
+            grants.reads(artifacts, EXECUTIONS),
             self._reads_history(),
             grants.writes(artifacts, *of_execution("report")),
             grants.pulls(images.analysis),
@@ -123,7 +131,7 @@ class JobRoles(Construct):
         # Started by `darkroom weights add`, not by the state machine, which may therefore not pass it.
         self.weights = self._role(
             "Weights", "fetches published weights into the weight store", PROCESSING_LOGS,
-            grants.writes(artifacts, "weights/"),
+            grants.writes(artifacts, WEIGHTS),
             grants.pulls(images.training),
         )  # fmt: skip
 
@@ -158,7 +166,7 @@ class JobRoles(Construct):
             ),
             iam.PolicyStatement(
                 actions=["states:GetExecutionHistory"],
-                resources=[grants.arn("states", f"execution:{prefix}-pipeline:*")],
+                resources=[grants.arn("states", f"execution:{self._settings.names.pipeline}:*")],
             ),
         ]
 
@@ -184,7 +192,7 @@ class JobRoles(Construct):
         Its name begins with the model's: `<prefix>-<8 hex>-…`. The eight `?` keep the lasting endpoints out of reach.
         https://docs.aws.amazon.com/sagemaker/latest/dg/clarify-processing-job-configure-parameters.html
         """
-        names = f"{self._settings.prefix}-????????-*"
+        names = self._settings.names.shadows
         return [
             iam.PolicyStatement(
                 actions=[

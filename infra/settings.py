@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from contract.names import ENVIRONMENT, PROJECT, NameRefused, Names
+
 INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+")
 S3_PREFIX = re.compile(r"s3://[a-z0-9.-]{3,63}/.*")
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653)
@@ -141,8 +143,8 @@ class Logs:
 class Settings:
     """Everything that differs between deployments."""
 
-    project: str = "darkroom"
-    environment: str = "dev"
+    project: str = PROJECT
+    environment: str = ENVIRONMENT
     instances: Instances = Instances()
     volume_gb: int = 50
     endpoints: Endpoints = Endpoints()
@@ -160,14 +162,10 @@ class Settings:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("project", "environment"):
-            _matches(name, getattr(self, name), re.compile(r"[a-z][a-z0-9]*"), "lower-case letters and digits")
-        # A tuning job's name has at most 32 characters: "<project>-<environment>-12345678-tune-0-0".
-        if len(self.prefix) > 14:
-            raise SettingError(
-                f"project and environment make the prefix {self.prefix!r} of {len(self.prefix)} characters: at most 14 "
-                "are allowed, because a tuning job's name is limited to 32. Shorten one of them."
-            )
+        try:
+            _ = self.names
+        except NameRefused as error:
+            raise SettingError(str(error)) from None
         _within("volume_gb", self.volume_gb, 1, 16384)
         for prefix in self.readable_prefixes:
             _matches("readable_prefixes", prefix, S3_PREFIX, "S3 prefixes such as s3://bucket/photos/")
@@ -176,23 +174,22 @@ class Settings:
                 raise SettingError(f"tags: {key!r} uses a reserved prefix; choose another than aws: and darkroom:.")
 
     @property
-    def prefix(self) -> str:
-        """Begins the name of every job, model and endpoint of this environment."""
-        return f"{self.project}-{self.environment}"
+    def names(self) -> Names:
+        """All names that the command line, too, must know."""
+        return Names(self.project, self.environment)
 
     @property
-    def stack_prefix(self) -> str:
-        """`Darkroom` for the default environment, `Darkroom-Prod` for another one in the same account."""
-        parts = [self.project] if self.environment == "dev" else [self.project, self.environment]
-        return "-".join(part.capitalize() for part in parts)
+    def prefix(self) -> str:
+        """Begins the name of every job, model and endpoint of this environment."""
+        return self.names.prefix
 
     @property
     def all_tags(self) -> dict[str, str]:
-        return {"darkroom:project": self.project, "darkroom:environment": self.environment, **self.tags}
+        return {**self.names.tags, **self.tags}
 
     def parameter(self, name: str) -> str:
         """The SSM parameter of this name in this environment."""
-        return f"/{self.project}/{self.environment}/{name}"
+        return self.names.parameter(name)
 
 
 def read(context: Mapping[str, Any]) -> Settings:

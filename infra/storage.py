@@ -15,6 +15,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
+from contract.names import EXECUTIONS
 from infra.settings import Settings
 
 
@@ -32,7 +33,7 @@ class StorageStack(Stack):
         self.artifacts = self._bucket(
             "Artifacts",
             versioned=False,
-            expire={"executions/": days.executions_days, "feature-cache/": days.feature_cache_days},
+            expire={EXECUTIONS: days.executions_days, "feature-cache/": days.feature_cache_days},
         )
         self.models = self._bucket("Models", versioned=True)
 

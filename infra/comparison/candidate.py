@@ -12,6 +12,7 @@ from typing import Any
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from contract.names import WEIGHTS
 from infra.comparison.platform import ComparisonPlatform
 from infra.workflow import requests, step
 
@@ -158,7 +159,7 @@ def extract_request(platform: ComparisonPlatform) -> dict[str, Any]:
     )  # fmt: skip
     job["Environment"] = {
         "FEATURE_CACHE_URI": f"s3://{base.artifacts_bucket}/feature-cache/",
-        "WEIGHTS_URI": f"s3://{base.artifacts_bucket}/weights/",
+        "WEIGHTS_URI": f"s3://{base.artifacts_bucket}/{WEIGHTS}",
     }
     return job
 

@@ -11,12 +11,13 @@ from aws_cdk import aws_ssm as ssm
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from contract.names import COMPARISONS, PROCESSING_LOGS, WEIGHTS, comparison_key, execution_key
 from infra import grants
 from infra.comparison.candidate import EXTRACTED, TRAINED
 from infra.comparison.platform import ComparisonPlatform
 from infra.comparison.workflow import PREPARED, SECOND, Comparison
 from infra.pipeline import PipelineStack
-from infra.roles import PROCESSING_LOGS, JobRole
+from infra.roles import JobRole
 from infra.settings import Settings
 from infra.workflow.permissions import MachineRole, passes, runs_jobs
 
@@ -41,7 +42,7 @@ class ComparisonStack(Stack):
 
     def _make_roles(self) -> None:
         data, artifacts, images = self.storage.data, self.storage.artifacts, self.images
-        own = "executions/*/"
+        own = f"{execution_key('*')}/"
         readable = [grants.reads_uri(uri) for uri in self.settings.readable_prefixes]
         self.prepare_role = self._role(
             "Prepare", "prepares photos for a comparison",
@@ -53,7 +54,7 @@ class ComparisonStack(Stack):
         )  # fmt: skip
         self.extract_role = self._role(
             "Extract", "computes a candidate's features",
-            grants.reads(artifacts, f"{own}photos/", "feature-cache/", "weights/"),
+            grants.reads(artifacts, f"{own}photos/", "feature-cache/", WEIGHTS),
             grants.writes(artifacts, *(f"{own}candidates/*/{folder}/" for folder in EXTRACTED), "feature-cache/"),
             grants.pulls(images.training),
         )  # fmt: skip
@@ -63,12 +64,12 @@ class ComparisonStack(Stack):
                 artifacts, f"{own}candidates/*/training/", f"{own}candidates/*/extraction/",
                 *(f"{own}{f}/" for f in ("test", "prepared", "photos", "second", "second-test")),
             ),
-            grants.writes(artifacts, "comparisons/"),
+            grants.writes(artifacts, COMPARISONS),
             grants.pulls(images.inference),
         )  # fmt: skip
         self.compare_role = self._role(
             "Compare", "compares the candidates",
-            grants.reads(artifacts, "comparisons/", f"{own}asked/", f"{own}test/"),
+            grants.reads(artifacts, COMPARISONS, f"{own}asked/", f"{own}test/"),
             grants.writes(artifacts, f"{own}comparison/"),
             grants.pulls(images.analysis),
         )  # fmt: skip
@@ -98,9 +99,12 @@ class ComparisonStack(Stack):
             compare_role=self.compare_role.role_arn,
             pipeline_arn=self.pipeline.machine.state_machine_arn,
         )
-        name = f"{self.settings.prefix}-comparison"
+        name = self.settings.names.comparison
         group = logs.LogGroup(
-            self, "MachineLogs", log_group_name=f"/aws/vendedlogs/states/{name}", removal_policy=self.pipeline.removal
+            self,
+            "MachineLogs",
+            log_group_name=self.settings.names.log_group_of_machine(name),
+            removal_policy=self.pipeline.removal,
         )
         group.node.default_child.retention_in_days = self.settings.logs.retention_days
         return sfn.StateMachine(
@@ -117,25 +121,25 @@ class ComparisonStack(Stack):
             iam.PolicyStatement(
                 actions=["s3:GetObject"],
                 resources=[
-                    artifacts.arn_for_objects(f"executions/*/{path}")
+                    artifacts.arn_for_objects(f"{execution_key('*')}/{path}")
                     for path in ("plan/plan.json", "comparison/winner.json")
                 ]
-                + [artifacts.arn_for_objects(f"comparisons/*/{TRAINED}")],
+                + [artifacts.arn_for_objects(f"{comparison_key('*')}/{TRAINED}")],
             ),
             iam.PolicyStatement(
                 actions=["s3:PutObject"],
                 resources=[
                     artifacts.arn_for_objects(path)
                     for path in (
-                        "executions/*/input/input.json", "executions/*/asked/outcomes.json",
-                        "comparisons/*/question.json", f"comparisons/*/{TRAINED}",
+                        *(f"{execution_key('*')}/{file}" for file in ("input/input.json", "asked/outcomes.json")),
+                        *(f"{comparison_key('*')}/{file}" for file in ("question.json", TRAINED)),
                     )
                 ],
             ),
             iam.PolicyStatement(
                 actions=["s3:ListBucket"], resources=[artifacts.bucket_arn],
                 conditions={
-                    "StringLike": {"s3:prefix": ["comparisons/*", "executions/*/candidates/*/training/*/output/*"]}
+                    "StringLike": {"s3:prefix": [f"{COMPARISONS}*", f"{execution_key('*')}/candidates/*/training/*/output/*"]}
                 },
             ),
             iam.PolicyStatement(

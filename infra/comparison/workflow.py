@@ -7,10 +7,13 @@ import dataclasses
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from contract.names import JobName, comparison_key
 from infra.comparison.candidate import BenchmarkCandidate, TrainCandidate
 from infra.comparison.platform import ComparisonPlatform
 from infra.workflow import name_jobs, requests, step
 from infra.workflow.wiring import Wiring
+
+CANDIDATE = JobName.candidate("{}", "{}")
 
 PREPARED = ("plan", "prepared", "photos", "test", "asked")
 SECOND = ("second", "second-test")
@@ -91,8 +94,8 @@ class Comparison:
                 "shared": {
                     "uri.$": "$.names.uri",
                     "second.$": "$.prepared.plan.second",
-                    "results_key.$": "States.Format('comparisons/{}', $.prepared.plan.key)",
-                    "results.$": f"States.Format('s3://{bucket}/comparisons/{{}}', $.prepared.plan.key)",
+                    "results_key.$": f"States.Format('{comparison_key('{}')}', $.prepared.plan.key)",
+                    "results.$": f"States.Format('s3://{bucket}/{comparison_key('{}')}', $.prepared.plan.key)",
                 },
             },
         )
@@ -119,7 +122,7 @@ class Comparison:
                 "shared.$": "$.shared",
                 "instances.$": "$.instances",
                 "names": {
-                    "id.$": "States.Format('{}-{}', $.names.id, $$.Map.Item.Index)",
+                    "id.$": f"States.Format('{CANDIDATE}', $.names.id, $$.Map.Item.Index)",
                     "uri.$": "States.Format('{}/candidates/{}', $.names.uri, $$.Map.Item.Value.name)",
                     "key.$": "States.Format('{}/candidates/{}', $.names.key, $$.Map.Item.Value.name)",
                 },
@@ -137,7 +140,7 @@ class Comparison:
                 "candidate.$": "$$.Map.Item.Value.candidate",
                 "shared.$": "$.shared",
                 "instances.$": "$.instances",
-                "names": {"id.$": "States.Format('{}-{}', $.names.id, $$.Map.Item.Index)", "uri.$": "$.names.uri"},
+                "names": {"id.$": f"States.Format('{CANDIDATE}', $.names.id, $$.Map.Item.Index)", "uri.$": "$.names.uri"},
             },
         )  # fmt: skip
         each.item_processor(BenchmarkCandidate(scope, self._platform).start)

@@ -11,6 +11,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from contract.execution_input import defaults
+from contract.names import execution_key
 from infra.workflow.platform import Platform
 from infra.workflow.step import call
 
@@ -74,8 +75,8 @@ def name_jobs(scope: Construct, platform: Platform) -> sfn.Pass:
                 "id.$": "States.ArrayGetItem(States.StringSplit(States.UUID(), '-'), 0)",
                 "execution.$": "$$.Execution.Name",
                 "arn.$": "$$.Execution.Id",
-                "key.$": "States.Format('executions/{}', $$.Execution.Name)",
-                "uri.$": f"States.Format('s3://{bucket}/executions/{{}}', $$.Execution.Name)",
+                "key.$": f"States.Format('{execution_key('{}')}', $$.Execution.Name)",
+                "uri.$": f"States.Format('s3://{bucket}/{execution_key('{}')}', $$.Execution.Name)",
             },
         },
     )

@@ -8,9 +8,12 @@ from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from contract.names import MULTI_MODEL, REGISTERED, execution_key
 from infra import grants
 from infra.settings import Settings
 from infra.storage import StorageStack
+
+OF_EXECUTION = execution_key("*")
 
 # For `.sync`, Step Functions watches jobs through EventBridge rules of these names:
 # https://docs.aws.amazon.com/step-functions/latest/dg/connect-sagemaker.html
@@ -94,13 +97,13 @@ def keeps_books(settings: Settings, storage: StorageStack, group: str) -> list[i
             resources=[
                 *below(
                     storage.artifacts,
-                    "executions/*/plan/plan.json",
-                    "executions/*/tuning/best.json",
-                    "executions/*/evaluation/evaluation.json",
-                    "executions/*/health/verdict.json",
-                    "executions/*/training/*/output/model.tar.gz",
+                    f"{OF_EXECUTION}/plan/plan.json",
+                    f"{OF_EXECUTION}/tuning/best.json",
+                    f"{OF_EXECUTION}/evaluation/evaluation.json",
+                    f"{OF_EXECUTION}/health/verdict.json",
+                    f"{OF_EXECUTION}/training/*/output/model.tar.gz",
                 ),
-                *below(storage.models, "registered/*"),
+                *below(storage.models, f"{REGISTERED}*"),
             ],
         ),
         iam.PolicyStatement(
@@ -108,13 +111,13 @@ def keeps_books(settings: Settings, storage: StorageStack, group: str) -> list[i
             resources=[
                 *below(
                     storage.artifacts,
-                    "executions/*/input/input.json",
-                    "executions/*/outcome/outcome.json",
-                    "executions/*/explanations/skipped.json",
-                    "executions/*/bias/skipped.json",
-                    *(["executions/*/rules/rules.json"] if settings.debugger == "managed" else []),
+                    f"{OF_EXECUTION}/input/input.json",
+                    f"{OF_EXECUTION}/outcome/outcome.json",
+                    f"{OF_EXECUTION}/explanations/skipped.json",
+                    f"{OF_EXECUTION}/bias/skipped.json",
+                    *([f"{OF_EXECUTION}/rules/rules.json"] if settings.debugger == "managed" else []),
                 ),
-                *below(storage.models, "registered/*", "multi-model/*"),
+                *below(storage.models, f"{REGISTERED}*", f"{MULTI_MODEL}*"),
             ],
         ),
         iam.PolicyStatement(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from contract.names import WEIGHTS
 from infra.workflow import requests, step
 from infra.workflow.platform import Platform
 
@@ -44,6 +45,6 @@ def request(platform: Platform) -> dict:
     # Features of a backbone are the same for every execution on the same photos.
     job["Environment"] = {
         "FEATURE_CACHE_URI": f"s3://{platform.artifacts_bucket}/feature-cache/",
-        "WEIGHTS_URI": f"s3://{platform.artifacts_bucket}/weights/",
+        "WEIGHTS_URI": f"s3://{platform.artifacts_bucket}/{WEIGHTS}",
     }
     return job

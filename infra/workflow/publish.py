@@ -5,6 +5,7 @@ from __future__ import annotations
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from contract.names import multi_model_key, registered_key
 from infra.workflow import step
 from infra.workflow.platform import Platform
 from infra.workflow.register_model import model_data
@@ -19,8 +20,8 @@ class Publish:
             scope, "Publish", action="aws-sdk:s3:copyObject", result="$.published",
             parameters={
                 "Bucket": bucket,
-                "Key.$": "States.Format('multi-model/{}/model.tar.gz', $.plan.name)",
-                "CopySource.$": f"States.Format('{bucket}/registered/{{}}/model.tar.gz', $.names.execution)",
+                "Key.$": f"States.Format('{multi_model_key('{}')}', $.plan.name)",
+                "CopySource.$": f"States.Format('{bucket}/{registered_key('{}')}', $.names.execution)",
             },
             selector={"etag.$": "$.CopyObjectResult.ETag"},
         )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from constructs import Construct
 
+from contract.names import registered_key
 from infra.workflow import requests, step
 from infra.workflow.platform import Platform
 
@@ -20,7 +21,7 @@ class RegisterModel:
             scope, "Keep model", action="aws-sdk:s3:copyObject", result="$.kept",
             parameters={
                 "Bucket": platform.models_bucket,
-                "Key.$": "States.Format('registered/{}/model.tar.gz', $.names.execution)",
+                "Key.$": f"States.Format('{registered_key('{}')}', $.names.execution)",
                 "CopySource.$": f"States.Format('{platform.artifacts_bucket}/{{}}/training/{{}}/output/model.tar.gz', "
                 "$.names.key, $.training.job)",
             },
@@ -34,7 +35,7 @@ class RegisterModel:
 
 def model_data(platform: Platform) -> str:
     """Intrinsic for the S3 URI of the kept artifact."""
-    return f"States.Format('s3://{platform.models_bucket}/registered/{{}}/model.tar.gz', $.names.execution)"
+    return f"States.Format('s3://{platform.models_bucket}/{registered_key('{}')}', $.names.execution)"
 
 
 def request(platform: Platform) -> dict:

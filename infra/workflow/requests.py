@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from contract.metrics import metric_definitions
+from contract.names import EXECUTION_TAG
 from infra.settings import Settings
 from infra.workflow.platform import Platform
 
@@ -22,12 +23,12 @@ ATTEMPT = "$$.State.RetryCount, $$.Execution.RedriveCount"
 
 def job_name(settings: Settings, step: str) -> str:
     """Intrinsic for a name that no other attempt, redrive or execution has and that leads back to its execution."""
-    return f"States.Format('{settings.prefix}-{{}}-{step}-{{}}-{{}}', $.names.id, {ATTEMPT})"
+    return f"States.Format('{settings.names.job(step)}', $.names.id, {ATTEMPT})"
 
 
 def model_name(settings: Settings) -> str:
     """Intrinsic for the name of the execution's model, which `prepare` must know before it exists."""
-    return f"States.Format('{settings.prefix}-{{}}-model', $.names.id)"
+    return f"States.Format('{settings.names.model('{}')}', $.names.id)"
 
 
 def in_execution(folder: str) -> str:
@@ -38,7 +39,7 @@ def in_execution(folder: str) -> str:
 def tags(settings: Settings) -> list[dict[str, str]]:
     """Every job says which execution made it; cost reports group by these tags."""
     return [
-        {"Key": "darkroom:execution", "Value.$": "$$.Execution.Id"},
+        {"Key": EXECUTION_TAG, "Value.$": "$$.Execution.Id"},
         *({"Key": key, "Value": value} for key, value in settings.all_tags.items()),
     ]
 

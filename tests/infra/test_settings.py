@@ -74,8 +74,8 @@ def test_no_unknown_key_is_passed_over(key):
 
 
 def test_names_of_two_environments_differ():
-    assert read({"environment": "prod"}).stack_prefix == "Darkroom-Prod"
-    assert read({}).stack_prefix == "Darkroom"
+    assert read({"environment": "prod"}).names.stack_prefix == "Darkroom-Prod"
+    assert read({}).names.stack_prefix == "Darkroom"
     assert read({"environment": "prod"}).parameter("data-bucket") == "/darkroom/prod/data-bucket"
 
 
