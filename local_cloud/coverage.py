@@ -76,8 +76,9 @@ def _states() -> Iterator[str]:
     yield "| `states` | `startExecution`, `.sync`, `.sync:2` |"
     yield f"| `aws-sdk` | every supported operation of {_operations(list(SDK_SERVICES))} |"
     yield (
-        "\nA distributed map runs inside its execution: its items come from an array or from S3 (`listObjectsV2`, JSON, "
-        "JSONL, CSV), and it has no map run of its own."
+        "\nA distributed map is a map run with an execution for each item or batch, up to 64 at a time: its items come from an "
+        "array or from S3 (`listObjectsV2`, JSON, JSONL, CSV), its results go back or, with `ResultWriter`, to S3 (without "
+        "`WriterConfig`). `UpdateMapRun` is not supported."
     )
 
 

@@ -41,6 +41,12 @@ class Logs:
         self._on_new_stream = on_new_stream
         self._lock = threading.Lock()
 
+    def has_group(self, name: str) -> bool:
+        """Whether there is a log group of that name."""
+        from moto.logs.models import logs_backends
+
+        return name in logs_backends[self._account_id][self._region].groups
+
     def stream(self, group: str, stream: str) -> LogStream:
         """The stream of that name, made with its group when it is not there."""
         from moto.logs.models import logs_backends

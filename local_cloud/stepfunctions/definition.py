@@ -1,17 +1,19 @@
 """Checks a state machine definition before it is accepted: structure, transitions, paths, functions, integrations.
 
-Refuses by name what the interpreter cannot do: JSONata and variables, activities, Lambda, Distributed Map's ResultWriter.
+Refuses by name what the interpreter cannot do: JSONata and variables, activities, Lambda.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from local_cloud.errors import AwsError
 from local_cloud.stepfunctions import intrinsics
 from local_cloud.stepfunctions.choice import COMPARISONS
+from local_cloud.stepfunctions.moments import timestamp
 from local_cloud.stepfunctions.paths import check_path
 
 MAXIMUM_DEFINITION_BYTES = 1024 * 1024
@@ -39,8 +41,9 @@ REFUSED_FIELDS = {
     "Output": "JSONata is not supported; use JSONPath's ResultSelector and OutputPath",
     "Items": "JSONata is not supported; use JSONPath's ItemsPath",
     "Condition": "JSONata is not supported; use JSONPath's comparison operators",
-    "ResultWriter": "results of a distributed map are returned, not written; leave ResultWriter out",
 }
+# https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
+LABEL = re.compile(r"[^\s?*<>{}\[\]:;,\\|^~$#%&`\"/\x00-\x1f\x7f-\x9f]{1,40}")
 REFERENCE_PATHS = {"ResultPath"}
 PATHS = {"InputPath", "OutputPath", "ItemsPath"}
 
@@ -170,9 +173,23 @@ def _inner_faults(state: dict[str, Any], kind: str, place: str, integration_faul
         yield f"MISSING required field 'ItemProcessor' at {place}"
     if kind == "Wait" and sum(f in state for f in ("Seconds", "SecondsPath", "Timestamp", "TimestampPath")) != 1:
         yield f"exactly one of Seconds, SecondsPath, Timestamp, TimestampPath is needed at {place}"
+    if kind == "Map":
+        yield from _map_faults(state, place)
+    if kind == "Wait" and "Timestamp" in state and timestamp(state["Timestamp"]) is None:
+        yield f"The Timestamp {state['Timestamp']!r} is not in RFC 3339 form, such as 2026-01-31T08:00:00Z, at {place}/Timestamp"
     for index, inner in enumerate(_inner_machines(state)):
         part = f"Branches[{index}]" if kind == "Parallel" else "ItemProcessor"
         yield from _machine_faults(inner, f"{place}/{part}", integration_fault)
+
+
+def _map_faults(state: dict[str, Any], place: str) -> Iterator[str]:
+    label = state.get("Label")
+    if label is not None and not (isinstance(label, str) and LABEL.fullmatch(label)):
+        yield f"The Label {label!r} must have 1 to 40 characters and no spaces, wildcards, brackets or special ones at {place}/Label"
+    for field, unread in (("ItemBatcher", "MaxInputBytesPerBatch"), ("ResultWriter", "WriterConfig")):
+        for name in (unread, f"{unread}Path"):
+            if name in (state.get(field) or {}):
+                yield f"Field '{name}' is not supported by the local cloud at {place}/{field}"
 
 
 def _path_faults(state: dict[str, Any], place: str) -> Iterator[str]:

@@ -7,11 +7,30 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from local_cloud.errors import AwsError
 from local_cloud.logs import Logs
+from local_cloud.stepfunctions.history import without_data
 
 # Which events each level keeps: https://docs.aws.amazon.com/step-functions/latest/dg/cloudwatch-log-level.html
-ERROR_EVENTS = ("Failed", "TimedOut", "Aborted")
+ERROR_EVENTS = ("Failed", "TimedOut", "Aborted", "FailStateEntered")
 FATAL_EVENTS = {"ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"}
+
+
+def checked_logging(configuration: dict[str, Any], logs: Logs) -> dict[str, Any]:
+    """A logging configuration as AWS keeps it; InvalidLoggingConfiguration for what AWS refuses."""
+    kept = {"level": "OFF", "includeExecutionData": False, **configuration}
+    destinations = kept.get("destinations", [])
+    if len(destinations) > 1 or (kept["level"] != "OFF" and not destinations):
+        raise _invalid("Must specify exactly one Log Destination.")
+    for destination in destinations:
+        arn = destination.get("cloudWatchLogsLogGroup", {}).get("logGroupArn", "")
+        if ":log-group:" not in arn or not logs.has_group(arn.split(":log-group:", 1)[1].removesuffix(":*")):
+            raise _invalid("Log Destination not found.")
+    return kept
+
+
+def _invalid(message: str) -> AwsError:
+    return AwsError("InvalidLoggingConfiguration", f"Invalid Logging Configuration: {message}")
 
 
 def logger_for(machine: dict[str, Any], record: dict[str, Any], logs: Logs) -> Callable[[dict[str, Any]], None] | None:
@@ -32,9 +51,8 @@ def logger_for(machine: dict[str, Any], record: dict[str, Any], logs: Logs) -> C
             return
         if level == "ERROR" and not kind.endswith(ERROR_EVENTS):
             return
-        details = next((value for value in event.values() if isinstance(value, dict)), {})
-        if not with_data:
-            details = {k: v for k, v in details.items() if k not in ("input", "output", "parameters")}
+        shown = event if with_data else without_data(event)
+        details = next((value for value in shown.values() if isinstance(value, dict)), {})
         milliseconds = int(event["timestamp"] * 1000)
         line = {
             "id": str(event["id"]), "type": kind, "details": details, "previous_event_id": str(event["previousEventId"]),

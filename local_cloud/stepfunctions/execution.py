@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from local_cloud.persistence.database import Database
-from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure
+from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure, outcome_of
 from local_cloud.stepfunctions.history import History, data_details
 from local_cloud.stepfunctions.interpreter import Branch, TaskRunner, iso
+from local_cloud.stepfunctions.map_runs import MapRuns
 from local_cloud.stepfunctions.payload import dump
 from local_cloud.stepfunctions.scope import Scope
 
@@ -27,7 +28,7 @@ class Execution:
 
     def __init__(
         self, record: dict[str, Any], machine: dict[str, Any], database: Database, tasks: TaskRunner,
-        log: Callable[[dict[str, Any]], None] | None,
+        log: Callable[[dict[str, Any]], None] | None, keep: Callable[[dict[str, Any]], None],
     ):  # fmt: skip
         self.record = record
         self._database = database
@@ -36,19 +37,20 @@ class Execution:
         self._history = History(database, record["executionArn"], log)
         self._scope = Scope(None, self._definition.get("TimeoutSeconds"), EXECUTION_TIMEOUT)
         self._tasks = tasks
+        self._map_runs = MapRuns(database, record, machine, keep, save)
         self._ended = threading.Event()
-        self._stop_reason: tuple[str, str] | None = None
+        self._stop_reason: tuple[str | None, str | None] | None = None
         self._lock = threading.Lock()
 
     def start(self) -> None:
         """Write the first event and run in the background."""
         given = self.record["input"]
         details = {**data_details(input=given), "roleArn": self._machine["roleArn"]}
-        first = self._history.add(0, "ExecutionStarted", details)
+        self._history.add(0, "ExecutionStarted", details)
         save(self._database, self.record)
-        threading.Thread(target=self._run, args=(first,), name=self.record["name"], daemon=True).start()
+        threading.Thread(target=self._run, name=self.record["name"], daemon=True).start()
 
-    def stop(self, error: str, cause: str) -> None:
+    def stop(self, error: str | None, cause: str | None) -> None:
         """Ask the execution to end as ABORTED; returns when it has."""
         with self._lock:
             if self._stop_reason is None:
@@ -60,7 +62,7 @@ class Execution:
         """Whether the execution has ended, after waiting at most `seconds`."""
         return self._ended.wait(seconds)
 
-    def _run(self, first: int) -> None:
+    def _run(self) -> None:
         context = {
             "Execution": {
                 "Id": self.record["executionArn"],
@@ -73,36 +75,33 @@ class Execution:
             "StateMachine": {"Id": self._machine["stateMachineArn"], "Name": self._machine["name"]},
             "State": {},
         }
-        branch = Branch(self._history, self._tasks, self._scope, context, first)
+        # The first state follows 0, not the event of the start: so it is on AWS, in every history.
+        branch = Branch(self._history, self._tasks, self._scope, context, 0, self._map_runs)
         try:
             output = dump(branch.run(self._definition, json.loads(self.record["input"])))
-            self._end("SUCCEEDED", "ExecutionSucceeded", data_details(output=output), output=output)
+            self._end("SUCCEEDED", "ExecutionSucceeded", branch.last_event, data_details(output=output), output=output)
         except ExecutionCancelled:
-            error, cause = self._stop_reason or ("", "")
-            self._end("ABORTED", "ExecutionAborted", _named(error, cause), **_named(error, cause))
+            told = outcome_of(*(self._stop_reason or (None, None)))
+            self._end("ABORTED", "ExecutionAborted", 0, told, **told)
         except StateFailure as failure:
             if failure.error == EXECUTION_TIMEOUT:
                 self._scope.cancel()
-                self._end("TIMED_OUT", "ExecutionTimedOut", {}, error="States.Timeout")
+                self._end("TIMED_OUT", "ExecutionTimedOut", 0, {})
             else:
-                told = _named(failure.error, failure.cause)
-                self._end("FAILED", "ExecutionFailed", told, **told)
+                told = outcome_of(failure.error, failure.cause)
+                self._end("FAILED", "ExecutionFailed", branch.last_event, told, **told)
         except Exception as fault:
             logger.exception("The execution %s met a fault of the local cloud", self.record["executionArn"])
-            told = _named("States.Runtime", f"A fault of the local cloud: {type(fault).__name__}: {fault}")
-            self._end("FAILED", "ExecutionFailed", told, **told)
+            told = outcome_of("States.Runtime", f"A fault of the local cloud: {type(fault).__name__}: {fault}")
+            self._end("FAILED", "ExecutionFailed", branch.last_event, told, **told)
 
-    def _end(self, status: str, event: str, details: dict[str, Any], **outcome: str) -> None:
+    def _end(self, status: str, event: str, previous: int, details: dict[str, Any], **outcome: str) -> None:
         try:
-            self._history.add(self._history.last, event, details)
+            self._history.add(previous, event, details)
             self.record.update(status=status, stopDate=time.time(), **outcome)
             save(self._database, self.record)
         finally:
             self._ended.set()
-
-
-def _named(error: str, cause: str) -> dict[str, str]:
-    return {name: text for name, text in (("error", error), ("cause", cause)) if text}
 
 
 def save(database: Database, record: dict[str, Any]) -> None:
@@ -114,9 +113,12 @@ def end_abandoned(database: Database, record: dict[str, Any]) -> None:
     """Mark an execution of an earlier process, which nobody runs any more, as aborted."""
     told = {
         "error": "LocalCloud.Stopped",
-        "cause": "The local cloud stopped while this execution ran..",
+        "cause": "The local cloud stopped while this execution ran.",
     }
     history = History.reopened(database, record["executionArn"])
-    history.add(history.last, "ExecutionAborted", told)
+    history.add(0, "ExecutionAborted", told)
+    for run in record.get("mapRuns", []):
+        if run["status"] == "RUNNING":
+            run.update(status="ABORTED", stopDate=time.time())
     record.update(status="ABORTED", stopDate=time.time(), **told)
     save(database, record)

@@ -11,7 +11,7 @@ from typing import Any
 from local_cloud.persistence.database import Database
 
 # Fields that hold execution data: left out when a caller asks for a history without it.
-EXECUTION_DATA = {"input", "output", "parameters"}
+EXECUTION_DATA = {"input", "output", "parameters", "inputDetails", "outputDetails"}
 
 
 class History:
@@ -58,10 +58,11 @@ def read(database: Database, arn: str, newest_first: bool, start: int, limit: in
     order = "DESC" if newest_first else "ASC"
     query = f"SELECT event FROM execution_event WHERE arn=? ORDER BY id {order} LIMIT ? OFFSET ?"  # noqa: S608
     events = [json.loads(text) for (text,) in database.read(query, (arn, limit, start))]
-    return events if with_data else [_without_data(event) for event in events]
+    return events if with_data else [without_data(event) for event in events]
 
 
-def _without_data(event: dict[str, Any]) -> dict[str, Any]:
+def without_data(event: dict[str, Any]) -> dict[str, Any]:
+    """An event without what the execution works on."""
     return {
         name: {k: v for k, v in value.items() if k not in EXECUTION_DATA} if isinstance(value, dict) else value
         for name, value in event.items()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from local_cloud.services import COVERAGE_PAGE
-from local_cloud.stepfunctions.failures import StateFailure
+from local_cloud.stepfunctions.failures import StateFailure, outcome_of
 from local_cloud.stepfunctions.history import data_details
 from local_cloud.stepfunctions.payload import dump, require_size, template
 from local_cloud.stepfunctions.scope import Scope
@@ -108,18 +108,17 @@ class Integrations:
         parameters = template(state["Parameters"], given, branch.context) if "Parameters" in state else given
         names = {"resourceType": target.resource_type, "resource": target.resource}
         scheduled = {**names, "region": self._region, "parameters": dump(parameters)}
-        if state.get("TimeoutSeconds") is not None:
-            scheduled["timeoutInSeconds"] = state["TimeoutSeconds"]
+        for field, shown in (("TimeoutSeconds", "timeoutInSeconds"), ("HeartbeatSeconds", "heartbeatInSeconds")):
+            if state.get(field) is not None:
+                scheduled[shown] = state[field]
         branch.event("TaskScheduled", scheduled)
         branch.event("TaskStarted", names)
         try:
             result = self._call(target, parameters, branch, scope, names, token, state)
         except StateFailure as failure:
-            scope_timeout = failure.error in ("States.Timeout", "States.HeartbeatTimeout")
-            branch.event(
-                "TaskTimedOut" if scope_timeout else "TaskFailed",
-                {**names, "error": failure.error, "cause": failure.cause},
-            )
+            if failure.error != "States.Runtime":  # AWS: such a task has not failed, the definition has
+                kind = "TaskTimedOut" if failure.error == "States.Timeout" else "TaskFailed"
+                branch.event(kind, {**names, **outcome_of(failure.error, failure.cause)})
             raise
         finally:
             if token:
@@ -137,7 +136,7 @@ class Integrations:
             submitted = integration.submit(target, parameters, branch)
         except StateFailure as failure:
             if target.pattern:
-                branch.event("TaskSubmitFailed", {**names, "error": failure.error, "cause": failure.cause})
+                branch.event("TaskSubmitFailed", {**names, **outcome_of(failure.error, failure.cause)})
             raise
         if not target.pattern:
             return submitted

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import copy
 import random
-import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from local_cloud.stepfunctions import map_items
+from local_cloud.stepfunctions import map_items, map_runs
 from local_cloud.stepfunctions.choice import holds
+from local_cloud.stepfunctions.concurrently import Outcome, run_all
 from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure, matches
 from local_cloud.stepfunctions.history import History, data_details
+from local_cloud.stepfunctions.moments import seconds_to_wait
 from local_cloud.stepfunctions.paths import place
 from local_cloud.stepfunctions.payload import (
     dump,
     effective_input,
     effective_output,
     expression,
+    named_expression,
     require_size,
     select,
     template,
@@ -29,6 +32,8 @@ from local_cloud.stepfunctions.scope import Scope
 MAXIMUM_EVENTS = 25_000
 DEFAULT_RETRY = {"IntervalSeconds": 1, "MaxAttempts": 3, "BackoffRate": 2.0}
 DEFAULT_MAP_CONCURRENCY = 40
+# The states that may have Retry: only their context tells a RetryCount (recorded on AWS for a Pass state, which has none).
+RETRIED = ("Task", "Parallel", "Map")
 
 
 class TaskRunner(Protocol):
@@ -51,16 +56,21 @@ class Branch:
     scope: Scope
     context: dict[str, Any]
     last_event: int = 0
-    retries: dict[str, int] = field(default_factory=dict)
+    map_runs: map_runs.MapRuns | None = None
 
     def event(self, kind: str, details: dict[str, Any] | None = None, field_name: str | None = None) -> int:
         """Append an event to the history, after this branch's last one."""
         self.last_event = self.history.add(self.last_event, kind, details, field_name)
         return self.last_event
 
-    def child(self, scope: Scope, **context: Any) -> Branch:
-        """A branch that starts where this one is."""
-        return Branch(self.history, self.tasks, scope, {**copy.deepcopy(self.context), **context}, self.last_event)
+    def side_event(self, kind: str, details: dict[str, Any] | None = None) -> int:
+        """Append an event beside the chain: on AWS the next one follows what this one follows."""
+        return self.history.add(self.last_event, kind, details)
+
+    def child(self, scope: Scope, last_event: int, history: History | None = None, **context: Any) -> Branch:
+        """A branch that starts behind `last_event`."""
+        context = {**copy.deepcopy(self.context), **context}
+        return Branch(history or self.history, self.tasks, scope, context, last_event, self.map_runs)
 
     def run(self, machine: dict[str, Any], value: Any) -> Any:
         """Run the states of a machine from StartAt to an end; its output."""
@@ -76,17 +86,23 @@ class Branch:
 
     def _state(self, name: str, state: dict[str, Any], raw: Any) -> tuple[Any, str | None]:
         kind = state["Type"]
-        self.context["State"] = {"Name": name, "EnteredTime": iso(time.time()), "RetryCount": 0}
+        self.context["State"] = {"Name": name, "EnteredTime": iso(time.time())}
+        if kind in RETRIED:
+            self.context["State"]["RetryCount"] = 0
         details = {"name": name, **data_details(input=dump(raw))}
-        self.event(f"{kind}StateEntered", details, "stateEnteredEventDetails")
-        if kind == "Fail":
-            raise self._fail(state, raw)
-        output, following = self._with_handlers(name, state, raw)
-        text = require_size(output, name)
+        entered = self.event(f"{kind}StateEntered", details, "stateEnteredEventDetails")
+        try:
+            if kind == "Fail":
+                raise self._fail(state, raw)
+            output, following = self._with_handlers(name, state, raw, entered)
+            text = require_size(output, name)
+        except StateFailure as failure:
+            failure.frame(name, entered)
+            raise
         self.event(f"{kind}StateExited", {"name": name, **data_details(output=text)}, "stateExitedEventDetails")
         return output, following
 
-    def _with_handlers(self, name: str, state: dict[str, Any], raw: Any) -> tuple[Any, str | None]:
+    def _with_handlers(self, name: str, state: dict[str, Any], raw: Any, entered: int) -> tuple[Any, str | None]:
         counts: dict[int, int] = {}
         while True:
             try:
@@ -100,13 +116,17 @@ class Branch:
                 if self.scope.cancelled:
                     raise ExecutionCancelled from failure
                 self.scope.check()  # the execution's own time is over: no handler may see that
+                failure.frame(name, entered)
                 delay = self._retry_delay(state, failure, counts)
                 if delay is not None:
                     self.scope.wait(delay)
                     self.context["State"]["RetryCount"] += 1
                     continue
+                if failure.inside and state["Type"] in ("Map", "Parallel"):
+                    self.event(f"{state['Type']}StateFailed")
                 for catcher in state.get("Catch", []):
                     if matches(catcher["ErrorEquals"], failure):
+                        # Recorded on AWS: an error without a cause is caught with null.
                         caught = {"Error": failure.error, "Cause": failure.cause}
                         path = catcher.get("ResultPath", "$")
                         return (raw if path is None else place(path, raw, caught)), catcher["Next"]
@@ -128,10 +148,10 @@ class Branch:
         return None
 
     def _fail(self, state: dict[str, Any], raw: Any) -> StateFailure:
-        def text(name: str) -> str:
+        def text(name: str) -> str | None:
             if f"{name}Path" in state:
-                return str(expression(state[f"{name}Path"], raw, self.context, "States.Runtime"))
-            return state.get(name, "")
+                return str(named_expression(f"{name}Path", state[f"{name}Path"], raw, self.context))
+            return state.get(name)
 
         return StateFailure(text("Error"), text("Cause"))
 
@@ -153,30 +173,18 @@ class Branch:
 
     def _wait(self, name: str, state: dict[str, Any], raw: Any) -> Any:
         given = select(state.get("InputPath", "$"), raw, self.context)
-        if "Seconds" in state or "SecondsPath" in state:
-            path = state.get("SecondsPath")
-            seconds = state["Seconds"] if path is None else expression(path, given, self.context, "States.Runtime")
-        else:
-            path = state.get("TimestampPath")
-            moment = state["Timestamp"] if path is None else expression(path, given, self.context, "States.Runtime")
-            try:
-                seconds = datetime.fromisoformat(str(moment).replace("Z", "+00:00")).timestamp() - time.time()
-            except ValueError:
-                raise StateFailure("States.Runtime", f"The Timestamp {moment!r} is not in RFC 3339 form.") from None
-        if not isinstance(seconds, int | float) or isinstance(seconds, bool):
-            raise StateFailure("States.Runtime", f"The number of seconds to wait is {seconds!r}.")
-        self.scope.wait(max(seconds, 0))
+        self.scope.wait(seconds_to_wait(state, given, self.context))
         return given
 
     def _task(self, name: str, state: dict[str, Any], raw: Any) -> Any:
         given = select(state.get("InputPath", "$"), raw, self.context)
-        path = state.get("TimeoutSecondsPath")
-        seconds = (
-            state.get("TimeoutSeconds") if path is None else expression(path, given, self.context, "States.Runtime")
-        )
-        scope = Scope(self.scope, seconds, "States.Timeout")
+        times = {
+            name: expression(state[f"{name}Path"], given, self.context) if f"{name}Path" in state else state.get(name)
+            for name in ("TimeoutSeconds", "HeartbeatSeconds")
+        }
+        scope = Scope(self.scope, times["TimeoutSeconds"], "States.Timeout")
         try:
-            return self.tasks.run(state["Resource"], given, self, scope, {**state, "TimeoutSeconds": seconds})
+            return self.tasks.run(state["Resource"], given, self, scope, {**state, **times})
         finally:
             scope.close()
 
@@ -184,107 +192,79 @@ class Branch:
         given = effective_input(state, raw, self.context)
         self.event("ParallelStateStarted")
         together = Scope(self.scope)
-        branches = [self.child(together) for _ in state["Branches"]]
-        works = [
-            lambda b=branch, m=machine: b.run(m, copy.deepcopy(given))
-            for branch, machine in zip(branches, state["Branches"], strict=True)
-        ]
-        try:
-            results = _run_all(works, len(works), together, tolerated=0)
-        except StateFailure:
-            self.event("ParallelStateFailed")
-            raise
-        except ExecutionCancelled:
-            self.event("ParallelStateAborted")
-            raise
-        finally:
-            together.close()
-        self.event("ParallelStateSucceeded")
+
+        def work(machine: dict[str, Any]) -> Callable[[int], Outcome]:
+            def run(previous: int) -> Outcome:
+                branch = self.child(together, previous)
+                return _outcome(branch, lambda: branch.run(machine, copy.deepcopy(given)))
+
+            return run
+
+        works = [work(machine) for machine in state["Branches"]]
+        results = self._all(works, len(works), together, 0, "ParallelStateAborted")
+        self.side_event("ParallelStateSucceeded")
         return results
 
     def _map(self, name: str, state: dict[str, Any], raw: Any) -> list[Any]:
         given = select(state.get("InputPath", "$"), raw, self.context)
-        items = map_items.items_of(state, given, self.context, self.tasks)
+        concurrency = map_items.concurrency(state, given, self.context)
+        if map_runs.is_distributed(state):
+            return map_runs.run(self, name, state, given, concurrency)
+        items = map_items.items_of(state, given, self.context)
         self.event("MapStateStarted", {"length": len(items)})
         together = Scope(self.scope)
         machine = state.get("ItemProcessor") or state["Iterator"]
         works = [
-            lambda i=index, v=value: self._iteration(name, state, machine, given, i, v, together)
+            lambda previous, i=index, v=value: self._iteration(name, state, machine, given, i, v, together, previous)
             for index, value in enumerate(items)
         ]
-        concurrency = map_items.number(state, "MaxConcurrency", given, self.context) or DEFAULT_MAP_CONCURRENCY
+        results = self._all(works, concurrency or DEFAULT_MAP_CONCURRENCY, together, 0, "MapStateAborted")
+        self.side_event("MapStateSucceeded")
+        return results
+
+    def _all(
+        self, works: list[Callable[[int], Outcome]], concurrency: int, scope: Scope, tolerated: float, aborted: str
+    ) -> list[Any]:
+        """All works' results; this branch goes on behind the one that ended last."""
         try:
-            tolerated = map_items.tolerated(state, given, self.context, len(items))
-            results = _run_all(works, concurrency, together, tolerated)
-        except StateFailure:
-            self.event("MapStateFailed")
+            results, self.last_event = run_all(works, concurrency, scope, tolerated, self.last_event)
+        except StateFailure as failure:
+            self.last_event, failure.inside = failure.last_event, True
             raise
         except ExecutionCancelled:
-            self.event("MapStateAborted")
+            self.event(aborted)
             raise
         finally:
-            together.close()
-        self.event("MapStateSucceeded")
+            scope.close()
         return results
 
     def _iteration(
-        self,
-        name: str,
-        state: dict[str, Any],
-        machine: dict[str, Any],
-        given: Any,
-        index: int,
-        value: Any,
-        scope: Scope,
-    ) -> Any:
-        branch = self.child(scope, Map={"Item": {"Index": index, "Value": value}})
+        self, name: str, state: dict[str, Any], machine: dict[str, Any], given: Any, index: int, value: Any,
+        scope: Scope, previous: int,
+    ) -> Outcome:  # fmt: skip
+        branch = self.child(scope, previous, Map={"Item": {"Index": index, "Value": value}})
         details = {"name": name, "index": index}
         branch.event("MapIterationStarted", details)
         try:
-            chosen = state.get("ItemSelector", state.get("Parameters"))
-            entry = value if chosen is None else template(chosen, given, branch.context)
-            result = branch.run(machine, entry)
-        except StateFailure:
-            branch.event("MapIterationFailed", details)
-            raise
+            outcome = _outcome(branch, lambda: branch.run(machine, item_input(state, given, value, branch.context)))
         except ExecutionCancelled:
             branch.event("MapIterationAborted", details)
             raise
-        branch.event("MapIterationSucceeded", details)
-        return result
+        if outcome.failure:
+            branch.side_event("MapIterationFailed", details)
+            return outcome
+        return replace(outcome, after=branch.side_event("MapIterationSucceeded", details))
 
 
-def _run_all(works: list[Any], concurrency: int, scope: Scope, tolerated: float) -> list[Any]:
-    """The results of all works, at most `concurrency` at a time; too many failures cancel the rest."""
-    results: list[Any] = [None] * len(works)
-    failures: list[BaseException] = []
-    lock, numbers = threading.Lock(), iter(range(len(works)))
+def item_input(state: dict[str, Any], given: Any, value: Any, context: dict[str, Any]) -> Any:
+    """What an iteration starts with."""
+    chosen = state.get("ItemSelector", state.get("Parameters"))
+    return value if chosen is None else template(chosen, given, context)
 
-    def worker() -> None:
-        while True:
-            with lock:
-                number = next(numbers, None)
-            if number is None or scope.cancelled:
-                return
-            try:
-                results[number] = works[number]()
-            except ExecutionCancelled:
-                return
-            except BaseException as fault:
-                with lock:
-                    failures.append(fault)
-                    if len(failures) > tolerated:
-                        scope.cancel()
-                    else:
-                        results[number] = {"Error": getattr(fault, "error", "States.Runtime"), "Cause": str(fault)}
 
-    threads = [threading.Thread(target=worker, name="branch", daemon=True) for _ in range(min(concurrency, len(works)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if len(failures) > tolerated:
-        raise failures[0]
-    if scope.cancelled:
-        raise ExecutionCancelled
-    return results
+def _outcome(branch: Branch, run: Callable[[], Any]) -> Outcome:
+    try:
+        result = run()
+    except StateFailure as failure:
+        return Outcome(None, branch.last_event, failure=failure)
+    return Outcome(result, branch.last_event)

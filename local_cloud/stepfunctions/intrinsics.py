@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import random
 import re
 import uuid
@@ -98,7 +99,7 @@ def _value(node: tuple, data: Any, context: dict[str, Any]) -> Any:
     if node[0] == "value":
         return node[1]
     if node[0] == "path":
-        return resolve(node[1], data, context, "States.IntrinsicFailure")
+        return resolve(node[1], data, context)
     _, name, arguments = node
     values = [_value(argument, data, context) for argument in arguments]
     try:
@@ -123,11 +124,22 @@ def _format(template: str, *values: Any) -> str:
         else:
             _need(used < len(values), "there are more {} than arguments")
             value = values[used]
-            pieces.append(value if isinstance(value, str) else json.dumps(value, separators=(",", ":")))
+            pieces.append(_told(value))
             used += 1
         position = found.end()
     _need(used == len(values), "there are more arguments than {}")
     return "".join([*pieces, template[position:]])
+
+
+def _told(value: Any) -> str:
+    """A value inside a text, as AWS writes it: objects and arrays in Java's form, `{Arg1=1, Arg2=[]}` (recorded)."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}={_told(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_told(item) for item in value) + "]"
+    return json.dumps(value)
 
 
 def _partition(values: list, size: int) -> list:
@@ -178,13 +190,19 @@ def _merge(first: dict, second: dict, deep: bool) -> dict:
 
 
 def _random(first: int, last: int, seed: int | None = None) -> int:
+    first, last = _whole(first), _whole(last)
     _need(first < last, "the first number must be smaller than the second")
     return (random.Random(seed) if seed is not None else random).randrange(first, last)
 
 
-def _add(first: int, second: int) -> int:
-    _need(all(isinstance(n, int) and not isinstance(n, bool) for n in (first, second)), "needs two integers")
-    return first + second
+def _add(first: float, second: float) -> int:
+    return _whole(first) + _whole(second)
+
+
+def _whole(number: float) -> int:
+    """AWS rounds to a whole number, halves upwards (recorded)."""
+    _need(isinstance(number, int | float) and not isinstance(number, bool), f"needs a number, not {number!r}")
+    return math.floor(number + 0.5)
 
 
 def _split(text: str, delimiters: str) -> list[str]:
@@ -204,7 +222,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "States.Base64Decode": _decode,
     "States.Hash": _hash,
     "States.JsonMerge": _merge,
-    "States.StringToJson": lambda text: json.loads(text),
+    "States.StringToJson": lambda text: json.loads(text) if text.strip() else None,
     "States.JsonToString": lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False),
     "States.MathRandom": _random,
     "States.MathAdd": _add,

@@ -8,37 +8,67 @@ import json
 from typing import Any
 
 from local_cloud.stepfunctions.failures import StateFailure
-from local_cloud.stepfunctions.payload import expression, resolve, template
+from local_cloud.stepfunctions.payload import dump, expression, resolve, template
 
 
-def items_of(state: dict[str, Any], given: Any, context: dict[str, Any], tasks: Any) -> list[Any]:
-    """The items of a Map state."""
-    reader = state.get("ItemReader")
-    items = _read(reader, given, context, tasks) if reader else resolve(state.get("ItemsPath", "$"), given, context)
+def items_of(state: dict[str, Any], given: Any, context: dict[str, Any]) -> list[Any]:
+    """The items that are in a Map state's input."""
+    path = state.get("ItemsPath", "$")
+    items = resolve(path, given, context)
     if (
         isinstance(items, dict)
         and "ItemsPath" in state
-        and state.get("ItemProcessor", {}).get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED"
+        and "ProcessorConfig" in state.get("ItemProcessor", {})
+        and (state["ItemProcessor"]["ProcessorConfig"].get("Mode") == "DISTRIBUTED")
     ):
         items = [{"Key": key, "Value": value} for key, value in items.items()]
     if not isinstance(items, list):
-        raise StateFailure("States.Runtime", f"Reference path {state.get('ItemsPath', '$')!r} must point to array.")
-    return _batched(state.get("ItemBatcher"), items, given, context)
+        raise StateFailure("States.Runtime", f"Reference path {path!r} must point to array.")
+    return items
 
 
-def number(state: dict[str, Any], name: str, given: Any, context: dict[str, Any]) -> Any:
-    """A number of the state, written down or named by `<name>Path`."""
+def number(state: dict[str, Any], name: str, given: Any, context: dict[str, Any], kind: type = int) -> Any:
+    """A number of the state, written down or named by `<name>Path`; 0 when there is neither."""
     path = state.get(f"{name}Path")
-    return state.get(name, 0) if path is None else expression(path, given, context, "States.Runtime")
+    if path is None:
+        return state.get(name, 0)
+    value = expression(path, given, context)
+    if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
+        told = value if isinstance(value, str) else dump(value)
+        raise StateFailure(
+            "States.Runtime",
+            f'The {name}Path field refers to value "{told}" which is not a valid '
+            f"{'integer' if kind is int else 'float'}: {path}",
+        )
+    return value
 
 
-def tolerated(state: dict[str, Any], given: Any, context: dict[str, Any], length: int) -> float:
-    """How many items may fail."""
+def concurrency(state: dict[str, Any], given: Any, context: dict[str, Any]) -> int:
+    """How many iterations may run at once; 0: as many as there may be."""
+    value = number(state, "MaxConcurrency", given, context)
+    if value < 0:
+        raise StateFailure("States.Runtime", "MaxConcurrency cannot be negative.")
+    return value
+
+
+def tolerances(state: dict[str, Any], given: Any, context: dict[str, Any]) -> tuple[int, float]:
+    """How many items may fail, and how many in a hundred."""
     count = number(state, "ToleratedFailureCount", given, context)
-    return max(count, number(state, "ToleratedFailurePercentage", given, context) * length / 100)
+    if count < 0:
+        raise StateFailure("States.Runtime", "ToleratedFailureCount cannot be negative.")
+    percentage = number(state, "ToleratedFailurePercentage", given, context, float)
+    if not 0 <= percentage <= 100:
+        raise StateFailure("States.Runtime", "ToleratedFailurePercentage must be between 0 and 100.")
+    return count, percentage
 
 
-def _batched(batcher: dict[str, Any] | None, items: list[Any], given: Any, context: dict[str, Any]) -> list[Any]:
+def maximum(reader: dict[str, Any], given: Any, context: dict[str, Any]) -> int | None:
+    """How many items are read at most; None for all."""
+    return number(reader.get("ReaderConfig", {}), "MaxItems", given, context) or None
+
+
+def batched(batcher: dict[str, Any] | None, items: list[Any], given: Any, context: dict[str, Any]) -> list[Any]:
+    """The items, or batches of them."""
     if not batcher:
         return items
     size = number(batcher, "MaxItemsPerBatch", given, context) or len(items)
@@ -46,10 +76,12 @@ def _batched(batcher: dict[str, Any] | None, items: list[Any], given: Any, conte
     return [{**extra, "Items": items[start : start + size]} for start in range(0, len(items), size)]
 
 
-def _read(reader: dict[str, Any], given: Any, context: dict[str, Any], tasks: Any) -> list[Any]:
+def read(reader: dict[str, Any], limit: int | None, given: Any, context: dict[str, Any], tasks: Any) -> list[Any]:
+    """The items that an ItemReader names."""
+    if limit is not None and limit < 0:
+        raise StateFailure("States.ItemReaderFailed", "field MaxItems must be positive")
     where = template(reader.get("Parameters", {}), given, context)
     s3 = tasks.client("s3")
-    limit = number(reader.get("ReaderConfig", {}), "MaxItems", given, context) or None
     try:
         if reader["Resource"].endswith(":s3:listObjectsV2"):
             pages = s3.get_paginator("list_objects_v2").paginate(Bucket=where["Bucket"], Prefix=where.get("Prefix", ""))
@@ -68,14 +100,17 @@ def _read(reader: dict[str, Any], given: Any, context: dict[str, Any], tasks: An
 def _parsed(config: dict[str, Any], text: str) -> list[Any]:
     kind = config.get("InputType", "JSON")
     if kind == "CSV":
-        if config.get("CSVHeaderLocation") == "GIVEN":
-            return list(csv.DictReader(io.StringIO(text), fieldnames=config["CSVHeaders"]))
-        return list(csv.DictReader(io.StringIO(text)))
+        rows = list(csv.reader(io.StringIO(text)))
+        headers = config["CSVHeaders"] if config.get("CSVHeaderLocation") == "GIVEN" else rows.pop(0) if rows else []
+        if len(set(headers)) != len(headers):
+            raise StateFailure("States.ItemReaderFailed", "CSV headers cannot contain duplicates.")
+        # Fields without a header are left out, headers without a field are empty texts.
+        return [dict(zip(headers, row + [""] * (len(headers) - len(row)), strict=False)) for row in rows if row]
     if kind == "JSONL":
         return [json.loads(line) for line in text.splitlines() if line.strip()]
     if kind != "JSON":
         raise StateFailure("States.ItemReaderFailed", f"The local cloud reads JSON, JSONL and CSV items, not {kind}.")
     items = json.loads(text)
     if not isinstance(items, list):
-        raise StateFailure("States.ItemReaderFailed", "The item file does not hold a JSON array.")
+        raise StateFailure("States.ItemReaderFailed", "Attempting to map over non-iterable node.")
     return items

@@ -101,7 +101,8 @@ class NestedExecutions:
 
     def submit(self, target: Target, parameters: dict[str, Any], branch: Branch) -> Any:
         """Start the other execution."""
-        given = parameters.get("Input", {})
+        # Recorded on AWS: no input, or one that a path made null, is the empty object.
+        given = {} if parameters.get("Input") is None else parameters["Input"]
         request = {
             "stateMachineArn": parameters["StateMachineArn"],
             "input": given if isinstance(given, str) else dump(given),

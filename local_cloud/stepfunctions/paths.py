@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from local_cloud.stepfunctions.failures import StateFailure
+from local_cloud.stepfunctions.failures import PathMissing, StateFailure
 
 STEP = re.compile(
     r"""\.([A-Za-z_\u0080-\uffff][\w\-\u0080-\uffff]*)|\[(-?\d+)\]|\['((?:[^'\\]|\\.)*)'\]|\["((?:[^"\\]|\\.)*)"\]"""
@@ -27,8 +27,11 @@ def reference_steps(path: str) -> tuple[str | int, ...] | None:
         if index is not None:
             steps.append(int(index))
         else:
-            quoted = single if single is not None else double
-            steps.append(name if name is not None else re.sub(r"\\(.)", r"\1", quoted))
+            # Only the quote itself and the backslash are escaped: \" within '…' are two characters (recorded on AWS).
+            unquoted = (
+                re.sub(r"\\(['\\])", r"\1", single) if single is not None else re.sub(r'\\(["\\])', r"\1", double or "")
+            )
+            steps.append(name if name is not None else unquoted)
         position = found.end()
     return tuple(steps)
 
@@ -55,23 +58,28 @@ def check_path(path: Any, reference: bool = False) -> None:
         raise ValueError(f"Value is not a valid JSONPath: {path!r} ({fault})") from fault
 
 
-def resolve(path: str, data: Any, context: dict[str, Any], error: str = "States.Runtime") -> Any:
-    """The node or, for a path with wildcards, the list of nodes; fails with `error` when there is none."""
-    root = data
+def resolve(path: str, data: Any, context: dict[str, Any]) -> Any:
+    """The node or, for a path with wildcards, the list of nodes; PathMissing when there is none."""
+    written, root = path, data
     if path.startswith("$$"):
         root, path = context, path[1:]
     steps = reference_steps(path)
     if steps is None:
         return [match.value for match in _compiled(path).find(root)]
     node = root
-    for step in steps:
+    for number, step in enumerate(steps):
         try:
             node = node[step] if isinstance(step, int) == isinstance(node, list) else _missing()
         except (KeyError, IndexError, TypeError):
-            raise StateFailure(
-                error, f"Invalid path '{path}': The choice of path '{path}' did not resolve to any node in the input."
-            ) from None
-    return node
+            raise PathMissing(written, _reason(steps, number)) from None
+    # The context changes with every state; what was handed out must not.
+    return copy.deepcopy(node) if root is context else node
+
+
+def _reason(steps: tuple[str | int, ...], number: int) -> str:
+    """AWS's two sentences: the last step is missing, or one before it."""
+    shown = "$" + "".join(f"[{step}]" if isinstance(step, int) else f"['{step}']" for step in steps[: number + 1])
+    return f"No results for path: {shown}" if number == len(steps) - 1 else f"Missing property in path {shown}"
 
 
 def exists(path: str, data: Any, context: dict[str, Any]) -> bool:

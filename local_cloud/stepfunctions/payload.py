@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from local_cloud.stepfunctions import intrinsics
-from local_cloud.stepfunctions.failures import StateFailure
+from local_cloud.stepfunctions.failures import PathMissing, StateFailure
 from local_cloud.stepfunctions.paths import place, resolve
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
@@ -27,17 +27,28 @@ def template(value: Any, data: Any, context: dict[str, Any]) -> Any:
     made = {}
     for name, item in value.items():
         if name.endswith(".$"):
-            made[name[:-2]] = expression(item, data, context)
+            made[name[:-2]] = named_expression(name, item, data, context)
         else:
             made[name] = template(item, data, context)
     return made
 
 
-def expression(text: str, data: Any, context: dict[str, Any], error: str = "States.ParameterPathFailure") -> Any:
+def expression(text: str, data: Any, context: dict[str, Any]) -> Any:
     """The value of a path or an intrinsic function."""
     if text.startswith("States."):
         return intrinsics.evaluate(text, data, context)
-    return resolve(text, data, context, error)
+    return resolve(text, data, context)
+
+
+def named_expression(field: str, text: str, data: Any, context: dict[str, Any]) -> Any:
+    """The same, with the field's name in the failure, as AWS tells it."""
+    try:
+        return expression(text, data, context)
+    except PathMissing as failure:
+        raise StateFailure(
+            "States.Runtime",
+            f"The JSONPath '{failure.path}' specified for the field '{field}' could not be found in the input '{dump(data)}'",
+        ) from None
 
 
 def effective_input(state: dict[str, Any], raw: Any, context: dict[str, Any]) -> Any:

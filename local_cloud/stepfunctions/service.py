@@ -17,15 +17,19 @@ from local_cloud.persistence.database import Database
 from local_cloud.services import COVERAGE_PAGE
 from local_cloud.stepfunctions import history
 from local_cloud.stepfunctions.definition import parse_definition
-from local_cloud.stepfunctions.event_log import logger_for
+from local_cloud.stepfunctions.event_log import checked_logging, logger_for
 from local_cloud.stepfunctions.execution import Execution, end_abandoned
 from local_cloud.stepfunctions.integrations import Integrations
+from local_cloud.stepfunctions.map_runs import shown_run
 from local_cloud.stepfunctions.message_tasks import MessageTasks, NestedExecutions
 from local_cloud.stepfunctions.sagemaker_tasks import SageMakerTasks
 from local_cloud.stepfunctions.sdk_tasks import SdkTasks
 from local_cloud.stepfunctions.tokens import Tokens
 
 KEPT = ("loggingConfiguration", "tracingConfiguration", "encryptionConfiguration")
+LISTED = (
+    "executionArn", "stateMachineArn", "mapRunArn", "name", "status", "startDate", "stopDate", "redriveCount",
+)  # fmt: skip
 
 
 class StatesService:
@@ -114,7 +118,7 @@ class StatesService:
                 "creationDate": time.time(),
                 "revisionId": None,
                 "tags": request.get("tags", []),
-                **{name: request[name] for name in KEPT if name in request},
+                **self._kept(request),
             }
             self._save(machine)
         return {"stateMachineArn": arn, "creationDate": _moment(machine["creationDate"])}
@@ -124,26 +128,29 @@ class StatesService:
             parse_definition(request["definition"], self.integrations.fault)
         with self._lock:
             machine = self._machine(request["stateMachineArn"])
-            changes = {name: request[name] for name in ("definition", "roleArn", *KEPT) if name in request}
+            changes = {name: request[name] for name in ("definition", "roleArn") if name in request} | self._kept(
+                request
+            )
             if not changes:
                 raise AwsError(
-                    "MissingRequiredParameter", "Nothing to update: give a definition, a role or a configuration."
+                    "MissingRequiredParameter",
+                    "Either the definition, the role ARN, the LoggingConfiguration, or the TracingConfiguration must be "
+                    "specified",
                 )
-            machine = {**machine, **changes, "revisionId": str(uuid.uuid4())}
+            if any(machine.get(name) != value for name, value in changes.items()):
+                changes["revisionId"] = str(uuid.uuid4())
+            machine = {**machine, **changes}
             self._save(machine)
         return {"updateDate": datetime.now(UTC), "revisionId": machine["revisionId"]}
 
     def _op_DescribeStateMachine(self, request: dict[str, Any]) -> dict[str, Any]:
         machine = self._machine(request["stateMachineArn"])
         shown = {name: value for name, value in machine.items() if name != "tags" and value is not None}
-        shown.setdefault("loggingConfiguration", {"level": "OFF", "includeExecutionData": False})
-        shown.setdefault("tracingConfiguration", {"enabled": False})
-        shown.setdefault("encryptionConfiguration", {"type": "AWS_OWNED_KEY"})
-        return {**shown, "creationDate": _moment(machine["creationDate"])}
+        return _configured({**shown, "creationDate": _moment(machine["creationDate"])})
 
     def _op_DescribeStateMachineForExecution(self, request: dict[str, Any]) -> dict[str, Any]:
         machine = self._execution(request["executionArn"])["machine"]
-        return {**machine, "updateDate": _moment(machine["updateDate"])}
+        return _configured({**machine, "updateDate": _moment(machine["updateDate"])})
 
     def _op_ListStateMachines(self, request: dict[str, Any]) -> dict[str, Any]:
         found = sorted(self._machines.values(), key=lambda machine: machine["name"])
@@ -169,8 +176,8 @@ class StatesService:
             parse_definition(request["definition"], self.integrations.fault)
         except AwsError as error:
             fault = {"severity": "ERROR", "code": "SCHEMA_VALIDATION_FAILED", "message": error.message}
-            return {"result": "FAIL", "diagnostics": [fault]}
-        return {"result": "OK", "diagnostics": []}
+            return {"result": "FAIL", "diagnostics": [fault], "truncated": False}
+        return {"result": "OK", "diagnostics": [], "truncated": False}
 
     def _op_StartExecution(self, request: dict[str, Any]) -> dict[str, Any]:
         machine = self._machine(request["stateMachineArn"])
@@ -192,14 +199,15 @@ class StatesService:
                 "stateMachineArn": machine["stateMachineArn"],
                 "name": name,
                 "status": "RUNNING",
-                "startDate": time.time(),
+                "startDate": round(time.time(), 3),  # as it is shown, to the millisecond
                 "input": given,
-                "machine": {k: machine[k] for k in ("stateMachineArn", "name", "definition", "roleArn")}
-                | {"updateDate": time.time()},
+                "machine": {
+                    k: machine[k] for k in ("stateMachineArn", "name", "definition", "roleArn", *KEPT) if k in machine
+                }
+                | {"updateDate": machine.get("updateDate", machine["creationDate"])},
             }
-            execution = Execution(
-                record, machine, self._database, self.integrations, logger_for(machine, record, self._context.logs)
-            )
+            log = logger_for(machine, record, self._context.logs)
+            execution = Execution(record, machine, self._database, self.integrations, log, self._keep)
             self._executions[arn] = record
             self._running = {a: e for a, e in self._running.items() if not e.join(0)} | {arn: execution}
         execution.start()
@@ -209,27 +217,26 @@ class StatesService:
         record = self._execution(request["executionArn"])
         running = self._running.get(request["executionArn"])
         if running:
-            running.stop(request.get("error", ""), request.get("cause", ""))
+            running.stop(request.get("error"), request.get("cause"))
         return {"stopDate": _moment(record.get("stopDate", time.time()))}
 
     def _op_DescribeExecution(self, request: dict[str, Any]) -> dict[str, Any]:
         return self._describe_by_arn(request["executionArn"])
 
     def _op_ListExecutions(self, request: dict[str, Any]) -> dict[str, Any]:
-        arn = request.get("stateMachineArn")
+        arn, run = request.get("stateMachineArn"), request.get("mapRunArn")
+        if bool(arn) == bool(run):
+            raise AwsError("ValidationException", "Must specify exactly one of StateMachineArn or MapRunArn.")
         if arn:
             self._machine(arn)
-        elif not request.get("mapRunArn"):
-            raise AwsError("ValidationException", "Give a stateMachineArn.")
+        else:
+            self._map_run(run)
         wanted = request.get("statusFilter")
         found = [
-            {
-                k: v
-                for k, v in _shown(record).items()
-                if k in ("executionArn", "stateMachineArn", "name", "status", "startDate", "stopDate")
-            }
+            {k: v for k, v in _shown(record).items() if k in LISTED}
             for record in sorted(self._executions.values(), key=lambda r: -r["startDate"])
-            if record["stateMachineArn"] == arn and (wanted is None or record["status"] == wanted)
+            if (record.get("mapRunArn") == run if run else record["stateMachineArn"] == arn)
+            and (wanted is None or record["status"] == wanted)
         ]
         return page("executions", found, request, default=100)
 
@@ -248,15 +255,20 @@ class StatesService:
         return {"events": shown, **({"nextToken": str(start + limit)} if len(events) > limit else {})}
 
     def _op_ListMapRuns(self, request: dict[str, Any]) -> dict[str, Any]:
-        self._execution(request["executionArn"])
-        return {"mapRuns": []}  # distributed maps run inside their execution here
+        runs = self._execution(request["executionArn"]).get("mapRuns", [])
+        listed = ("executionArn", "mapRunArn", "stateMachineArn", "startDate", "stopDate")
+        shown = [{name: value for name, value in shown_run(run).items() if name in listed} for run in reversed(runs)]
+        return page("mapRuns", shown, request, default=100)
+
+    def _op_DescribeMapRun(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in shown_run(self._map_run(request["mapRunArn"])).items() if k != "stateMachineArn"}
 
     def _op_SendTaskSuccess(self, request: dict[str, Any]) -> dict[str, Any]:
         self._tokens.succeed(request["taskToken"], request["output"])
         return {}
 
     def _op_SendTaskFailure(self, request: dict[str, Any]) -> dict[str, Any]:
-        self._tokens.fail(request["taskToken"], request.get("error", ""), request.get("cause", ""))
+        self._tokens.fail(request["taskToken"], request.get("error"), request.get("cause"))
         return {}
 
     def _op_SendTaskHeartbeat(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -285,12 +297,31 @@ class StatesService:
             raise AwsError("ResourceNotFound", f"Resource not found: '{arn}'")
         return self._machines[arn]
 
+    def _kept(self, request: dict[str, Any]) -> dict[str, Any]:
+        kept = {name: request[name] for name in KEPT if name in request}
+        if "loggingConfiguration" in kept:
+            kept["loggingConfiguration"] = checked_logging(kept["loggingConfiguration"], self._context.logs)
+        return kept
+
+    def _keep(self, record: dict[str, Any]) -> None:
+        self._executions[record["executionArn"]] = record
+
+    def _map_run(self, arn: str) -> dict[str, Any]:
+        _check_arn(arn)
+        for record in list(self._executions.values()):
+            for run in record.get("mapRuns", []):
+                if run["mapRunArn"] == arn:
+                    return run
+        raise AwsError("ResourceNotFound", f"Resource not found: '{arn}'")
+
     def _machine(self, arn: str) -> dict[str, Any]:
+        _check_arn(arn)
         if arn not in self._machines:
             raise AwsError("StateMachineDoesNotExist", f"State Machine Does Not Exist: '{arn}'")
         return self._machines[arn]
 
     def _execution(self, arn: str) -> dict[str, Any]:
+        _check_arn(arn)
         if arn not in self._executions:
             raise AwsError("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'")
         return self._executions[arn]
@@ -310,22 +341,35 @@ class StatesService:
         return f"arn:aws:states:{self._context.region}:{self._context.account_id}:{kind}:{name}"
 
 
+def _check_arn(arn: str) -> None:
+    if not arn.startswith("arn:"):
+        raise AwsError("InvalidArn", f"Invalid Arn: 'Invalid ARN prefix: {arn}'")
+
+
+def _configured(shown: dict[str, Any]) -> dict[str, Any]:
+    """A state machine with AWS's defaults for what it was not given."""
+    return {
+        "loggingConfiguration": {"level": "OFF", "includeExecutionData": False},
+        "tracingConfiguration": {"enabled": False},
+        "encryptionConfiguration": {"type": "AWS_OWNED_KEY"},
+        **shown,
+    }
+
+
 def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def _shown(record: dict[str, Any]) -> dict[str, Any]:
     """An execution as DescribeExecution shows it."""
-    shown = {name: value for name, value in record.items() if name != "machine"}
+    shown = {name: value for name, value in record.items() if name not in ("machine", "mapRuns")}
     shown["startDate"] = _moment(record["startDate"])
     if "stopDate" in record:
         shown["stopDate"] = _moment(record["stopDate"])
     shown["inputDetails"] = {"included": True}
     if "output" in record:
         shown["outputDetails"] = {"included": True}
-    return {
-        **shown,
-        "redriveCount": 0,
-        "redriveStatus": "NOT_REDRIVABLE",
-        "redriveStatusReason": "The local cloud does not redrive.",
-    }
+    if record["status"] not in ("RUNNING", "SUCCEEDED"):
+        return {**shown, "redriveCount": 0, "redriveStatus": "REDRIVABLE"}
+    reason = f"Execution is {record['status']} and cannot be redriven"
+    return {**shown, "redriveCount": 0, "redriveStatus": "NOT_REDRIVABLE", "redriveStatusReason": reason}

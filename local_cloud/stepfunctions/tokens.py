@@ -10,7 +10,7 @@ import uuid
 from typing import Any
 
 from local_cloud.errors import AwsError
-from local_cloud.stepfunctions.failures import StateFailure
+from local_cloud.stepfunctions.failures import HeartbeatMissed, StateFailure
 from local_cloud.stepfunctions.scope import Scope
 
 TOKEN = re.compile("[0-9a-f]{64}")
@@ -46,7 +46,8 @@ class Tokens:
         while not waiting.done.wait(0.05):
             scope.check()
             if heartbeat is not None and time.monotonic() - waiting.beat > heartbeat:
-                raise StateFailure("States.HeartbeatTimeout", f"No heartbeat came for {heartbeat} seconds.")
+                # Recorded on AWS: the events say States.Timeout, without a cause; a Catch may name either.
+                raise HeartbeatMissed("States.Timeout")
         if waiting.failure:
             raise waiting.failure
         return waiting.result
@@ -60,7 +61,7 @@ class Tokens:
             raise AwsError("InvalidOutput", "The output is not JSON.") from None
         waiting.done.set()
 
-    def fail(self, token: str, error: str, cause: str) -> None:
+    def fail(self, token: str, error: str | None, cause: str | None) -> None:
         """SendTaskFailure."""
         waiting = self._find(token)
         waiting.failure = StateFailure(error, cause)

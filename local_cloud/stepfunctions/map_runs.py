@@ -1,0 +1,230 @@
+"""Distributed maps: a map run with an execution for each item (or batch), as AWS keeps them.
+
+The parent's history has the run alone; what each item did is in the history of its own execution, which
+`ListExecutions(mapRunArn=…)` lists. https://docs.aws.amazon.com/step-functions/latest/dg/concepts-examine-map-run.html
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from local_cloud.persistence.database import Database
+from local_cloud.stepfunctions import map_items, map_results
+from local_cloud.stepfunctions.concurrently import Outcome, run_all
+from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure, outcome_of
+from local_cloud.stepfunctions.history import History, data_details
+from local_cloud.stepfunctions.payload import dump
+from local_cloud.stepfunctions.scope import Scope
+
+if TYPE_CHECKING:
+    from local_cloud.stepfunctions.interpreter import Branch
+
+DEFAULT_CONCURRENCY = 1000
+# Threads of one machine; AWS starts up to a thousand executions at once.
+MAXIMUM_THREADS = 64
+COUNTS = ("pending", "running", "succeeded", "failed", "timedOut", "aborted")
+
+
+def is_distributed(state: dict[str, Any]) -> bool:
+    """Whether a Map state makes a map run."""
+    return (state.get("ItemProcessor") or state["Iterator"]).get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED"
+
+
+@dataclass
+class MapRuns:
+    """The map runs of one execution: its record, and where executions of items are kept."""
+
+    database: Database
+    record: dict[str, Any]
+    machine: dict[str, Any]
+    keep: Callable[[dict[str, Any]], None]
+    save: Callable[[Database, dict[str, Any]], None]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def start(self, label: str, **given: Any) -> MapRun:
+        """A new run, RUNNING."""
+        base = self.machine["stateMachineArn"].replace(":stateMachine:", ":mapRun:")
+        run = {
+            "mapRunArn": f"{base}/{label}:{uuid.uuid4()}", "executionArn": self.record["executionArn"],
+            "stateMachineArn": f"{self.machine['stateMachineArn']}/{label}", "status": "RUNNING",
+            "startDate": time.time(), **given, "counts": dict.fromkeys(COUNTS, 0),
+            "items": dict.fromkeys(COUNTS, 0),
+        }  # fmt: skip
+        with self.lock:
+            self.record.setdefault("mapRuns", []).append(run)
+            self.save(self.database, self.record)
+        return MapRun(self, run, label)
+
+
+class MapRun:
+    """One run: `run` is its record, shown by DescribeMapRun."""
+
+    def __init__(self, runs: MapRuns, run: dict[str, Any], label: str):
+        self.runs, self.run, self.label = runs, run, label
+
+    def count(self, change: dict[str, int], size: int) -> None:
+        """Move executions, and the `size` items of each, from one status to another."""
+        with self.runs.lock:
+            for status, number in change.items():
+                self.run["counts"][status] += number
+                self.run["items"][status] += number * size
+
+    def begin(self, value: Any) -> tuple[dict[str, Any], History]:
+        """The execution of one item, RUNNING, and its history."""
+        machine = self.runs.machine
+        name = str(uuid.uuid4())
+        base = machine["stateMachineArn"].replace(":stateMachine:", ":execution:")
+        record = {
+            "executionArn": f"{base}/{self.label}:{name}", "stateMachineArn": self.run["stateMachineArn"], "name": name,
+            "status": "RUNNING", "startDate": time.time(), "input": dump(value), "mapRunArn": self.run["mapRunArn"],
+            "machine": self.runs.record["machine"],
+        }  # fmt: skip
+        history = History(self.runs.database, record["executionArn"])
+        history.add(0, "ExecutionStarted", {**data_details(input=record["input"]), "roleArn": machine["roleArn"]})
+        self.runs.keep(record)
+        self.runs.save(self.runs.database, record)
+        return record, history
+
+    def finish(self, record: dict[str, Any], history: History, status: str, **told: str) -> None:
+        """The execution of one item has ended."""
+        kind = {"SUCCEEDED": "ExecutionSucceeded", "FAILED": "ExecutionFailed", "ABORTED": "ExecutionAborted"}[status]
+        history.add(history.last, kind, data_details(**told) if status == "SUCCEEDED" else told)
+        record.update(status=status, stopDate=time.time(), **told)
+        self.runs.save(self.runs.database, record)
+
+    def end(self, status: str) -> None:
+        """The run has ended; executions that never began count as aborted."""
+        with self.runs.lock:
+            for counts in (self.run["counts"], self.run["items"]):
+                counts["aborted"] += counts["pending"]
+                counts["pending"] = 0
+            self.run.update(status=status, stopDate=time.time())
+            self.runs.save(self.runs.database, self.runs.record)
+
+
+def shown_run(run: dict[str, Any]) -> dict[str, Any]:
+    """A run as DescribeMapRun shows it."""
+    shown = {name: value for name, value in run.items() if name not in ("counts", "items", "resultsWritten")}
+    for name in ("startDate", "stopDate"):
+        if name in run:
+            shown[name] = datetime.fromtimestamp(run[name], UTC)
+    # Recorded on AWS: without a ResultWriter, what succeeded counts as written.
+    for name, counts in (("executionCounts", run["counts"]), ("itemCounts", run["items"])):
+        shown[name] = {**counts, "total": sum(counts.values()), "resultsWritten": counts["succeeded"]}
+    return shown
+
+
+def run(branch: Branch, name: str, state: dict[str, Any], given: Any, concurrency: int) -> Any:
+    """Run a distributed map; its result, or what ResultWriter leaves of it."""
+    reader = state.get("ItemReader")
+    items = None if reader else map_items.items_of(state, given, branch.context)
+    branch.event("MapStateStarted", {"length": 0 if items is None else len(items)})
+    limit = map_items.maximum(reader, given, branch.context) if reader else None
+    count, percentage = map_items.tolerances(state, given, branch.context)
+    label = state.get("Label") or str(uuid.uuid4())
+    made = branch.map_runs.start(
+        label, maxConcurrency=concurrency, toleratedFailureCount=count, toleratedFailurePercentage=percentage
+    )
+    branch.event("MapRunStarted", {"mapRunArn": made.run["mapRunArn"]})
+    try:
+        if items is None:
+            items = map_items.read(reader, limit, given, branch.context, branch.tasks)
+        batches = map_items.batched(state.get("ItemBatcher"), items, given, branch.context)
+        results = _children(branch, state, given, made, batches, concurrency, max(count, percentage * len(items) / 100))
+        answer = (
+            map_results.written(state.get("ResultWriter"), results, made, given, branch)
+            if "ResultWriter" in state
+            else None
+        )
+    except ExecutionCancelled:
+        made.end("ABORTED")
+        branch.event("MapRunAborted")
+        branch.event("MapStateAborted")
+        raise
+    except StateFailure as failure:
+        made.end("FAILED")
+        branch.event("MapRunFailed", outcome_of(failure.error, failure.cause))
+        failure.inside = True
+        raise
+    made.end("SUCCEEDED")
+    branch.event("MapRunSucceeded")
+    branch.side_event("MapStateSucceeded")
+    return [record_output(record) for record in results] if answer is None else answer
+
+
+def record_output(record: dict[str, Any]) -> Any:
+    """What one item's execution gives to the map's result."""
+    if record["status"] == "SUCCEEDED":
+        return json.loads(record["output"])
+    return {name.capitalize(): record[name] for name in ("error", "cause") if name in record}
+
+
+def _children(
+    branch: Branch,
+    state: dict[str, Any],
+    given: Any,
+    made: MapRun,
+    items: list[Any],
+    concurrency: int,
+    tolerated: float,
+) -> list[dict[str, Any]]:
+    machine, together = state.get("ItemProcessor") or state["Iterator"], Scope(branch.scope)
+    size = (lambda value: len(value["Items"])) if state.get("ItemBatcher") else (lambda value: 1)
+    for value in items:
+        made.count({"pending": 1}, size(value))
+
+    def work(index: int, value: Any) -> Callable[[int], Outcome]:
+        return lambda _: _child(branch, state, machine, given, made, index, value, size(value), together)
+
+    works = [work(index, value) for index, value in enumerate(items)]
+    try:
+        records, _ = run_all(works, min(concurrency or DEFAULT_CONCURRENCY, MAXIMUM_THREADS), together, tolerated, 0)
+    except StateFailure as failure:
+        if not tolerated:
+            raise
+        raise StateFailure(
+            "States.ExceedToleratedFailureThreshold",
+            "The specified tolerated failure threshold was exceeded",
+        ) from failure
+    finally:
+        together.close()
+    return records
+
+
+def _child(
+    branch: Branch, state: dict[str, Any], machine: dict[str, Any], given: Any, made: MapRun, index: int, value: Any,
+    size: int, scope: Scope,
+) -> Outcome:  # fmt: skip
+    from local_cloud.stepfunctions.interpreter import item_input
+
+    context = {**branch.context, "Map": {"Item": {"Index": index, "Value": value}}}
+    made.count({"pending": -1, "running": 1}, size)
+    entry = item_input(state, given, value, context)
+    record, history = made.begin(entry)
+    child = branch.child(scope, 0, history, Map=context["Map"])
+    child.context["Execution"] = {
+        **child.context["Execution"],
+        "Id": record["executionArn"],
+        "Name": record["name"],
+        "Input": entry,
+    }
+    try:
+        output = dump(child.run(machine, entry))
+    except ExecutionCancelled:
+        made.count({"running": -1, "aborted": 1}, size)
+        made.finish(record, history, "ABORTED")
+        raise
+    except StateFailure as failure:
+        made.count({"running": -1, "failed": 1}, size)
+        made.finish(record, history, "FAILED", **outcome_of(failure.error, failure.cause))
+        return Outcome(record, 0, failure=failure)
+    made.count({"running": -1, "succeeded": 1}, size)
+    made.finish(record, history, "SUCCEEDED", output=output)
+    return Outcome(record, 0)
