@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 
-from analysis_code.failure import JobFailure, leave_message
+from contract.failure import JobFailure, leave_message
 
 USAGE = (
     "usage: python -m analysis_code [clarify | compare [--test-uri URI] | "
@@ -40,11 +40,11 @@ def main(arguments: list[str]) -> int:
         run(rest)
     except JobFailure as failure:
         logging.error("%s", failure)
-        leave_message(str(failure))
+        leave_message("message", failure)
         return 1
     except Exception as error:
         traceback.print_exc()
-        leave_message(f"{type(error).__name__}: {error}. This is not an expected failure; the log has the traceback.")
+        leave_message("message", error)
         return 1
     return 0
 

@@ -20,7 +20,7 @@ class JobFailure(Exception):
 
 def base_directory() -> Path:
     """The `/opt/ml` of this job."""
-    return Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
+    return Path(os.environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml")
 
 
 def message_of(error: BaseException) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from contract.state_file import read_state_file
+from contract.validation import InvalidField
 from darkroom import executions, jobs
 from darkroom.failure import DarkroomError
 from darkroom.history import Step, orchestration_seconds, read, summarised
@@ -99,11 +101,15 @@ class Results:
     def _json(self, name: str) -> dict[str, Any] | None:
         bucket, prefix = executions.folder(self.target, self.name)
         try:
-            return json.loads(self.target.client("s3").get_object(Bucket=bucket, Key=prefix + name)["Body"].read())
+            body = self.target.client("s3").get_object(Bucket=bucket, Key=prefix + name)["Body"].read()
         except ClientError as error:
             if error.response["Error"]["Code"] in ("NoSuchKey", "404", "AccessDenied"):
                 return None
             raise
+        try:
+            return read_state_file(f"s3://{bucket}/{prefix}{name}", body)
+        except InvalidField as error:
+            raise DarkroomError(str(error), f"What is there: aws s3 ls s3://{bucket}/{prefix}") from None
 
     def _download(self, folder: str) -> list[str]:
         """Copy a folder of the execution beside summary.json; relative names."""

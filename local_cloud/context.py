@@ -45,7 +45,6 @@ class CloudContext:
         credentials = self._assume(role.arn)
         return {
             "AWS_REGION": self.region,
-            "AWS_DEFAULT_REGION": self.region,
             "AWS_ACCESS_KEY_ID": credentials.access_key_id,
             "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
             "AWS_SESSION_TOKEN": credentials.session_token,

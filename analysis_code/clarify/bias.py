@@ -12,7 +12,7 @@ import pandas as pd
 from smclarify.bias import report as smclarify
 
 from analysis_code.clarify.config import BiasAnalysis, Facet, wrong
-from analysis_code.failure import JobFailure
+from contract.failure import JobFailure
 
 log = logging.getLogger("clarify")
 _MOST_NUMERIC_CATEGORIES: Final = 10

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from analysis_code.failure import JobFailure
+from contract.failure import JobFailure
 
 TABULAR: Final = "text/csv"
 IMAGES: Final = "application/x-image"

@@ -14,15 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final
 
-import boto3
 import numpy as np
 import simplejpeg
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from PIL import Image
 
+from analysis_code import aws
 from analysis_code.clarify.config import JSON_TYPE, Predictor
-from analysis_code.failure import JobFailure
+from contract.failure import JobFailure
 
 log = logging.getLogger("clarify")
 _DEADLINE_SECONDS: Final = 30 * 60
@@ -35,7 +35,7 @@ class Model:
 
     def __init__(self, endpoint: str, predictor: Predictor, labels: tuple[str, ...] | None) -> None:
         settings = Config(retries={"max_attempts": 5, "mode": "standard"}, read_timeout=120, max_pool_connections=8)
-        self._client = boto3.client("sagemaker-runtime", config=settings)
+        self._client = aws.client("sagemaker-runtime", config=settings)
         self._endpoint = endpoint
         self._predictor = predictor
         self.labels = labels
@@ -117,7 +117,7 @@ def endpoint_for(predictor: Predictor) -> Iterator[str]:
     if predictor.endpoint_name:
         yield predictor.endpoint_name
         return
-    client = boto3.client("sagemaker")
+    client = aws.client("sagemaker")
     # It begins with the model's name: the job's role may create and delete exactly such endpoints.
     prefix = predictor.endpoint_name_prefix or predictor.model_name
     name = f"{prefix[:46]}-explain-{uuid.uuid4().hex[:8]}"

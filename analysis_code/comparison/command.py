@@ -27,8 +27,9 @@ from analysis_code.comparison.statistics import (
     compare_pairs,
     wilson_interval,
 )
-from analysis_code.failure import base_directory
 from analysis_code.outputs import write_json
+from contract.failure import base_directory
+from contract.state_file import read_state_file
 from contract.whole_file import whole_file
 
 RELATIVE = ("accuracy", "training_seconds", "latency_p50_ms")
@@ -43,7 +44,7 @@ def run(arguments: Sequence[str]) -> None:
     test_uri = parser.parse_args(arguments).test_uri
     base = base_directory() / "processing"
     request = json.loads((base / "input" / "asked" / "request.json").read_text())
-    outcomes = json.loads((base / "input" / "asked" / "outcomes.json").read_text())
+    outcomes = read_state_file("outcomes.json", (base / "input" / "asked" / "outcomes.json").read_bytes(), list)
     outcomes += request.get("left_out", [])
     prices = Prices.from_table(request["prices"], "prices") if request.get("prices") else Prices.read()
     candidates = read_candidates(base / "input" / "candidates", outcomes)

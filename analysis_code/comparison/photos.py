@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from botocore.exceptions import BotoCoreError, ClientError
 
+from analysis_code.aws import client
 from analysis_code.comparison.candidates import Candidate
 from contract.decode import UnreadablePhoto, decode
 
@@ -60,15 +62,12 @@ def disagreements(candidates: Sequence[Candidate], test_uri: str | None, most: i
 
 def _thumbnail(test_uri: str, photo_id: str) -> str | None:
     """A photo that cannot be had any more is shown as missing, not as a failed comparison."""
-    import boto3
-    from botocore.exceptions import ClientError
-
     bucket, _, prefix = test_uri.removeprefix("s3://").partition("/")
-    s3 = boto3.client("s3")
+    s3 = client("s3")
     try:
         data = s3.get_object(Bucket=bucket, Key=f"{prefix.rstrip('/')}/{photo_id}")["Body"].read()
         rgb = decode(data)
-    except (ClientError, UnreadablePhoto) as error:
+    except (ClientError, BotoCoreError, UnreadablePhoto) as error:
         print(f"No picture of {photo_id}: {error}")
         return None
     scale = THUMBNAIL / max(rgb.shape[:2])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis_code.failure import JobFailure
+from contract.failure import JobFailure
 
 DEFAULT_TABLE = Path(__file__).with_name("prices.json")
 

@@ -1,20 +1,23 @@
 """What the steps of a run left, read piece by piece; what is not there is a Missing with its reason, never a guess."""
 
 import csv
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+from contract.state_file import read_state_file
+from contract.validation import InvalidField
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A piece that the page names as missing; false in a condition."""
+    """A piece that the page names as missing; false in a condition. `failed`: it should be there and could not be read."""
 
     reason: str
+    failed: bool = False
 
     def __bool__(self) -> bool:
         return False
@@ -28,7 +31,7 @@ class RunInputs:
 
     def json(self, name: str) -> dict[str, Any] | Missing:
         """A JSON object `<step>/<file>`."""
-        return self._read(name, lambda path: _object(json.loads(path.read_text(encoding="utf-8"))))
+        return self._read(name, lambda path: read_state_file(path.name, path.read_bytes()))
 
     def table(self, name: str) -> list[dict[str, str]] | Missing:
         """The rows of a CSV file `<step>/<file>`."""
@@ -44,18 +47,12 @@ class RunInputs:
         skipped = path.parent / "skipped.json"
         if not path.is_file() and skipped.is_file():
             reason = self._read(
-                str(skipped.relative_to(self.folder)), lambda one: json.loads(one.read_text())["reason"]
+                str(skipped.relative_to(self.folder)), lambda one: read_state_file(one.name, one.read_bytes())["reason"]
             )
-            return Missing(f"the step was skipped: {reason}" if isinstance(reason, str) else "the step was skipped")
+            return reason if isinstance(reason, Missing) else Missing(f"the step was skipped: {reason}")
         if not path.is_file():
             return Missing(f"{name} was not among the inputs")
         try:
             return reader(path)
-        except (ValueError, KeyError, csv.Error, OSError) as error:
-            return Missing(f"{name} cannot be read: {error}")
-
-
-def _object(document: Any) -> dict[str, Any]:
-    if not isinstance(document, dict):
-        raise ValueError(f"it holds a {type(document).__name__}, not an object")
-    return document
+        except (ValueError, KeyError, csv.Error, OSError, InvalidField) as error:
+            return Missing(f"{name} cannot be read: {error}", failed=True)

@@ -6,7 +6,6 @@ import shutil
 import time
 from typing import Any
 
-from analysis_code.failure import base_directory
 from analysis_code.outputs import write_json
 from analysis_code.report.evaluation import evaluate
 from analysis_code.report.inputs import Missing, RunInputs
@@ -16,6 +15,7 @@ from analysis_code.report.results import results
 from analysis_code.report.run import Run
 from analysis_code.report.timeline import read_timeline
 from analysis_code.report.training import read_epochs, read_search, read_training_job, read_tuning
+from contract.failure import base_directory
 
 log = logging.getLogger("report")
 
@@ -39,8 +39,9 @@ def run(arguments: list[str]) -> None:
     for name in HEALTH_PAGES:
         if (page := inputs.folder / "health" / name).is_file():
             shutil.copyfile(page, output / name)
+    unreadable = found.unreadable()
     for name, reason in found.missing().items():
-        log.info("missing: %s: %s", name, reason)
+        log.log(logging.ERROR if name in unreadable else logging.INFO, "missing: %s: %s", name, reason)
     log.info("index.html and results.json written after %.1f s", time.monotonic() - begin)
 
 

@@ -52,6 +52,7 @@ def write_page(path: Path, run: Run) -> None:
         charts=charts,
         model=_model(run),
         gate=_gate(run),
+        unreadable={name.replace("_", " "): reason for name, reason in run.unreadable().items()},
         evaluation=run.evaluation,
         accuracy_marks=_accuracy_marks(run),
         mistake_pictures=run.pictures,

@@ -1,5 +1,6 @@
 """Small pictures of the photos that were judged wrongly, fetched one by one from the run's own folder."""
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from analysis_code.report.inputs import Missing
 from analysis_code.report.training import client
 from contract.decode import UnreadablePhoto, decode
 
+log = logging.getLogger("report")
 _SIDE: Final = 240
 
 
@@ -49,5 +51,8 @@ def mistake_pictures(
 
     with ThreadPoolExecutor(4) as threads:
         answers: list[Any] = list(threads.map(fetch, mistakes))
+    for answer in answers:
+        if not isinstance(answer, Markup):
+            log.error("no picture of %s", answer)
     pictures = {one.file: answer for one, answer in zip(mistakes, answers, strict=True) if isinstance(answer, Markup)}
-    return pictures or Missing(f"none could be fetched; {answers[0]}")
+    return pictures or Missing(f"none could be fetched; {answers[0]}", failed=True)

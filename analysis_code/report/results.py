@@ -8,7 +8,7 @@ from analysis_code.report.run import Run
 
 
 def results(run: Run) -> dict[str, Any]:
-    """One object; a piece that is missing is null, and `missing` has its reason."""
+    """One object; a piece that is missing is null, and `missing` has its reason; what could not be read is `unreadable` too."""
     return {
         "schema_version": 1,
         "model": {
@@ -26,6 +26,7 @@ def results(run: Run) -> dict[str, Any]:
         "health": _health(run),
         "explanations": _explained(run),
         "missing": run.missing(),
+        "unreadable": run.unreadable(),
     }
 
 

@@ -36,6 +36,11 @@ class Run:
         pieces = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: piece.reason for name, piece in pieces.items() if isinstance(piece, Missing)}
 
+    def unreadable(self) -> dict[str, str]:
+        """Of those, the pieces that should be there: asked for and not given, or there and not to be read."""
+        pieces = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: piece.reason for name, piece in pieces.items() if isinstance(piece, Missing) and piece.failed}
+
     def noted(self, *path: str) -> Any:
         """What the state machine noted, e.g. noted("training", "job"); None where it did not."""
         value: Any = self.outcome or {}

@@ -29,7 +29,7 @@ def read_timeline(execution_arn: str | None) -> list[Step] | Missing:
         pages = client("stepfunctions").get_paginator("get_execution_history")
         events = [event for page in pages.paginate(executionArn=execution_arn) for event in page["events"]]
     except (ClientError, BotoCoreError) as error:
-        return Missing(f"Step Functions did not tell: {error}")
+        return Missing(f"Step Functions did not tell: {error}", failed=True)
     return steps(events) or Missing("the history holds no step that took time")
 
 

@@ -6,10 +6,10 @@ import tarfile
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from analysis_code import aws
 from analysis_code.report.inputs import Missing
 
 _QUICK = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 2, "mode": "standard"})
@@ -58,7 +58,7 @@ class Tuning:
 
 def client(service: str) -> Any:
     """A client that gives up soon: a page with a missing piece is better than none."""
-    return boto3.client(service, config=_QUICK)
+    return aws.client(service, config=_QUICK)
 
 
 def read_tuning(job: str | None) -> Tuning | Missing:
@@ -75,7 +75,7 @@ def read_tuning(job: str | None) -> Tuning | Missing:
             for summary in page["TrainingJobSummaries"]
         ]
     except (ClientError, BotoCoreError) as error:
-        return Missing(f"SageMaker did not tell: {error}")
+        return Missing(f"SageMaker did not tell: {error}", failed=True)
     objective = described["HyperParameterTuningJobConfig"].get("HyperParameterTuningJobObjective", {})
     trials = [_trial(summary) for summary in sorted(summaries, key=lambda one: one["CreationTime"])]
     return Tuning(job, objective.get("MetricName", "objective"), objective.get("Type") != "Minimize", trials)
@@ -101,7 +101,7 @@ def read_training_job(job: str | None) -> dict[str, Any] | Missing:
     try:
         return client("sagemaker").describe_training_job(TrainingJobName=job)
     except (ClientError, BotoCoreError) as error:
-        return Missing(f"SageMaker did not tell: {error}")
+        return Missing(f"SageMaker did not tell: {error}", failed=True)
 
 
 def read_search(job: str | None, model_data: str | None) -> Tuning | Missing:
@@ -123,7 +123,7 @@ def read_search(job: str | None, model_data: str | None) -> Tuning | Missing:
         ]
         return Tuning(job or "one training job", found["objective"], bool(found["maximize"]), trials)
     except (ValueError, KeyError, TypeError) as error:
-        return Missing(f"trials.json of the training cannot be read: {error}")
+        return Missing(f"trials.json of the training cannot be read: {error}", failed=True)
 
 
 def read_epochs(model_data: str | None) -> list[dict[str, Any]] | Missing:
@@ -134,7 +134,7 @@ def read_epochs(model_data: str | None) -> list[dict[str, Any]] | Missing:
     try:
         return [json.loads(line) for line in text.splitlines()]
     except ValueError as error:
-        return Missing(f"epochs.jsonl of the training cannot be read: {error}")
+        return Missing(f"epochs.jsonl of the training cannot be read: {error}", failed=True)
 
 
 def _from_output(model_data: str | None, name: str) -> str | Missing:
@@ -152,6 +152,6 @@ def _from_output(model_data: str | None, name: str) -> str | Missing:
             shallowest = min(found, key=lambda one: one.name.count("/"))
             return archive.extractfile(shallowest).read().decode("utf-8")
     except (ClientError, BotoCoreError) as error:
-        return Missing(f"S3 did not give the training's output.tar.gz: {error}")
+        return Missing(f"S3 did not give the training's output.tar.gz: {error}", failed=True)
     except (tarfile.TarError, ValueError, EOFError) as error:
-        return Missing(f"the training's output.tar.gz cannot be read: {error}")
+        return Missing(f"the training's output.tar.gz cannot be read: {error}", failed=True)

@@ -59,7 +59,8 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     with running() as (double, address):
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)  # SageMaker names the region as AWS_REGION only
+        monkeypatch.setenv("AWS_REGION", "us-east-1")
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATESTTESTTESTTEST")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "no secret")
         monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

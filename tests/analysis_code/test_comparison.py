@@ -26,7 +26,7 @@ from analysis_code.comparison.statistics import (
     mcnemar_p,
     wilson_interval,
 )
-from analysis_code.failure import JobFailure
+from contract.failure import JobFailure
 from tests.browser import fits, in_browser
 
 CLASSES = ["ants", "bees", "wasps"]

@@ -361,7 +361,26 @@ def test_what_aws_does_not_tell_is_missing_with_its_answer(job, aws):
     assert "not allowed to perform GetExecutionHistory" in page.sections["timeline"]
     assert "not allowed to perform ListTrainingJobs" in page.sections["tuning"]
     assert "learning_rate = 0.01" in page.sections["tuning"]  # the state machine noted the best
-    assert job.result("report/results.json")["tuning"]["best_hyperparameters"] == {"learning_rate": "0.01"}
+    found = job.result("report/results.json")
+    assert found["tuning"]["best_hyperparameters"] == {"learning_rate": "0.01"}
+    assert set(found["unreadable"]) == {"tuning", "timeline"}
+    assert "bias" in found["missing"]  # skipped on purpose: nothing that anybody failed to read
+
+
+def test_trials_that_cannot_be_read_are_said_at_the_top_of_the_page_and_in_the_log(job, aws, caplog):
+    give_everything(job, aws)
+    assert "Could not be read" not in report(job).sections["summary"]
+    del aws.operations["ListTrainingJobsForHyperParameterTuningJob"]
+    assert "Could not be read: tuning" in report(job).sections["summary"]
+    assert [one for one in caplog.records if one.levelname == "ERROR" and "missing: tuning" in one.getMessage()]
+
+
+def test_an_outcome_that_was_encoded_twice_is_refused_with_the_cause(job, aws):
+    give_everything(job, aws)
+    job.give("outcome/outcome.json", json.dumps(json.dumps(OUTCOME)))
+    page = report(job)
+    assert "encoded twice" in page.sections["summary"]
+    assert "encoded twice" in job.result("report/results.json")["unreadable"]["outcome"]
 
 
 def test_names_on_the_command_line_go_before_noted_ones(job, aws):

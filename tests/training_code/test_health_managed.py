@@ -116,7 +116,7 @@ def test_what_the_service_evaluated_takes_the_place_of_our_rule(waited, tmp_path
 
 
 @pytest.mark.parametrize(
-    "content", ["not JSON", '{"DebugRuleEvaluationStatuses": [{"RuleConfigurationName": "x"}]}', "[]"]
+    "content", ["not JSON", '{"DebugRuleEvaluationStatuses": [{"RuleConfigurationName": "x"}]}', "[]", '"{}"']
 )
 def test_statuses_that_cannot_be_read_fail_with_what_is_expected(waited, tmp_path, monkeypatch, content):
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))

@@ -183,6 +183,17 @@ def test_a_job_without_a_request_says_so(tmp_path):
     assert (tmp_path / "output/message").read_text().startswith("execution input: received ''")
 
 
+def test_a_request_that_was_encoded_twice_is_refused_with_the_cause(tmp_path):
+    place = tmp_path / "processing/input/request/input.json"
+    place.parent.mkdir(parents=True)
+    place.write_text(json.dumps(json.dumps({"dataset": "s3://bucket/photos.zip"})))
+    assert run(["prepare"], tmp_path).returncode == 1
+    message = (tmp_path / "output/message").read_text()
+    assert message.startswith("execution input: received")
+    assert "encoded twice" in message
+    assert "Traceback" not in message
+
+
 def test_an_unknown_command_is_refused_with_the_known_ones(tmp_path):
     ended = run(["prepar"], tmp_path)
     assert ended.returncode == 2

@@ -22,6 +22,7 @@ from urllib.parse import urlparse
 import numpy as np
 
 from contract.failure import JobFailure
+from training_code.aws import client
 
 VERSION = 1  # raise it when the extraction itself changes
 SHARD_PHOTOS = 16_384
@@ -59,9 +60,7 @@ def open_store(uri: str) -> Store:
 
 class S3Store:
     def __init__(self, bucket: str, prefix: str) -> None:
-        import boto3
-
-        self._s3, self._bucket = boto3.client("s3"), bucket
+        self._s3, self._bucket = client("s3"), bucket
         self._prefix = f"{prefix}/" if prefix else ""
 
     def list(self, prefix: str) -> list[str]:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from contract.failure import JobFailure
+from contract.state_file import read_state_file
+from contract.validation import InvalidField
 from training_code.health.rule import PROFILER_REPORT
 
 Outcome = Mapping[str, Any]
@@ -57,10 +59,10 @@ def write_evaluations(
 def read_statuses(path: Path) -> list[dict[str, Any]]:
     """The rules' outcomes from a file with the two lists of DescribeTrainingJob."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_state_file(path.name, path.read_bytes())
         statuses = [one for field in STATUS_FIELDS for one in content.get(field) or []]
         return [_outcome(one) for one in statuses]
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, InvalidField, KeyError, TypeError, AttributeError) as error:
         raise JobFailure(
             f"health: --evaluated {path} cannot be read ({type(error).__name__}: {error}); expected JSON with "
             f"{' and '.join(STATUS_FIELDS)} as DescribeTrainingJob gives them."

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from contract.failure import JobFailure
+from training_code.aws import client
 
 RECORD = "weights.json"
 # Without s3:ListBucket S3 answers 403 for a key that does not exist.
@@ -97,12 +98,11 @@ def _in_folder(name: str, folder: Path) -> Weights | None:
 
 
 def _in_store(name: str, uri: str, cache: Path) -> Weights | None:
-    import boto3
     from botocore.exceptions import ClientError
 
     place = urlparse(uri)
     prefix = "/".join(part for part in (place.path.strip("/"), key_of(name)) if part)
-    s3 = boto3.client("s3")
+    s3 = client("s3")
     try:
         body = s3.get_object(Bucket=place.netloc, Key=f"{prefix}/{RECORD}")["Body"].read()
     except ClientError as error:

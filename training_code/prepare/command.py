@@ -10,7 +10,6 @@ below `<base>/processing/output/`: see docs/data.md. What a user can get wrong i
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from collections import Counter
@@ -23,7 +22,7 @@ from contract.decode import decode
 from contract.execution_input import ExecutionInput
 from contract.failure import base_directory
 from contract.plan import make_plan
-from contract.validation import InvalidField
+from contract.state_file import read_state_file
 from training_code.features.channel import write_channels
 from training_code.features.extraction import Sample
 from training_code.features.pixel_store import PixelStore
@@ -52,11 +51,7 @@ def main(arguments: Sequence[str]) -> int:
 def read_request(folder: Path) -> Any:
     """The input as the state machine saved it: arguments of a job are limited to 256 characters."""
     file = folder / "input" / "request" / "input.json"
-    text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InvalidField("execution input", text, f"JSON in {file} ({error})") from None
+    return read_state_file("execution input", file.read_bytes() if file.is_file() else "")
 
 
 def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[str, Any]:
