@@ -52,23 +52,21 @@ def _services() -> Iterator[str]:
 
 def _states() -> Iterator[str]:
     from local_cloud.stepfunctions.choice import COMPARISONS
-    from local_cloud.stepfunctions.definition import FIELDS, REFUSED_FIELDS
+    from local_cloud.stepfunctions.definition import FIELDS, JSONATA_FIELDS
     from local_cloud.stepfunctions.intrinsics import FUNCTIONS
     from local_cloud.stepfunctions.message_tasks import ACTIONS
     from local_cloud.stepfunctions.sagemaker_tasks import JOBS, PLAIN
     from local_cloud.stepfunctions.sdk_tasks import SDK_SERVICES
 
-    yield "\n## Amazon States Language (JSONPath)\n"
-    yield "| state | fields |\n| --- | --- |"
+    yield "\n## Amazon States Language\n"
+    yield "| state | fields in JSONPath | fields in JSONata |\n| --- | --- | --- |"
     for kind, fields in FIELDS.items():
-        yield f"| {kind} | {', '.join(sorted(fields - set(REFUSED_FIELDS)))} |"
+        yield f"| {kind} | {', '.join(sorted(fields))} | {', '.join(sorted(JSONATA_FIELDS[kind]))} |"
     yield f"\nIntrinsic functions: {_operations(list(FUNCTIONS))}.\n"
+    yield "JSONata functions of Step Functions' own: `$partition`, `$range`, `$hash`, `$random`, `$uuid`, `$parse`.\n"
     yield f"Comparison operators: {_operations(list(COMPARISONS))}.\n"
     yield "Refused when the state machine is created:\n"
-    yield "- `QueryLanguage: JSONata`: use JSONPath"
     yield "- `type: EXPRESS`, versions, aliases, activities, Lambda functions, redrive"
-    for field, reason in REFUSED_FIELDS.items():
-        yield f"- `{field}`: {reason}"
     yield "\n| integration | actions |\n| --- | --- |"
     yield f"| `sagemaker` | {_operations([*PLAIN, *JOBS])}; `.sync`: {_operations(list(JOBS))} |"
     for service, actions in ACTIONS.items():

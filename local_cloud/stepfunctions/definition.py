@@ -1,6 +1,6 @@
 """Checks a state machine definition before it is accepted: structure, transitions, paths, functions, integrations.
 
-Refuses by name what the interpreter cannot do: JSONata and variables, activities, Lambda.
+Both query languages, JSONPath and JSONata. Refuses by name what the interpreter cannot do: activities, Lambda.
 """
 
 from __future__ import annotations
@@ -11,39 +11,51 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from local_cloud.errors import AwsError
-from local_cloud.stepfunctions import intrinsics
+from local_cloud.stepfunctions import intrinsics, jsonata
 from local_cloud.stepfunctions.choice import COMPARISONS
 from local_cloud.stepfunctions.moments import timestamp
 from local_cloud.stepfunctions.paths import check_path
 
 MAXIMUM_DEFINITION_BYTES = 1024 * 1024
-COMMON = {"Type", "Comment", "InputPath", "OutputPath", "Next", "End", "QueryLanguage"}
+ALWAYS = {"Type", "Comment", "QueryLanguage"}
+ONWARD = {"Next", "End", "Assign"}
+COMMON = ALWAYS | ONWARD | {"InputPath", "OutputPath"}
 RESULT = {"Parameters", "ResultSelector", "ResultPath", "Retry", "Catch"}
+MAP = {"ItemSelector", "ItemProcessor", "MaxConcurrency", "ItemReader", "ItemBatcher", "ResultWriter", "Label",
+       "ToleratedFailureCount", "ToleratedFailurePercentage"}  # fmt: skip
 FIELDS = {
     "Pass": COMMON | {"Result", "ResultPath", "Parameters"},
     "Task": COMMON | RESULT
     | {"Resource", "TimeoutSeconds", "TimeoutSecondsPath", "HeartbeatSeconds", "HeartbeatSecondsPath", "Credentials"},
     "Choice": COMMON - {"Next", "End"} | {"Choices", "Default"},
     "Wait": COMMON | {"Seconds", "SecondsPath", "Timestamp", "TimestampPath"},
-    "Succeed": COMMON - {"Next", "End"},
-    "Fail": {"Type", "Comment", "QueryLanguage", "Error", "Cause", "ErrorPath", "CausePath"},
+    "Succeed": COMMON - ONWARD,
+    "Fail": ALWAYS | {"Error", "Cause", "ErrorPath", "CausePath"},
     "Parallel": COMMON | RESULT | {"Branches"},
-    "Map": COMMON | RESULT
-    | {"ItemsPath", "ItemSelector", "ItemProcessor", "Iterator", "MaxConcurrency", "MaxConcurrencyPath", "ItemReader",
-       "ItemBatcher", "ResultWriter", "Label", "ToleratedFailureCount", "ToleratedFailurePercentage",
-       "ToleratedFailureCountPath", "ToleratedFailurePercentagePath"},
+    "Map": COMMON | RESULT | MAP
+    | {"ItemsPath", "Iterator", "MaxConcurrencyPath", "ToleratedFailureCountPath", "ToleratedFailurePercentagePath"},
 }  # fmt: skip
+# The same in JSONata: no paths; expressions `{% … %}` stand in the fields themselves.
+JSONATA_FIELDS = {
+    "Pass": ALWAYS | ONWARD | {"Output"},
+    "Task": ALWAYS | ONWARD
+    | {"Output", "Arguments", "Resource", "TimeoutSeconds", "HeartbeatSeconds", "Credentials", "Retry", "Catch"},
+    "Choice": ALWAYS | {"Assign", "Output", "Choices", "Default"},
+    "Wait": ALWAYS | ONWARD | {"Output", "Seconds", "Timestamp"},
+    "Succeed": ALWAYS | {"Output"},
+    "Fail": ALWAYS | {"Error", "Cause"},
+    "Parallel": ALWAYS | ONWARD | {"Output", "Arguments", "Branches", "Retry", "Catch"},
+    "Map": ALWAYS | ONWARD | MAP | {"Output", "Items", "Retry", "Catch"},
+}  # fmt: skip
+LANGUAGES = ("JSONPath", "JSONata")
 REQUIRED = {"Task": ["Resource"], "Choice": ["Choices"], "Parallel": ["Branches"]}
-# What is refused, with what to use instead; the coverage page shows this table.
-REFUSED_FIELDS = {
-    "Assign": "variables are not supported; use ResultPath",
-    "Arguments": "JSONata is not supported; use JSONPath's Parameters",
-    "Output": "JSONata is not supported; use JSONPath's ResultSelector and OutputPath",
-    "Items": "JSONata is not supported; use JSONPath's ItemsPath",
-    "Condition": "JSONata is not supported; use JSONPath's comparison operators",
-}
 # https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
 LABEL = re.compile(r"[^\s?*<>{}\[\]:;,\\|^~$#%&`\"/\x00-\x1f\x7f-\x9f]{1,40}")
+MACHINES = ("Branches", "ItemProcessor", "Iterator")
+CATCH = {
+    "JSONPath": ("ErrorEquals", "Next", "ResultPath", "Assign", "Comment"),
+    "JSONata": ("ErrorEquals", "Next", "Output", "Assign", "Comment"),
+}
 REFERENCE_PATHS = {"ResultPath"}
 PATHS = {"InputPath", "OutputPath", "ItemsPath"}
 
@@ -92,9 +104,12 @@ def _inner_machines(state: dict[str, Any]) -> list[dict[str, Any]]:
     return [machine for machine in inner if isinstance(machine, dict)]
 
 
-def _machine_faults(machine: dict[str, Any], where: str, integration_fault: Callable) -> Iterator[str]:
-    if machine.get("QueryLanguage", "JSONPath") != "JSONPath":
-        yield f"QueryLanguage {machine['QueryLanguage']} is not supported by the local cloud; use JSONPath at {where}"
+def _machine_faults(
+    machine: dict[str, Any], where: str, integration_fault: Callable, language: str = LANGUAGES[0]
+) -> Iterator[str]:
+    language = machine.get("QueryLanguage", language)
+    if language not in LANGUAGES:
+        yield f"QueryLanguage {language!r} is not one of {', '.join(LANGUAGES)} at {where}"
         return
     states = machine.get("States")
     if not isinstance(states, dict) or not states:
@@ -109,7 +124,7 @@ def _machine_faults(machine: dict[str, Any], where: str, integration_fault: Call
         if not isinstance(state, dict):
             yield f"a state must be an object at {place}"
             continue
-        yield from _state_faults(state, states, place, integration_fault)
+        yield from _state_faults(state, states, place, integration_fault, language)
     reachable = _reachable(machine.get("StartAt"), states)
     yield from (f"State {name!r} is not reachable at {where}" for name in states if name not in reachable)
 
@@ -138,19 +153,24 @@ def _targets(state: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _state_faults(
-    state: dict[str, Any], states: dict[str, Any], place: str, integration_fault: Callable
+    state: dict[str, Any], states: dict[str, Any], place: str, integration_fault: Callable, machine_language: str
 ) -> Iterator[str]:
     kind = state.get("Type")
     if kind not in FIELDS:
         yield f"Type {kind!r} is not one of {', '.join(FIELDS)} at {place}"
         return
-    if state.get("QueryLanguage", "JSONPath") != "JSONPath":
-        yield f"QueryLanguage {state['QueryLanguage']} is not supported by the local cloud; use JSONPath at {place}"
-    for field in state:
-        if field in REFUSED_FIELDS:
-            yield f"Field '{field}': {REFUSED_FIELDS[field]} at {place}"
-        elif field not in FIELDS[kind]:
-            yield f"Field '{field}' is not supported in a {kind} state at {place}"
+    language = state.get("QueryLanguage", machine_language)
+    if language not in LANGUAGES:
+        yield f"QueryLanguage {language!r} is not one of {', '.join(LANGUAGES)} at {place}"
+        return
+    if (machine_language, language) == ("JSONata", "JSONPath"):
+        yield f"'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine at {place}"
+    known = (JSONATA_FIELDS if language == "JSONata" else FIELDS)[kind]
+    yield from (
+        f"Field '{field}' is not supported in a {kind} state in {language} at {place}"
+        for field in state
+        if field not in known
+    )
     for field in REQUIRED.get(kind, []):
         if not state.get(field):
             yield f"MISSING required field '{field}' at {place}"
@@ -159,27 +179,40 @@ def _state_faults(
     for field, target in _targets(state):
         if target not in states:
             yield f"MISSING_TRANSITION_TARGET: Missing 'Next' target: {target} at {place}/{field}"
-    yield from _path_faults(state, place)
-    yield from _rule_faults(state, kind, place)
+    if language == "JSONata":
+        yield from (fault for field, value in state.items() if field not in MACHINES
+                    for fault in _checked(lambda v=value: jsonata.check(v), f"{place}/{field}"))  # fmt: skip
+    else:
+        yield from _path_faults(state, place)
+    yield from _rule_faults(state, kind, place, language)
     if kind == "Task" and isinstance(state.get("Resource"), str):
-        fault = integration_fault(state["Resource"], state.get("Parameters") or {})
+        given = state.get("Arguments" if language == "JSONata" else "Parameters") or {}
+        fault = integration_fault(state["Resource"], given if isinstance(given, dict) else {})
         if fault:
             yield f"{fault} at {place}/Resource"
-    yield from _inner_faults(state, kind, place, integration_fault)
+    # A state's own language ends with it: what lies inside is in the machine's again.
+    yield from _inner_faults(state, kind, place, integration_fault, machine_language)
 
 
-def _inner_faults(state: dict[str, Any], kind: str, place: str, integration_fault: Callable) -> Iterator[str]:
+def _inner_faults(
+    state: dict[str, Any], kind: str, place: str, integration_fault: Callable, language: str
+) -> Iterator[str]:
     if kind == "Map" and not _inner_machines(state):
         yield f"MISSING required field 'ItemProcessor' at {place}"
     if kind == "Wait" and sum(f in state for f in ("Seconds", "SecondsPath", "Timestamp", "TimestampPath")) != 1:
         yield f"exactly one of Seconds, SecondsPath, Timestamp, TimestampPath is needed at {place}"
     if kind == "Map":
         yield from _map_faults(state, place)
-    if kind == "Wait" and "Timestamp" in state and timestamp(state["Timestamp"]) is None:
+    if (
+        kind == "Wait"
+        and "Timestamp" in state
+        and jsonata.source_of(state["Timestamp"]) is None
+        and timestamp(state["Timestamp"]) is None
+    ):
         yield f"The Timestamp {state['Timestamp']!r} is not in RFC 3339 form, such as 2026-01-31T08:00:00Z, at {place}/Timestamp"
     for index, inner in enumerate(_inner_machines(state)):
         part = f"Branches[{index}]" if kind == "Parallel" else "ItemProcessor"
-        yield from _machine_faults(inner, f"{place}/{part}", integration_fault)
+        yield from _machine_faults(inner, f"{place}/{part}", integration_fault, language)
 
 
 def _map_faults(state: dict[str, Any], place: str) -> Iterator[str]:
@@ -198,7 +231,7 @@ def _path_faults(state: dict[str, Any], place: str) -> Iterator[str]:
             yield from _checked(lambda v=value, f=field: check_path(v, f in REFERENCE_PATHS), f"{place}/{field}")
         elif field.endswith("Path") and field not in REFERENCE_PATHS | PATHS:
             yield from _checked(lambda v=value: _check_expression(v), f"{place}/{field}")
-        elif field in ("Parameters", "ResultSelector", "ItemSelector"):
+        elif field in ("Parameters", "ResultSelector", "ItemSelector", "Assign"):
             yield from _template_faults(value, f"{place}/{field}")
 
 
@@ -228,14 +261,18 @@ def _checked(check: Callable[[], None], place: str) -> Iterator[str]:
         yield f"{fault} at {place}"
 
 
-def _rule_faults(state: dict[str, Any], kind: str, place: str) -> Iterator[str]:
+def _rule_faults(state: dict[str, Any], kind: str, place: str, language: str) -> Iterator[str]:
     for field in ("Retry", "Catch"):
         for index, rule in enumerate(state.get(field) or []):
             if not isinstance(rule, dict) or not rule.get("ErrorEquals"):
                 yield f"ErrorEquals must be a non-empty list at {place}/{field}[{index}]"
                 continue
-            if "Assign" in rule:
-                yield f"Field 'Assign': {REFUSED_FIELDS['Assign']} at {place}/{field}[{index}]"
+            if field == "Catch":
+                allowed = CATCH[language]
+                yield from (f"Field '{name}' is not supported in a Catch in {language} at {place}/{field}[{index}]"
+                            for name in rule if name not in allowed)  # fmt: skip
+                if language != "JSONata":
+                    yield from _template_faults(rule.get("Assign"), f"{place}/{field}[{index}]/Assign")
             last = index == len(state[field]) - 1
             if "States.ALL" in rule["ErrorEquals"] and (not last or len(rule["ErrorEquals"]) > 1):
                 yield f"States.ALL must stand alone and last at {place}/{field}[{index}]"
@@ -245,15 +282,22 @@ def _rule_faults(state: dict[str, Any], kind: str, place: str) -> Iterator[str]:
                 )
     if kind == "Choice":
         for index, rule in enumerate(state.get("Choices") or []):
-            yield from _choice_faults(rule, f"{place}/Choices[{index}]")
+            if language == "JSONata":
+                yield from _condition_faults(rule, f"{place}/Choices[{index}]")
+            else:
+                yield from _choice_faults(rule, f"{place}/Choices[{index}]")
 
 
 def _choice_faults(rule: Any, place: str) -> Iterator[str]:
     if not isinstance(rule, dict):
         yield f"a choice rule must be an object at {place}"
         return
-    for field in REFUSED_FIELDS.keys() & rule.keys():
-        yield f"Field '{field}': {REFUSED_FIELDS[field]} at {place}"
+    yield from (
+        f"Field '{field}' belongs to JSONata, and this state is in JSONPath at {place}"
+        for field in ("Condition", "Output")
+        if field in rule
+    )
+    yield from _template_faults(rule.get("Assign"), f"{place}/Assign")
     inner = [*rule.get("And", []), *rule.get("Or", []), *([rule["Not"]] if "Not" in rule else [])]
     for item in inner:
         yield from _choice_faults(item, place)
@@ -263,3 +307,11 @@ def _choice_faults(rule: Any, place: str) -> Iterator[str]:
     if len(operators) != 1:
         yield f"exactly one comparison operator is needed, found {operators or 'none'} at {place}"
     yield from _checked(lambda: check_path(rule.get("Variable")), f"{place}/Variable")
+
+
+def _condition_faults(rule: Any, place: str) -> Iterator[str]:
+    if not isinstance(rule, dict) or "Condition" not in rule:
+        yield f"MISSING required field 'Condition' at {place}"
+        return
+    yield from (f"Field '{name}' is not supported in a choice rule in JSONata at {place}" for name in rule
+                if name not in ("Condition", "Next", "Output", "Assign", "Comment"))  # fmt: skip

@@ -15,7 +15,7 @@ from local_cloud.stepfunctions.history import History, data_details
 from local_cloud.stepfunctions.interpreter import Branch, TaskRunner, iso
 from local_cloud.stepfunctions.map_runs import MapRuns
 from local_cloud.stepfunctions.payload import dump
-from local_cloud.stepfunctions.scope import Scope
+from local_cloud.stepfunctions.scope import Context, Scope
 
 logger = logging.getLogger("local_cloud.stepfunctions")
 
@@ -63,7 +63,7 @@ class Execution:
         return self._ended.wait(seconds)
 
     def _run(self) -> None:
-        context = {
+        values = {
             "Execution": {
                 "Id": self.record["executionArn"],
                 "Input": json.loads(self.record["input"]),
@@ -76,7 +76,8 @@ class Execution:
             "State": {},
         }
         # The first state follows 0, not the event of the start: so it is on AWS, in every history.
-        branch = Branch(self._history, self._tasks, self._scope, context, 0, self._map_runs)
+        language = self._definition.get("QueryLanguage", "JSONPath")
+        branch = Branch(self._history, self._tasks, self._scope, Context(values), 0, self._map_runs, language)
         try:
             output = dump(branch.run(self._definition, json.loads(self.record["input"])))
             self._end("SUCCEEDED", "ExecutionSucceeded", branch.last_event, data_details(output=output), output=output)

@@ -19,7 +19,7 @@ class StateFailure(Exception):
 
     def frame(self, state: str, entered: int) -> None:
         """Say where it happened, as AWS does for faults of the definition itself; once, where it is deepest."""
-        if self.error == "States.Runtime" and not self._framed:
+        if self.error in ("States.Runtime", "States.QueryEvaluationError") and not self._framed:
             where = f"An error occurred while executing the state '{state}' (entered at the event id #{entered})."
             self.cause = f"{where} {self.cause}"
             self._framed = True
@@ -27,6 +27,14 @@ class StateFailure(Exception):
 
 class HeartbeatMissed(StateFailure):
     """No heartbeat came in time: shown as States.Timeout, caught by States.HeartbeatTimeout as well."""
+
+
+class QueryFailed(StateFailure):
+    """A JSONata expression failed. `location`: the field; `beside`: its event follows what the state's own event follows."""
+
+    def __init__(self, cause: str, location: str | None = None, beside: bool = True):
+        super().__init__("States.QueryEvaluationError", cause)
+        self.location, self.beside, self.told = location, beside, False
 
 
 class PathMissing(StateFailure):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from local_cloud.services import COVERAGE_PAGE
 from local_cloud.stepfunctions.failures import StateFailure, outcome_of
 from local_cloud.stepfunctions.history import data_details
-from local_cloud.stepfunctions.payload import dump, require_size, template
+from local_cloud.stepfunctions.payload import dump, require_size
 from local_cloud.stepfunctions.scope import Scope
 from local_cloud.stepfunctions.tokens import Tokens
 
@@ -98,23 +98,25 @@ class Integrations:
             )
         return integration.fault(target, parameters)
 
-    def run(self, resource: str, given: Any, branch: Branch, scope: Scope, state: dict[str, Any]) -> Any:
-        """Run a Task state; its result, with every step in the history."""
+    def run(
+        self, resource: str, arguments: Callable[[], Any], branch: Branch, scope: Scope, times: dict[str, Any]
+    ) -> Any:
+        """Run a Task state; its result, with every step in the history. `arguments` may read the task token."""
         target = target_of(resource)
         token = None
         if target.pattern == "waitForTaskToken":
             token = self._tokens.make()
             branch.context["Task"] = {"Token": token}
-        parameters = template(state["Parameters"], given, branch.context) if "Parameters" in state else given
+        parameters = arguments()
         names = {"resourceType": target.resource_type, "resource": target.resource}
         scheduled = {**names, "region": self._region, "parameters": dump(parameters)}
         for field, shown in (("TimeoutSeconds", "timeoutInSeconds"), ("HeartbeatSeconds", "heartbeatInSeconds")):
-            if state.get(field) is not None:
-                scheduled[shown] = state[field]
+            if times.get(field) is not None:
+                scheduled[shown] = times[field]
         branch.event("TaskScheduled", scheduled)
         branch.event("TaskStarted", names)
         try:
-            result = self._call(target, parameters, branch, scope, names, token, state)
+            result = self._call(target, parameters, branch, scope, names, token, times)
         except StateFailure as failure:
             if failure.error != "States.Runtime":  # AWS: such a task has not failed, the definition has
                 kind = "TaskTimedOut" if failure.error == "States.Timeout" else "TaskFailed"
@@ -129,7 +131,7 @@ class Integrations:
         return result
 
     def _call(
-        self, target: Target, parameters: Any, branch: Branch, scope: Scope, names: dict, token: str | None, state: dict
+        self, target: Target, parameters: Any, branch: Branch, scope: Scope, names: dict, token: str | None, times: dict
     ) -> Any:
         integration = self._integration(target)
         try:
@@ -142,7 +144,7 @@ class Integrations:
             return submitted
         branch.event("TaskSubmitted", {**names, **data_details(output=dump(submitted))})
         if token:
-            return self._tokens.wait(token, scope, state.get("HeartbeatSeconds"))
+            return self._tokens.wait(token, scope, times.get("HeartbeatSeconds"))
         return integration.await_end(target, parameters, submitted, scope)
 
     def _integration(self, target: Target) -> Integration | None:

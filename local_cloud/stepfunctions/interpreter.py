@@ -10,25 +10,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from local_cloud.stepfunctions import map_items, map_runs
+from local_cloud.stepfunctions import map_runs
 from local_cloud.stepfunctions.choice import holds
 from local_cloud.stepfunctions.concurrently import Outcome, run_all
-from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure, matches
+from local_cloud.stepfunctions.failures import ExecutionCancelled, QueryFailed, StateFailure, matches, outcome_of
 from local_cloud.stepfunctions.history import History, data_details
-from local_cloud.stepfunctions.moments import seconds_to_wait
 from local_cloud.stepfunctions.paths import place
-from local_cloud.stepfunctions.payload import (
-    dump,
-    effective_input,
-    effective_output,
-    expression,
-    named_expression,
-    require_size,
-    select,
-    template,
-)
-from local_cloud.stepfunctions.scope import Scope
+from local_cloud.stepfunctions.payload import dump, require_size, select
+from local_cloud.stepfunctions.query import JsonataQuery, PathQuery, is_distributed, query_of
+from local_cloud.stepfunctions.scope import Context, Scope
 
+# A state's output, the next state's name (None at the end), and the variables that it assigns.
+Ended = tuple[Any, str | None, dict[str, Any]]
 MAXIMUM_EVENTS = 25_000
 DEFAULT_RETRY = {"IntervalSeconds": 1, "MaxAttempts": 3, "BackoffRate": 2.0}
 DEFAULT_MAP_CONCURRENCY = 40
@@ -39,7 +32,9 @@ RETRIED = ("Task", "Parallel", "Map")
 class TaskRunner(Protocol):
     """Runs the work of Task states."""
 
-    def run(self, resource: str, parameters: Any, branch: Branch, scope: Scope, state: dict[str, Any]) -> Any: ...
+    def run(
+        self, resource: str, arguments: Callable[[], Any], branch: Branch, scope: Scope, times: dict[str, Any]
+    ) -> Any: ...
 
 
 def iso(moment: float) -> str:
@@ -54,9 +49,10 @@ class Branch:
     history: History
     tasks: TaskRunner
     scope: Scope
-    context: dict[str, Any]
+    context: Context
     last_event: int = 0
     map_runs: map_runs.MapRuns | None = None
+    language: str = "JSONPath"
 
     def event(self, kind: str, details: dict[str, Any] | None = None, field_name: str | None = None) -> int:
         """Append an event to the history, after this branch's last one."""
@@ -69,8 +65,8 @@ class Branch:
 
     def child(self, scope: Scope, last_event: int, history: History | None = None, **context: Any) -> Branch:
         """A branch that starts behind `last_event`."""
-        context = {**copy.deepcopy(self.context), **context}
-        return Branch(history or self.history, self.tasks, scope, context, last_event, self.map_runs)
+        context = Context({**copy.deepcopy(dict(self.context)), **context}, {} if history else self.context.variables)
+        return Branch(history or self.history, self.tasks, scope, context, last_event, self.map_runs, self.language)
 
     def run(self, machine: dict[str, Any], value: Any) -> Any:
         """Run the states of a machine from StartAt to an end; its output."""
@@ -89,48 +85,76 @@ class Branch:
         self.context["State"] = {"Name": name, "EnteredTime": iso(time.time())}
         if kind in RETRIED:
             self.context["State"]["RetryCount"] = 0
+        before = self.last_event
         details = {"name": name, **data_details(input=dump(raw))}
         entered = self.event(f"{kind}StateEntered", details, "stateEnteredEventDetails")
         try:
-            if kind == "Fail":
-                raise self._fail(state, raw)
-            output, following = self._with_handlers(name, state, raw, entered)
+            output, following, assigned = self._with_handlers(name, state, raw, entered, before)
             text = require_size(output, name)
         except StateFailure as failure:
             failure.frame(name, entered)
             raise
-        self.event(f"{kind}StateExited", {"name": name, **data_details(output=text)}, "stateExitedEventDetails")
+        details = {"name": name, **data_details(output=text)}
+        if assigned:
+            shown = {variable: dump(value) for variable, value in assigned.items()}
+            details |= {"assignedVariables": shown, "assignedVariablesDetails": {"truncated": False}}
+            self.context.variables |= assigned
+        self.event(f"{kind}StateExited", details, "stateExitedEventDetails")
         return output, following
 
-    def _with_handlers(self, name: str, state: dict[str, Any], raw: Any, entered: int) -> tuple[Any, str | None]:
+    def _with_handlers(
+        self, name: str, state: dict[str, Any], raw: Any, entered: int, before: int
+    ) -> tuple[Any, str | None, dict[str, Any]]:
         counts: dict[int, int] = {}
+        query = query_of(state, raw, self, self.language)
         while True:
             try:
-                result = getattr(self, f"_{state['Type'].lower()}")(name, state, raw)
-                if state["Type"] in ("Choice", "Succeed"):
-                    return result
-                if state["Type"] == "Wait":
-                    return select(state.get("OutputPath", "$"), result, self.context), state.get("Next")
-                return effective_output(state, raw, result, self.context), state.get("Next")
+                return getattr(self, f"_{state['Type'].lower()}")(name, state, query)
             except StateFailure as failure:
                 if self.scope.cancelled:
                     raise ExecutionCancelled from failure
                 self.scope.check()  # the execution's own time is over: no handler may see that
                 failure.frame(name, entered)
+                self._tell_query(name, failure, before)
                 delay = self._retry_delay(state, failure, counts)
                 if delay is not None:
                     self.scope.wait(delay)
                     self.context["State"]["RetryCount"] += 1
                     continue
-                if failure.inside and state["Type"] in ("Map", "Parallel"):
+                if state["Type"] in ("Map", "Parallel") and (failure.inside or isinstance(failure, QueryFailed)):
                     self.event(f"{state['Type']}StateFailed")
-                for catcher in state.get("Catch", []):
+                for index, catcher in enumerate(state.get("Catch", [])):
                     if matches(catcher["ErrorEquals"], failure):
-                        # Recorded on AWS: an error without a cause is caught with null.
-                        caught = {"Error": failure.error, "Cause": failure.cause}
-                        path = catcher.get("ResultPath", "$")
-                        return (raw if path is None else place(path, raw, caught)), catcher["Next"]
+                        try:
+                            return (*self._caught(catcher, failure, query, index),)
+                        except QueryFailed as other:
+                            other.frame(name, entered)
+                            self._tell_query(name, other, before)
+                            raise
                 raise
+
+    def _tell_query(self, name: str, failure: StateFailure, before: int) -> None:
+        """AWS writes an event of its own for an expression that failed."""
+        if not isinstance(failure, QueryFailed) or failure.told:
+            return
+        failure.told = True
+        place = {"location": failure.location} if failure.location else {}
+        details = {**outcome_of(failure.error, failure.cause), **place, "state": name}
+        self.last_event = self.history.add(before if failure.beside else self.last_event, "EvaluationFailed", details)
+
+    @staticmethod
+    def _caught(
+        catcher: dict[str, Any], failure: StateFailure, query: PathQuery | JsonataQuery, index: int
+    ) -> tuple[Any, str, dict[str, Any]]:
+        # Recorded on AWS: in JSONPath, an error without a cause is caught with null.
+        caught = {"Error": failure.error, "Cause": failure.cause}
+        if isinstance(query, JsonataQuery):
+            caught = {part: text for part, text in caught.items() if text is not None}
+            assigned = query.assigned(catcher, None, errorOutput=caught)
+            return query.caught(catcher, caught, index), catcher["Next"], assigned
+        path = catcher.get("ResultPath", "$")
+        output = query.raw if path is None else place(path, query.raw, caught)
+        return output, catcher["Next"], query.assigned(catcher, caught)
 
     @staticmethod
     def _retry_delay(state: dict[str, Any], failure: StateFailure, counts: dict[int, int]) -> float | None:
@@ -147,49 +171,57 @@ class Branch:
             return random.uniform(0, delay) if retrier.get("JitterStrategy") == "FULL" else delay
         return None
 
-    def _fail(self, state: dict[str, Any], raw: Any) -> StateFailure:
-        def text(name: str) -> str | None:
-            if f"{name}Path" in state:
-                return str(named_expression(f"{name}Path", state[f"{name}Path"], raw, self.context))
-            return state.get(name)
+    def _fail(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
+        raise StateFailure(query.text("Error"), query.text("Cause"))
 
-        return StateFailure(text("Error"), text("Cause"))
+    def _ended(self, state: dict[str, Any], query: PathQuery | JsonataQuery, result: Any, source: Any = None) -> Ended:
+        """Output, successor and new variables of a state that has one successor; the variables see the old ones."""
+        assigned = query.assigned(state, result if source is None else source) if "Assign" in state else {}
+        return query.output(result), state.get("Next"), assigned
 
-    def _pass(self, name: str, state: dict[str, Any], raw: Any) -> Any:
-        given = effective_input(state, raw, self.context)
-        return copy.deepcopy(state["Result"]) if "Result" in state else given
+    def _pass(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
+        return self._ended(state, query, query.passed())
 
-    def _succeed(self, name: str, state: dict[str, Any], raw: Any) -> tuple[Any, None]:
-        given = select(state.get("InputPath", "$"), raw, self.context)
-        return select(state.get("OutputPath", "$"), given, self.context), None
+    def _succeed(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
+        if isinstance(query, JsonataQuery):
+            return query.output(query.raw), None, {}
+        return select(state.get("OutputPath", "$"), query.given(), self.context), None, {}
 
-    def _choice(self, name: str, state: dict[str, Any], raw: Any) -> tuple[Any, str]:
-        given = select(state.get("InputPath", "$"), raw, self.context)
-        following = next((rule["Next"] for rule in state["Choices"] if holds(rule, given, self.context)), None)
-        following = following or state.get("Default")
-        if following is None:
-            raise StateFailure("States.NoChoiceMatched", "No choice rule matched and there is no Default.")
-        return select(state.get("OutputPath", "$"), given, self.context), following
+    def _choice(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
+        given = query.given()
+        in_jsonata = isinstance(query, JsonataQuery)
+        for index, rule in enumerate(state["Choices"]):
+            if query.holds(rule, index) if in_jsonata else holds(rule, given, self.context):
+                chosen = rule
+                break
+        else:
+            if "Default" not in state:
+                raise StateFailure("States.NoChoiceMatched", "No choice rule matched and there is no Default.")
+            chosen = {"Next": state["Default"], **({"Assign": state["Assign"]} if "Assign" in state else {})}
+        assigned = query.assigned(chosen, given) if "Assign" in chosen else {}
+        output = query.chosen(chosen) if in_jsonata else select(state.get("OutputPath", "$"), given, self.context)
+        return output, chosen["Next"], assigned
 
-    def _wait(self, name: str, state: dict[str, Any], raw: Any) -> Any:
-        given = select(state.get("InputPath", "$"), raw, self.context)
-        self.scope.wait(seconds_to_wait(state, given, self.context))
-        return given
+    def _wait(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
+        given = query.given()
+        self.scope.wait(query.seconds(given))
+        if isinstance(query, JsonataQuery):
+            return self._ended(state, query, given)
+        assigned = query.assigned(state, given) if "Assign" in state else {}
+        return select(state.get("OutputPath", "$"), given, self.context), state.get("Next"), assigned
 
-    def _task(self, name: str, state: dict[str, Any], raw: Any) -> Any:
-        given = select(state.get("InputPath", "$"), raw, self.context)
-        times = {
-            name: expression(state[f"{name}Path"], given, self.context) if f"{name}Path" in state else state.get(name)
-            for name in ("TimeoutSeconds", "HeartbeatSeconds")
-        }
+    def _task(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
+        given = query.given()
+        times = {field: query.time(field, given) for field in ("TimeoutSeconds", "HeartbeatSeconds")}
         scope = Scope(self.scope, times["TimeoutSeconds"], "States.Timeout")
         try:
-            return self.tasks.run(state["Resource"], given, self, scope, {**state, **times})
+            result = self.tasks.run(state["Resource"], query.arguments, self, scope, times)
         finally:
             scope.close()
+        return self._ended(state, query, result)
 
-    def _parallel(self, name: str, state: dict[str, Any], raw: Any) -> list[Any]:
-        given = effective_input(state, raw, self.context)
+    def _parallel(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
+        given = query.arguments()
         self.event("ParallelStateStarted")
         together = Scope(self.scope)
 
@@ -203,24 +235,26 @@ class Branch:
         works = [work(machine) for machine in state["Branches"]]
         results = self._all(works, len(works), together, 0, "ParallelStateAborted")
         self.side_event("ParallelStateSucceeded")
-        return results
+        return self._ended(state, query, results)
 
-    def _map(self, name: str, state: dict[str, Any], raw: Any) -> list[Any]:
-        given = select(state.get("InputPath", "$"), raw, self.context)
-        concurrency = map_items.concurrency(state, given, self.context)
-        if map_runs.is_distributed(state):
-            return map_runs.run(self, name, state, given, concurrency)
-        items = map_items.items_of(state, given, self.context)
+    def _map(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
+        given = query.given()
+        concurrency = query.number(state, "MaxConcurrency", given)
+        if concurrency < 0:
+            raise StateFailure("States.Runtime", "MaxConcurrency cannot be negative.")
+        if is_distributed(state):
+            return self._ended(state, query, map_runs.run(self, state, query, given, concurrency))
+        items = query.items(given)
         self.event("MapStateStarted", {"length": len(items)})
         together = Scope(self.scope)
         machine = state.get("ItemProcessor") or state["Iterator"]
         works = [
-            lambda previous, i=index, v=value: self._iteration(name, state, machine, given, i, v, together, previous)
+            lambda previous, i=index, v=value: self._iteration(name, query, machine, given, i, v, together, previous)
             for index, value in enumerate(items)
         ]
         results = self._all(works, concurrency or DEFAULT_MAP_CONCURRENCY, together, 0, "MapStateAborted")
         self.side_event("MapStateSucceeded")
-        return results
+        return self._ended(state, query, results)
 
     def _all(
         self, works: list[Callable[[int], Outcome]], concurrency: int, scope: Scope, tolerated: float, aborted: str
@@ -239,14 +273,14 @@ class Branch:
         return results
 
     def _iteration(
-        self, name: str, state: dict[str, Any], machine: dict[str, Any], given: Any, index: int, value: Any,
+        self, name: str, query: PathQuery | JsonataQuery, machine: dict[str, Any], given: Any, index: int, value: Any,
         scope: Scope, previous: int,
     ) -> Outcome:  # fmt: skip
         branch = self.child(scope, previous, Map={"Item": {"Index": index, "Value": value}})
         details = {"name": name, "index": index}
         branch.event("MapIterationStarted", details)
         try:
-            outcome = _outcome(branch, lambda: branch.run(machine, item_input(state, given, value, branch.context)))
+            outcome = _outcome(branch, lambda: branch.run(machine, query.item(given, value, branch)))
         except ExecutionCancelled:
             branch.event("MapIterationAborted", details)
             raise
@@ -254,12 +288,6 @@ class Branch:
             branch.side_event("MapIterationFailed", details)
             return outcome
         return replace(outcome, after=branch.side_event("MapIterationSucceeded", details))
-
-
-def item_input(state: dict[str, Any], given: Any, value: Any, context: dict[str, Any]) -> Any:
-    """What an iteration starts with."""
-    chosen = state.get("ItemSelector", state.get("Parameters"))
-    return value if chosen is None else template(chosen, given, context)
 
 
 def _outcome(branch: Branch, run: Callable[[], Any]) -> Outcome:

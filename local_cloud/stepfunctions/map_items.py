@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from typing import Any
 
 from local_cloud.stepfunctions.failures import StateFailure
-from local_cloud.stepfunctions.payload import dump, expression, resolve, template
+from local_cloud.stepfunctions.payload import dump, expression, resolve
 
 
 def items_of(state: dict[str, Any], given: Any, context: dict[str, Any]) -> list[Any]:
@@ -33,6 +34,8 @@ def number(state: dict[str, Any], name: str, given: Any, context: dict[str, Any]
     if path is None:
         return state.get(name, 0)
     value = expression(path, given, context)
+    if isinstance(value, str) and re.fullmatch(r"-?\d+" if kind is int else r"-?\d+(\.\d+)?", value):
+        value = kind(value)  # recorded on AWS: a text of digits is a number here
     if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
         told = value if isinstance(value, str) else dump(value)
         raise StateFailure(
@@ -43,44 +46,32 @@ def number(state: dict[str, Any], name: str, given: Any, context: dict[str, Any]
     return value
 
 
-def concurrency(state: dict[str, Any], given: Any, context: dict[str, Any]) -> int:
-    """How many iterations may run at once; 0: as many as there may be."""
-    value = number(state, "MaxConcurrency", given, context)
-    if value < 0:
-        raise StateFailure("States.Runtime", "MaxConcurrency cannot be negative.")
-    return value
-
-
-def tolerances(state: dict[str, Any], given: Any, context: dict[str, Any]) -> tuple[int, float]:
+def tolerances(state: dict[str, Any], query: Any, given: Any) -> tuple[int, float]:
     """How many items may fail, and how many in a hundred."""
-    count = number(state, "ToleratedFailureCount", given, context)
+    count = query.number(state, "ToleratedFailureCount", given)
     if count < 0:
         raise StateFailure("States.Runtime", "ToleratedFailureCount cannot be negative.")
-    percentage = number(state, "ToleratedFailurePercentage", given, context, float)
+    percentage = query.number(state, "ToleratedFailurePercentage", given, float)
     if not 0 <= percentage <= 100:
         raise StateFailure("States.Runtime", "ToleratedFailurePercentage must be between 0 and 100.")
     return count, percentage
 
 
-def maximum(reader: dict[str, Any], given: Any, context: dict[str, Any]) -> int | None:
-    """How many items are read at most; None for all."""
-    return number(reader.get("ReaderConfig", {}), "MaxItems", given, context) or None
-
-
-def batched(batcher: dict[str, Any] | None, items: list[Any], given: Any, context: dict[str, Any]) -> list[Any]:
+def batched(batcher: dict[str, Any] | None, items: list[Any], query: Any, given: Any) -> list[Any]:
     """The items, or batches of them."""
     if not batcher:
         return items
-    size = number(batcher, "MaxItemsPerBatch", given, context) or len(items)
-    extra = {"BatchInput": template(batcher["BatchInput"], given, context)} if "BatchInput" in batcher else {}
+    size = query.number(batcher, "MaxItemsPerBatch", given) or len(items)
+    extra = {}
+    if "BatchInput" in batcher:
+        extra = {"BatchInput": query.where(batcher["BatchInput"], given, "ItemBatcher/BatchInput")}
     return [{**extra, "Items": items[start : start + size]} for start in range(0, len(items), size)]
 
 
-def read(reader: dict[str, Any], limit: int | None, given: Any, context: dict[str, Any], tasks: Any) -> list[Any]:
+def read(reader: dict[str, Any], limit: int | None, where: dict[str, Any], tasks: Any) -> list[Any]:
     """The items that an ItemReader names."""
     if limit is not None and limit < 0:
         raise StateFailure("States.ItemReaderFailed", "field MaxItems must be positive")
-    where = template(reader.get("Parameters", {}), given, context)
     s3 = tasks.client("s3")
     try:
         if reader["Resource"].endswith(":s3:listObjectsV2"):

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from local_cloud.stepfunctions.failures import StateFailure
-from local_cloud.stepfunctions.payload import template
 
 if TYPE_CHECKING:
     from local_cloud.stepfunctions.interpreter import Branch
@@ -19,9 +18,8 @@ if TYPE_CHECKING:
 ENDS = ("PENDING", "FAILED", "SUCCEEDED")
 
 
-def written(writer: dict[str, Any], records: list[dict[str, Any]], run: MapRun, given: Any, branch: Branch) -> Any:
+def written(where: dict[str, Any], records: list[dict[str, Any]], run: MapRun, branch: Branch) -> Any:
     """Write the results; the state's result says where. States.ResultWriterFailed when S3 refuses."""
-    where = template(writer.get("Parameters", {}), given, branch.context)
     bucket, prefix = where["Bucket"], where.get("Prefix", "").strip("/")
     folder = "/".join(part for part in (prefix, run.run["mapRunArn"].rpartition(":")[2]) if part)
     s3 = branch.tasks.client("s3")

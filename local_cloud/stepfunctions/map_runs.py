@@ -25,16 +25,12 @@ from local_cloud.stepfunctions.scope import Scope
 
 if TYPE_CHECKING:
     from local_cloud.stepfunctions.interpreter import Branch
+    from local_cloud.stepfunctions.query import JsonataQuery, PathQuery
 
 DEFAULT_CONCURRENCY = 1000
 # Threads of one machine; AWS starts up to a thousand executions at once.
 MAXIMUM_THREADS = 64
 COUNTS = ("pending", "running", "succeeded", "failed", "timedOut", "aborted")
-
-
-def is_distributed(state: dict[str, Any]) -> bool:
-    """Whether a Map state makes a map run."""
-    return (state.get("ItemProcessor") or state["Iterator"]).get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED"
 
 
 @dataclass
@@ -121,13 +117,13 @@ def shown_run(run: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def run(branch: Branch, name: str, state: dict[str, Any], given: Any, concurrency: int) -> Any:
+def run(branch: Branch, state: dict[str, Any], query: PathQuery | JsonataQuery, given: Any, concurrency: int) -> Any:
     """Run a distributed map; its result, or what ResultWriter leaves of it."""
     reader = state.get("ItemReader")
-    items = None if reader else map_items.items_of(state, given, branch.context)
+    items = None if reader else query.items(given)
     branch.event("MapStateStarted", {"length": 0 if items is None else len(items)})
-    limit = map_items.maximum(reader, given, branch.context) if reader else None
-    count, percentage = map_items.tolerances(state, given, branch.context)
+    limit = query.number(reader.get("ReaderConfig", {}), "MaxItems", given) or None if reader else None
+    count, percentage = map_items.tolerances(state, query, given)
     label = state.get("Label") or str(uuid.uuid4())
     made = branch.map_runs.start(
         label, maxConcurrency=concurrency, toleratedFailureCount=count, toleratedFailurePercentage=percentage
@@ -135,11 +131,13 @@ def run(branch: Branch, name: str, state: dict[str, Any], given: Any, concurrenc
     branch.event("MapRunStarted", {"mapRunArn": made.run["mapRunArn"]})
     try:
         if items is None:
-            items = map_items.read(reader, limit, given, branch.context, branch.tasks)
-        batches = map_items.batched(state.get("ItemBatcher"), items, given, branch.context)
-        results = _children(branch, state, given, made, batches, concurrency, max(count, percentage * len(items) / 100))
+            items = map_items.read(reader, limit, _where(query, reader, given, "ItemReader"), branch.tasks)
+        batches = map_items.batched(state.get("ItemBatcher"), items, query, given)
+        results = _children(
+            branch, state, query, given, made, batches, concurrency, max(count, percentage * len(items) / 100)
+        )
         answer = (
-            map_results.written(state.get("ResultWriter"), results, made, given, branch)
+            map_results.written(_where(query, state["ResultWriter"], given, "ResultWriter"), results, made, branch)
             if "ResultWriter" in state
             else None
         )
@@ -159,6 +157,12 @@ def run(branch: Branch, name: str, state: dict[str, Any], given: Any, concurrenc
     return [record_output(record) for record in results] if answer is None else answer
 
 
+def _where(query: PathQuery | JsonataQuery, holder: dict[str, Any], given: Any, field: str) -> Any:
+    """Bucket, key or prefix: Parameters in JSONPath, Arguments in JSONata."""
+    name = "Arguments" if "Arguments" in holder else "Parameters"
+    return query.where(holder.get(name, {}), given, f"{field}/{name}")
+
+
 def record_output(record: dict[str, Any]) -> Any:
     """What one item's execution gives to the map's result."""
     if record["status"] == "SUCCEEDED":
@@ -167,21 +171,16 @@ def record_output(record: dict[str, Any]) -> Any:
 
 
 def _children(
-    branch: Branch,
-    state: dict[str, Any],
-    given: Any,
-    made: MapRun,
-    items: list[Any],
-    concurrency: int,
-    tolerated: float,
-) -> list[dict[str, Any]]:
+    branch: Branch, state: dict[str, Any], query: PathQuery | JsonataQuery, given: Any, made: MapRun, items: list[Any],
+    concurrency: int, tolerated: float,
+) -> list[dict[str, Any]]:  # fmt: skip
     machine, together = state.get("ItemProcessor") or state["Iterator"], Scope(branch.scope)
     size = (lambda value: len(value["Items"])) if state.get("ItemBatcher") else (lambda value: 1)
     for value in items:
         made.count({"pending": 1}, size(value))
 
     def work(index: int, value: Any) -> Callable[[int], Outcome]:
-        return lambda _: _child(branch, state, machine, given, made, index, value, size(value), together)
+        return lambda _: _child(branch, query, machine, given, made, index, value, size(value), together)
 
     works = [work(index, value) for index, value in enumerate(items)]
     try:
@@ -199,16 +198,15 @@ def _children(
 
 
 def _child(
-    branch: Branch, state: dict[str, Any], machine: dict[str, Any], given: Any, made: MapRun, index: int, value: Any,
+    branch: Branch, query: PathQuery | JsonataQuery, machine: dict[str, Any], given: Any, made: MapRun, index: int, value: Any,
     size: int, scope: Scope,
 ) -> Outcome:  # fmt: skip
-    from local_cloud.stepfunctions.interpreter import item_input
-
-    context = {**branch.context, "Map": {"Item": {"Index": index, "Value": value}}}
+    item = {"Item": {"Index": index, "Value": value}}
+    outer = branch.child(scope, 0, Map=item)
     made.count({"pending": -1, "running": 1}, size)
-    entry = item_input(state, given, value, context)
+    entry = query.item(given, value, outer)
     record, history = made.begin(entry)
-    child = branch.child(scope, 0, history, Map=context["Map"])
+    child = branch.child(scope, 0, history, Map=item)
     child.context["Execution"] = {
         **child.context["Execution"],
         "Id": record["executionArn"],

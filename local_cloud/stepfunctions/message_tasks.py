@@ -130,6 +130,9 @@ class NestedExecutions:
             raise
         described = self._describe(arn)
         shown = {_capital(name): value for name, value in described.items()}
+        for details in ("InputDetails", "OutputDetails"):
+            if details in shown:
+                shown[details] = {"Included": shown[details]["included"]}
         for moment in ("StartDate", "StopDate"):
             shown[moment] = int(shown[moment].timestamp() * 1000)
         if described["status"] != "SUCCEEDED":

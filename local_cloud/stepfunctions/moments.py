@@ -26,6 +26,11 @@ def timestamp(text: Any) -> datetime | None:
         return None
 
 
+def from_now(moment: datetime) -> float:
+    """Seconds until a moment; negative when it is over."""
+    return moment.timestamp() - time.time()
+
+
 def seconds_to_wait(state: dict[str, Any], given: Any, context: dict[str, Any]) -> float:
     """Seconds from now; States.Runtime for what AWS refuses."""
     if "Seconds" in state:
@@ -33,7 +38,7 @@ def seconds_to_wait(state: dict[str, Any], given: Any, context: dict[str, Any]) 
     elif "SecondsPath" in state:
         seconds = _seconds(state["SecondsPath"], given, context)
     elif "Timestamp" in state:
-        seconds = timestamp(state["Timestamp"]).timestamp() - time.time()
+        seconds = from_now(timestamp(state["Timestamp"]))
     else:
         seconds = _until(state["TimestampPath"], given, context)
     if seconds > MAXIMUM_WAIT_SECONDS:
@@ -63,7 +68,7 @@ def _until(path: str, given: Any, context: dict[str, Any]) -> float:
             "The TimestampPath parameter does not reference a valid ISO-8601 extended offset date-time format string: "
             f"{path} == {value}",
         )
-    return moment.timestamp() - time.time()
+    return from_now(moment)
 
 
 def _value(field: str, path: str, given: Any, context: dict[str, Any]) -> Any:

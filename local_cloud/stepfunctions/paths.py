@@ -10,6 +10,8 @@ from typing import Any
 
 from local_cloud.stepfunctions.failures import PathMissing, StateFailure
 
+# `$name`, `$name.field`, `$name[0]`: a variable of the state machine.
+VARIABLE = re.compile(r"\$([^\W\d]\w*)(?=[.\[]|$)")
 STEP = re.compile(
     r"""\.([A-Za-z_\u0080-\uffff][\w\-\u0080-\uffff]*)|\[(-?\d+)\]|\['((?:[^'\\]|\\.)*)'\]|\["((?:[^"\\]|\\.)*)"\]"""
 )
@@ -47,7 +49,8 @@ def check_path(path: Any, reference: bool = False) -> None:
     """Raise ValueError unless `path` is a JSONPath, and with `reference` one that names a single node."""
     if not isinstance(path, str) or not path.startswith("$"):
         raise ValueError(f"Value is not a {'Reference Path' if reference else 'valid JSONPath'}: {path!r}")
-    plain = path[1:] if path.startswith("$$") else path
+    named = None if reference else VARIABLE.match(path)
+    plain = f"${path[named.end() :]}" if named else path[1:] if path.startswith("$$") else path
     if reference_steps(plain) is not None:
         return
     if reference:
@@ -63,6 +66,10 @@ def resolve(path: str, data: Any, context: dict[str, Any]) -> Any:
     written, root = path, data
     if path.startswith("$$"):
         root, path = context, path[1:]
+    elif named := VARIABLE.match(path):
+        if named[1] not in context.variables:
+            raise PathMissing(written, f"the variable {named[1]!r} is not there")
+        root, path = context.variables[named[1]], f"${path[named.end() :]}"
     steps = reference_steps(path)
     if steps is None:
         return [match.value for match in _compiled(path).find(root)]
@@ -88,7 +95,9 @@ def exists(path: str, data: Any, context: dict[str, Any]) -> bool:
         found = resolve(path, data, context)
     except StateFailure:
         return False
-    return reference_steps(path[1:] if path.startswith("$$") else path) is not None or bool(found)
+    named = VARIABLE.match(path)
+    plain = f"${path[named.end() :]}" if named else path[1:] if path.startswith("$$") else path
+    return reference_steps(plain) is not None or bool(found)
 
 
 def place(path: str, data: Any, value: Any) -> Any:

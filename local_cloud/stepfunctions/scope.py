@@ -7,8 +7,17 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure
+
+
+class Context(dict):
+    """The context object of one branch (`$$`), with the variables that its states see."""
+
+    def __init__(self, values: dict[str, Any], variables: dict[str, Any] | None = None):
+        super().__init__(values)
+        self.variables = dict(variables or {})
 
 
 class Scope:

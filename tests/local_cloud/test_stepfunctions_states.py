@@ -386,8 +386,10 @@ def test_nested_executions(states):
 
 
 REFUSED = [
-    ({"QueryLanguage": "JSONata", **one({"Type": "Pass"})}, "JSONata"),
-    (one({"Type": "Pass", "Assign": {"x": 1}}), "Assign"),
+    ({"QueryLanguage": "JSONata", **one({"Type": "Pass", "ResultPath": "$.x"})}, "ResultPath.*JSONata"),
+    ({"QueryLanguage": "JSONata", **one({"Type": "Pass", "QueryLanguage": "JSONPath"})}, "can not be 'JSONPath'"),
+    ({"QueryLanguage": "JSONata", **one({"Type": "Pass", "Output": "{% $sum( %}"})}, "cannot be parsed"),
+    (one({"Type": "Pass", "Output": "x"}), "Output"),
     (one({"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:f"}), "Lambda"),
     (one({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke"}), "lambda"),
     (one({"Type": "Task", "Resource": "arn:aws:states:::sagemaker:createNothing"}), "createNothing"),
