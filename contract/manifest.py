@@ -39,6 +39,8 @@ class Manifest:
     metrics: dict[str, float] = field(default_factory=dict)
     data_fingerprint: str = ""
     pretrained: bool | str = False
+    # Tensors of the weight file: loaded, replaced (the head), and beside (of other parts of a checkpoint). Empty: random weights.
+    loading: dict[str, int] = field(default_factory=dict)
     fine_tune: str = ""
     hyperparameters: dict[str, str] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)

@@ -40,6 +40,7 @@ COMPARISONS: Final = "comparisons/"
 REGISTERED: Final = "registered/"
 MULTI_MODEL: Final = "multi-model/"
 WEIGHTS: Final = "weights/"
+WEIGHTS_INCOMING: Final = f"{WEIGHTS}.incoming/"  # a file that no job has checked yet
 MODEL_FILE: Final = "model.tar.gz"
 
 # What a value says that has none yet: an SSM parameter cannot be empty.

@@ -6,6 +6,7 @@ the artifacts bucket, with `/` in names as `__`.
 
 import hashlib
 import json
+import math
 import secrets
 import time
 from pathlib import Path
@@ -13,26 +14,62 @@ from typing import Any
 
 from rich.console import Console
 
-from contract.names import WEIGHTS, weights_key
+from contract import weight_file
+from contract.names import WEIGHTS, WEIGHTS_INCOMING, weights_key
 from darkroom.failure import DarkroomError
 from darkroom.target import Target
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 POLL_SECONDS = 1.0
+MOUNTED = "/opt/ml/processing"
 
 
-def add_file(target: Target, name: str, path: Path) -> str:
-    """Upload a weight file and its record; the record last, so that half an upload is never taken for weights."""
+def look(path: Path) -> str:
+    """What a weight file holds, in words; refuses what no training could load. Needs neither torch nor the file's own code."""
     if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
         raise DarkroomError(
-            f"{path} is no file.", "Give the file with the weights: .safetensors, or a .pth checkpoint."
+            f"{path} {what}.", "Give the file with the weights: .safetensors, or a checkpoint of torch.save."
         )
-    if path.suffix not in SUFFIXES:
-        raise DarkroomError(f"{path.name} is no weight file.", f"Allowed endings: {', '.join(SUFFIXES)}.")
+    try:
+        found = weight_file.tensors(weight_file.read(path))
+    except weight_file.NotWeights as error:
+        raise DarkroomError(
+            f"{path} {error}.", "Save it with safetensors, or with torch.save(model.state_dict(), …)."
+        ) from None
+    except OSError as error:
+        raise DarkroomError(f"{path} cannot be read: {error.strerror}.") from None
+    numbers = sum(math.prod(tensor.shape) for tensor in found.values())
+    return f"{len(found)} tensors, {numbers / 1e6:.1f} million numbers"
+
+
+def add_file(target: Target, name: str, path: Path, console: Console, check: bool = True) -> str:
+    """Store a weight file when a job has loaded it into the architecture: what does not fit is never in the store."""
+    console.print(f"  {path.name}: {look(path)}", markup=False, soft_wrap=True)
+    bucket, s3 = target.parameter("artifacts-bucket"), target.client("s3")
+    if not check:
+        return _put(s3, bucket, name, path)
+    image = target.parameter("images/training")  # before the upload: a missing deploy should cost nothing
+    prefix = f"{WEIGHTS_INCOMING}{secrets.token_hex(8)}/"
+    key = f"{prefix}{path.name}"
+    s3.upload_file(str(path), bucket, key)
+    try:
+        given = {
+            "InputName": "weights",
+            "S3Input": {
+                "S3Uri": f"s3://{bucket}/{prefix}", "LocalPath": f"{MOUNTED}/input/weights", "S3DataType": "S3Prefix",
+                "S3InputMode": "File",
+            },
+        }  # fmt: skip
+        return _run(target, image, "check-weights", name, "loads them into", console, [given])
+    finally:
+        s3.delete_object(Bucket=bucket, Key=key)
+
+
+def _put(s3: Any, bucket: str, name: str, path: Path) -> str:
+    """Upload a weight file and its record; the record last, so that half an upload is never taken for weights."""
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    bucket, prefix = target.parameter("artifacts-bucket"), weights_key(name)
-    s3 = target.client("s3")
+    prefix = weights_key(name)
     s3.upload_file(str(path), bucket, f"{prefix}/{path.name}")
     record = {"file": path.name, "sha256": digest, "bytes": path.stat().st_size, "source": f"file {path.name}"}
     s3.put_object(Bucket=bucket, Key=f"{prefix}/weights.json", Body=json.dumps(record).encode())
@@ -41,27 +78,37 @@ def add_file(target: Target, name: str, path: Path) -> str:
 
 def fetch(target: Target, name: str, console: Console) -> str:
     """Let a processing job download the published weights into the store."""
+    return _run(
+        target, target.parameter("images/training"), "fetch-weights", name, "fetches the weights of", console, []
+    )
+
+
+def _run(
+    target: Target, image: str, command: str, name: str, doing: str, console: Console, inputs: list[dict[str, Any]]
+) -> str:
+    """A processing job that fills the store with the weights of `name`; where they are."""
     bucket = target.parameter("artifacts-bucket")
     job = target.names.weights_job(secrets.token_hex(4))
     client = target.client("sagemaker")
     client.create_processing_job(
         ProcessingJobName=job,
         AppSpecification={
-            "ImageUri": target.parameter("images/training"),
+            "ImageUri": image,
             "ContainerEntrypoint": ["python", "-m", "training_code"],
-            "ContainerArguments": ["fetch-weights", "--model", name],
+            "ContainerArguments": [command, "--model", name],
         },
         RoleArn=target.parameter("weights-role-arn"),
         ProcessingResources={
             "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 30}
         },
+        ProcessingInputs=inputs,
         ProcessingOutputConfig={
             "Outputs": [
                 {
                     "OutputName": "weights",
                     "S3Output": {
                         "S3Uri": f"s3://{bucket}/{WEIGHTS}",
-                        "LocalPath": "/opt/ml/processing/output/weights",
+                        "LocalPath": f"{MOUNTED}/output/weights",
                         "S3UploadMode": "EndOfJob",
                     },
                 }
@@ -69,7 +116,7 @@ def fetch(target: Target, name: str, console: Console) -> str:
         },
         StoppingCondition={"MaxRuntimeInSeconds": 3600},
     )
-    console.print(f"  job {job} fetches the weights of {name}", markup=False)
+    console.print(f"  job {job} {doing} {name}", markup=False, soft_wrap=True)
     described = _wait(client, job)
     if described["ProcessingJobStatus"] != "Completed":
         reason = described.get("ExitMessage") or described.get("FailureReason") or "no reason was given"

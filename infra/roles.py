@@ -20,6 +20,7 @@ from contract.names import (
     TRAINING_LOGS,
     TRANSFORM_LOGS,
     WEIGHTS,
+    WEIGHTS_INCOMING,
     execution_key,
     log_group_of_endpoint,
 )
@@ -130,7 +131,8 @@ class JobRoles(Construct):
 
         # Started by `darkroom weights add`, not by the state machine, which may therefore not pass it.
         self.weights = self._role(
-            "Weights", "fetches published weights into the weight store", PROCESSING_LOGS,
+            "Weights", "fetches and checks weights for the weight store", PROCESSING_LOGS,
+            grants.reads(artifacts, WEIGHTS_INCOMING),
             grants.writes(artifacts, WEIGHTS),
             grants.pulls(images.training),
         )  # fmt: skip

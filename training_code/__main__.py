@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": ("training_code.evaluate", "message"),
     "health": ("training_code.health.command", "message"),
     "fetch-weights": ("training_code.models.fetch", "message"),
+    "check-weights": ("training_code.models.check", "message"),
     "prepare-comparison": ("training_code.compare.prepare", "message"),
     "extract": ("training_code.compare.extract", "message"),
 }

@@ -17,15 +17,20 @@ def weights() -> None:
 @weights.command("add")
 @click.argument("name")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--no-check", is_flag=True, help="Store FILE without the job that loads it into the architecture.")
 @click.pass_obj
-def add(context: Context, name: str, file: Path | None) -> None:
+def add(context: Context, name: str, file: Path | None, no_check: bool) -> None:
     """Put the weights of an architecture into the store, from the hub or from a file.
 
     \b
     darkroom weights add resnet18                       as published, fetched by a job
     darkroom weights add squeezenet1_1 my-weights.pth   from a file
+
+    A file is looked at before it is uploaded, and stored when a job (seconds here, minutes on AWS) has loaded it into the
+    architecture: whether names and shapes fit is not known before. With --no-check the first run finds out.
     """
-    place = store.add_file(context.target, name, file) if file else store.fetch(context.target, name, context.console)
+    target, console = context.target, context.console
+    place = store.add_file(target, name, file, console, not no_check) if file else store.fetch(target, name, console)
     context.console.print(f"Stored: {place}", markup=False, soft_wrap=True)
 
 

@@ -33,16 +33,27 @@ def test_a_download_whose_checksum_differs_from_its_name_is_thrown_away(tmp_path
     assert list((tmp_path / "resnet18").glob("*.pth")) == []
 
 
-def test_what_was_fetched_is_found_by_a_training(tmp_path, monkeypatch):
+@pytest.mark.parametrize("fits", [True, False])
+def test_what_was_fetched_is_loaded_before_it_is_stored_and_found_by_a_training(fits, tmp_path, monkeypatch):
     import hashlib
     import io
     from dataclasses import replace
 
-    data = b"weights"
-    spec = fetch.catalogue.resolve("resnet18")
-    url = f"https://example.org/resnet18-{hashlib.sha256(data).hexdigest()[:8]}.pth"
+    import timm
+    import torch
+    from safetensors.torch import save
+
+    name = "timm/test_resnet"
+    data = save(timm.create_model("test_resnet").state_dict() if fits else {"other": torch.zeros(1)})
+    spec = fetch.catalogue.resolve(name)
+    url = f"https://example.org/resnet-{hashlib.sha256(data).hexdigest()[:8]}.safetensors"
     monkeypatch.setattr(fetch.catalogue, "resolve", lambda name: replace(spec, published_weights=url))
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: io.BytesIO(data))
-    folder = fetch.fetch("resnet18", tmp_path)
-    assert json.loads((folder / weights.RECORD).read_text())["source"] == url
-    assert weights.resolve("resnet18", tmp_path).path.read_bytes() == data
+    if fits:
+        record = json.loads((fetch.fetch(name, tmp_path) / weights.RECORD).read_text())
+        assert record["source"] == url and record["loading"]["replaced"] == 2
+        assert weights.resolve(name, tmp_path).path.read_bytes() == data
+    else:
+        with pytest.raises(JobFailure, match="do not fit"):
+            fetch.fetch(name, tmp_path)
+        assert list((tmp_path / weights.key_of(name)).iterdir()) == []

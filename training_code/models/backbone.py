@@ -1,7 +1,7 @@
 """An architecture without its last layer: a module from a normalised photo to one feature vector.
 
-One split for every library, so that a cached feature, a fine-tuned model and an exported one mean the same thing.
-Refuses weights that do not fit the architecture, naming what is missing and what is too much.
+One split for every library, so that a cached feature, a fine-tuned model and an exported one mean the same thing. Weights are
+loaded as `fitting` says; what was loaded stands in the module's `loading` (None: random weights).
 """
 
 from __future__ import annotations
@@ -15,6 +15,18 @@ from torch import nn
 
 from contract.failure import JobFailure
 from training_code.models.catalogue import ModelSpec
+from training_code.models.fitting import (
+    UNIMPORTANT,
+    Loading,
+    fit,
+    head_names,
+    require_finite,
+    require_kinds,
+    told,
+    unfitting,
+    watched,
+    without_prefix,
+)
 from training_code.models.weights import read_state
 
 
@@ -22,20 +34,28 @@ def load(spec: ModelSpec, weights: Path | None, seed: int = 0) -> tuple[nn.Modul
     """The feature extractor (NCHW float32 → N x features) in eval mode and its width; no weights: random ones."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = _BUILDERS[spec.library](spec, weights)
+        module, loading = _BUILDERS[spec.library](spec, weights)
+    module.loading = loading
+    if loading:
+        print(f"weights of {spec.name}: {_told(loading)}", flush=True)
     return module.eval(), _width(module, spec)
 
 
-def _efficientnet_lite(spec: ModelSpec, weights: Path | None) -> nn.Module:
+def _told(loading: Loading) -> str:
+    beside = f", {loading.beside} of other parts of the file left alone" if loading.beside else ""
+    return f"{loading.loaded} tensors loaded, {loading.replaced} of the head replaced{beside}"
+
+
+def _efficientnet_lite(spec: ModelSpec, weights: Path | None) -> tuple[nn.Module, Loading | None]:
     from efficientnet_lite_pytorch import EfficientNet
 
     # The package pads statically, for the size it is built with.
     model = EfficientNet.from_name(spec.architecture, image_size=spec.preprocessing.input_size[0])
-    if weights:
-        _fit(model, read_state(weights), spec)
+    pooled = Pooled(model)
+    loading = fit(model, read_state(weights), spec, "_fc") if weights else None
     for module in model.modules():
         _pad_inside(module)
-    return Pooled(model)
+    return pooled, loading
 
 
 def _pad_inside(convolution: nn.Module) -> None:
@@ -62,7 +82,7 @@ class Pooled(nn.Module):
         return self.model.extract_features(image).mean(dim=(2, 3))
 
 
-def _torchvision(spec: ModelSpec, weights: Path | None) -> nn.Module:
+def _torchvision(spec: ModelSpec, weights: Path | None) -> tuple[nn.Module, Loading | None]:
     from torchvision import models
 
     extra: dict[str, Any] = {}
@@ -71,21 +91,21 @@ def _torchvision(spec: ModelSpec, weights: Path | None) -> nn.Module:
         # The auxiliary heads serve training from scratch only.
         extra = {"aux_logits": False, "init_weights": not weights, "transform_input": weights is not None}
     model = models.get_model(spec.architecture, weights=None, **extra)
-    if weights:
-        state = read_state(weights)
-        if extra:
-            state = {name: value for name, value in state.items() if not re.match(r"aux\d|AuxLogits", name)}
-        # DenseNet's published files keep names from before nn.Module forbade dots: norm.1 for norm1.
-        state = {
-            re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)", r"\1\2", name): value for name, value in state.items()
-        }
-        _fit(model, state, spec)
-    _drop_last_layer(model, spec)
-    return model
+    head = _drop_last_layer(model, spec)
+    if not weights:
+        return model, None
+    state = read_state(weights)
+    if extra:
+        state = {name: value for name, value in state.items() if not re.search(r"(^|\.)(aux\d|AuxLogits)\.", name)}
+    # DenseNet's published files keep names from before nn.Module forbade dots: norm.1 for norm1.
+    state = {
+        re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)", r"\1\2", name): value for name, value in state.items()
+    }
+    return model, fit(model, state, spec, head)
 
 
-def _drop_last_layer(model: nn.Module, spec: ModelSpec) -> None:
-    """Replace the layer that answers ImageNet's classes; SqueezeNet's is a convolution in front of the pooling."""
+def _drop_last_layer(model: nn.Module, spec: ModelSpec) -> str:
+    """Take off the layer that answers ImageNet's classes, and say its name; SqueezeNet's is a convolution before the pooling."""
     last = None
     for name, module in model.named_modules():
         answers = getattr(module, "out_features", None) or (
@@ -97,38 +117,43 @@ def _drop_last_layer(model: nn.Module, spec: ModelSpec) -> None:
         raise JobFailure(f"model: {spec.name} has no last layer with 1,000 classes; choose another model.")
     parent, _, child = last.rpartition(".")
     setattr(model.get_submodule(parent), child, nn.Identity())
+    return last
 
 
-def _timm(spec: ModelSpec, weights: Path | None) -> nn.Module:
+def _timm(spec: ModelSpec, weights: Path | None) -> tuple[nn.Module, Loading | None]:
     import timm
 
+    model = timm.create_model(spec.architecture, pretrained=False, num_classes=0)
     if not weights:
-        return timm.create_model(spec.architecture, pretrained=False, num_classes=0)
+        return model, None
+    wanted = model.state_dict()
+    state, beside = without_prefix(read_state(weights), wanted)
+    require_kinds(state, wanted, spec)
+    heads = head_names(timm.get_pretrained_cfg(spec.architecture).classifier, wanted)
+    replaced = [name for name in state if name.startswith(heads)]
     try:
-        # timm maps other trainings' names onto its own: give it the tensors and let it.
-        return timm.create_model(
-            spec.architecture,
-            pretrained=True,
-            num_classes=0,
-            pretrained_cfg_overlay={"state_dict": read_state(weights)},
-        )
-    except (RuntimeError, KeyError) as error:
-        raise _unfitting(spec, str(error)) from None
+        with watched(type(model)) as said:
+            # timm maps other trainings' names onto its own: give it the tensors and let it.
+            model = timm.create_model(
+                spec.architecture, pretrained=True, num_classes=0, pretrained_cfg_overlay={"state_dict": dict(state)},
+            )  # fmt: skip
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError, AssertionError) as error:
+        missing = [name for name in wanted if name not in state and not name.endswith(UNIMPORTANT)]
+        surplus = [name for name in state if name not in wanted and name not in replaced]
+        reason = told(wanted, missing, surplus) or f"{type(error).__name__}: {error}"
+        raise unfitting(spec, reason) from None
+    if not said:
+        raise unfitting(spec, "timm has no way to load a file for it")
+    given, result = said[-1]
+    missing = [name for name in result.missing_keys if not name.endswith(UNIMPORTANT)]
+    surplus = [name for name in result.unexpected_keys if not name.startswith(heads) and not name.endswith(UNIMPORTANT)]
+    if missing or surplus:
+        raise unfitting(spec, told(wanted, missing, surplus))
+    require_finite(model, spec)
+    return model, Loading(len(given & wanted.keys()), len(replaced), beside)
 
 
 _BUILDERS = {"efficientnet_lite": _efficientnet_lite, "torchvision": _torchvision, "timm": _timm}
-
-
-def _fit(model: nn.Module, state: dict[str, torch.Tensor], spec: ModelSpec) -> None:
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise _unfitting(spec, str(error)) from None
-
-
-def _unfitting(spec: ModelSpec, reason: str) -> JobFailure:
-    short = " ".join(reason.split())[:400]
-    return JobFailure(f"the weights do not fit {spec.name}: {short}. Add the right file with `darkroom weights add`.")
 
 
 @torch.inference_mode()

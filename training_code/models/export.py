@@ -7,6 +7,7 @@ Refuses to hand out a file whose answers differ from what was trained.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import warnings
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 FEATURES = "features"
 BACKBONE_FILE = "backbone.onnx"
+LOADING = "darkroom.loading"
 OPSET = 18
 TOLERANCE = 2e-3  # of a probability, float32 against float32
 
@@ -64,6 +66,7 @@ def backbone_to_onnx(module: nn.Module, size: tuple[int, int], path: Path) -> Pa
     import torch
 
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    loading = getattr(module, "loading", None)
     module = with_weights_standardised(module.float().eval())
     example = torch.zeros(2, 3, *size)
     axes = {INPUT_NAME: {0: "n"}, FEATURES: {0: "n"}}
@@ -78,8 +81,30 @@ def backbone_to_onnx(module: nn.Module, size: tuple[int, int], path: Path) -> Pa
             torch.onnx.export(
                 module, (example,), str(unfinished), dynamo=True, dynamic_shapes=shapes, external_data=False, **names
             )
+    if loading is not None:
+        _describe(unfinished, {LOADING: json.dumps(loading.to_dict())})
     unfinished.replace(path)
     return path
+
+
+def _describe(path: Path, facts: dict[str, str]) -> None:
+    """Facts into an ONNX file. Protocol buffers put one behind the other are one message, so nothing is read or written again.
+
+    https://protobuf.dev/programming-guides/encoding/#last-one-wins
+    """
+    import onnx
+
+    props = [onnx.StringStringEntryProto(key=key, value=value) for key, value in facts.items()]
+    with path.open("ab") as stream:
+        stream.write(onnx.ModelProto(metadata_props=props).SerializeToString())
+
+
+def loading_of(path: Path) -> dict[str, int]:
+    """How many tensors of a weight file were loaded into this traced network; empty for random weights."""
+    import onnx
+
+    props = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
+    return json.loads(props.get(LOADING, "{}"))
 
 
 def with_weights_standardised(module: nn.Module) -> nn.Module:

@@ -48,7 +48,15 @@ def fetch(name: str, folder: Path) -> Path:
             f"model: the weights of {name!r} could not be had from {published}: {error}. Download them where there is a "
             f"network, then: darkroom weights add {name} FILE"
         ) from error
-    (target / RECORD).write_text(json.dumps(record_of(file, published)), encoding="utf-8")
+    from training_code.models import backbone
+
+    try:
+        module, _ = backbone.load(catalogue.resolve(name), file)
+    except JobFailure:
+        file.unlink()  # half a store is none
+        raise
+    record = {**record_of(file, published), "loading": module.loading.to_dict()}
+    (target / RECORD).write_text(json.dumps(record), encoding="utf-8")
     print(f"weights of {name}: {file.stat().st_size / 1e6:.1f} MB from {published}", flush=True)
     return target
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import shutil
 from dataclasses import dataclass
 from importlib import resources
@@ -18,6 +19,9 @@ from typing import Any
 from urllib.parse import urlparse
 
 from contract.failure import JobFailure
+from contract.weight_file import NotWeights, is_safetensors, read
+from contract.weight_file import tensors as tensors_in
+from contract.weight_names import state_of
 from training_code.aws import client
 
 RECORD = "weights.json"
@@ -152,28 +156,41 @@ def _checked(weights: Weights) -> Weights:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Tensors by name; never unpickles code."""
-    import pickle
-
+    """Tensors by name, as the file calls them; never unpickles code."""
     import torch
 
+    # The same look as `darkroom weights add` takes, so that both refuse the same files in the same words.
     try:
-        if path.suffix == ".safetensors":
+        tensors_in(read(path))
+        with path.open("rb") as stream:
+            safe = is_safetensors(stream.read(64))
+        if safe:
             from safetensors.torch import load_file
 
-            state = load_file(path)
+            state: Any = load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as error:
+            with torch.serialization.safe_globals(_harmless()):
+                state = torch.load(path, map_location="cpu", weights_only=True)
+    except (NotWeights, pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as error:
         raise JobFailure(
-            f"the weight file {path.name} is neither safetensors nor a plain torch checkpoint ({error}). "
+            f"the weight file {path.name} is neither safetensors nor a plain torch checkpoint: it {error}. "
             "Save it with safetensors, or with torch.save(model.state_dict(), …)."
         ) from None
-    for wrapper in ("state_dict_ema", "state_dict", "model_state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-            break
-    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    return state_of(state, lambda item: isinstance(item, torch.Tensor))
+
+
+def _harmless() -> list[Any]:
+    """What trainings leave beside their tensors and torch's own list does not name: `HARMLESS`, as objects."""
+    import argparse
+
+    import numpy as np
+
+    dtypes = [getattr(np.dtypes, name) for name in np.dtypes.__all__]
+    scalar = np._core.multiarray.scalar
+    return [
+        argparse.Namespace, np.dtype, *dtypes,
+        (scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar"),
+    ]  # fmt: skip
 
 
 __all__ = ["RECORD", "MissingWeights", "Weights", "key_of", "read_state", "record_of", "resolve"]

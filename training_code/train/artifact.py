@@ -14,7 +14,7 @@ import numpy as np
 
 from contract.failure import JobFailure
 from contract.manifest import MANIFEST_FILE, MODEL_FILE, Manifest
-from training_code.models.export import Layer, classifier_to_onnx, logits_of, run_onnx, softmax, verify
+from training_code.models.export import Layer, classifier_to_onnx, loading_of, logits_of, run_onnx, softmax, verify
 from training_code.models.staging import traced_backbone
 from training_code.train.checkpoints import write_whole
 from training_code.train.job import Job
@@ -57,6 +57,7 @@ def write_artifact(job: Job, outcome: Outcome) -> Path:
         expected = _expected(job, backbone, outcome.layers, temperature)
         classifier_to_onnx(backbone, outcome.layers, model, temperature=temperature, flip=job.settings.test_time_flip)
         verify(model, *expected)
+        loading = loading_of(model)
         write_whole(job.model_dir / MODEL_FILE, lambda target: target.write_bytes(model.read_bytes()) and None)
     manifest = Manifest(
         architecture=job.settings.model,
@@ -65,6 +66,7 @@ def write_artifact(job: Job, outcome: Outcome) -> Path:
         metrics=dict(outcome.metrics),
         data_fingerprint=outcome.data_fingerprint,
         pretrained=weights.source if weights else False,
+        loading=loading,
         fine_tune=job.settings.fine_tune,
         hyperparameters=job.settings.to_strings(),
         calibration=calibration,
