@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import traceback
+import uuid
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
 from local_cloud.errors import AwsError
+from local_cloud.form import check_query, check_xml, json_body
 from local_cloud.guard import Guard
 from local_cloud.moto_services import MotoServices, operation_of, require_supported
 from local_cloud.persistence.snapshot import Snapshot
+from local_cloud.s3.entry import check_names, take_body
 from local_cloud.s3.fast_path import FastPath
 from local_cloud.s3.rows import ObjectRows
 from local_cloud.services import COVERAGE_PAGE, SERVICES, Service, changes_state
@@ -66,7 +68,7 @@ class Application:
                 raise AwsError("ServiceUnavailable", "The local cloud is starting; try again in a moment.", 503)
             service = SERVICES.get(self._guard.service_name(request))
             protocol = service.protocol if service else protocol
-            caller = self._guard.caller(request)
+            signed_for = self._guard.admit(request)
             if request.raw_path == "/_darkroom/shutdown" and request.method == "POST":
                 self.on_shutdown()
                 return _plain_json({"status": "stopping"})
@@ -76,7 +78,7 @@ class Application:
                 self.services["sagemaker"].interrupt_training_job(name)
                 return _plain_json({"interrupted": name})
             if service is None:
-                raise _unknown_service(caller.service)
+                raise _unknown_service(signed_for)
             return self.dispatch(request, service)
         except AwsError as error:
             return error_answer(protocol, error, request.raw_path)
@@ -109,21 +111,33 @@ class Application:
         if service.owner == "cloud":
             return self._own(request, service, operation)
         require_supported(service, operation)
-        if service.signing_name in VALIDATED:
-            self._validator.check(service.model, operation, _json_body(request))
+        self._check_form(request, service, operation)
         answer = self._moto.answer(request, service)
         if changes_state(operation):
             self._snapshot.save()
         return answer
 
+    def _check_form(self, request: Request, service: Service, operation: str) -> None:
+        if service.signing_name in VALIDATED:
+            self._validator.check(service.model, operation, json_body(request))
+        elif service.protocol == "json":
+            missing = self._validator.missing(service.model, operation, json_body(request))
+            if missing:
+                raise AwsError("ValidationException", "; ".join(missing))
+        elif service.protocol == "query" and "json" not in request.header("content-type"):
+            check_query(self._validator, service, operation, request)
+
     def _s3(self, request: Request, service: Service) -> Answer:
+        check_names(request)
         answer = self._fast_path.answer(request)
         if answer is not None:
             return answer
-        require_supported(service, operation_of(request, service))
+        operation = operation_of(request, service)
+        require_supported(service, operation)
+        take_body(request, operation)  # read before others have to wait
+        check_xml(self._validator, operation, request)
         if request.method in ("GET", "HEAD"):
             return self._moto.answer(request, service)
-        request.body()  # read before others have to wait
         with self._rows.changing:
             answer = self._moto.answer(request, service)
             bucket, _, key = request.raw_path.lstrip("/").partition("/")
@@ -138,7 +152,7 @@ class Application:
         own = self.services[service.signing_name]
         if service.protocol == "query":
             return own.answer(request, operation)
-        body = self._validator.checked(service.model, operation, _json_body(request))
+        body = self._validator.checked(service.model, operation, json_body(request))
         return json_answer(own.call(operation, body), "1.0" if service.signing_name == "states" else "1.1")
 
     def _invoke(self, request: Request) -> Answer:
@@ -154,17 +168,6 @@ class Application:
         return Answer(response.status, dict(response.headers), response.body)
 
 
-def _json_body(request: Request) -> dict[str, Any]:
-    raw = request.body()
-    try:
-        body = json.loads(raw) if raw else {}
-    except ValueError:
-        raise AwsError("SerializationException", "The request body is not JSON.") from None
-    if not isinstance(body, dict):
-        raise AwsError("SerializationException", "The request body is not a JSON object.")
-    return body
-
-
 def _unknown_service(name: str) -> AwsError:
     return AwsError(
         "UnknownService",
@@ -174,12 +177,13 @@ def _unknown_service(name: str) -> AwsError:
 
 
 def _internal(request: Request) -> AwsError:
-    logger.error("%s %s failed:\n%s", request.method, request.raw_path, traceback.format_exc())
-    return AwsError(
-        "InternalFailure",
-        f"The local cloud failed on {request.method} {request.raw_path}: {traceback.format_exc(limit=-1).strip()}",
-        500,
+    """A fault of the cloud itself: Python's words go into the log, their id to the client."""
+    failed = AwsError(
+        "InternalFailure", f"The local cloud failed on {request.method} {request.raw_path}. Its log says why.", 500
     )
+    failed.request_id = str(uuid.uuid4())
+    logger.exception("%s %s", failed.request_id, failed.message)
+    return failed
 
 
 def _plain_json(value: dict[str, Any]) -> Answer:

@@ -48,7 +48,7 @@ class Cloud:
         keys.install(self.content, self.rows)
         moto_adjustments.install(self.database)
         self.application = Application(
-            Guard(self.credentials["access_key_id"], self.credentials["secret_access_key"], ACCOUNT_ID),
+            Guard(self.credentials["access_key_id"], self.credentials["secret_access_key"], ACCOUNT_ID, region),
             self.rows,
             FastPath(ACCOUNT_ID, self.content, self.rows),
             self.snapshot,

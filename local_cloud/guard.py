@@ -11,33 +11,36 @@ import hmac
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import parse_qs
 
+from local_cloud.claim import Claim, claim_of, claimed_service
 from local_cloud.errors import AwsError
-from local_cloud.presigned import access_key_of, verify_presigned
+from local_cloud.presigned import access_key_of, token_of, verify_presigned
+from local_cloud.refusals import refusal
 from local_cloud.signature import verify
 from local_cloud.wire import Request
 
-ALLOWED_HOST = re.compile(r"(127\.0\.0\.1|localhost)(:\d{1,5})?", re.IGNORECASE)
-AUTHORIZATION = re.compile(r"AWS4-HMAC-SHA256\s+Credential=([^,\s]+)", re.IGNORECASE)
+ALLOWED_HOST = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]{1,5})?", re.IGNORECASE)
+# SDKs sign these for us-east-1 wherever the account works.
+GLOBAL_SERVICES = {"iam": "us-east-1", "sts": "us-east-1"}
 
 
 @dataclass(frozen=True)
-class Caller:
-    """What the signature says: whose key, and which service and region are meant."""
+class Key:
+    """What the cloud knows of one access key; a key that STS made works with its token only, and until it expires."""
 
-    access_key_id: str
-    service: str
-    region: str
+    secret: str
+    token: str = ""
+    expires: datetime | None = None
 
 
 class Guard:
     """Checks every request before anything else looks at it."""
 
-    def __init__(self, access_key_id: str, secret_access_key: str, account_id: str):
+    def __init__(self, access_key_id: str, secret_access_key: str, account_id: str, region: str):
         self._access_key_id = access_key_id
         self._secret_access_key = secret_access_key
         self._account_id = account_id
+        self._region = region
 
     def check_origin(self, request: Request) -> None:
         """Refuse what comes through a browser or under a foreign name."""
@@ -49,71 +52,58 @@ class Guard:
         if request.header("origin") or request.header("sec-fetch-site") not in ("", "none"):
             raise AwsError("AccessDenied", "Requests from web pages (with an Origin header) are refused.", 403)
 
-    def caller(self, request: Request) -> Caller:
-        """The caller named by the signature, once key and signature have been found right."""
-        key = access_key_of(request)
-        if key is not None:
-            caller = Caller(key, "s3", "")
-            verify_presigned(request, self._secret_of(caller))
-            return caller
-        scope = self._scope(request)
-        try:
-            access_key_id, _day, region, service, _terminator = scope.rsplit("/", 4)
-        except ValueError:
-            raise AwsError("IncompleteSignature", f"The credential scope {scope!r} has not five parts.", 403) from None
-        caller = Caller(access_key_id, service.lower(), region)
-        verify(request, self._secret_of(caller), scope)
-        return caller
-
     def service_name(self, request: Request) -> str:
-        """The service that the signature names, before the key is checked: errors come in that service's protocol."""
-        if access_key_of(request) is not None:
-            return "s3"
-        parts = self._scope(request).rsplit("/", 4)
-        return parts[3].lower() if len(parts) == 5 else ""
+        """The service that the signature names, before anything is checked: errors come in that service's protocol."""
+        return "s3" if access_key_of(request) is not None else claimed_service(request)
 
-    def _scope(self, request: Request) -> str:
-        header = AUTHORIZATION.match(request.header("authorization"))
-        if header:
-            return header.group(1)
-        if request.header("authorization"):
-            raise AwsError(
-                "IncompleteSignature", "Only AWS4-HMAC-SHA256 signatures are understood; use a current SDK.", 403
-            )
-        credential = parse_qs(request.query).get("X-Amz-Credential")
-        if credential:
-            return credential[0]
-        raise AwsError(
-            "MissingAuthenticationToken",
-            "The request is not signed. Take the credentials from `darkroom env` or the state directory's cloud.json.",
-            403,
+    def admit(self, request: Request) -> str:
+        """The service that the request is signed for, once key, token, region, age and signature have been found right."""
+        key_id = access_key_of(request)
+        if key_id is not None and not request.header("authorization"):
+            verify_presigned(request, self._key(key_id, "s3", token_of(request)).secret)
+            return "s3"
+        claim = claim_of(request)
+        secret = self._key(claim.access_key_id, claim.service, claim.token).secret
+        self._check_region(claim)
+        request.seal = verify(request, claim, secret)
+        return claim.service
+
+    def _key(self, access_key_id: str, service: str, token: str) -> Key:
+        key = self._known(access_key_id)
+        # As on AWS, a key without the token that belongs to it is no key at all.
+        if key is None or (key.token and not token):
+            raise refusal("unknown key", service)
+        if not hmac.compare_digest(key.token.encode(), token.encode()):
+            raise refusal("wrong token", service)
+        if key.expires and key.expires < datetime.now(UTC):
+            raise refusal("expired token", service)
+        return key
+
+    def _check_region(self, claim: Claim) -> None:
+        if claim.region in (self._region, GLOBAL_SERVICES.get(claim.service)):
+            return
+        if claim.service != "s3":
+            raise refusal(
+                "region", claim.service,
+                f"Credential should be scoped to a valid region, not {claim.region[:50]!r}; this cloud is {self._region}.",
+            )  # fmt: skip
+        fault = "region" if claim.lifetime is None else "malformed query"
+        where = "authorization header is malformed" if claim.lifetime is None else "X-Amz-Credential parameter is wrong"
+        raise refusal(
+            fault, "s3", f"The {where}; the region {claim.region[:50]!r} is wrong; expecting {self._region!r}."
         )
 
-    def _secret_of(self, caller: Caller) -> str:
-        if hmac.compare_digest(caller.access_key_id, self._access_key_id):
-            return self._secret_access_key
-        minted = self._minted_secret(caller.access_key_id)
-        if minted is None:
-            s3 = caller.service == "s3"
-            raise AwsError(
-                "InvalidAccessKeyId" if s3 else "InvalidClientTokenId",
-                "The AWS Access Key Id you provided does not exist in our records. This is a local cloud: take its "
-                "credentials from `darkroom env` or the state directory's cloud.json.",
-                403,
-            )
-        return minted
-
-    def _minted_secret(self, access_key_id: str) -> str | None:
+    def _known(self, access_key_id: str) -> Key | None:
         from moto.iam.models import iam_backends
         from moto.sts.models import sts_backends
 
+        if hmac.compare_digest(access_key_id.encode(), self._access_key_id.encode()):
+            return Key(self._secret_access_key)
         role = sts_backends[self._account_id]["aws"].get_assumed_role_from_access_key(access_key_id)
         if role is not None:
-            if role.expiration < datetime.now(UTC).replace(tzinfo=None):
-                raise AwsError("ExpiredToken", "The security token included in the request is expired", 403)
-            return role.secret_access_key
-        for user in iam_backends[self._account_id]["aws"].users.values():
+            return Key(role.secret_access_key, role.session_token, role.expiration.replace(tzinfo=UTC))
+        for user in list(iam_backends[self._account_id]["aws"].users.values()):
             for key in user.access_keys:
                 if key.access_key_id == access_key_id and key.status == "Active":
-                    return key.secret_access_key
+                    return Key(key.secret_access_key)
         return None

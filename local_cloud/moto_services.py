@@ -7,16 +7,20 @@ API are not among the applications, so nothing can reach them.
 from __future__ import annotations
 
 import io
+import logging
 import re
 import threading
+import uuid
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
-from urllib.parse import parse_qs
 
 from local_cloud.errors import AwsError
+from local_cloud.form import form_values
 from local_cloud.services import COVERAGE_PAGE, REFUSED_OPERATIONS, Service, service_model
 from local_cloud.wire import Answer, Request
+
+logger = logging.getLogger("local_cloud")
 
 UNDERSCORE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -31,10 +35,7 @@ def operation_of(request: Request, service: Service) -> str:
     smithy = re.search(r"/operation/(\w+)$", request.raw_path)
     if smithy:
         return smithy.group(1)
-    action = parse_qs(request.query).get("Action")
-    if not action and request.header("content-type").startswith("application/x-www-form-urlencoded"):
-        action = parse_qs(request.body().decode()).get("Action")
-    return action[0] if action else ""
+    return form_values(request).get("Action", "") if service.protocol == "query" else ""
 
 
 def _rest_operation(request: Request, service: Service) -> str:
@@ -131,12 +132,16 @@ class MotoServices:
                 result.close()
         answer = Answer(started["status"], dict(started["headers"]), content)
         if answer.status >= 500:
-            raise AwsError(
+            # What moto says may hold Python's words: those are for the log.
+            failed = AwsError(
                 "NotImplemented" if answer.status == 501 else "InternalFailure",
-                f"moto, which answers {service.signing_name} here, failed on {request.method} {request.raw_path}: "
-                f"{content[:300].decode('utf-8', 'replace')}. What is supported is listed in {COVERAGE_PAGE}.",
+                f"moto, which answers {service.signing_name} here, failed on {request.method} {request.raw_path}. The log "
+                f"of the local cloud says why; what is supported is listed in {COVERAGE_PAGE}.",
                 answer.status,
             )
+            failed.request_id = str(uuid.uuid4())
+            logger.error("%s %s: %s", failed.request_id, failed.message, content[:2000].decode("utf-8", "replace"))
+            raise failed
         return answer
 
     def _application(self, name: str) -> Callable:

@@ -7,80 +7,109 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import quote, unquote_to_bytes
 
+from local_cloud.claim import ALGORITHM, Claim
 from local_cloud.errors import AwsError
+from local_cloud.refusals import refusal
 from local_cloud.wire import Request
 
-SIGNED_HEADERS = re.compile(r"SignedHeaders=([^,\s]+)")
-SIGNATURE = re.compile(r"Signature=([0-9a-f]{64})")
 MAXIMUM_AGE = timedelta(minutes=15)
-EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
+UNSIGNED = "UNSIGNED-PAYLOAD"
+MISMATCH = (
+    "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and "
+    "signing method."
+)
 
 
-def verify(request: Request, secret: str, scope: str) -> None:
-    """Raise SignatureDoesNotMatch unless the request was signed with `secret` for the credential `scope`."""
-    parameters = dict(parse_qsl(request.query, keep_blank_values=True))
-    presigned = "X-Amz-Signature" in parameters
-    if presigned:
-        signed_headers, given = parameters.get("X-Amz-SignedHeaders", ""), parameters["X-Amz-Signature"]
-        moment = parameters.get("X-Amz-Date", "")
-        _check_age(moment, timedelta(seconds=int(parameters.get("X-Amz-Expires", "0"))))
-        payload = "UNSIGNED-PAYLOAD"
-    else:
-        authorization = request.header("authorization")
-        headers, signature = SIGNED_HEADERS.search(authorization), SIGNATURE.search(authorization)
-        if not headers or not signature:
-            raise AwsError("IncompleteSignature", "Authorization header lacks SignedHeaders or Signature.", 403)
-        signed_headers, given = headers.group(1), signature.group(1)
-        moment = request.header("x-amz-date")
-        _check_age(moment, MAXIMUM_AGE)
-        payload = _payload_hash(request, scope)
-    _access_key, day, region, service, _end = scope.rsplit("/", 4)
+@dataclass(frozen=True)
+class Seal:
+    """A checked signature: what the signatures of a streamed body's chunks continue from."""
+
+    signature: str
+    key: bytes
+    moment: str
+    scope: str
+
+    def next(self, kind: str, *hashes: str) -> str:
+        """The signature of what follows; `kind` is PAYLOAD or TRAILER."""
+        to_sign = "\n".join([f"{ALGORITHM}-{kind}", self.moment, self.scope, self.signature, *hashes])
+        return hmac.new(self.key, to_sign.encode(), hashlib.sha256).hexdigest()
+
+
+def verify(request: Request, claim: Claim, secret: str) -> Seal:
+    """Raise unless the request was signed with `secret`, lately, over all that matters. S3's bodies are checked later."""
+    _check_age(claim)
+    payload = _payload(request, claim)
+    key = _signing_key(secret, claim.day, claim.region, claim.service)
     canonical = "\n".join(
         [
             request.method,
-            _canonical_path(request.raw_path, service),
+            _canonical_path(request.raw_path, claim.service),
             _canonical_query(request.query),
-            *(f"{name}:{' '.join(request.header(name).split())}" for name in signed_headers.split(";")),
+            *(f"{name}:{' '.join(request.header(name).split())}" for name in claim.signed_headers),
             "",
-            signed_headers,
+            ";".join(claim.signed_headers),
             payload,
         ]
     )
-    to_sign = "\n".join(
-        ["AWS4-HMAC-SHA256", moment, f"{day}/{region}/{service}/aws4_request", _sha256(canonical.encode())]
+    to_sign = "\n".join([ALGORITHM, claim.moment, claim.scope, sha256(canonical.encode("latin-1"))])
+    expected = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(expected, claim.signature):
+        raise refusal("signature", claim.service, MISMATCH)
+    if claim.service == "s3":
+        _require_signed_headers(request, claim)
+    elif payload != sha256(request.body()):  # it was announced in a header, so that a thief's body need not be read
+        raise refusal("signature", claim.service, MISMATCH)
+    return Seal(claim.signature, key, claim.moment, claim.scope)
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _payload(request: Request, claim: Claim) -> str:
+    announced = request.header("x-amz-content-sha256")
+    if claim.service != "s3":
+        return announced or sha256(request.body())
+    if claim.lifetime is not None:
+        return UNSIGNED
+    if not announced:
+        raise AwsError("InvalidRequest", "Missing required header for this request: x-amz-content-sha256.")
+    return announced
+
+
+def _require_signed_headers(request: Request, claim: Claim) -> None:
+    """Whoever holds a pre-signed URL must not add `x-amz-copy-source` to it."""
+    unsigned = sorted(
+        name for name in request.headers() if name.startswith("x-amz-") and name not in claim.signed_headers
     )
-    expected = hmac.new(_signing_key(secret, day, region, service), to_sign.encode(), hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(expected, given):
+    if unsigned:
         raise AwsError(
-            "SignatureDoesNotMatch",
-            "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
-            "Access Key and signing method.",
+            "AccessDenied",
+            f"There were headers present in the request which were not signed: {', '.join(unsigned)}",
             403,
         )
 
 
-def _payload_hash(request: Request, scope: str) -> str:
-    announced = request.header("x-amz-content-sha256")
-    if announced:  # S3 streams: the body is checked while it is read, or not signed at all
-        if scope.rsplit("/", 2)[-2] != "s3" and announced != "UNSIGNED-PAYLOAD" and announced != _body_hash(request):
-            raise AwsError("XAmzContentSHA256Mismatch", "The body does not match x-amz-content-sha256.")
-        return announced
-    return _body_hash(request)
-
-
-def _body_hash(request: Request) -> str:
-    body = request.body()
-    return _sha256(body) if body else EMPTY_SHA256
+def _check_age(claim: Claim) -> None:
+    signed, now = claim.signed_at(), datetime.now(UTC)
+    if claim.lifetime is not None:
+        if signed + timedelta(seconds=claim.lifetime) < now:
+            raise refusal("expired url", claim.service)
+        if signed - MAXIMUM_AGE > now:
+            raise refusal("expired url", claim.service, f"It is valid from {claim.moment} only.")
+    elif abs(signed - now) > MAXIMUM_AGE:
+        raise refusal("clock", claim.service, f"Signed at {claim.moment}; here it is {now:%Y%m%dT%H%M%SZ}.")
 
 
 def _canonical_path(raw_path: str, service: str) -> str:
     if service == "s3":  # S3 is signed over the path as sent, encoded once
-        return quote(unquote(raw_path), safe="/-_.~") or "/"
+        return quote(unquote_to_bytes(raw_path), safe="/-_.~") or "/"
     return quote(raw_path, safe="/-_.~") or "/"
 
 
@@ -90,20 +119,8 @@ def _canonical_query(query: str) -> str:
         if not part or part.startswith("X-Amz-Signature="):
             continue
         name, _, value = part.partition("=")
-        pairs.append((quote(unquote(name), safe="-_.~"), quote(unquote(value), safe="-_.~")))
+        pairs.append((quote(unquote_to_bytes(name), safe="-_.~"), quote(unquote_to_bytes(value), safe="-_.~")))
     return "&".join(f"{name}={value}" for name, value in sorted(pairs))
-
-
-def _check_age(moment: str, allowed: timedelta) -> None:
-    try:
-        signed = datetime.strptime(moment, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        raise AwsError(
-            "IncompleteSignature", f"The date {moment!r} is not of the form YYYYMMDDTHHMMSSZ.", 403
-        ) from None
-    now = datetime.now(UTC)
-    if signed + allowed < now or signed - MAXIMUM_AGE > now:
-        raise AwsError("RequestExpired", f"The request was signed at {moment} and is no longer or not yet valid.", 403)
 
 
 @lru_cache(maxsize=512)
@@ -112,7 +129,3 @@ def _signing_key(secret: str, day: str, region: str, service: str) -> bytes:
     for part in (day, region, service, "aws4_request"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     return key
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

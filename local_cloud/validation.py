@@ -18,6 +18,7 @@ from local_cloud.errors import AwsError
 from local_cloud.services import COVERAGE_PAGE, service_model
 
 MAXIMUM_SHOWN = 120
+MUST_NOT_BE_NULL = "Member must not be null"
 
 
 class Validator:
@@ -29,12 +30,7 @@ class Validator:
 
     def checked(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """The request with its timestamps as datetimes and its blobs as bytes, once it has been found valid."""
-        model = service_model(service)
-        if operation not in model.operation_names:
-            raise AwsError(
-                "UnknownOperationException", f"{service} has no operation {operation!r}. See {COVERAGE_PAGE}."
-            )
-        shape = model.operation_model(operation).input_shape
+        shape = self._shape(service, operation)
         if shape is None:
             return {}
         request = _typed(shape, request, operation)
@@ -43,6 +39,23 @@ class Validator:
             count = f"{len(faults)} validation error{'s' if len(faults) > 1 else ''} detected"
             raise AwsError("ValidationException", f"{count}: {'; '.join(faults)}")
         return request
+
+    def missing(self, service: str, operation: str, request: dict[str, Any]) -> list[str]:
+        """What a request lacks; for services whose own answers to wrong values are kept."""
+        shape = self._shape(service, operation)
+        return [] if shape is None else self.structural_faults(shape, _typed(shape, request, operation))
+
+    def structural_faults(self, shape: Any, value: dict[str, Any]) -> list[str]:
+        """The members that must be there and are not."""
+        return [fault for fault in _faults(shape, value, "") if fault.endswith(MUST_NOT_BE_NULL)]
+
+    def _shape(self, service: str, operation: str) -> Any:
+        model = service_model(service)
+        if operation not in model.operation_names:
+            raise AwsError(
+                "UnknownOperationException", f"{service} has no operation {operation[:200]!r}. See {COVERAGE_PAGE}."
+            )
+        return model.operation_model(operation).input_shape
 
 
 def _typed(shape: Any, value: Any, path: str) -> Any:
@@ -95,7 +108,7 @@ def _moment(value: Any, path: str) -> datetime:
             return datetime.fromtimestamp(value, UTC)
         parsed = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
         return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, OSError):
         raise AwsError("SerializationException", f"{path} is no timestamp: {value!r:.80}") from None
 
 
@@ -113,7 +126,7 @@ def _faults(shape: Any, value: Any, path: str) -> Iterator[str]:
     if kind == "structure":
         for name in shape.required_members:
             if name not in value:
-                yield _fault(None, _join(path, name), "Member must not be null")
+                yield _fault(None, _join(path, name), MUST_NOT_BE_NULL)
         for name, item in value.items():
             yield from _faults(shape.members[name], item, _join(path, name))
     elif kind == "list":

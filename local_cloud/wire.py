@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 from local_cloud.errors import AwsError
 
+if TYPE_CHECKING:
+    from local_cloud.signature import Seal
+
 # Where the server puts the headers under their own names.
 HEADERS = "local_cloud.headers"
 FILE_BLOCK = 1024 * 1024
+NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 MAXIMUM_API_BODY = 64 * 1024 * 1024
 
 
@@ -58,6 +64,8 @@ class Request:
         self.raw_path, _, self.query = raw.partition("?")
         self._body: bytes | None = None
         self._headers: dict[str, str] = environ.get(HEADERS) or _from_environ(environ)
+        # What the guard found the signature to be; None for requests of this process itself.
+        self.seal: Seal | None = None
 
     def header(self, name: str, default: str = "") -> str:
         """A header's value by its name in lower case, or `default`."""
@@ -72,6 +80,10 @@ class Request:
         """Bytes of body that the client announced; 0 when it did not."""
         return int(self.environ.get("CONTENT_LENGTH") or 0)
 
+    def stream(self) -> Any:
+        """The body to be read piece by piece."""
+        return self.environ["wsgi.input"] if self._body is None else io.BytesIO(self._body)
+
     def body(self) -> bytes:
         """The whole body. Refuses more than an API call may carry; objects are streamed elsewhere."""
         if self._body is None:
@@ -82,12 +94,30 @@ class Request:
             self._body = self.environ["wsgi.input"].read(self.length) if self.length else self._chunked()
         return self._body
 
+    def replace_body(self, body: bytes) -> None:
+        """From now on this is the body, whatever came."""
+        self._body = body
+        self.environ["CONTENT_LENGTH"] = self._headers["content-length"] = str(len(body))
+
+    def replace_headers(self, changed: dict[str, str | None]) -> None:
+        """From now on these headers have these values, or are not there."""
+        for name, value in changed.items():
+            key = f"HTTP_{name.upper().replace('-', '_')}"
+            if value is None:
+                self._headers.pop(name, None)
+                self.environ.pop(key, None)
+            else:
+                self._headers[name] = self.environ[key] = value
+
     def decompress(self) -> None:
         """Unpack a body that the client packed, as botocore does with large PutMetricData requests."""
         if self.header("content-encoding").lower() != "gzip":
             return
-        unpacker = zlib.decompressobj(wbits=31)
-        body = unpacker.decompress(self.body(), MAXIMUM_API_BODY)
+        unpacker, packed = zlib.decompressobj(wbits=31), self.body()
+        try:
+            body = unpacker.decompress(packed, MAXIMUM_API_BODY)
+        except zlib.error:
+            body = b""
         if unpacker.unconsumed_tail or not unpacker.eof:
             raise AwsError("SerializationException", "The gzip body is damaged or too large.")
         self._body = body
@@ -97,7 +127,10 @@ class Request:
     def _chunked(self) -> bytes:
         if self.header("transfer-encoding").lower() != "chunked":
             return b""
-        return self.environ["wsgi.input"].read()
+        body = self.environ["wsgi.input"].read(MAXIMUM_API_BODY + 1)
+        if len(body) > MAXIMUM_API_BODY:
+            raise AwsError("RequestEntityTooLarge", f"The body has more than {MAXIMUM_API_BODY} bytes.", 413)
+        return body
 
 
 def _from_environ(environ: dict[str, Any]) -> dict[str, str]:
@@ -127,19 +160,20 @@ def json_answer(response: dict[str, Any], version: str = "1.1") -> Answer:
 
 def error_answer(protocol: str, error: AwsError, resource: str = "") -> Answer:
     """AWS's error as the client of that protocol expects it."""
-    request_id = str(uuid.uuid4())
+    request_id = error.request_id or str(uuid.uuid4())
+    message = _xml(error.message)
     if protocol == "rest-xml":
         body = (
-            f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{error.code}</Code>'
-            f"<Message>{escape(error.message)}</Message><Resource>{escape(resource)}</Resource>"
+            f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{_xml(error.code)}</Code>'
+            f"<Message>{message}</Message><Resource>{_xml(resource)}</Resource>"
             f"<RequestId>{request_id}</RequestId></Error>"
         )
         return Answer(error.status, {"Content-Type": "application/xml", "x-amz-request-id": request_id}, body.encode())
     if protocol == "query":
         kind = "Sender" if error.status < 500 else "Receiver"
         body = (
-            f"<ErrorResponse><Error><Type>{kind}</Type><Code>{error.code}</Code>"
-            f"<Message>{escape(error.message)}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
+            f"<ErrorResponse><Error><Type>{kind}</Type><Code>{_xml(error.code)}</Code>"
+            f"<Message>{message}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
         )
         return Answer(error.status, {"Content-Type": "text/xml", "x-amzn-RequestId": request_id}, body.encode())
     headers = {
@@ -149,3 +183,8 @@ def error_answer(protocol: str, error: AwsError, resource: str = "") -> Answer:
     }
     details = {"__type": error.code, "message": error.message, **getattr(error, "details", {})}
     return Answer(error.status, headers, json.dumps(details).encode())
+
+
+def _xml(text: str) -> str:
+    """Text as XML 1.0 can hold it."""
+    return escape(NOT_IN_XML.sub("\ufffd", text))

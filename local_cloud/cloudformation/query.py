@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import uuid
 from typing import Any
-from urllib.parse import parse_qsl
 
+from local_cloud.form import query_request
+from local_cloud.services import SERVICES
 from local_cloud.wire import Answer, Request
 
 
 def parsed(request: Request, operation: str) -> dict[str, Any]:
     """The request in the API's shape."""
-    from moto.core.parse import PROTOCOL_PARSERS
-    from moto.core.utils import get_service_model
-    from werkzeug.datastructures import MultiDict
-
-    values = MultiDict(parse_qsl(request.query, keep_blank_values=True))
-    values.update(parse_qsl(request.body().decode(), keep_blank_values=True))
-    model = get_service_model("cloudformation").operation_model(operation)
-    return PROTOCOL_PARSERS["query"](model).parse({"values": values})
+    return query_request(SERVICES["cloudformation"], operation, request)
 
 
 def answered(operation: str, result: dict[str, Any]) -> Answer:

@@ -6,16 +6,14 @@ parameter that is not named here goes to moto unchanged: this path must never an
 
 from __future__ import annotations
 
-import base64
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from local_cloud.errors import AwsError
 from local_cloud.s3.checksums import ALGORITHMS, file_checksum, require_algorithm
-from local_cloud.s3.content import BLOCK, ContentStore, StoredContent
+from local_cloud.s3.content import ContentStore, StoredContent
+from local_cloud.s3.payload import Payload, checksum_of, md5_of
 from local_cloud.s3.rows import ObjectRows
 from local_cloud.wire import Answer, FilePart, Request
 
@@ -37,8 +35,7 @@ PRESIGNED = re.compile(
     r"x-amz-(algorithm|credential|date|expires|signedheaders|signature|security-token)|x-id|AWSAccessKeyId|Signature|Expires",
     re.I,
 )
-RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-CHUNK_LINE_LIMIT = 8192
+RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 # Up to here one read and one write are quicker than the kernel's own way.
 SMALL = 64 * 1024
 
@@ -111,7 +108,7 @@ class FastPath:
         metadata = {name.title(): value for name, value in metadata.items()}
         metadata |= {name: value for name, value in headers.items() if name.startswith("x-amz-meta-")}
         new.set_metadata(metadata)
-        checksum = _announced_checksum(headers)
+        checksum = checksum_of(headers)
         if checksum:
             new.checksum_algorithm, new.checksum_value = checksum
         self._rows.touch(bucket, key)
@@ -124,33 +121,25 @@ class FastPath:
 
     def _put_part(self, request: Request, headers: dict[str, str], bucket: Any, query: dict[str, str]) -> Answer:
         upload = bucket.multiparts.get(query["uploadId"])
-        number = int(query["partNumber"]) if query["partNumber"].isdigit() else 0
-        if upload is None or not 1 <= number <= 10_000:
-            raise AwsError(
-                "NoSuchUpload", "The specified upload does not exist, or the part number is not 1 to 10000.", 404
-            )
+        number = int(query["partNumber"])  # a number, says entry.py
+        if upload is None:
+            raise AwsError("NoSuchUpload", "The specified upload does not exist.", 404)
         part = upload.set_part(number, self._receive(request, headers))
         answer = {"ETag": part.etag}
-        checksum = _announced_checksum(headers)
+        checksum = checksum_of(headers)
         if checksum:
             part.checksum_algorithm, part.checksum_value = checksum
             answer[f"x-amz-checksum-{checksum[0].lower()}"] = checksum[1]
         return Answer(200, answer)
 
     def _receive(self, request: Request, headers: dict[str, str]) -> StoredContent:
-        stream, trailers = request.environ["wsgi.input"], {}
-        if headers.get("x-amz-content-sha256", "").startswith("STREAMING-"):
-            blocks = _chunked_blocks(stream, trailers)
-            remaining = headers.get("content-encoding", "").replace("aws-chunked", "").strip(", ")
-            headers["content-encoding"] = remaining
-        elif request._body is not None:
-            blocks = [request._body]
-        else:
-            blocks = _plain_blocks(stream, request.length)
-        content = self._content.write_blocks(blocks)
-        headers.update(trailers)
+        payload = Payload(request)
+        if payload.chunked:
+            headers["content-encoding"] = headers.get("content-encoding", "").replace("aws-chunked", "").strip(", ")
+        content = self._content.write_blocks(payload)
+        headers.update(payload.trailers)
         try:
-            _check(headers, content, request.length)
+            _check(headers, content)
         except BaseException:
             content.path.unlink(missing_ok=True)
             raise
@@ -197,29 +186,6 @@ class FastPath:
         return Answer(status, answer, FilePart(stream, start, size))
 
 
-def _plain_blocks(stream: BinaryIO, length: int) -> Iterator[bytes]:
-    remaining = length
-    while remaining:
-        block = stream.read(min(BLOCK, remaining))
-        if not block:
-            return
-        remaining -= len(block)
-        yield block
-
-
-def _chunked_blocks(stream: BinaryIO, trailers: dict[str, str]) -> Iterator[bytes]:
-    """The data of an aws-chunked body; what follows the last chunk goes into `trailers`."""
-    while True:
-        size = int(stream.readline(CHUNK_LINE_LIMIT).split(b";")[0].strip() or b"0", 16)
-        if size == 0:
-            break
-        yield from _plain_blocks(stream, size)
-        stream.readline(CHUNK_LINE_LIMIT)
-    while line := stream.readline(CHUNK_LINE_LIMIT).strip():
-        name, _, value = line.decode("latin-1").partition(":")
-        trailers[name.strip().lower()] = value.strip()
-
-
 def _wanted(headers: dict[str, str], etag: str) -> bool:
     """Whether the conditions of a GET hold; boto3 sends If-Match with every part of a download."""
     match, none_match = headers.get("if-match"), headers.get("if-none-match")
@@ -228,27 +194,11 @@ def _wanted(headers: dict[str, str], etag: str) -> bool:
     return none_match is None or none_match.strip('"') not in ("*", etag.strip('"'))
 
 
-def _announced_checksum(headers: dict[str, str]) -> tuple[str, str] | None:
-    for algorithm in ALGORITHMS:
-        value = headers.get(f"x-amz-checksum-{algorithm.lower()}")
-        if value:
-            return algorithm, value
-    return None
-
-
-def _check(headers: dict[str, str], content: StoredContent, length: int) -> None:
-    announced = int(headers.get("x-amz-decoded-content-length") or length)
-    if content.size != announced:
-        raise AwsError("IncompleteBody", f"The request announced {announced} bytes and brought {content.size}.")
-    md5 = headers.get("content-md5")
-    if md5 and base64.b64decode(md5).hex() != content.md5:
+def _check(headers: dict[str, str], content: StoredContent) -> None:
+    if (md5 := md5_of(headers)) and md5 != content.md5:
         raise AwsError("BadDigest", "The Content-MD5 you specified did not match what we received.")
-    checksum = _announced_checksum(headers)
-    if checksum and _checksum(content.path, checksum[0]) != checksum[1]:
+    checksum = checksum_of(headers)
+    if checksum and file_checksum(content.path, checksum[0]) != checksum[1]:
         raise AwsError(
             "BadDigest", f"The {checksum[0]} you specified did not match the calculated checksum of what we received."
         )
-
-
-def _checksum(path: Path, algorithm: str) -> str:
-    return file_checksum(path, algorithm)

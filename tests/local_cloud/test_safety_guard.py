@@ -27,8 +27,8 @@ def test_the_account_is_the_local_one(cloud):
     [
         ("sts", "get_caller_identity", "InvalidClientTokenId"),
         ("s3", "list_buckets", "InvalidAccessKeyId"),
-        ("ssm", "describe_parameters", "InvalidClientTokenId"),
-        ("sagemaker", "list_training_jobs", "InvalidClientTokenId"),
+        ("ssm", "describe_parameters", "UnrecognizedClientException"),
+        ("sagemaker", "list_training_jobs", "UnrecognizedClientException"),
         ("cloudformation", "list_stacks", "InvalidClientTokenId"),
     ],
 )
