@@ -18,7 +18,7 @@ unexport PYTHONPATH
 
 LOCK := $(UV) pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q
 
-.PHONY: help demo install test test-fast lint lock bench-training clean
+.PHONY: help demo install test test-fast lint lock bench-training fuzz-cloud clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -93,6 +93,9 @@ lock: .venv/bin/uv ## Resolve and pin every dependency again
 
 bench-training: .venv-training_code/.installed ## Measure tuning and training against the usual recipe (DATA=folder per class)
 	@.venv-training_code/bin/python -m benchmarks.training $(if $(DATA),--data "$(DATA)")
+
+fuzz-cloud: .venv/.installed-dev ## Send hostile requests to a local cloud of its own (REQUESTS=20000 SEED=…)
+	@.venv/bin/python tests/local_cloud/fuzz.py --requests $(or $(REQUESTS),20000) $(if $(SEED),--seed $(SEED))
 
 clean: ## Remove environments, builds and the local cloud's state
 	rm -rf .venv .venv-* node_modules cdk.out build .darkroom

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from local_cloud.errors import AwsError
 from local_cloud.form import check_query, check_xml, json_body
 from local_cloud.guard import Guard
-from local_cloud.moto_services import MotoServices, operation_of, require_supported
+from local_cloud.moto_services import MotoServices, operation_of, refusal_of, require_supported
 from local_cloud.persistence.snapshot import Snapshot
 from local_cloud.s3.entry import check_names, take_body
 from local_cloud.s3.fast_path import FastPath
@@ -82,8 +82,8 @@ class Application:
             return self.dispatch(request, service)
         except AwsError as error:
             return error_answer(protocol, error, request.raw_path)
-        except Exception:
-            return error_answer(protocol, _internal(request), request.raw_path)
+        except Exception as fault:
+            return error_answer(protocol, refusal_of(fault) or _internal(request), request.raw_path)
 
     def _health_answer(self) -> Answer:
         health = self._health()
@@ -97,8 +97,8 @@ class Application:
             return self.dispatch(request, service)
         except AwsError as error:
             return error_answer(service.protocol, error, request.raw_path)
-        except Exception:
-            return error_answer(service.protocol, _internal(request), request.raw_path)
+        except Exception as fault:
+            return error_answer(service.protocol, refusal_of(fault) or _internal(request), request.raw_path)
 
     def dispatch(self, request: Request, service: Service) -> Answer:
         """Hand the request to the service; what it changed is on disk when this returns."""
@@ -151,6 +151,7 @@ class Application:
     def _own(self, request: Request, service: Service, operation: str) -> Answer:
         own = self.services[service.signing_name]
         if service.protocol == "query":
+            check_query(self._validator, service, operation, request)
             return own.answer(request, operation)
         body = self._validator.checked(service.model, operation, json_body(request))
         return json_answer(own.call(operation, body), "1.0" if service.signing_name == "states" else "1.1")

@@ -58,7 +58,8 @@ def query_request(service: Service, operation: str, request: Request) -> dict[st
     values = form_values(request)
     try:
         return PROTOCOL_PARSERS["query"](model.operation_model(operation)).parse({"values": values})
-    except (ValueError, TypeError, OverflowError, AttributeError):
+    # RuntimeError is botocore's word for a time that it cannot read.
+    except (ValueError, TypeError, OverflowError, AttributeError, RuntimeError):
         raise AwsError("ValidationError", f"A parameter of {operation} is not of the type that it must have.") from None
 
 

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
+from xml.parsers.expat import ExpatError
 
 from local_cloud.errors import AwsError
 from local_cloud.form import form_values
@@ -28,10 +29,10 @@ UNDERSCORE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 def operation_of(request: Request, service: Service) -> str:
     """The operation that a request names, or whose path and method it has; "" when there is none."""
     target = request.header("x-amz-target")
-    if target:
-        return target.rpartition(".")[2]
     if service.protocol == "rest-xml":
         return _rest_operation(request, service)
+    if target:
+        return target.rpartition(".")[2]
     smithy = re.search(r"/operation/(\w+)$", request.raw_path)
     if smithy:
         return smithy.group(1)
@@ -104,6 +105,40 @@ def require_supported(service: Service, operation: str) -> None:
         )
 
 
+# How moto's code ends on a value that it did not expect: a name that is not there, an ARN that is none.
+NOT_UNDERSTOOD = (
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+    RecursionError,
+    ExpatError,
+)
+CODE_FOR_IT = {"rest-xml": "InvalidRequest", "query": "ValidationError", "json": "ValidationException"}
+
+
+def refusal_of(fault: Exception) -> AwsError | None:
+    """What moto's own code refused, when it was called past its HTTP layer; None for a fault of another kind."""
+    from moto.core.exceptions import ServiceException
+
+    if not isinstance(fault, ServiceException):
+        return None
+    return AwsError(str(fault.code), str(fault.message))
+
+
+def _not_understood(service: Service, request: Request, fault: Exception) -> AwsError:
+    refused = AwsError(
+        CODE_FOR_IT[service.protocol],
+        f"A value of this request to {service.signing_name} is not understood here, or names what does not exist. Should "
+        "AWS accept it, it is the local cloud's fault; its log says more under this request's id.",
+    )
+    refused.request_id = str(uuid.uuid4())
+    logger.warning("%s %s %s", refused.request_id, request.method, request.raw_path, exc_info=fault)
+    return refused
+
+
 class MotoServices:
     """moto's applications, made when first needed."""
 
@@ -124,9 +159,16 @@ class MotoServices:
             started["status"] = int(status.split(" ", 1)[0])
             started["headers"] = headers
 
-        result: Iterable[bytes] = self._application(service.moto)(environ, start_response)
+        result: Iterable[bytes] = ()
         try:
+            result = self._application(service.moto)(environ, start_response)
             content = b"".join(result)
+        except NotImplementedError as fault:
+            raise AwsError(
+                "NotImplemented", f"moto, which answers {service.signing_name} here, says: {fault}", 501
+            ) from None
+        except NOT_UNDERSTOOD as fault:
+            raise _not_understood(service, request, fault) from None
         finally:
             if hasattr(result, "close"):
                 result.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -96,8 +97,14 @@ def _typed(shape: Any, value: Any, path: str) -> Any:
 def _expect(right: bool, path: str, wanted: str, value: Any) -> None:
     if not right:
         raise AwsError(
-            "SerializationException", f"{path} must be of type {wanted}, but is {type(value).__name__}: {value!r:.80}"
+            "SerializationException",
+            f"{path} must be of type {wanted}, but is {_json_type(value)}: {json.dumps(value, default=str)[:80]}",
         )
+
+
+def _json_type(value: Any) -> str:
+    names = {bool: "boolean", type(None): "null", str: "string", dict: "object", list: "list"}
+    return names.get(type(value), "number")
 
 
 def _moment(value: Any, path: str) -> datetime:

@@ -25,12 +25,12 @@ class StackReader:
         return shown.change_set(stack, change_set)
 
     def _op_ListChangeSets(self, request: dict[str, Any]) -> dict[str, Any]:
-        stack = self._known(request["StackName"])
+        stack = self._known(request.get("StackName", ""))
         return {"Summaries": [shown.change_set(stack, item, summary=True) for item in stack.change_sets.values()]}
 
     def _op_DescribeStacks(self, request: dict[str, Any]) -> dict[str, Any]:
         if "StackName" in request:
-            return {"Stacks": [shown.stack(self._known(request["StackName"]))]}
+            return {"Stacks": [shown.stack(self._known(request.get("StackName", "")))]}
         return {"Stacks": [shown.stack(stack) for stack in self._sorted() if stack.exists]}
 
     def _op_ListStacks(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -39,7 +39,7 @@ class StackReader:
         return page("StackSummaries", found, request, default=100, token="NextToken")
 
     def _op_DescribeStackEvents(self, request: dict[str, Any]) -> dict[str, Any]:
-        events = self._store.events(self._known(request["StackName"]))
+        events = self._store.events(self._known(request.get("StackName", "")))
         dated = [{**event, "Timestamp": datetime.fromtimestamp(event["Timestamp"], UTC)} for event in events]
         return page("StackEvents", dated, request, default=100, token="NextToken")
 
@@ -63,7 +63,7 @@ class StackReader:
         return {"StackResources": [shown.resource(stack, r) for r in found if wanted in (None, r.logical_id)]}
 
     def _op_DescribeStackResource(self, request: dict[str, Any]) -> dict[str, Any]:
-        stack = self._known(request["StackName"])
+        stack = self._known(request.get("StackName", ""))
         resource = self._store.resources[stack.id].get(request["LogicalResourceId"])
         if resource is None:
             raise invalid(f"Resource {request['LogicalResourceId']} does not exist for stack {stack.name}")
@@ -72,7 +72,7 @@ class StackReader:
         return {"StackResourceDetail": {**detail, "Metadata": json.dumps(resource.metadata)}}
 
     def _op_ListStackResources(self, request: dict[str, Any]) -> dict[str, Any]:
-        stack = self._known(request["StackName"])
+        stack = self._known(request.get("StackName", ""))
         found = [shown.resource(stack, resource) for resource in self._store.resources[stack.id].values()]
         for item in found:
             item["LastUpdatedTimestamp"] = item.pop("Timestamp")
@@ -83,12 +83,12 @@ class StackReader:
             stack, change_set = self._find_change_set(request)
             text = change_set["Request"]["TemplateBody"]
         else:
-            stack = self._known(request["StackName"])
+            stack = self._known(request.get("StackName", ""))
             text = stack.template or "{}"
         return {"TemplateBody": text, "StagesAvailable": ["Original", "Processed"]}
 
     def _op_GetTemplateSummary(self, request: dict[str, Any]) -> dict[str, Any]:
-        stack = self._known(request["StackName"]) if "StackName" in request else None
+        stack = self._known(request.get("StackName", "")) if "StackName" in request else None
         text = stack.template if stack else self._planner.template_text(request, None)
         return shown.template_summary(read_template(text))
 
@@ -115,13 +115,15 @@ class StackReader:
         return {"Imports": users}
 
     def _op_GetStackPolicy(self, request: dict[str, Any]) -> dict[str, Any]:
-        policy = self._known(request["StackName"]).policy
+        policy = self._known(request.get("StackName", "")).policy
         return {"StackPolicyBody": policy} if policy else {}
 
     def _sorted(self) -> list[Stack]:
         return sorted(self._store.stacks.values(), key=lambda stack: -stack.created)
 
     def _known(self, name: str) -> Stack:
+        if not name:
+            raise invalid("StackName must be given")
         stack = self._store.find(name)
         if stack is None:
             raise invalid(f"Stack with id {name} does not exist")
@@ -129,7 +131,7 @@ class StackReader:
 
     def _find_change_set(self, request: dict[str, Any]) -> tuple[Stack, dict[str, Any]]:
         name = request["ChangeSetName"]
-        stacks = [self._known(request["StackName"])] if "StackName" in request else self._sorted()
+        stacks = [self._known(request.get("StackName", ""))] if "StackName" in request else self._sorted()
         for stack in stacks:
             for change_set in stack.change_sets.values():
                 if name in (change_set["ChangeSetName"], change_set["ChangeSetId"]):

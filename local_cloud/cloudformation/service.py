@@ -168,7 +168,7 @@ class CloudFormationService(StackReader):
         return {}
 
     def _op_UpdateTerminationProtection(self, request: dict[str, Any]) -> dict[str, Any]:
-        stack = self._known(request["StackName"])
+        stack = self._known(request.get("StackName", ""))
         stack.protected = bool(request["EnableTerminationProtection"])
         self._store.save(stack)
         return {"StackId": stack.id}
@@ -181,7 +181,7 @@ class CloudFormationService(StackReader):
         return {}
 
     def _op_SetStackPolicy(self, request: dict[str, Any]) -> dict[str, Any]:
-        stack = self._known(request["StackName"])
+        stack = self._known(request.get("StackName", ""))
         stack.policy = request.get("StackPolicyBody", "")
         self._store.save(stack)
         return {}

@@ -155,11 +155,9 @@ class FastPath:
         answer = {k: str(v) for k, v in {**key.response_dict, **key.metadata}.items()}
         answer["Accept-Ranges"] = "bytes"
         start, end, status = 0, content.size - 1, 200
-        wanted = RANGE.fullmatch(headers.get("range", ""))
-        if headers.get("range"):
-            if not wanted or wanted.group(1) == wanted.group(2) == "":
-                return None
-            first, last = wanted.groups()
+        wanted = _range(headers.get("range", ""))
+        if wanted:
+            first, last = wanted
             start = int(first) if first else max(content.size - int(last), 0)
             end = min(int(last), content.size - 1) if first and last else content.size - 1
             if start >= content.size or start > end:
@@ -184,6 +182,15 @@ class FastPath:
                 stream.seek(start)
                 return Answer(status, answer, stream.read(size) if size else b"")
         return Answer(status, answer, FilePart(stream, start, size))
+
+
+def _range(text: str) -> tuple[str, str] | None:
+    """First and last byte of a Range header; as S3, whatever is not one range is as if it were not there."""
+    found = RANGE.fullmatch(text)
+    if not found or found.group(1) == found.group(2) == "":
+        return None
+    first, last = found.groups()
+    return None if first and last and int(first) > int(last) else (first, last)
 
 
 def _wanted(headers: dict[str, str], etag: str) -> bool:

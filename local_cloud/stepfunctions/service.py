@@ -117,7 +117,7 @@ class StatesService:
                 "status": "ACTIVE",
                 "creationDate": time.time(),
                 "revisionId": None,
-                "tags": request.get("tags", []),
+                "tags": [{"key": key, "value": value} for key, value in _tags(request.get("tags", [])).items()],
                 **self._kept(request),
             }
             self._save(machine)
@@ -276,7 +276,7 @@ class StatesService:
         return {}
 
     def _op_TagResource(self, request: dict[str, Any]) -> dict[str, Any]:
-        return self._retag(request["resourceArn"], {tag["key"]: tag["value"] for tag in request["tags"]}, [])
+        return self._retag(request["resourceArn"], _tags(request["tags"]), [])
 
     def _op_UntagResource(self, request: dict[str, Any]) -> dict[str, Any]:
         return self._retag(request["resourceArn"], {}, request["tagKeys"])
@@ -287,7 +287,7 @@ class StatesService:
     def _retag(self, arn: str, added: dict[str, str], removed: list[str]) -> dict[str, Any]:
         with self._lock:
             machine = self._tagged(arn)
-            tags = {tag["key"]: tag["value"] for tag in machine["tags"]} | added
+            tags = _tags(machine["tags"]) | added
             machine["tags"] = [{"key": key, "value": value} for key, value in tags.items() if key not in removed]
             self._save(machine)
         return {}
@@ -373,3 +373,10 @@ def _shown(record: dict[str, Any]) -> dict[str, Any]:
         return {**shown, "redriveCount": 0, "redriveStatus": "REDRIVABLE"}
     reason = f"Execution is {record['status']} and cannot be redriven"
     return {**shown, "redriveCount": 0, "redriveStatus": "NOT_REDRIVABLE", "redriveStatusReason": reason}
+
+
+def _tags(given: list[dict[str, str]]) -> dict[str, str]:
+    # The model lets a tag be without its key; AWS does not.
+    if not all(tag.get("key") for tag in given):
+        raise AwsError("ValidationException", "Each tag needs a key.")
+    return {tag["key"]: tag.get("value", "") for tag in given}
