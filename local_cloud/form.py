@@ -96,7 +96,7 @@ def check_xml(validator: Validator, operation: str, request: Request) -> None:
         KeyError,
         AttributeError,
         OverflowError,
-        RecursionError,
+        RuntimeError,
         AwsError,
     ):
         raise AwsError("MalformedXML", MALFORMED_XML) from None
