@@ -18,7 +18,7 @@ unexport PYTHONPATH
 
 LOCK := $(UV) pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q
 
-.PHONY: help demo install test test-fast lint lock bench-training fuzz-cloud clean
+.PHONY: help demo install test test-fast lint lock bench-training fuzz-cloud fuzz-decode clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -96,6 +96,9 @@ bench-training: .venv-training_code/.installed ## Measure tuning and training ag
 
 fuzz-cloud: .venv/.installed-dev ## Send hostile requests to a local cloud of its own (REQUESTS=20000 SEED=…)
 	@.venv/bin/python tests/local_cloud/fuzz.py --requests $(or $(REQUESTS),20000) $(if $(SEED),--seed $(SEED))
+
+fuzz-decode: .venv-inference_code/.installed ## Decode 120,000 mutated and generated photos (CASES=, SEED=)
+	@.venv-inference_code/bin/python -m tests.inference_code.fuzz --cases $(or $(CASES),120000) --seed $(or $(SEED),2)
 
 clean: ## Remove environments, builds and the local cloud's state
 	rm -rf .venv .venv-* node_modules cdk.out build .darkroom

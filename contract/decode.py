@@ -1,163 +1,194 @@
 """Bytes to pixels, once for training and serving: whatever a camera, a scanner or a web page made becomes 8-bit RGB.
 
-The content decides, never the name. Refused, each with a named reason: nothing, too many bytes, too many pixels (read
-from the header, before anything is decoded), what is no picture, a picture that ends early or is damaged.
-Treated: EXIF rotation is applied; grey, palette, CMYK and 16-bit become 8-bit RGB; transparency is laid on white; of an
-animation the first frame counts.
+The content decides, never the name. Refused, each with a named reason: nothing, too many bytes or pixels, what costs too much
+to decode (from the header, before anything is decoded), what is no picture, a picture that ends early or is damaged.
+Treated: orientation is applied; grey, palette, CMYK and 16-bit become 8-bit RGB; transparency is laid on white; of an
+animation the first frame counts; beyond REDUCED_ABOVE pixels a photo is reduced while it is decoded.
+
+Usual JPEG and PNG are decoded in this process, under the memory budget that all its threads share. Everything else goes to
+another process, which a limit of memory and of time ends (`decode_apart`).
 """
 
-import io
-import re
-import struct
-import zlib
-from typing import Final, Literal, get_args
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import simplejpeg
-from PIL import Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401  registers the two formats
 
-Reason = Literal[
-    "empty", "too_many_bytes", "too_many_pixels", "not_a_photo", "truncated", "corrupt", "unsupported_mode"
-]
-REASONS: Final = get_args(Reason)
-MAX_BYTES: Final = 64 * 1024 * 1024
+from contract import decode_apart, jpeg, png
+from contract.abandon import Abandon
+from contract.memory_budget import MEGABYTE, photo_budget
+from contract.photo_kind import KINDS, kind_of, other_kind
+from contract.pillow import open_picture, pillow_pixels
+from contract.pixels import STRIP_BYTES
+from contract.unreadable import REASONS, Reason, UnreadablePhoto, damaged
+
+__all__ = ["KINDS", "MAX_BYTES", "MAX_PIXELS", "REASONS", "Abandon", "Decoded", "Reason", "UnreadablePhoto",
+           "decode", "is_costly", "read_photo"]  # fmt: skip
+
+MAX_BYTES: Final = 64 * MEGABYTE
 MAX_PIXELS: Final = 120_000_000  # the largest phone cameras take 108 megapixels
-# How each format begins. Asking Pillow to guess would load all its plugins, some of them for formats nobody reviews.
-_SIGNATURES: Final = (
-    ("JPEG", re.compile(rb"\xff\xd8\xff")),
-    ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n")),
-    ("WEBP", re.compile(rb"RIFF....WEBP", re.DOTALL)),
-    ("GIF", re.compile(rb"GIF8[79]a")),
-    ("BMP", re.compile(rb"BM")),
-    ("TIFF", re.compile(rb"II\*\0|MM\0\*")),
-)
-FORMATS: Final = tuple(name for name, _ in _SIGNATURES)
-
-# decode() holds the limit itself, from the header. Pillow's own check would warn or raise at a number of its own.
-Image.MAX_IMAGE_PIXELS = None
-
-_ORIENTATION_TAG: Final = 0x0112
+MAX_MEMORY: Final = 1024 * MEGABYTE  # of one photo while it is decoded
+# A photo of more pixels is halved while it is decoded: no input of ours needs them, and the decision depends on the photo
+# alone, so that every reader sees the same pixels.
+REDUCED_ABOVE: Final = 1 << 25
+_WORK_HERE: Final = 1 << 27  # pixels × scans: less than a second
 
 
-class UnreadablePhoto(ValueError):
-    """A photo that cannot become pixels; `reason` is one of REASONS, the text is for a person."""
+@dataclass(frozen=True)
+class Decoded:
+    """`pixels`: uint8 RGB (height, width, 3), contiguous. `width`, `height`: upright, before any reduction.
 
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
-        self.reason: Reason = reason
+    `notes`: what had to be done (16_bit, stretched, cmyk, grey, transparent, rotated, animated, without_end, reduced).
+    """
 
-    def __reduce__(self) -> tuple:  # crosses process pools in `prepare`
-        return type(self), (self.reason, str(self))
+    pixels: np.ndarray
+    kind: str
+    width: int
+    height: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What the header says: how the photo is decoded and what that takes; `needs`: bytes of memory."""
+
+    kind: str
+    header: jpeg.JpegHeader | png.PngHeader | None = None
+    needs: int = 0
+
+    @property
+    def apart(self) -> bool:
+        return self.header is None
 
 
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> np.ndarray:
     """Return the photo as uint8 RGB of shape (height, width, 3), contiguous; raise UnreadablePhoto."""
-    if not data:
-        raise UnreadablePhoto("empty", "the photo has no bytes")
-    if len(data) > max_bytes:
-        raise UnreadablePhoto("too_many_bytes", f"the photo has {len(data):,} bytes; at most {max_bytes:,} are allowed")
-    picture = _open(data)
-    width, height = picture.size
+    return read_photo(data, max_pixels=max_pixels, max_bytes=max_bytes).pixels
+
+
+def read_photo(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES, abandon: Abandon | None = None
+) -> Decoded:
+    """The photo with what was found out about it; raise UnreadablePhoto, or Abandoned where the work was given up."""
+    plan = _plan(data, max_pixels, max_bytes)
+    if not plan.apart:
+        with photo_budget().hold(plan.needs, abandon):
+            if isinstance(plan.header, png.PngHeader):
+                return _decode_png(data)
+            decoded = _decode_jpeg(data, plan.header)
+        if decoded:
+            return decoded
+    pixels, facts = decode_apart.decode(data, plan.kind, max_pixels, photo_budget(), abandon)
+    return Decoded(pixels, **facts)
+
+
+def is_costly(data: bytes) -> bool:
+    """Whether the photo is decoded apart, where it may take long; what is refused at once is not."""
+    try:
+        return _plan(data, MAX_PIXELS, MAX_BYTES).apart
+    except UnreadablePhoto:
+        return False
+
+
+def check_size(width: int, height: int, max_pixels: int) -> int:
+    """The factor by which a photo of this size is reduced; raise UnreadablePhoto where it is too large."""
     if width * height > max_pixels:
         raise UnreadablePhoto(
             "too_many_pixels",
             f"the photo is {width:,} x {height:,} = {width * height:,} pixels; at most {max_pixels:,} are allowed",
         )
-    orientation = _orientation(picture)
-    pixels = _decode_jpeg(data) if picture.format in ("JPEG", "MPO") and picture.mode in ("RGB", "L") else None
-    if pixels is None:
-        if picture.format == "PNG":
-            _check_png(data)
-        pixels = _load(picture)
-    return np.ascontiguousarray(_rotate(pixels, orientation))
+    if width * height == 0:
+        raise UnreadablePhoto("corrupt", f"the photo is {width} x {height} pixels, by its header")
+    reduction = 1
+    while width * height > REDUCED_ABOVE * reduction**2:
+        reduction *= 2
+    return reduction
 
 
-def _open(data: bytes) -> Image.Image:
-    beginning = bytes(data[:12])
-    kind = next((name for name, signature in _SIGNATURES if signature.match(beginning)), None)
-    if kind is None:
-        allowed = ", ".join(FORMATS)
-        raise UnreadablePhoto("not_a_photo", f"the content is no picture ({allowed}); it begins with {beginning!r}")
-    try:
-        return Image.open(io.BytesIO(data), formats=[kind])
-    except Image.UnidentifiedImageError:
+def check_memory(needs: int, kind: str) -> None:
+    """Raise UnreadablePhoto where no photo may take so much."""
+    if needs > MAX_MEMORY:
         raise UnreadablePhoto(
-            "corrupt", f"the content begins like a {kind} picture, but its header is damaged"
-        ) from None
-    except Exception as error:  # a damaged header can raise anything in a plugin
-        raise _damaged("photo's header", error) from None
+            "too_costly",
+            f"decoding this {kind} picture takes about {needs / MEGABYTE:,.0f} MB of memory; at most "
+            f"{MAX_MEMORY / MEGABYTE:,.0f} MB are allowed; scale it down, or save it as a baseline JPEG",
+        )
 
 
-def _damaged(what: str, error: Exception) -> UnreadablePhoto:
-    text = str(error).lower()
-    if isinstance(error, EOFError) or any(sign in text for sign in ("truncated", "unexpected end", "not enough")):
-        return UnreadablePhoto("truncated", f"the {what} ends early: {error}")
-    return UnreadablePhoto("corrupt", f"the {what} is damaged: {error}")
-
-
-def _decode_jpeg(data: bytes) -> np.ndarray | None:
-    """The fast path: the same pixels as Pillow in 60 % of its time. None where it complains; then Pillow judges."""
-    try:
-        return simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
-    except ValueError:
-        return None
-
-
-def _check_png(data: bytes) -> None:
-    """Compare the checksums of the critical chunks: Pillow shows damaged pixels without a word."""
-    at = 8
-    while at + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        end = at + 8 + length
-        if end + 4 > len(data):
-            break
-        if kind[:1].isupper() and zlib.crc32(data[at + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
-            name = kind.decode("latin-1")
-            raise UnreadablePhoto("corrupt", f"the PNG picture is damaged: the checksum of its chunk {name} is wrong")
-        if kind == b"IEND":
-            return
-        at = end + 4
-    raise UnreadablePhoto("truncated", "the PNG picture ends early: its last chunk is not whole")
-
-
-def _load(picture: Image.Image) -> np.ndarray:
-    try:
-        picture.load()
-        return _to_rgb(picture)
-    except UnreadablePhoto:
-        raise
-    except Exception as error:
-        raise _damaged(f"{picture.format} picture", error) from None
-
-
-def _to_rgb(picture: Image.Image) -> np.ndarray:
-    if picture.mode.startswith("I"):  # 16 bit: Pillow's own conversion clips at 255
-        values = np.asarray(picture).astype(np.float32)
-        grey = np.clip(values / 257 + 0.5, 0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if picture.mode == "F":
-        raise UnreadablePhoto("unsupported_mode", "the picture holds floating-point values, which have no fixed white")
-    if picture.has_transparency_data:
-        rgba = picture.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
-    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
-
-
-def _orientation(picture: Image.Image) -> int:
-    """EXIF orientation 1 to 8; 1 where there is none or where EXIF is damaged (the pixels may still be fine)."""
-    if "exif" not in picture.info and picture.format not in ("PNG", "WEBP", "TIFF"):
-        return 1
-    try:
-        value = picture.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # Pillow raises whatever a damaged EXIF block leads it to; the photo itself may be whole
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _rotate(pixels: np.ndarray, orientation: int) -> np.ndarray:
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turned and mirrored as EXIF's orientation 1 to 8 says; contiguous."""
     if orientation >= 5:
         pixels = pixels.transpose(1, 0, 2)
     flip_rows = orientation in (3, 4, 7, 8)
     flip_columns = orientation in (2, 3, 6, 7)
-    return pixels[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
+    return np.ascontiguousarray(pixels[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1])
+
+
+def as_decoded(
+    pixels: np.ndarray, kind: str, size: tuple[int, int], reduction: int, orientation: int, notes: Sequence[str]
+) -> Decoded:
+    """`size`: width and height as stored."""
+    width, height = size if orientation < 5 else size[::-1]
+    told = (*notes, *(["rotated"] if orientation > 1 else []), *(["reduced"] if reduction > 1 else []))
+    return Decoded(upright(pixels, orientation), kind, width, height, told)
+
+
+def _plan(data: bytes, max_pixels: int, max_bytes: int) -> _Plan:
+    if not data:
+        raise UnreadablePhoto("empty", "the photo has no bytes")
+    if len(data) > max_bytes:
+        raise UnreadablePhoto("too_many_bytes", f"the photo has {len(data):,} bytes; at most {max_bytes:,} are allowed")
+    kind = kind_of(data)
+    if kind is None:
+        allowed = ", ".join(KINDS)
+        raise UnreadablePhoto("not_a_photo", f"the content is no picture ({allowed}); {other_kind(data)}")
+    read = {"JPEG": jpeg.read_header, "PNG": png.read_header}.get(kind)
+    header = read(data) if read else None
+    if header is None:
+        return _Plan(kind)
+    reduction = check_size(header.width, header.height, max_pixels)
+    area = header.width * header.height
+    out = 3 * area // reduction**2
+    if isinstance(header, png.PngHeader):
+        check_memory(needs := out + area * header.bytes_per_pixel + STRIP_BYTES, kind)
+        return _Plan(kind) if reduction > 1 or header.deep_colour else _Plan(kind, header, needs)
+    check_memory(needs := out * (2 if header.orientation > 1 else 1) + header.coefficients, kind)
+    return _Plan(kind, header, needs) if header.is_usual and area * header.scans <= _WORK_HERE else _Plan(kind)
+
+
+def _decode_jpeg(data: bytes, header: jpeg.JpegHeader) -> Decoded | None:
+    """The fast path: the same pixels as Pillow in 60 % of its time. None where it complains; then Pillow judges."""
+    pixels = jpeg_pixels(data, header, reduction := check_size(header.width, header.height, MAX_PIXELS))
+    if pixels is None:
+        return None
+    return as_decoded(pixels, "JPEG", (header.width, header.height), reduction, header.orientation, header.notes)
+
+
+def jpeg_pixels(data: bytes, header: jpeg.JpegHeader, reduction: int) -> np.ndarray | None:
+    """By libjpeg-turbo, strictly. Where only the end marker is missing, all pixels are there: it is put there."""
+    if not header.whole:
+        if not jpeg.is_complete(data, header):
+            return None
+        data = data + b"\xff\xd9"
+    height, width = -(-header.height // reduction), -(-header.width // reduction)
+    smaller = {"min_height": height, "min_width": width, "min_factor": reduction} if reduction > 1 else {}
+    try:
+        pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True, **smaller)
+    except ValueError:
+        return None
+    return pixels if pixels.shape == (height, width, 3) else None
+
+
+def _decode_png(data: bytes) -> Decoded:
+    chunks = png.check(data)
+    try:
+        picture = open_picture(chunks.data, "PNG")
+        pixels, notes = pillow_pixels(picture, 1)
+    except UnreadablePhoto:
+        raise
+    except Exception as error:
+        raise damaged("PNG picture", error) from None
+    notes += ["animated"] if chunks.animated else []
+    return as_decoded(pixels, "PNG", picture.size, 1, chunks.orientation, notes)

@@ -90,10 +90,12 @@ class Manifest:
             return cls.from_dict(json.loads(file.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise InvalidManifest(f"{file}: no such file; a model artifact must hold {MANIFEST_FILE}") from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise InvalidManifest(f"{file}: not JSON: {error}") from None
         except InvalidManifest as error:
             raise InvalidManifest(f"{file}: {error}") from None
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidManifest(f"{file}: not JSON: {error}") from None
+        except (ValueError, TypeError, OverflowError) as error:  # a field of another type than anyone writes
+            raise InvalidManifest(f"{file}: a field has a value that cannot be used: {error}") from None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""

@@ -11,6 +11,7 @@ import sys
 import time
 
 from contract.manifest import InvalidManifest
+from contract.memory_budget import MEGABYTE, photo_budget, set_photo_budget
 from inference_code.classifier import Classifier
 from inference_code.engines import EngineUnavailable, UnusableModel
 from inference_code.server import Application
@@ -24,11 +25,13 @@ _GRACE_SECONDS = 20  # SageMaker kills 30 seconds after SIGTERM
 async def _serve(settings: Settings, classifier: Classifier | None) -> None:
     import uvicorn
 
+    from inference_code.connections import protocol_with_deadline
+
     config = uvicorn.Config(
         Application(settings, classifier),
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=protocol_with_deadline(settings.header_seconds),
         loop="uvloop",
         lifespan="off",
         log_config=None,
@@ -63,6 +66,8 @@ def main(arguments: list[str]) -> int:
         classifier = None
         if not settings.multi_model:
             classifier = Classifier.load(settings.model_directory, settings.cores, settings.engine)
+        # Behind the model: what it takes is not there for photos.
+        budget = set_photo_budget(settings.photo_memory_bytes) if settings.photo_memory_bytes else photo_budget()
     except (InvalidSetting, InvalidManifest, UnusableModel, EngineUnavailable) as error:
         log.error("cannot serve: %s", error)
         return 1
@@ -70,8 +75,8 @@ def main(arguments: list[str]) -> int:
     if classifier:
         manifest = classifier.manifest
         what = f"{manifest.architecture}, {len(manifest.classes)} classes, on {classifier.engine.name}"
-    log.info("serving %s; %d cores, %s:%d, ready after %.2f s",
-             what, settings.cores, settings.host, settings.port, time.perf_counter() - started)  # fmt: skip
+    log.info("serving %s; %d cores, %d MB for photos, %s:%d, ready after %.2f s",
+             what, settings.cores, budget.total // MEGABYTE, settings.host, settings.port, time.perf_counter() - started)  # fmt: skip
     import uvloop
 
     uvloop.run(_serve(settings, classifier))

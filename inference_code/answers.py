@@ -11,9 +11,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+# What clients call a photo; `binary/octet-stream` is what S3 says of an object that was stored without a type.
 IMAGE_TYPES: Final = (
-    "image/jpeg", "image/jpg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff",
-    "application/x-image", "application/octet-stream",
+    "image/jpeg", "image/jpg", "image/pjpeg", "image/jfif", "image/png", "image/x-png", "image/webp", "image/gif",
+    "image/bmp", "image/x-bmp", "image/x-ms-bmp", "image/tiff", "image/tif", "image/avif", "image/heic", "image/heif",
+    "application/x-image", "application/octet-stream", "binary/octet-stream",
 )  # fmt: skip
 JSON_TYPE: Final = "application/json"
 ARRAY_TYPE: Final = "application/x-array"
@@ -37,13 +39,13 @@ class Photos(NamedTuple):
     listed: bool
 
 
-def read_photos(body: bytes, content_type: str) -> Photos:
-    """The photos in a request's body. The content type says how to unwrap them; what they are, their content says."""
+def read_photos(body: bytes, content_type: str) -> Photos | None:
+    """The photo in a request's body, None where it is a list of photos: the type says how to unwrap, the content what it is."""
     kind = content_type.split(";", 1)[0].strip().lower()
     if kind in IMAGE_TYPES or not kind:  # SageMaker may send none; an unreadable body is refused while decoding
         return Photos([body], listed=False)
     if kind == JSON_TYPE:
-        return Photos(_instances(body), listed=True)
+        return None
     raise Refused(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "unsupported_content_type",
@@ -51,13 +53,14 @@ def read_photos(body: bytes, content_type: str) -> Photos:
     )
 
 
-def _instances(body: bytes) -> list[bytes]:
+def read_list(body: bytes) -> Photos:
+    """The photos of `{"instances": [{"b64": …}]}`; refuse any other form."""
     try:
         document = json.loads(body)
         instances = document["instances"]
         if not isinstance(instances, list) or not instances:
             raise TypeError
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise _bad_json(f"the body is not of the form {EXAMPLE}") from None
     if len(instances) > MAX_INSTANCES:
         raise _bad_json(f"instances holds {len(instances)} photos; at most {MAX_INSTANCES} fit in one request")
@@ -69,7 +72,7 @@ def _instances(body: bytes) -> list[bytes]:
             photos.append(base64.b64decode(instance["b64"], validate=True))
         except (binascii.Error, ValueError) as error:
             raise _bad_json(f"instances[{index}].b64 is not base64: {error}") from None
-    return photos
+    return Photos(photos, listed=True)
 
 
 def _bad_json(message: str) -> Refused:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 
-from contract.decode import decode
+from contract.abandon import Abandon
+from contract.decode import read_photo
 from contract.manifest import MODEL_FILE, Manifest
 from contract.preprocessing import to_tensor
 from inference_code.engines import Engine, UnusableModel, open_engine
@@ -48,9 +49,9 @@ class Classifier:
         if not np.isfinite(probabilities).all() or abs(float(probabilities.sum()) - 1) > 1e-3:
             raise UnusableModel(f"the model's output is {probabilities[0].tolist()}, which are no probabilities")
 
-    def decode(self, photo: bytes) -> np.ndarray:
-        """Bytes to the model's input, float32 (3, H, W); raise UnreadablePhoto."""
-        return to_tensor(decode(photo), self.manifest.preprocessing)
+    def decode(self, photo: bytes, abandon: Abandon | None = None) -> np.ndarray:
+        """Bytes to the model's input, float32 (3, H, W); raise UnreadablePhoto, or Abandoned where nobody waits any more."""
+        return to_tensor(read_photo(photo, abandon=abandon).pixels, self.manifest.preprocessing)
 
     def predict(self, tensors: list[np.ndarray]) -> np.ndarray:
         """Inputs to probabilities, float32 (N, classes)."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from contract.manifest import MODEL_FILE, InvalidManifest
+from contract.memory_budget import available_memory, photo_budget
 from inference_code.answers import Refused
 from inference_code.classifier import Classifier
 from inference_code.engines import UnusableModel
@@ -84,10 +85,14 @@ class ModelStore:
         if not directory.is_absolute():
             directory = Path("/") / directory  # AWS's own examples write "opt/ml/models/…"
         base = self._settings.base.resolve()
-        if not directory.resolve().is_relative_to(base):
+        try:
+            inside, there = directory.resolve().is_relative_to(base), directory.is_dir()
+        except (OSError, ValueError):  # too long, or with characters that no path has
+            inside, there = True, False
+        if not inside:
             raise Refused(HTTPStatus.BAD_REQUEST, "bad_url", f"url is {url!r}; allowed: a folder below {base}")
-        if not directory.is_dir():
-            raise Refused(HTTPStatus.BAD_REQUEST, "bad_url", f"url is {url!r}; there is no such folder")
+        if not there:
+            raise Refused(HTTPStatus.BAD_REQUEST, "bad_url", f"url is {url[:200]!r}; there is no such folder")
         return directory
 
     def _reserve(self, name: str, directory: Path) -> int:
@@ -111,17 +116,5 @@ class ModelStore:
     def _limit(self, taken: int) -> tuple[int, str]:
         if self._settings.model_memory_bytes:
             return self._settings.model_memory_bytes, "DARKROOM_MODEL_MEMORY_MB"
-        return taken + available_memory(), "the machine's available memory"
-
-
-def available_memory() -> int:
-    """Bytes this process could still take: the machine's, or the container's limit where that is less."""
-    with open("/proc/meminfo") as lines:
-        facts = dict(line.split(":", 1) for line in lines)
-    available = int(facts["MemAvailable"].split()[0]) * 1024
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        available = min(available, limit - int(Path("/sys/fs/cgroup/memory.current").read_text()))
-    except (OSError, ValueError):  # no cgroup v2, or no limit
-        pass
-    return max(0, available)
+        # Memory that photos may still take while they are decoded is not there for models.
+        return taken + max(0, available_memory() - photo_budget().free), "the machine's available memory"

@@ -2,8 +2,8 @@
 
 `GET /ping`, `POST /invocations`, `GET /execution-parameters`, and with SAGEMAKER_MULTI_MODEL `GET/POST /models`,
 `GET/DELETE /models/{name}`, `POST /models/{name}/invoke`. Plain ASGI: six routes need no framework, and its overhead
-would be a tenth of an answer. Photos are decoded and predicted in threads (both release the interpreter lock); a
-request's body is read only once a place is free, so that memory stays bounded however many clients come.
+would be a tenth of an answer. Photos are decoded and predicted in threads (both release the interpreter lock), usual and
+costly ones in lanes of their own; a place is taken when a body is there, and bodies have a limit of memory for all of them.
 """
 
 import asyncio
@@ -16,16 +16,21 @@ from urllib.parse import parse_qs, unquote
 
 import numpy as np
 
-from contract.decode import UnreadablePhoto
-from inference_code.answers import JSON_TYPE, Refused, accepts_array, encode, read_photos
+from contract.abandon import Abandon
+from contract.decode import UnreadablePhoto, is_costly
+from contract.decode_apart import WALL_SECONDS
+from inference_code.answers import JSON_TYPE, Photos, Refused, accepts_array, encode, read_list, read_photos
+from inference_code.bodies import Bodies, drain, is_expected_to_send
 from inference_code.classifier import Classifier
 from inference_code.model_store import LoadedModel, ModelStore
+from inference_code.places import Lane, while_client_waits
 from inference_code.settings import MEGABYTE, Settings
+from inference_code.visitors import check_visitor
 
 log = logging.getLogger("inference")
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob.html: the product may be 100 MB.
 _TRANSFORM_TOTAL_MB: Final = 100
-_PLACES_PER_CORE: Final = 4
+_PATIENCE: Final = 60  # seconds in which a place for a usual photo must have become free
 
 
 class Application:
@@ -35,15 +40,18 @@ class Application:
         self._settings = settings
         self._classifier = classifier
         self._store = ModelStore(settings)
-        self._threads = ThreadPoolExecutor(settings.cores + 1, thread_name_prefix="photo")
+        self._usual = Lane("photo", settings.cores + 1, _PATIENCE)
+        self._costly = Lane("costly", settings.cores, _PATIENCE + WALL_SECONDS)
         self._loaders = ThreadPoolExecutor(1, thread_name_prefix="load")
-        self._places = asyncio.Semaphore(_PLACES_PER_CORE * (settings.cores + 1))
+        self._bodies = Bodies(settings.max_payload_bytes, settings.body_seconds)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """ASGI."""
         if scope["type"] != "http":
             return
         try:
+            if not self._settings.in_container:
+                check_visitor(scope)
             status, body = await self._route(scope, receive)
         except Refused as refused:
             status, body = refused.status, _error(refused.code, str(refused))
@@ -55,16 +63,22 @@ class Application:
             log.exception("%s %s -> 500", scope["method"], scope["path"])
             status, body = HTTPStatus.INTERNAL_SERVER_ERROR, _error("internal_error", "see the endpoint's log")
         headers = [(b"content-type", JSON_TYPE.encode()), (b"content-length", str(len(body)).encode())]
-        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            headers.append((b"connection", b"close"))  # the rest of the body is not read
+        unread = status in (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT)
+        if unread:
+            headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": int(status), "headers": headers})
+        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and is_expected_to_send(scope):
+            # To close with unread data would reset the connection, and the client could not read the answer.
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            await drain(receive)
+            body = b""
         await send({"type": "http.response.body", "body": body})
 
     async def _route(self, scope: dict[str, Any], receive: Any) -> tuple[HTTPStatus, bytes]:
-        path = scope.get("raw_path", scope["path"].encode()).decode("ascii").split("?", 1)[0]
+        path = scope.get("raw_path", scope["path"].encode()).decode("latin-1").split("?", 1)[0]
         method = scope["method"]
         if path == "/ping" and method == "GET":
-            return HTTPStatus.OK, b"{}"
+            return self._ping()
         if path == "/execution-parameters" and method == "GET":
             return HTTPStatus.OK, json.dumps(self._execution_parameters()).encode()
         if path == "/invocations" and method == "POST" and self._classifier is not None:
@@ -72,6 +86,14 @@ class Application:
         if self._settings.multi_model and (path == "/models" or path.startswith("/models/")):
             return await self._route_models(method, path, scope, receive)
         raise Refused(HTTPStatus.NOT_FOUND, "no_such_route", f"{method} {path}; {self._routes()}")
+
+    def _ping(self) -> tuple[HTTPStatus, bytes]:
+        """Not healthy where no place became free for long: the platform then replaces the instance."""
+        for lane in (self._usual, self._costly):
+            if lane.is_stuck:
+                message = f"no place for a {lane.name} has become free for too long"
+                return HTTPStatus.SERVICE_UNAVAILABLE, _error("stuck", message)
+        return HTTPStatus.OK, b"{}"
 
     def _routes(self) -> str:
         own = "/models, /models/{name}, /models/{name}/invoke" if self._settings.multi_model else "/invocations"
@@ -82,7 +104,8 @@ class Application:
         if not rest and method == "GET":
             return HTTPStatus.OK, self._list_models(scope)
         if not rest and method == "POST":
-            return await self._load_model(await self._body(scope, receive))
+            async with self._bodies.held(scope, receive) as body:
+                return await self._load_model(body)
         if rest.endswith("/invoke") and method == "POST":
             model = self._store.get(unquote(rest.removesuffix("/invoke")))
             return await self._invoke(model.classifier, scope, receive)
@@ -100,7 +123,7 @@ class Application:
             name, url = request["model_name"], request["url"]
             if not (isinstance(name, str) and name and isinstance(url, str) and url):
                 raise TypeError
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             form = '{"model_name": "…", "url": "…"}'
             raise Refused(HTTPStatus.BAD_REQUEST, "bad_json", f"the body is not of the form {form}") from None
         loop = asyncio.get_running_loop()
@@ -110,9 +133,9 @@ class Application:
         return HTTPStatus.OK, json.dumps(_described(model)).encode()
 
     def _list_models(self, scope: dict[str, Any]) -> bytes:
-        query = parse_qs(scope.get("query_string", b"").decode())
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
         start, limit = query.get("next_page_token", ["0"])[0], query.get("limit", ["100"])[0]
-        if not (start.isdigit() and limit.isdigit() and 1 <= int(limit) <= 1000):
+        if not (_is_number(start) and _is_number(limit) and 1 <= int(limit) <= 1000):
             allowed = "limit: 1 to 1000; next_page_token: the one this route gave"
             raise Refused(HTTPStatus.BAD_REQUEST, "bad_query", f"limit {limit!r}, next_page_token {start!r}; {allowed}")
         models, end = self._store.all(), int(start) + int(limit)
@@ -124,44 +147,40 @@ class Application:
     async def _invoke(self, classifier: Classifier, scope: dict, receive: Any) -> tuple[HTTPStatus, bytes]:
         headers = dict(scope["headers"])
         array = accepts_array(headers.get(b"accept", b"").decode("latin-1"))
-        async with self._places:
-            body = await self._body(scope, receive)
-            photos = read_photos(body, headers.get(b"content-type", b"").decode("latin-1"))
-            probabilities = await self._answer(classifier, photos.contents, photos.listed)
-            return HTTPStatus.OK, encode(probabilities, classifier.manifest.classes, array, photos.listed)
+        kind = headers.get(b"content-type", b"").decode("latin-1")
+        async with self._bodies.held(scope, receive) as body:
+            answer = await while_client_waits(self._answer(classifier, body, kind, array), receive)
+        if answer is None:
+            raise Refused(HTTPStatus.BAD_REQUEST, "disconnected", "the client left before its answer was ready")
+        return HTTPStatus.OK, answer
 
-    async def _answer(self, classifier: Classifier, photos: list[bytes], listed: bool) -> np.ndarray:
+    async def _answer(self, classifier: Classifier, body: bytes, kind: str, array: bool) -> bytes:
         """Decode and predict; the photos of a list are spread over the threads."""
-        loop = asyncio.get_running_loop()
-        if not listed:
-            return await loop.run_in_executor(self._threads, _decode_and_predict, classifier, photos)
+        photos = read_photos(body, kind)
+        if photos is None:  # a list: reading it takes time, too
+            async with self._usual.place():
+                photos, costly = await self._usual.run(_read_list, body)
+        else:
+            costly = is_costly(photos.contents[0])
+        lane = self._costly if costly else self._usual
+        async with lane.place():
+            probabilities = await self._predict(lane, classifier, photos)
+        return encode(probabilities, classifier.manifest.classes, array, photos.listed)
+
+    async def _predict(self, lane: Lane, classifier: Classifier, photos: Photos) -> np.ndarray:
+        contents = photos.contents
+        if not photos.listed:
+            return await lane.run(_decode_and_predict, classifier, contents, None)
         step = classifier.engine.preferred_batch
         batches = [
-            loop.run_in_executor(self._threads, _decode_and_predict, classifier, photos[at : at + step], at)
-            for at in range(0, len(photos), step)
+            asyncio.ensure_future(lane.run(_decode_and_predict, classifier, contents[at : at + step], at))
+            for at in range(0, len(contents), step)
         ]
-        answers = await asyncio.gather(*batches, return_exceptions=True)  # all of them end before the places are freed
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-        return np.concatenate(answers)
-
-    async def _body(self, scope: dict[str, Any], receive: Any) -> bytes:
-        limit = self._settings.max_payload_bytes
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if int(declared) > limit:
-            raise _too_large(int(declared), limit)
-        parts, size = [], 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Refused(HTTPStatus.BAD_REQUEST, "disconnected", "the client went away before its body was read")
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > limit:
-                raise _too_large(size, limit)
-            if not message.get("more_body"):
-                return b"".join(parts)
+        try:
+            return np.concatenate(await asyncio.gather(*batches))
+        finally:
+            for batch in batches:  # the first refusal ends the others
+                batch.cancel()
 
     def _execution_parameters(self) -> dict[str, Any]:
         """What batch transform should use where the job does not say: enough requests to keep every core busy."""
@@ -170,11 +189,16 @@ class Application:
         return {"MaxConcurrentTransforms": concurrent, "BatchStrategy": "SINGLE_RECORD", "MaxPayloadInMB": payload}
 
 
-def _decode_and_predict(classifier: Classifier, photos: list[bytes], first: int | None = None) -> np.ndarray:
+def _read_list(body: bytes, abandon: Abandon) -> tuple[Photos, bool]:
+    photos = read_list(body)
+    return photos, any(map(is_costly, photos.contents))
+
+
+def _decode_and_predict(classifier: Classifier, photos: list[bytes], first: int | None, abandon: Abandon) -> np.ndarray:
     tensors = []
     for offset, photo in enumerate(photos):
         try:
-            tensors.append(classifier.decode(photo))
+            tensors.append(classifier.decode(photo, abandon))
         except UnreadablePhoto as error:
             if first is None:
                 raise
@@ -190,9 +214,5 @@ def _error(code: str, message: str, **facts: str) -> bytes:
     return json.dumps({"error": {"code": code, **facts, "message": message}}, ensure_ascii=False).encode()
 
 
-def _too_large(size: int, limit: int) -> Refused:
-    return Refused(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        "payload_too_large",
-        f"the body has {size:,} bytes; at most {limit:,} are allowed (SAGEMAKER_MAX_PAYLOAD_IN_MB)",
-    )
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10

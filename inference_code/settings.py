@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from contract.memory_budget import MEGABYTE
+
 DEFAULT_BASE: Final = Path("/opt/ml")
-MEGABYTE: Final = 1024 * 1024
 _TRUE: Final = ("true", "1", "yes")
 _FALSE: Final = ("false", "0", "no", "")
 
@@ -29,6 +30,9 @@ class Settings:
     cores: int = 1
     max_payload_bytes: int = 25 * MEGABYTE
     model_memory_bytes: int | None = None
+    photo_memory_bytes: int | None = None
+    header_seconds: int = 20
+    body_seconds: int = 20
     engine: str = "auto"
 
     @property
@@ -37,14 +41,20 @@ class Settings:
         return self.base / "model"
 
     @property
+    def in_container(self) -> bool:
+        """Whether the network is the server's own, as SageMaker's mounts tell."""
+        return self.base == DEFAULT_BASE
+
+    @property
     def host(self) -> str:
         """All interfaces inside a container, whose network is its own; elsewhere this machine only."""
-        return "0.0.0.0" if self.base == DEFAULT_BASE else "127.0.0.1"  # noqa: S104
+        return "0.0.0.0" if self.in_container else "127.0.0.1"  # noqa: S104
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Read the settings; an unusable value is an error that names the variable."""
         memory = _number(environment, "DARKROOM_MODEL_MEMORY_MB", None, 1, 16_000_000)
+        photos = _number(environment, "DARKROOM_PHOTO_MEMORY_MB", None, 64, 16_000_000)
         return cls(
             base=Path(environment.get("SAGEMAKER_BASE_DIR") or DEFAULT_BASE),
             port=_number(environment, "SAGEMAKER_BIND_TO_PORT", 8080, 0, 65535),
@@ -52,6 +62,9 @@ class Settings:
             cores=_number(environment, "SAGEMAKER_MODEL_SERVER_WORKERS", None, 1, 1024) or available_cores(),
             max_payload_bytes=_number(environment, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 25, 1, 1000) * MEGABYTE,
             model_memory_bytes=memory * MEGABYTE if memory else None,
+            photo_memory_bytes=photos * MEGABYTE if photos else None,
+            header_seconds=_number(environment, "DARKROOM_HEADER_SECONDS", 20, 1, 3600),
+            body_seconds=_number(environment, "DARKROOM_BODY_SECONDS", 20, 1, 3600),
             engine=_choice(environment, "DARKROOM_ENGINE", "auto", ("auto", "openvino", "onnxruntime")),
         )
 
@@ -71,7 +84,7 @@ def _number(environment: Mapping[str, str], name: str, default: int | None, leas
     text = environment.get(name, "").strip()
     if not text:
         return default
-    if not text.isdigit() or not least <= int(text) <= most:
+    if not (text.isascii() and text.isdigit() and len(text) < 19 and least <= int(text) <= most):
         raise InvalidSetting(f"{name} is {text!r}; allowed: a whole number from {least} to {most}")
     return int(text)
 

@@ -31,7 +31,7 @@ class Server:
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any]:
         """Status and decoded answer; header names are written with underscores."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=180)
         try:
             connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
             answer = connection.getresponse()
@@ -100,4 +100,22 @@ def multi_model_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     """A multi-model server with room for two of our tiny models."""
     base = tmp_path_factory.mktemp("multi")
     with serving(base, SAGEMAKER_MULTI_MODEL="true", DARKROOM_MODEL_MEMORY_MB="100") as running:
+        yield running
+
+
+@pytest.fixture
+def server_with_little_memory(tmp_path: Path) -> Iterator[Server]:
+    """A single-model server that has 400 MB for photos while they are decoded."""
+    write_artifact(tmp_path / "model")
+    with serving(tmp_path, DARKROOM_PHOTO_MEMORY_MB="400") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def impatient_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A single-model server on two cores that waits one second for headers and bodies."""
+    base = tmp_path_factory.mktemp("impatient")
+    write_artifact(base / "model")
+    short = {"DARKROOM_HEADER_SECONDS": "1", "DARKROOM_BODY_SECONDS": "1", "SAGEMAKER_MODEL_SERVER_WORKERS": "2"}
+    with serving(base, **short) as running:
         yield running

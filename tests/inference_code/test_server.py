@@ -6,6 +6,7 @@ import http.client
 import json
 import signal
 import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from contract.decode import decode
 from contract.manifest import Manifest
 from contract.preprocessing import to_tensor
+from inference_code.answers import IMAGE_TYPES
 from inference_code.classifier import Classifier
 from tests.inference_code.conftest import free_port, launch, serving
 from tests.inference_code.photos import encode, png_header_only, scene
@@ -38,6 +40,14 @@ def test_ping_answers(server):
         ("application/x-image", JPEG),
         ("application/octet-stream", JPEG),
         ("IMAGE/JPEG; charset=binary", JPEG),
+        ("image/jpg", JPEG),
+        ("image/pjpeg", JPEG),
+        ("image/x-png", encode(PHOTO, "PNG")),
+        ("binary/octet-stream", JPEG),
+        ("Application/Octet-Stream", JPEG),
+        ("", JPEG),
+        ("image/avif", encode(PHOTO, "AVIF")),
+        ("image/heic", (Path(__file__).parent / "heic" / "turned.heic").read_bytes()),
         ("image/jpeg", encode(PHOTO, "PNG")),  # the content decides, not the name
     ],
 )
@@ -133,10 +143,18 @@ def test_too_many_instances_are_refused(server):
     assert status == 400 and "512" in answer["error"]["message"]
 
 
-@pytest.mark.parametrize("kind", ["text/csv", "application/x-npy", "video/mp4", "text/plain"])
-def test_other_content_types_are_refused(server, kind):
+@pytest.mark.parametrize(
+    "kind", ["text/csv", "application/x-npy", "video/mp4", "text/plain", "image/*", "multipart/form-data; boundary=x"]
+)
+def test_other_content_types_are_refused_with_those_that_are_taken(server, kind):
     status, answer = server.invoke(JPEG, kind)
-    assert status == 415 and "image/jpeg" in answer["error"]["message"]
+    assert status == 415
+    assert all(allowed in answer["error"]["message"] for allowed in (*IMAGE_TYPES, "application/json"))
+
+
+def test_every_content_type_that_is_taken_is_documented():
+    text = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
+    assert not [kind for kind in IMAGE_TYPES if f"`{kind}`" not in text]
 
 
 @pytest.mark.parametrize("accept", ["text/csv", "image/png"])
@@ -146,7 +164,7 @@ def test_other_accepts_are_refused(server, accept):
 
 def test_a_large_body_is_refused_before_it_is_read(server):
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
-        head = "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 31457280\r\n\r\n"
+        head = "POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: 31457280\r\n\r\n"
         connection.sendall(head.encode())  # 30 MB are announced, none is sent
         answer = http.client.HTTPResponse(connection)
         answer.begin()
@@ -156,7 +174,7 @@ def test_a_large_body_is_refused_before_it_is_read(server):
 
 def test_a_large_body_of_unknown_length_is_refused_too(server):
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
-        head = "POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nTransfer-Encoding: chunked\r\n\r\n"
+        head = "POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.sendall(head.encode())
         chunk = b"80000\r\n" + bytes(0x80000) + b"\r\n"  # 512 kB
         connection.sendall(chunk * 2 + b"1\r\nx\r\n")  # 1 MB and a byte, and no end
@@ -185,7 +203,7 @@ def test_sigterm_answers_what_was_begun_and_ends_cleanly(tmp_path):
     write_artifact(tmp_path / "model")
     with serving(tmp_path) as running:
         with socket.create_connection(("127.0.0.1", running.port)) as connection:
-            head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(JPEG)}\r\n\r\n"
+            head = f"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: {len(JPEG)}\r\n\r\n"
             connection.sendall(head.encode() + JPEG[:100])
             assert running.ask("GET", "/ping")[0] == 200  # the request above has been accepted by now
             running.process.send_signal(signal.SIGTERM)

@@ -26,10 +26,14 @@ LEFT_OUT = {
     "empty": ("Files without content", "Left out."),
     "too_many_bytes": ("Files that are too large", "Left out; the limit is 64 MiB."),
     "too_many_pixels": ("Photos with too many pixels", "Left out; scale them down."),
+    "too_costly": (
+        "Photos that cost too much memory or time to decode",
+        "Left out; scale them down, or save them as baseline JPEG.",
+    ),
     "not_a_photo": ("Files that are no photo, whatever their name says", "Left out."),
     "truncated": ("Photos that end early", "Left out; copy them again from their origin."),
     "corrupt": ("Damaged photos", "Left out; copy them again from their origin."),
-    "unsupported_mode": ("Pixels without a fixed white", "Left out; save them as 8 or 16 bit."),
+    "unsupported_mode": ("Photos whose kind of pixels cannot be read", "Left out; save them as 8-bit JPEG or PNG."),
     "too_small": ("Photos of a few pixels", "Left out: there is nothing to learn from."),
     "exact_duplicate": ("The same file more than once in one split", "One copy is kept."),
     "conflicting_label": (
@@ -55,12 +59,20 @@ NOTED = {
     "misnamed": ("The name says another format than the content", "Kept; the content decides."),
     "cmyk": ("CMYK photos", "Converted to RGB."),
     "16_bit": ("16-bit photos", "Scaled to 8 bit."),
+    "stretched": (
+        "16-bit photos that use only a part of their range",
+        "Brightened: their 8, 10, 12 or 14 bits became the whole range, photo by photo.",
+    ),
+    "without_end": ("JPEGs without their last two bytes", "Used: all their pixels are there."),
+    "reduced": ("Photos of more than 33 megapixels", "Halved in width and height while they were decoded."),
     "grey": ("Grey photos", "The grey is used for red, green and blue."),
     "transparent": ("Transparent photos", "Laid on white."),
-    "rotated": ("Photos with an EXIF rotation", "Turned upright."),
+    "rotated": ("Photos with an EXIF or TIFF orientation", "Turned upright."),
     "animated": ("Animations", "The first frame is used."),
 }
-HARMLESS = frozenset({"misnamed", "cmyk", "16_bit", "grey", "transparent", "rotated", "animated"})
+HARMLESS = frozenset(
+    {"misnamed", "cmyk", "16_bit", "reduced", "without_end", "grey", "transparent", "rotated", "animated"}
+)
 
 
 @dataclass(frozen=True)

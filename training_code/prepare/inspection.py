@@ -7,7 +7,6 @@ A photo that cannot be read is a fact about it, never a failure of the job.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,16 +14,17 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from PIL import Image
 
-from contract.decode import MAX_BYTES, UnreadablePhoto, decode
+from contract.decode import MAX_BYTES, Decoded, UnreadablePhoto, read_photo
 from training_code.prepare.layout import Placed
 from training_code.prepare.sources import Source
 
 SMALLEST_SIDE = 8  # pixels; less holds nothing to learn from
 MEASURED_SIDE = 256  # brightness and sharpness are measured at this size, so that large photos are not judged otherwise
-_EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif"}
-_NAMED = {"jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "tiff": "tif"}
+_EXTENSIONS = {
+    "JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif", "AVIF": "avif", "HEIC": "heic",
+}  # fmt: skip
+_NAMED = {"jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "tiff": "tif", "dib": "bmp", "heif": "heic", "hif": "heic"}
 
 
 @dataclass
@@ -91,16 +91,16 @@ def _inspect(placed: Placed, source: Source, keep: Callable[[np.ndarray], None])
         return _unreadable(photo, "corrupt", f"the file cannot be read: {error}")
     photo.sha256 = hashlib.sha256(data).hexdigest()
     try:
-        rgb = decode(data, max_bytes=MAX_BYTES)
+        decoded = read_photo(data, max_bytes=MAX_BYTES)
     except UnreadablePhoto as error:
         return _unreadable(photo, error.reason, str(error))
-    height, width = rgb.shape[:2]
+    width, height = decoded.width, decoded.height
     if min(height, width) < SMALLEST_SIDE:
         return _unreadable(photo, "too_small", f"{width} x {height} pixels; at least {SMALLEST_SIDE} are needed")
     photo.width, photo.height = width, height
-    _describe_file(photo, data)
-    _measure(photo, rgb)
-    keep(rgb)
+    _describe_file(photo, decoded)
+    _measure(photo, decoded.pixels)
+    keep(decoded.pixels)
     return photo
 
 
@@ -109,25 +109,13 @@ def _unreadable(photo: Photo, reason: str, detail: str) -> Photo:
     return photo
 
 
-def _describe_file(photo: Photo, data: bytes) -> None:
-    """The real format, and what `decode` had to do to make 8-bit RGB of it."""
-    with Image.open(io.BytesIO(data)) as picture:
-        photo.extension = _EXTENSIONS[picture.format or "PNG"]
-        named = photo.name.rpartition(".")[2].lower()
-        if _NAMED.get(named, named) != photo.extension:
-            photo.notes.append("misnamed")
-        if picture.mode.startswith("I"):
-            photo.notes.append("16_bit")
-        elif picture.mode == "CMYK":
-            photo.notes.append("cmyk")
-        elif picture.mode in ("L", "LA", "1"):
-            photo.notes.append("grey")
-        if picture.has_transparency_data:
-            photo.notes.append("transparent")
-        if (photo.width, photo.height) != picture.size:
-            photo.notes.append("rotated")
-        if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
-            photo.notes.append("animated")
+def _describe_file(photo: Photo, decoded: Decoded) -> None:
+    """The real format, and what decoding had to do to make 8-bit RGB of it."""
+    photo.extension = _EXTENSIONS[decoded.kind]
+    named = photo.name.rpartition(".")[2].lower()
+    if _NAMED.get(named, named) != photo.extension:
+        photo.notes.append("misnamed")
+    photo.notes += decoded.notes
 
 
 def _measure(photo: Photo, rgb: np.ndarray) -> None:

@@ -17,7 +17,9 @@ from typing import Any, Protocol
 from contract.decode import MAX_BYTES
 from contract.failure import JobFailure
 
-PHOTO_EXTENSIONS = frozenset({"jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff"})
+PHOTO_EXTENSIONS = frozenset(
+    {"jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif"}
+)
 MOST_FILES = 2_000_000
 HIGHEST_RATIO = 100  # uncompressed : compressed of a whole archive; photos hardly compress
 FREE_BYTES = 1 << 30  # below this, the ratio does not matter
