@@ -14,6 +14,7 @@ from typing import Any
 from contract import search_space
 from contract.hyperparameters import RULES, Hyperparameters, check_hyperparameters
 from contract.metrics import DEFAULT_OBJECTIVE, OBJECTIVES
+from contract.names import LONGEST_MODEL_NAME, model_name
 from contract.validation import (
     InvalidField,
     a_boolean,
@@ -132,10 +133,10 @@ SECTIONS = {
 
 @dataclass(frozen=True)
 class ExecutionInput:
-    """One run: `dataset` is an S3 URI of a zip, or of a prefix with photos."""
+    """One run: `dataset` is an S3 URI of a zip, or of a prefix with photos; `name` is the model's, by default that of the data set."""
 
     dataset: str
-    name: str = "photos"
+    name: str | None = None
     model: str = Hyperparameters.model
     image_size: int = Hyperparameters.image_size
     fine_tune: str = Hyperparameters.fine_tune
@@ -154,7 +155,9 @@ class ExecutionInput:
             r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?", self.dataset
         ):
             raise InvalidField("dataset", self.dataset, "an S3 URI: s3://bucket/prefix/ or s3://bucket/photos.zip")
-        a_text("name", self.name, longest=40, empty=False)
+        if self.name is None:
+            object.__setattr__(self, "name", model_name(self.dataset))
+        a_text("name", self.name, longest=LONGEST_MODEL_NAME, empty=False)
         if not re.fullmatch(r"[a-z0-9](-?[a-z0-9])*", self.name):
             raise InvalidField("name", self.name, "small letters, digits and single hyphens between them")
         for name in ("model", "image_size", "fine_tune", "pretrained", "seed"):
@@ -227,7 +230,7 @@ def defaults() -> dict[str, Any]:
     for item in fields(ExecutionInput):
         if item.name in SECTIONS:
             found[item.name] = {key: value for key, value in asdict(SECTIONS[item.name]()).items() if value is not None}
-        elif item.default is not MISSING:
+        elif item.default is not MISSING and item.default is not None:
             found[item.name] = item.default
         elif item.default_factory is not MISSING:
             found[item.name] = item.default_factory()

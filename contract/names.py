@@ -17,6 +17,7 @@ PROJECT: Final = "darkroom"
 ENVIRONMENT: Final = "dev"
 WORD: Final = re.compile(r"[a-z][a-z0-9]*")
 LONGEST_PREFIX: Final = 14
+LONGEST_MODEL_NAME: Final = 40
 
 # The stacks in the order in which they are deployed; they are deleted in the opposite one.
 STORAGE, IMAGES, PIPELINE, ENDPOINTS, COMPARISON = "Storage", "Images", "Pipeline", "Endpoints", "Comparison"
@@ -46,6 +47,14 @@ MODEL_FILE: Final = "model.tar.gz"
 # What a value says that has none yet: an SSM parameter cannot be empty.
 NOTHING: Final = "none"
 
+# SSM parameters that the state machine and `darkroom approve` write. No template owns one: an update of it would take back what
+# they wrote. They are there once a model is approved, and they outlive the stacks.
+APPROVED_PACKAGE: Final = "approved-model-package"
+APPROVED_DATA: Final = "approved-model-data"
+TARGET_MODELS: Final = "target-models/"
+# A parameter of the Pipeline stack that always says NOTHING: what endpoints serve until they are told to serve the approved model.
+NO_MODEL: Final = "no-model"
+
 
 class NameRefused(ValueError):
     """A project or environment that names cannot be made of: says the value received and what is allowed."""
@@ -65,19 +74,39 @@ def comparison_key(key: str) -> str:
     return f"{COMPARISONS}{key}"
 
 
+def model_name(dataset: str) -> str:
+    """The name of a model that was given none: its data set's, so that models of different photos never share one by chance.
+
+    Of an upload (`datasets/pets-0123456789ab.zip`) that is the folder's name, without the mark of its content.
+    """
+    bucket, _, key = dataset.removeprefix("s3://").partition("/")
+    last = key.rstrip("/").rpartition("/")[2] or bucket
+    stem = re.sub(r"-[0-9a-f]{12}$", "", re.sub(r"\.(zip|manifest|lst|csv|jsonl?)$", "", last, flags=re.IGNORECASE))
+    words = re.findall(r"[a-z0-9]+", stem.lower())
+    return "-".join(words)[:LONGEST_MODEL_NAME].strip("-") or "photos"
+
+
 def registered_key(execution: str) -> str:
     """The artifact of a registered model, in the models bucket."""
     return f"{REGISTERED}{execution}/{MODEL_FILE}"
 
 
-def target_model(name: str) -> str:
-    """What a caller of the multi-model endpoint asks for."""
+def target_model(name: str, execution: str) -> str:
+    """What a caller of the multi-model endpoint asks for: one version of a model, under a key that is never written again."""
+    return f"{name}/{execution}/{MODEL_FILE}"
+
+
+def fixed_target_model(name: str) -> str:
+    """The name without a version: the first model that was published under it, for ever. Endpoints go on answering with a model
+    that was overwritten, so this is written once and left alone.
+    https://docs.aws.amazon.com/sagemaker/latest/dg/add-models-to-endpoint.html
+    """
     return f"{name}/{MODEL_FILE}"
 
 
-def multi_model_key(name: str) -> str:
-    """Where the multi-model endpoint finds it, in the models bucket."""
-    return f"{MULTI_MODEL}{target_model(name)}"
+def multi_model_key(target: str) -> str:
+    """Where the multi-model endpoint finds a target model, in the models bucket."""
+    return f"{MULTI_MODEL}{target}"
 
 
 def weights_key(model: str) -> str:
@@ -200,6 +229,18 @@ class Names:
 
     def parameter(self, name: str) -> str:
         return f"{self.parameters}{name}"
+
+    @property
+    def served(self) -> dict[str, str]:
+        """Parameters with which the Endpoints stack serves the approved model; CloudFormation keeps them for later updates."""
+        return {
+            "ApprovedModelPackage": self.parameter(APPROVED_PACKAGE),
+            "ApprovedModelData": self.parameter(APPROVED_DATA),
+        }
+
+    def target_model_parameter(self, name: str) -> str:
+        """Says which target model was published last under a name."""
+        return self.parameter(f"{TARGET_MODELS}{name}")
 
     # State machines and jobs
 

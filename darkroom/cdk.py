@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from contract.names import ENDPOINTS
 from darkroom.failure import DarkroomError
 from darkroom.target import INSTALLATION, Target, project_root
 
@@ -41,7 +42,10 @@ class Cdk:
         """Deploy the stack whose name ends with `suffix` from what was synthesized last, or from a new synthesis."""
         name = self.stack(suffix)
         app = ["--app", str(self.target.home.assembly)] if name else []
-        return self._deploy([name or f"*-{suffix}", "--exclusively", *app])
+        # From now on this stack serves what is approved; CloudFormation remembers it.
+        served = self.target.names.served if suffix == ENDPOINTS else {}
+        given = [word for key, value in served.items() for word in ("--parameters", f"{key}={value}")]
+        return self._deploy([name or f"*-{suffix}", "--exclusively", *given, *app])
 
     def destroy(self) -> None:
         """Delete all stacks of the app."""

@@ -7,6 +7,7 @@ that executions made belong to no stack.
 import re
 from typing import Any
 
+from darkroom.publishing import remove_notes
 from darkroom.target import Target
 
 
@@ -48,6 +49,7 @@ class Removal:
         """Delete the models that executions made; after the stacks, because endpoints may use them."""
         for name in self._models():
             self.target.client("sagemaker").delete_model(ModelName=name)
+        remove_notes(self.target)
 
     def _buckets(self) -> list[str]:
         return [

@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from contract.names import multi_model_key
+from contract.names import APPROVED_PACKAGE
 from darkroom import executions, jobs, live, predictions, upload
 from darkroom.cdk import Cdk
 from darkroom.failure import DarkroomError
+from darkroom.publishing import publish
 from darkroom.summary import Results
 from darkroom.target import Target
 
@@ -68,7 +69,7 @@ def conclude(target: Target, console: Console, arn: str, endpoint: bool) -> dict
 
 def _serve(target: Target, console: Console, results: Results, package: str | None) -> dict[str, Any] | None:
     target.forget_parameters()
-    approved = target.parameter("approved-model-package")
+    approved = target.parameters.get(APPROVED_PACKAGE)
     if package is None or approved != package:
         console.print(f"  The model is registered but not approved: darkroom approve {package or ''}", markup=False)
         return None
@@ -155,6 +156,8 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("Prediction", f"{Path(answer['file']).name}: {answer['label']} ({answer['probability']:.3f})"))
     if summary["endpoint"]:
         rows.append(("Endpoint", summary["endpoint"]["name"]))
+    if summary["target_model"]:
+        rows.append(("Target model", f"{summary['target_model']} (on the multi-model endpoint)"))
     rows += [(step["name"], f"{step['seconds']:.1f} s") for step in summary["steps"] if step["seconds"] >= 0.5]
     total, idle = summary["seconds"], summary["orchestration_seconds"]
     rows.append(("Whole execution", f"{total:.1f} s, of which no job ran for {idle:.1f} s"))
@@ -186,7 +189,6 @@ def approve(target: Target, package: str | None) -> str:
         package = found[0]["ModelPackageArn"]
     said = client.describe_model_package(ModelPackageName=package)
     data = said["InferenceSpecification"]["Containers"][0]["ModelDataUrl"]
-    bucket, _, key = data.removeprefix("s3://").partition("/")
     execution = said["CustomerMetadataProperties"]["execution"]
     outcome = Results(target, execution).outcome()
     name = outcome["plan"]["name"]
@@ -194,8 +196,5 @@ def approve(target: Target, package: str | None) -> str:
     client.update_model_package(
         ModelPackageArn=package, ModelApprovalStatus="Approved", ApprovalDescription=f"darkroom approve, {moment}"
     )
-    target.client("s3").copy_object(Bucket=bucket, Key=multi_model_key(name), CopySource={"Bucket": bucket, "Key": key})
-    for parameter, value in (("approved-model-data", data), ("approved-model-package", package)):
-        target.client("ssm").put_parameter(Name=target.names.parameter(parameter), Value=value, Overwrite=True)
-    target.forget_parameters()
+    publish(target, package, data, name, execution.rpartition(":")[2])
     return package

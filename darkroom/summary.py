@@ -44,6 +44,7 @@ class Results:
             "test": _test(evaluation),
             "bias": bias_metrics(self._json("bias/analysis.json")),
             "endpoint": None,
+            "target_model": (outcome.get("published") or {}).get("target_model"),
             "model_package_arn": (outcome.get("registered") or {}).get("arn"),
             "report": str(self.folder / "report" / "index.html") if "index.html" in report else None,
             "error": failure(self.described),

@@ -1,10 +1,12 @@
-"""Endpoints that serve the approved model. Until one has been approved they do not exist, so they cost nothing.
+"""Endpoints that serve the approved model. Until somebody asks for them they do not exist, so they cost nothing.
 
-What was approved stands in SSM parameters that the state machine writes and CloudFormation reads at deploy time; `none`
-makes the condition false. Images come from parameters, too: this stack is deployed alone after each approved model, and
-must take the images that are deployed, not those that the code would make today. Models and endpoint configurations have
-names made by CloudFormation, because neither can be changed: a new model makes new ones, and the endpoint, whose name
-lasts, is updated in place.
+What was approved stands in SSM parameters that the state machine writes and CloudFormation reads at deploy time. No template
+owns them, so before the first approval they are not there, and a stack that reads a missing parameter cannot be deployed.
+So this one reads a parameter that says `none`, which makes the condition false, until it is told to read those
+(`Names.served`); CloudFormation remembers that. Images come from parameters, too: this stack is deployed alone after each
+approved model, and must take the images that are deployed, not those that the code would make today. Models and endpoint
+configurations have names made by CloudFormation, because neither can be changed: a new model makes new ones, and the
+endpoint, whose name lasts, is updated in place.
 """
 
 from __future__ import annotations
@@ -17,9 +19,9 @@ from aws_cdk import aws_sagemaker as sagemaker
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from contract.names import MULTI_MODEL, log_group_of_endpoint
+from contract.names import MULTI_MODEL, NO_MODEL, NOTHING, log_group_of_endpoint
 from infra.images import ImagesStack
-from infra.pipeline import NO_MODEL, PipelineStack
+from infra.pipeline import PipelineStack
 from infra.settings import Endpoint, Settings
 from infra.storage import StorageStack
 
@@ -39,9 +41,10 @@ class EndpointsStack(Stack):
         self.role_arn = pipeline.roles.model.role_arn
         self.add_stack_dependency(images, "Endpoints run images that must have been pushed")
         self.add_stack_dependency(pipeline, "It owns the parameters that name the approved model")
-        self.package = self._parameter("ApprovedModelPackage", "approved-model-package")
+        # Both are always declared, so that both can always be given.
+        self.package, self.data = (self._parameter(id, NO_MODEL) for id in settings.names.served)
         self.approved = CfnCondition(
-            self, "ModelIsApproved", expression=Fn.condition_not(Fn.condition_equals(self.package, NO_MODEL))
+            self, "ModelIsApproved", expression=Fn.condition_not(Fn.condition_equals(self.package, NOTHING))
         )
         wanted = settings.endpoints
         if wanted.cpu.enabled:
@@ -57,13 +60,15 @@ class EndpointsStack(Stack):
             # The package names the CPU image, so this model is made of image and artifact.
             on_gpu = sagemaker.CfnModel.ContainerDefinitionProperty(
                 image=self._parameter("InferenceGpuImage", "images/inference-gpu"),
-                model_data_url=self._parameter("ApprovedModelData", "approved-model-data"),
+                model_data_url=self.data,
             )
             self._endpoint("gpu", wanted.gpu, on_gpu)
+        CfnOutput(self, "ServedModelPackage", value=self.package)
+        CfnOutput(self, "ServedModelData", value=self.data)
         # A stack whose resources are all conditional could not be created before a model is approved.
         ssm.StringParameter(
             self, "EndpointsParameter", parameter_name=settings.parameter("endpoints"),
-            string_value=",".join(self._names()) or NO_MODEL,
+            string_value=",".join(self._names()) or NOTHING,
             description="Endpoints that exist once a model is approved",
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from aws_cdk import aws_ssm as ssm
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from contract.names import NOTHING, PROCESSING_LOGS, TRAINING_LOGS, TRANSFORM_LOGS
+from contract.names import NO_MODEL, NOTHING, PROCESSING_LOGS, TRAINING_LOGS, TRANSFORM_LOGS
 from infra import managed
 from infra.images import ImagesStack
 from infra.roles import JobRoles
@@ -20,8 +20,6 @@ from infra.storage import StorageStack
 from infra.workflow.permissions import MachineRole, keeps_books, passes, runs_jobs
 from infra.workflow.pipeline import Pipeline
 from infra.workflow.platform import Images, Platform, RoleArns
-
-NO_MODEL = NOTHING
 
 
 class PipelineStack(Stack):
@@ -45,8 +43,7 @@ class PipelineStack(Stack):
         self.group = self._registry()
         self.platform = self._platform()
         self.machine = self._machine()
-        self.approved_model_package = self._parameter("approved-model-package", NO_MODEL)
-        self.approved_model_data = self._parameter("approved-model-data", NO_MODEL)
+        self._parameter(NO_MODEL, NOTHING)
         self._parameter("state-machine-arn", self.machine.state_machine_arn)
         self._parameter("weights-role-arn", self.roles.weights.role_arn)
         self._parameter("model-package-group", self.group.model_package_group_name)

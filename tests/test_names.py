@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.names import COMPARISON, PARTS, JobName, NameRefused, Names
+from contract.execution_input import ExecutionInput, defaults
+from contract.names import COMPARISON, PARTS, JobName, NameRefused, Names, model_name
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = st.from_regex(r"[a-z][a-z0-9]{0,5}", fullmatch=True)
@@ -93,3 +94,25 @@ def test_the_state_machines_are_named_after_what_they_do():
         == "/aws/vendedlogs/states/bees-prod-comparison"
     )
     assert Names("bees").stack(COMPARISON) == "Bees-Comparison"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [("s3://data/datasets/beans-0123456789ab.zip", "beans"), ("s3://bucket/Solar Cells/", "solar-cells"),
+     ("s3://bucket/pets.v2.ZIP", "pets-v2"), ("s3://bucket", "bucket"), ("s3://bucket/", "bucket"),
+     ("s3://bucket/a/b/photos.manifest", "photos"), ("s3://bucket/____/", "photos"), (f"s3://bucket/{'a-' * 40}", ("a-" * 20)[:-1])],
+)  # fmt: skip
+def test_a_model_without_a_name_has_that_of_its_photos(dataset, name):
+    assert model_name(dataset) == name
+    assert ExecutionInput(dataset).name == name
+
+
+def test_the_state_machine_has_no_name_of_its_own_to_merge_over_that():
+    assert "name" not in defaults()
+    assert ExecutionInput.from_json({"dataset": "s3://bucket/pets/", "name": "mine"}).name == "mine"
+
+
+@given(st.text(max_size=80))
+def test_whatever_a_data_set_is_called_its_model_has_a_name_that_is_allowed(text):
+    name = model_name(f"s3://some-bucket/{text}")
+    assert ExecutionInput("s3://some-bucket/x", name=name).name == name

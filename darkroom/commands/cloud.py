@@ -5,6 +5,7 @@ import shlex
 import click
 from rich.table import Table
 
+from contract.names import APPROVED_PACKAGE, NOTHING
 from darkroom import local
 from darkroom.commands.shared import Context, json_option
 from darkroom.executions import recent
@@ -113,7 +114,7 @@ def _parts(context: Context) -> dict:
             {"name": run["name"], "status": run["status"], "started": run["startDate"].isoformat()}
             for run in recent(target, 5)
         ],
-        "approved_model_package": target.parameters.get("approved-model-package"),
+        "approved_model_package": target.parameters.get(APPROVED_PACKAGE, NOTHING),
     }
 
 

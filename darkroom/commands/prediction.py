@@ -9,12 +9,15 @@ from rich.table import Table
 from darkroom import predictions
 from darkroom.commands.shared import Context, json_option
 from darkroom.failure import DarkroomError
+from darkroom.publishing import find_target_model
 
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--endpoint", help="Name of the endpoint.  [default: the deployment's CPU endpoint]")
-@click.option("--target-model", help="Model of the multi-model endpoint, as NAME/model.tar.gz.")
+@click.option(
+    "--target-model", help="Model of the multi-model endpoint: NAME (the newest), or NAME/EXECUTION/model.tar.gz."
+)
 @json_option
 @click.pass_obj
 def predict(
@@ -24,15 +27,16 @@ def predict(
 
     \b
     darkroom predict photos/ant/1.jpg photos/bee/2.jpg
-    darkroom predict cat.jpg --target-model pets/model.tar.gz
+    darkroom predict cat.jpg --target-model pets
     """
     context.speak_json(as_json)
     target = context.target
     name = endpoint or target.parameter("multi-model-endpoint" if target_model else "cpu-endpoint")
+    model = find_target_model(target, target_model) if target_model else None
     answers, failed = [], []
     for path in images:
         try:
-            answers.append(predictions.predict(target, name, path, target_model))
+            answers.append(predictions.predict(target, name, path, model))
         except DarkroomError as error:
             failed.append({"file": str(path), "error": str(error)})
             context.console.print(f"[red]{escape(str(error))}[/red]", soft_wrap=True)

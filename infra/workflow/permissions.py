@@ -8,7 +8,14 @@ from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from contract.names import MULTI_MODEL, REGISTERED, execution_key
+from contract.names import (
+    APPROVED_DATA,
+    APPROVED_PACKAGE,
+    MULTI_MODEL,
+    REGISTERED,
+    TARGET_MODELS,
+    execution_key,
+)
 from infra import grants
 from infra.settings import Settings
 from infra.storage import StorageStack
@@ -83,10 +90,8 @@ def passes(roles: Sequence[iam.IRole]) -> list[iam.PolicyStatement]:
 
 def keeps_books(settings: Settings, storage: StorageStack, group: str) -> list[iam.PolicyStatement]:
     """Read the plan and the results, write what it knows itself, copy models, register and publish them."""
-    notes = [
-        grants.arn("ssm", f"parameter{settings.parameter(name)}")
-        for name in ("approved-model-data", "approved-model-package")
-    ]
+    written = (APPROVED_DATA, APPROVED_PACKAGE, f"{TARGET_MODELS}*")
+    notes = [grants.arn("ssm", f"parameter{settings.parameter(name)}") for name in written]
 
     def below(bucket, *paths: str) -> list[str]:
         return [bucket.arn_for_objects(path) for path in paths]
@@ -126,6 +131,11 @@ def keeps_books(settings: Settings, storage: StorageStack, group: str) -> list[i
                 grants.arn("sagemaker", f"model-package-group/{group}"),
                 grants.arn("sagemaker", f"model-package/{group}/*"),
             ],
+        ),
+        iam.PolicyStatement(
+            actions=["s3:ListBucket"],
+            resources=[storage.models.bucket_arn],
+            conditions={"StringLike": {"s3:prefix": [f"{MULTI_MODEL}*"]}},
         ),
         iam.PolicyStatement(actions=["ssm:PutParameter"], resources=notes),
     ]

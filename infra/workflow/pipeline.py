@@ -90,10 +90,8 @@ class Pipeline:
         """A version that waits for a person's approval is not published."""
         if platform.settings.approval == "manual":
             return self._chain(self.register.keep, self.register.call, report)
-        publish = self.publish
-        return self._chain(
-            self.register.keep, self.register.call, publish.copy, publish.note_data, publish.note_package, report
-        )
+        publish = self.publish.connect(self._wiring, then=report)
+        return self._chain(self.register.keep, self.register.call, *publish)
 
     def _end(self) -> sfn.Choice:
         """A report is written in either case; an execution whose model missed the gate has failed all the same."""

@@ -1,38 +1,82 @@
-"""Publish: put an approved model where endpoints take it from. The Endpoints stack follows at its next deploy."""
+"""Publish: put an approved model where endpoints take it from. The Endpoints stack follows at its next update.
+
+The multi-model endpoint finds a model under a key of its own for each execution, at once. No key is ever written twice: AWS warns that
+an endpoint may go on answering with the model that was overwritten. A name without a version is for whoever wants one fixed name
+for one model; it is given to the first model that is published under it, and stays with it.
+https://docs.aws.amazon.com/sagemaker/latest/dg/add-models-to-endpoint.html
+"""
 
 from __future__ import annotations
 
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from contract.names import multi_model_key, registered_key
+from contract.names import (
+    APPROVED_DATA,
+    APPROVED_PACKAGE,
+    fixed_target_model,
+    multi_model_key,
+    registered_key,
+    target_model,
+)
 from infra.workflow import step
 from infra.workflow.platform import Platform
 from infra.workflow.register_model import model_data
+from infra.workflow.wiring import Wiring
+
+TARGET = f"States.Format('{target_model('{}', '{}')}', $.plan.name, $.names.execution)"
+KEY = f"States.Format('{multi_model_key(target_model('{}', '{}'))}', $.plan.name, $.names.execution)"
+FIXED_KEY = f"States.Format('{multi_model_key(fixed_target_model('{}'))}', $.plan.name)"
 
 
 class Publish:
-    """States `Publish` (the multi-model endpoint sees the model at once), `Note model data`, `Note approved model`."""
+    """States `Publish`, `Note target model`, perhaps `Publish fixed name`, `Note model data`, `Note approved model`."""
 
     def __init__(self, scope: Construct, platform: Platform) -> None:
-        bucket = platform.models_bucket
-        self.copy = step.call(
-            scope, "Publish", action="aws-sdk:s3:copyObject", result="$.published",
+        self._scope, self._platform = scope, platform
+        self.copy = self._copy("Publish", KEY)
+        names = platform.settings.names
+        self.use = sfn.Pass(scope, "Use target model", result_path="$.published", parameters={"target_model.$": TARGET})
+        self.note_target = note(
+            scope, "Note target model", f"States.Format('{names.target_model_parameter('{}')}', $.plan.name)", TARGET,
+            said="States.Format('Data set {}, published by execution {}', $.plan.dataset.fingerprint, $.names.execution)",
+        )  # fmt: skip
+        self.look = step.call(
+            scope, "Look for fixed name", action="aws-sdk:s3:listObjectsV2", result="$.fixed",
+            parameters={"Bucket": platform.models_bucket, "Prefix.$": FIXED_KEY, "MaxKeys": 1},
+            selector={"count.$": "$.KeyCount"},
+        )  # fmt: skip
+        self.copy_fixed = self._copy("Publish fixed name", FIXED_KEY)
+        self.note_data = note(scope, "Note model data", names.parameter(APPROVED_DATA), model_data(platform))
+        # Last, because it is what makes endpoints possible.
+        self.note_package = note(
+            scope, "Note approved model", names.parameter(APPROVED_PACKAGE), "$.registered.arn"
+        )  # fmt: skip
+
+    def _copy(self, name: str, key: str) -> sfn.CustomState:
+        bucket = self._platform.models_bucket
+        return step.call(
+            self._scope, name, action="aws-sdk:s3:copyObject", result=None,
             parameters={
-                "Bucket": bucket,
-                "Key.$": f"States.Format('{multi_model_key('{}')}', $.plan.name)",
+                "Bucket": bucket, "Key.$": key,
                 "CopySource.$": f"States.Format('{bucket}/{registered_key('{}')}', $.names.execution)",
             },
-            selector={"etag.$": "$.CopyObjectResult.ETag"},
         )  # fmt: skip
-        self.note_data = note(scope, platform, "Note model data", "approved-model-data", model_data(platform))
-        # Last, because it is what makes endpoints possible.
-        self.note_package = note(scope, platform, "Note approved model", "approved-model-package", "$.registered.arn")
+
+    def connect(self, wiring: Wiring, then: sfn.IChainable) -> list[sfn.IChainable]:
+        """The states in their order; what comes after them is `then`."""
+        last = wiring.chain(self.note_data, self.note_package, then)
+        free = sfn.Choice(self._scope, "Is the fixed name free?").when(
+            sfn.Condition.number_equals("$.fixed.count", 0), wiring.chain(self.copy_fixed, last)
+        )
+        return [self.copy, self.use, self.note_target, self.look, free.otherwise(last)]
 
 
-def note(scope: Construct, platform: Platform, name: str, parameter: str, value: str) -> sfn.CustomState:
-    """PutParameter over the value that the Pipeline stack made."""
+def note(scope: Construct, name: str, parameter: str, value: str, said: str | None = None) -> sfn.CustomState:
+    """PutParameter; the first one makes it. `parameter` may be an intrinsic."""
+    key = "Name.$" if parameter.startswith("States.") else "Name"
+    description = {"Description.$": said} if said else {}
     return step.call(
         scope, name, action="aws-sdk:ssm:putParameter", result=None,
-        parameters={"Name": platform.settings.parameter(parameter), "Value.$": value, "Overwrite": True},
+        parameters={key: parameter, "Value.$": value, "Type": "String", "Overwrite": True, **description},
     )  # fmt: skip

@@ -156,7 +156,7 @@ def test_a_run_ends_with_a_summary_a_report_and_where_they_lie(pipeline, photos)
     summary = json.loads((folder / "summary.json").read_text())
     assert list(summary) == [
         "status", "execution_arn", "seconds", "orchestration_seconds", "steps", "tuning", "test", "bias", "endpoint",
-        "model_package_arn", "report", "error",
+        "target_model", "model_package_arn", "report", "error",
     ]  # fmt: skip
     assert summary["status"] == "SUCCEEDED" and summary["execution_arn"].endswith(":execution:tiny:good")
     assert summary["test"] == {"accuracy": 0.75, "balanced_accuracy": 0.5, "n": 2}
@@ -259,7 +259,14 @@ def test_approving_a_model_publishes_what_the_state_machine_would_have(pipeline)
     approved = pipeline("approve", "--no-endpoint")
     assert approved.returncode == 0, approved.stderr
     assert sagemaker.describe_model_package(ModelPackageName=package)["ModelApprovalStatus"] == "Approved"
-    assert s3.get_object(Bucket="tiny", Key="multi-model/pets/model.tar.gz")["Body"].read() == b"m"
+    for key in ("pets/registered/model.tar.gz", "pets/model.tar.gz"):
+        assert s3.get_object(Bucket="tiny", Key=f"multi-model/{key}")["Body"].read() == b"m"
+    target = ssm.get_parameter(Name="/darkroom/dev/target-models/pets")["Parameter"]["Value"]
+    assert target == "pets/registered/model.tar.gz"
+    unknown = pipeline("predict", "x.jpg", "--endpoint", "any", "--target-model", "cats")
+    assert unknown.returncode == 1
+    assert "no model was published under this name" in unknown.stderr
+    assert "Published: pets" in unknown.stderr
     noted = {
         name: ssm.get_parameter(Name=f"/darkroom/dev/approved-model-{name}")["Parameter"]["Value"]
         for name in ("package", "data")

@@ -66,6 +66,10 @@ ACKNOWLEDGED = (
         "The report reads the history of its own execution, whose name is not known at deploy time.",
     ),
     Acknowledged(
+        wildcard(arn(r"ssm:<AWS::Region>:<AWS::AccountId>:parameter/darkroom/dev/target-models/\*")), ROLE,
+        "One parameter for each name that a user gives to models.",
+    ),
+    Acknowledged(
         wildcard(arn(r"sagemaker:<AWS::Region>:<AWS::AccountId>:model-package/darkroom-dev/\*")), ROLE,
         "SageMaker numbers the versions of the model package group.",
     ),

@@ -68,7 +68,11 @@ class Account:
         dataset = {"fingerprint": "f" * 16, "classes": ["ant", "bee"], "counts": {"train": 10}}
         return make_plan(execution, dataset, {"enabled": execution.bias.enabled, "facets": []}, {})
 
+    def _listObjectsV2(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"KeyCount": int(any(key.startswith(request["Prefix"]) for key in self.objects))}
+
     def _copyObject(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.objects[request["Key"]] = request["CopySource"]
         return {"CopyObjectResult": {"ETag": "e"}}
 
     def _createProcessingJob(self, request: dict[str, Any]) -> dict[str, Any]:

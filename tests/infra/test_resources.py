@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ import time
 
 import pytest
 
-from tests.infra.conftest import FLAGS, ROOT
+from tests.infra.conftest import FLAGS, ROOT, resolve
 
 
 def buckets(synthesis) -> dict[str, dict]:
@@ -75,7 +76,7 @@ def test_a_user_finds_names_in_parameters(default):
     }
     assert names == {
         "data-bucket": None, "artifacts-bucket": None, "models-bucket": None, "state-machine-arn": None,
-        "model-package-group": None, "weights-role-arn": None, "approved-model-package": None, "approved-model-data": None,
+        "model-package-group": None, "weights-role-arn": None, "no-model": None,
         "images/training": None, "images/analysis": None, "images/inference": None, "endpoints": None,
         "cpu-endpoint": "ModelIsApproved", "multi-model-endpoint": "ModelIsApproved",
     }  # fmt: skip
@@ -111,10 +112,7 @@ def endpoint_names(synthesis) -> set[str]:
 def test_endpoints_exist_only_once_a_model_is_approved(default):
     template = default.templates["Endpoints"]
     parameter = template["Parameters"]["ApprovedModelPackage"]
-    assert parameter == {
-        "Type": "AWS::SSM::Parameter::Value<String>",
-        "Default": "/darkroom/dev/approved-model-package",
-    }
+    assert parameter == {"Type": "AWS::SSM::Parameter::Value<String>", "Default": "/darkroom/dev/no-model"}
     assert template["Conditions"]["ModelIsApproved"] == {
         "Fn::Not": [{"Fn::Equals": [{"Ref": "ApprovedModelPackage"}, "none"]}]
     }
@@ -122,12 +120,40 @@ def test_endpoints_exist_only_once_a_model_is_approved(default):
     assert unconditional == ["AWS::SSM::Parameter"]
 
 
-def test_a_fresh_account_has_no_approved_model(default):
+def test_before_the_first_approval_endpoints_read_a_parameter_that_says_none(default):
     values = {
         p["Properties"]["Name"]: p["Properties"]["Value"]
         for p in default.resources("Pipeline", "AWS::SSM::Parameter").values()
     }
-    assert values["/darkroom/dev/approved-model-package"] == values["/darkroom/dev/approved-model-data"] == "none"
+    assert values["/darkroom/dev/no-model"] == "none"
+
+
+@pytest.mark.parametrize("settings", ["default", "full"])
+def test_the_endpoints_stack_can_be_told_to_serve_what_is_approved(request, settings):
+    synthesis = request.getfixturevalue(settings)
+    assert set(synthesis.darkroom.settings.names.served) <= set(synthesis.templates["Endpoints"]["Parameters"])
+
+
+@pytest.mark.parametrize("settings", ["default", "full"])
+def test_no_template_owns_a_parameter_that_a_state_machine_may_write(request, settings):
+    """An update of the stack, or `cdk deploy --revert-drift`, would take back what was written."""
+    synthesis = request.getfixturevalue(settings)
+    owned = [
+        parameter["Properties"]["Name"]
+        for stack in synthesis.templates
+        for parameter in synthesis.resources(stack, "AWS::SSM::Parameter").values()
+    ]
+    writable = [
+        resource.partition(":parameter")[2]
+        for stack in synthesis.templates
+        for policy in synthesis.resources(stack, "AWS::IAM::Policy").values()
+        for statement in resolve(policy["Properties"]["PolicyDocument"]["Statement"])
+        if "ssm:PutParameter" in statement["Action"]
+        for resource in ([statement["Resource"]] if isinstance(statement["Resource"], str) else statement["Resource"])
+    ]
+    assert len(writable) == 3
+    assert len(owned) > 10
+    assert [(name, pattern) for name in owned for pattern in writable if fnmatch.fnmatchcase(name, pattern)] == []
 
 
 def test_each_endpoint_has_its_switch(default, full, synthesize):

@@ -240,8 +240,34 @@ def test_a_registered_model_does_not_lie_where_files_expire(default):
     (container,) = requests["Register model"]["InferenceSpecification"]["Containers"]
     assert container["ModelDataUrl"].endswith("/registered/run-1/model.tar.gz")
     assert container["ModelDataUrl"] == f"s3://{requests['Keep model']['Bucket']}/{requests['Keep model']['Key']}"
-    assert requests["Publish"]["Key"] == "multi-model/photos/model.tar.gz"
     assert requests["Note approved model"]["Name"] == "/darkroom/dev/approved-model-package"
+
+
+def test_a_model_is_published_under_a_key_that_no_other_execution_writes(default):
+    account = Account(default.definition)
+    first = account.run({**SAMPLE, "name": "pets"})
+    assert first.requests["Publish"]["Key"] == "multi-model/pets/run-1/model.tar.gz"
+    assert first.requests["Publish fixed name"]["Key"] == "multi-model/pets/model.tar.gz"
+    noted = first.requests["Note target model"]
+    assert (noted["Name"], noted["Value"]) == ("/darkroom/dev/target-models/pets", "pets/run-1/model.tar.gz")
+    assert "f" * 16 in noted["Description"]  # which photos it was trained on
+    assert first.requests["Save outcome"]["Body"]["published"]["target_model"] == noted["Value"]
+
+
+def test_the_fixed_name_stays_with_the_first_model_because_endpoints_keep_what_was_overwritten(default):
+    account = Account(default.definition)
+    account.run({**SAMPLE, "name": "pets"})
+    second = account.run({**SAMPLE, "name": "pets"})
+    assert second.status == "SUCCEEDED"
+    assert "Publish" in second.visited
+    assert "Publish fixed name" not in second.visited
+    # Another name has a fixed name of its own, also where one begins with the other.
+    assert "Publish fixed name" in account.run({**SAMPLE, "name": "pet"}).visited
+
+
+def test_a_model_without_a_name_is_called_after_its_photos(default):
+    outcome = Account(default.definition).run({"dataset": "s3://data/datasets/beans-0123456789ab.zip"})
+    assert outcome.requests["Publish"]["Key"].startswith("multi-model/beans/")
 
 
 def test_the_report_reads_only_what_is_always_there(default):

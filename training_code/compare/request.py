@@ -38,7 +38,7 @@ class ComparisonInput:
     dataset: str
     models: Any = "offline"
     evaluate_on: str = ""
-    name: str = "photos"
+    name: str | None = None
     base: str = ""
     fine_tune: str = "head"
     pretrained: bool = True

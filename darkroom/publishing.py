@@ -1,0 +1,65 @@
+"""Publishes an approved model as the state machine's `Publish` would: under a key of its own, which is never written twice.
+
+The same steps are states in infra/workflow/publish.py; that module says why.
+"""
+
+from contract.names import (
+    APPROVED_DATA,
+    APPROVED_PACKAGE,
+    TARGET_MODELS,
+    fixed_target_model,
+    multi_model_key,
+    target_model,
+)
+from darkroom.failure import DarkroomError
+from darkroom.target import Target
+
+
+def publish(target: Target, package: str, data: str, name: str, execution: str) -> str:
+    """Copy the artifact `data` for the multi-model endpoint and note what is approved; the target model to ask for."""
+    bucket, _, key = data.removeprefix("s3://").partition("/")
+    s3, source = target.client("s3"), {"Bucket": bucket, "Key": key}
+    asked = target_model(name, execution)
+    s3.copy_object(Bucket=bucket, Key=multi_model_key(asked), CopySource=source)
+    fixed = multi_model_key(fixed_target_model(name))
+    # Asked as a list, as the state machine does: to whoever may not list, a missing object is forbidden.
+    if not s3.list_objects_v2(Bucket=bucket, Prefix=fixed, MaxKeys=1)["KeyCount"]:
+        s3.copy_object(Bucket=bucket, Key=fixed, CopySource=source)
+    # The package last, because it is what makes endpoints possible.
+    notes = {f"{TARGET_MODELS}{name}": asked, APPROVED_DATA: data, APPROVED_PACKAGE: package}
+    for parameter, value in notes.items():
+        target.client("ssm").put_parameter(
+            Name=target.names.parameter(parameter), Value=value, Type="String", Overwrite=True
+        )
+    target.forget_parameters()
+    return asked
+
+
+def find_target_model(target: Target, asked: str) -> str:
+    """`pets/run-1/model.tar.gz` as it is; for a plain name such as `pets`, the version that was published last."""
+    if "/" in asked:
+        return asked
+    known = {
+        name.removeprefix(TARGET_MODELS): value
+        for name, value in target.parameters.items()
+        if name.startswith(TARGET_MODELS)
+    }
+    if asked not in known:
+        raise DarkroomError(
+            f"--target-model {asked}: no model was published under this name.",
+            f"Published: {', '.join(sorted(known)) or 'none'}. Or give a whole target model: NAME/EXECUTION/model.tar.gz.",
+        )
+    return known[asked]
+
+
+def remove_notes(target: Target) -> None:
+    """Delete what `publish` and the state machine have noted; no stack owns it."""
+    target.forget_parameters()
+    written = [
+        target.names.parameter(name)
+        for name in target.parameters
+        if name in (APPROVED_DATA, APPROVED_PACKAGE) or name.startswith(TARGET_MODELS)
+    ]
+    for start in range(0, len(written), 10):  # more is refused
+        target.client("ssm").delete_parameters(Names=written[start : start + 10])
+    target.forget_parameters()
