@@ -105,7 +105,9 @@ def start(home: Home, port: int = 0, region: str = "us-east-1") -> tuple[LocalCl
         process = subprocess.Popen(
             [sys.executable, "-m", "local_cloud", "--state", str(state), "--port", str(port), "--region", region],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=state, start_new_session=True,
-            env={**_environment(), "DARKROOM_ENVIRONMENTS": str(home.environments)},
+            env={
+                **_environment(), "DARKROOM_ENVIRONMENTS": str(home.environments), "LOCAL_CLOUD_HIDDEN": str(home.path),
+            },
         )  # fmt: skip
     deadline = time.monotonic() + READY_SECONDS
     while process.poll() is None:

@@ -6,22 +6,30 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from local_cloud.errors import AwsError
+from local_cloud.sagemaker.outputs import Outputs
 
 
-def pack(folders: Iterable[Path], archive: Path) -> bool:
+def pack(folders: Iterable[Path], archive: Path, outputs: Outputs) -> bool:
     """Packs the contents of the folders, the first one winning over equal names; False when there is nothing to pack.
+
+    What is not the job's own is left behind (outputs.py).
 
     Level 1: weights hardly compress, and a job's end should not wait for trying.
     """
     seen: set[str] = set()
+    root = outputs.root.resolve()
     partial = archive.with_name(f".{archive.name}.partial")
     with tarfile.open(partial, "w:gz", compresslevel=1) as tar:
         for folder in folders:
+            own, real = set(outputs.files(folder)), folder.resolve()
             for path in sorted(folder.rglob("*")):
                 name = path.relative_to(folder).as_posix()
-                if name not in seen and (path.is_file() or path.is_dir()):
-                    seen.add(name)
-                    tar.add(path.resolve() if path.is_symlink() else path, arcname=name, recursive=False)
+                if name in seen or not (
+                    path in own or (path.is_dir() and real.is_relative_to(root) and path.resolve().is_relative_to(real))
+                ):
+                    continue
+                seen.add(name)
+                tar.add(path.resolve(), arcname=name, recursive=False)
     if not seen:
         partial.unlink()
         return False

@@ -1,7 +1,7 @@
 """The hosts of a training or processing job: algo-1 … algo-N, each a process group with an /opt/ml tree of its own.
 
-`resourceconfig.json` has AWS's shape. All hosts are this machine: the network interface is `lo`, and where the kernel
-gives user namespaces every container of a cluster sees an /etc/hosts in which the names algo-N are 127.0.0.N.
+`resourceconfig.json` has AWS's shape. All hosts are this machine: the network interface is `lo`, and where
+containers are confined every one of a cluster sees an /etc/hosts in which the names algo-N are 127.0.0.N.
 Elsewhere the names do not resolve and a job falls back to 127.0.0.1 itself.
 """
 

@@ -54,13 +54,14 @@ class Watchdog:
 
 
 class Container:
-    """One running container. `on_lines` gets its output as it appears, `on_exit` is called once when it has ended."""
+    """One running container: `process` leads its group.
+
+    `on_lines` gets its output as it appears, `on_exit` is called once when it has ended.
+    """
 
     def __init__(
         self,
-        argv: Sequence[str],
-        env: Mapping[str, str],
-        cwd: Path,
+        process: subprocess.Popen,
         watchdog: Watchdog,
         on_lines: Callable[[list[str]], None],
         on_exit: Callable[[], None] = lambda: None,
@@ -71,15 +72,7 @@ class Container:
         self.returncode: int | None = None
         self.killed_by_us = False
         self.last_lines: list[str] = []
-        self._process = subprocess.Popen(
-            list(argv),
-            env=dict(env),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        self._process = process
         self.pid = self._process.pid
         watchdog.guard(self.pid)
         self._reader = threading.Thread(target=self._read, name=f"output of {self.pid}", daemon=True)
@@ -157,6 +150,14 @@ class Container:
         self._process.stdout.close()
         self._exited.set()
         self._on_exit()
+
+
+def plain_process(argv: Sequence[str], env: Mapping[str, str], cwd: str) -> subprocess.Popen:
+    """A container without namespaces: a process of this user in a session of its own."""
+    return subprocess.Popen(
+        list(argv), env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )  # fmt: skip
 
 
 def stop_all(containers: Sequence[Container], grace_seconds: float) -> None:

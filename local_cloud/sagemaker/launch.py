@@ -1,12 +1,13 @@
-"""Starts a container: the image's own process, the job's variables, and private mounts where they are needed."""
+"""Starts a container: the image's own process and the job's variables, confined where the machine can."""
 
 import os
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from local_cloud.sagemaker.containers import Container
-from local_cloud.sagemaker.namespaces import Mounts, available, wrapped
+from local_cloud.sagemaker.containers import Container, plain_process
+from local_cloud.sagemaker.namespaces import PLAIN, UNCUT, Room, available, environment_places, hidden_places
 from local_cloud.sagemaker.paths import OPT_ML, relocated
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.support import invalid
@@ -37,8 +38,15 @@ def launch(
     port: int | None = None,
     hosts_file: Path | None = None,
     read_only: Sequence[Path] = (),
+    isolated: bool = False,
+    peer: Container | None = None,
+    door: socket.socket | None = None,
 ) -> Container:
-    """A running container whose /opt/ml is `base`."""
+    """A running container whose /opt/ml is `base`.
+
+    `isolated` cuts its network but for loopback; `peer` is the host of its cluster that it may reach, and `door` the end of
+    a pair through which the cloud asks for connections to the server inside.
+    """
     seen = literal_base(runtime, base)
     process = image.process(
         [relocated(argument, base) for argument in arguments],
@@ -50,9 +58,22 @@ def launch(
     own, there = str(base), str(seen)
     argv = [word.replace(own, there) for word in process.argv] if mounted else list(process.argv)
     image_env = {key: value.replace(own, there) for key, value in process.env.items()} if mounted else process.env
-    argv = wrapped(argv, base, Mounts(mounted, hosts_file, read_only))
     env = {"PATH": os.defpath, "HOME": there, **image_env, **environment}
-    return Container(argv, env, Path(process.cwd), runtime.watchdog, on_lines, on_exit)
+    if not available():
+        on_lines([UNCUT if isolated else PLAIN])
+        return Container(plain_process(argv, env, process.cwd), runtime.watchdog, on_lines, on_exit)
+    room = Room(
+        base=base,
+        hidden=hidden_places(runtime.context.state_dir),
+        kept=[*environment_places(image.environment), image.rootfs],
+        read_only=read_only,
+        hosts_file=hosts_file,
+        opt_ml=mounted,
+        isolated=isolated,
+        joined=peer.pid if peer and isolated else None,
+    )
+    started = runtime.launchers.start(argv, env, process.cwd, room, door)
+    return Container(started, runtime.watchdog, on_lines, on_exit)
 
 
 def role_environment(runtime: Runtime, role_arn: str, isolated: bool) -> dict[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from local_cloud.sagemaker.outputs import Outputs
 from local_cloud.sagemaker.s3_locations import Location
 
 _Stamp = tuple[int, int]
@@ -19,6 +20,7 @@ class Mirror:
     """One folder and the S3 prefix that it is kept under."""
 
     objects: Any
+    outputs: Outputs
     folder: Path
     target: Location
     _uploaded: dict[str, _Stamp] = field(default_factory=dict)
@@ -27,9 +29,7 @@ class Mirror:
     def sync(self, final: bool = False) -> int:
         """Uploads what changed; returns how many files."""
         count = 0
-        for path in sorted(self.folder.rglob("*")):
-            if not path.is_file():
-                continue
+        for path in self.outputs.files(self.folder):
             name = path.relative_to(self.folder).as_posix()
             try:
                 status = path.stat()
@@ -37,7 +37,8 @@ class Mirror:
                 settled = final or self._seen.get(name) == stamp
                 self._seen[name] = stamp
                 if settled and self._uploaded.get(name) != stamp:
-                    store_file(self.objects, self.target.below(name), path)
+                    with self.outputs.opened(path) as source:
+                        store_file(self.objects, self.target.below(name), source)
                     self._uploaded[name] = stamp
                     count += 1
             except FileNotFoundError:  # the job deleted it in between
@@ -53,6 +54,6 @@ class Mirror:
 
 
 def store_file(objects: Any, where: Location, path: Path, consume: bool = False) -> None:
-    """Uploads one file with the content type that its name suggests."""
-    content_type, _ = mimetypes.guess_type(path.name)
+    """Uploads one file with the content type that the object's name suggests."""
+    content_type, _ = mimetypes.guess_type(where.key)
     objects.store(where.bucket, where.key, path, content_type, consume)

@@ -9,10 +9,18 @@ from pathlib import Path
 from time import monotonic
 
 from local_cloud.errors import AwsError
-from local_cloud.sagemaker.connections import Answer, Connections, ContainerTimeout, ContainerUnreachable, free_port
+from local_cloud.sagemaker.connections import (
+    Answer,
+    Connections,
+    ContainerTimeout,
+    ContainerUnreachable,
+    Door,
+    free_port,
+)
 from local_cloud.sagemaker.containers import Container
 from local_cloud.sagemaker.launch import launch, literal_base, role_environment
 from local_cloud.sagemaker.model_hosting import HostedModel, bring_model, discard
+from local_cloud.sagemaker.namespaces import available
 from local_cloud.sagemaker.paths import relocated_values
 from local_cloud.sagemaker.runtime import Runtime
 
@@ -53,7 +61,10 @@ class ModelServer:
             discard(self.folder)
             bring_model(self.runtime.context, self.model, self.base / "model")
         self.port = free_port()
-        self.connections = Connections(self.port)
+        if self.connections is not None:
+            self.connections.close()
+        door = Door() if self.model.isolated and available() else None
+        self.connections = Connections(self.port, door)
         literal = literal_base(self.runtime, self.base)
         environment = role_environment(self.runtime, self.model.role, self.model.isolated) | {
             "SAGEMAKER_BASE_DIR": str(literal),
@@ -71,7 +82,11 @@ class ModelServer:
             on_exit=on_exit,
             arguments=["serve"],
             port=self.port,
+            isolated=self.model.isolated,
+            door=door.theirs if door else None,
         )
+        if door:
+            door.theirs.close()  # the launcher's: when it ends, whoever waits for a connection learns of it
 
     def await_healthy(self, seconds: float, given_up: Callable[[], bool] = lambda: False) -> None:
         """Returns when /ping answers 200; raises with the last lines of the log when it does not in time."""

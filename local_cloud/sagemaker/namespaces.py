@@ -1,82 +1,180 @@
-"""Linux mount namespaces, where the kernel gives them: private mounts for one container, invisible outside of it.
+"""What one container may see and reach, where Linux gives namespaces: confine.py carries it out.
 
-Used for three things: FastFile channels that are truly read-only (their files are the stored objects themselves),
-/etc/hosts with the names of a cluster's hosts (algo-1, algo-2, …), and, on request, a job's own tree at the literal
-/opt/ml for images that know no other place.
+Hidden are the state of the cloud with all other jobs' folders, every home, /run and /tmp; the rest of the machine is
+read-only. Brought back are the job's own tree, its image's files and environment, and the Python that this one links to.
+FastFile channels are read-only (their files are the stored objects themselves), the hosts of a cluster have names, and on
+request a job's tree stands at the literal /opt/ml. In network isolation there is loopback and the cluster's peers alone.
+
+Elsewhere (macOS, kernels before 5.12, machines that forbid user namespaces, LOCAL_CLOUD_CONFINE=0) a container is a
+process of the user who runs the cloud, and can do what that user can.
 """
 
 import functools
+import glob
+import marshal
 import os
-import shutil
+import pwd
+import socket
+import stat
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-# $1: folder for the new /opt, or "-" · $2: the job's tree · $3: hosts file, or "-" · $4: number of read-only folders, which follow
-_SCRIPT = """
-set -e
-new_opt=$1 tree=$2 hosts=$3 count=$4
-shift 4
-while [ "$count" -gt 0 ]; do
-  mount --bind "$1" "$1"
-  mount -o remount,bind,ro "$1"
-  shift
-  count=$((count - 1))
-done
-if [ "$new_opt" != - ]; then
-  for entry in /opt/*; do
-    [ -d "$entry" ] && [ "$entry" != /opt/ml ] || continue
-    mkdir -p "$new_opt/${entry#/opt/}"
-    mount --rbind "$entry" "$new_opt/${entry#/opt/}"
-  done
-  mkdir -p "$new_opt/ml"
-  mount --rbind "$tree" "$new_opt/ml"
-  mount --rbind "$new_opt" /opt
-fi
-[ "$hosts" = - ] || mount --bind "$hosts" /etc/hosts
-exec "$@"
-"""
-_WAYS = (["unshare", "--mount"], ["unshare", "--user", "--map-root-user", "--mount"])
+LAUNCHER = Path(__file__).with_name("confine.py")
+HOMES = ("/home", "/root")
+# Sockets of the user's session and of root's services; names are resolved and GPUs reached through what stays.
+RUN, KEPT_IN_RUN = (
+    "/run",
+    ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager/resolv.conf", "/run/nvidia*"),
+)
+OPT, TMP = "/opt", "/tmp"  # noqa: S108 - the container's own, a folder beside its tree
+PLAIN = (
+    "This machine gives containers no namespaces: they are processes of the user who runs the cloud, and can read what "
+    "that user can."
+)
+UNCUT = "EnableNetworkIsolation: this machine gives no namespaces, so the network of this container is not cut."
 
 
 @dataclass(frozen=True)
-class Mounts:
-    """What one container sees differently."""
+class Room:
+    """What one container sees: `base` is its own tree, `kept` is read-only, `hidden` is not there."""
 
-    opt_ml: bool = False
+    base: Path
+    hidden: Sequence[Path] = ()
+    kept: Sequence[Path] = ()
+    read_only: Sequence[Path] = ()  # folders below `base`
     hosts_file: Path | None = None
-    read_only: Sequence[Path] = field(default=())
-
-    def __bool__(self) -> bool:
-        return self.opt_ml or self.hosts_file is not None or bool(self.read_only)
+    opt_ml: bool = False
+    isolated: bool = False
+    joined: int | None = None  # the launcher whose network this container shares: a cluster in isolation
 
 
 @functools.cache
-def _unshare() -> list[str] | None:
-    """The command that gives a process mounts of its own; None where this kernel or this user has none."""
-    if not shutil.which("unshare") or not shutil.which("mount"):
+def _ways() -> bool | None:
+    """Whether a user namespace is needed; None where there is no way."""
+    if sys.platform != "linux":
         return None
-    probe = "mount --bind /etc /etc && mount -o remount,bind,ro /etc"
-    for way in _WAYS:
-        if subprocess.run([*way, "sh", "-c", probe], check=False, capture_output=True).returncode == 0:
-            return way
+    with tempfile.TemporaryDirectory(prefix="namespaces-") as scratch:
+        for user in (False, True) if os.geteuid() == 0 else (True,):
+            base = Path(scratch) / "ml"
+            base.mkdir(exist_ok=True)
+            spec = _specification(["/bin/true"], {"PATH": os.defpath}, "/", Room(base, isolated=True), user)
+            process, line = _prepared()
+            _send(line, spec)
+            process.communicate()
+            if process.returncode == 0:
+                return user
     return None
 
 
 def available() -> bool:
-    """Whether containers may have mounts of their own here."""
-    return _unshare() is not None
+    """Whether containers may be confined here."""
+    return os.environ.get("LOCAL_CLOUD_CONFINE", "1") != "0" and _ways() is not None
 
 
-def wrapped(argv: list[str], base: Path, mounts: Mounts) -> list[str]:
-    """`argv` with these mounts; without any, or where there are no namespaces, `argv` itself."""
-    unshare = _unshare() if mounts else None
-    if unshare is None:
-        return argv
-    new_opt = base.parent / f"{base.name}.opt"
-    if mounts.opt_ml:
-        new_opt.mkdir(parents=True, exist_ok=True)
-    folders = [os.fspath(folder) for folder in mounts.read_only]
-    places = [os.fspath(new_opt) if mounts.opt_ml else "-", os.fspath(base), os.fspath(mounts.hosts_file or "-")]
-    return [*unshare, "sh", "-c", _SCRIPT, "sh", *places, str(len(folders)), *folders, *argv]
+class Launchers:
+    """Starts confined containers; one launcher is always ready, so that a job need not wait for an interpreter."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ready: tuple[subprocess.Popen, socket.socket] | None = None
+        self._closed = False
+
+    def start(
+        self, argv: Sequence[str], env: Mapping[str, str], cwd: str, room: Room, door: socket.socket | None = None
+    ) -> subprocess.Popen:
+        """The launcher that runs this; it ends as the container's first process does."""
+        spec = _specification(argv, env, cwd, room, bool(_ways()))
+        with self._lock:
+            ready, self._ready = self._ready, None
+        process, line = ready if ready and ready[0].poll() is None else _prepared()
+        _send(line, spec, door)
+        threading.Thread(target=self._prepare, name="next launcher", daemon=True).start()
+        return process
+
+    def close(self) -> None:
+        with self._lock:
+            ready, self._ready, self._closed = self._ready, None, True
+        if ready:
+            ready[1].close()
+            ready[0].communicate()
+
+    def _prepare(self) -> None:
+        with self._lock:
+            if self._ready is None and not self._closed:
+                self._ready = _prepared()
+
+
+def _prepared() -> tuple[subprocess.Popen, socket.socket]:
+    """A launcher that waits for orders, and the socket to give them through."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(LAUNCHER), str(theirs.fileno())], pass_fds=[theirs.fileno()], env={}, cwd="/",
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    return process, ours
+
+
+def _send(line: socket.socket, spec: dict[str, object], door: socket.socket | None = None) -> None:
+    data = marshal.dumps(spec)
+    with line:
+        sent = socket.send_fds(line, [data], [door.fileno()] if door else [])
+        line.sendall(data[sent:])
+
+
+def _specification(argv: Sequence[str], env: Mapping[str, str], cwd: str, room: Room, user: bool) -> dict[str, object]:
+    scratch = room.base.parent / f"{room.base.name}.tmp"
+    scratch.mkdir(parents=True, exist_ok=True)
+    scratch.chmod(0o777 | stat.S_ISVTX)
+    writable = [(str(scratch), TMP), (str(room.base), str(room.base))]
+    readable = [place for kept in room.kept for place in _places(kept)]
+    readable += [(path, path) for pattern in KEPT_IN_RUN for path in glob.glob(pattern)]
+    covered = _outermost([*room.hidden, *map(Path, (*HOMES, RUN))])
+    if room.hosts_file:
+        readable.append((str(room.hosts_file), "/etc/hosts"))
+    if room.opt_ml:
+        covered.append(OPT)
+        readable += [(path, path) for path in glob.glob(f"{OPT}/*") if os.path.isdir(path) and path != f"{OPT}/ml"]
+        writable.append((str(room.base), f"{OPT}/ml"))
+    return {
+        "argv": list(argv), "env": dict(env), "cwd": cwd, "user": user, "isolated": room.isolated, "join": room.joined or 0,
+        "writable": writable, "readable": readable, "covered": covered,
+        "sealed": [str(folder) for folder in room.read_only],
+    }  # fmt: skip
+
+
+def hidden_places(state: Path) -> list[Path]:
+    """What no container may see: the cloud's state, the user's home, and what LOCAL_CLOUD_HIDDEN names."""
+    with_home = [Path(pwd.getpwuid(os.getuid()).pw_dir), Path(os.environ.get("HOME", "/"))]
+    named = [Path(name) for name in os.environ.get("LOCAL_CLOUD_HIDDEN", "").split(os.pathsep) if name]
+    return [state, *with_home, *named]
+
+
+def environment_places(environment: Path) -> list[Path]:
+    """An image's Python environment, and each installation that its `python` links to."""
+    places, program = [environment], environment / "bin" / "python"
+    while program.is_symlink():
+        program = program.parent / os.readlink(program)
+        places.append(program.parent.parent)
+    return places
+
+
+def _places(path: Path) -> Iterable[tuple[str, str]]:
+    """Where a path lies, and under which name it is looked for: links on the way are hidden, too."""
+    real = path.resolve()
+    if real == Path("/usr") or not real.exists():
+        return
+    yield str(real), str(real)
+    if os.path.abspath(path) != str(real):
+        yield str(real), os.path.abspath(path)
+
+
+def _outermost(folders: Iterable[Path]) -> list[str]:
+    """Existing folders without those that lie below another, and never the root."""
+    found = sorted({folder.resolve() for folder in folders if folder.is_dir()} - {Path("/")})
+    return [str(one) for one in found if not any(one != other and one.is_relative_to(other) for other in found)]

@@ -42,7 +42,8 @@ class ProcessingRun(JobRun):
             self._prepare(host)
         self.change(ProcessingStartTime=now())
         if not self.control.stop_requested:
-            self.containers = [self._launch(host) for host in self.hosts]
+            for host in self.hosts:
+                self.containers.append(self._launch(host))
         continuous = any(output.get("S3UploadMode") == "Continuous" for output in self._outputs)
         deadline = time.monotonic() + self.job["StoppingCondition"]["MaxRuntimeInSeconds"]
         outcome = self.await_containers(deadline, self._upload_continuous if continuous else None)
@@ -89,7 +90,8 @@ class ProcessingRun(JobRun):
         for output in self._outputs:
             folder = inside(output["LocalPath"], base, "LocalPath")
             folder.mkdir(parents=True, exist_ok=True)
-            self._mirrors.append((output, Mirror(self.context.objects, folder, Location.parse(output["S3Uri"]))))
+            mirror = Mirror(self.context.objects, self.outputs, folder, Location.parse(output["S3Uri"]))
+            self._mirrors.append((output, mirror))
 
     def _launch(self, host: Host) -> Container:
         base = host.base(self.folder)
@@ -97,6 +99,8 @@ class ProcessingRun(JobRun):
         isolated = self.job.get("NetworkConfig", {}).get("EnableNetworkIsolation", False)
         environment = role_environment(self.runtime, self.job["RoleArn"], isolated) | self._environment(base)
         log = JobLog(self.context, LOG_GROUP, stream_name(self.name, host.name))
+        if host.index == 0:
+            self.log = log.write
         names = hosts_file(self.hosts, self.folder / "hosts") if len(self.hosts) > 1 else None
         return launch(
             self.runtime,
@@ -108,6 +112,8 @@ class ProcessingRun(JobRun):
             arguments=app.get("ContainerArguments", ()),
             entrypoint=app.get("ContainerEntrypoint"),
             hosts_file=names,
+            isolated=isolated,
+            peer=next(iter(self.containers), None),
         )
 
     def _environment(self, base: Path) -> dict[str, str]:
@@ -125,7 +131,7 @@ class ProcessingRun(JobRun):
                 mirror.sync(final)
 
     def _message(self) -> str:
-        return read_message(self.hosts[0].base(self.folder) / "output" / "message")
+        return read_message(self.outputs, self.hosts[0].base(self.folder) / "output" / "message")
 
     def _raise_if_failed(self) -> None:
         failed = next((c for c in self.containers if c.returncode), None)

@@ -28,7 +28,7 @@ from local_cloud.sagemaker.store import Document, Store, now
 LOGGER = logging.getLogger(__name__)
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 ABANDONED = "The local cloud stopped before the rule was evaluated."
-DETAILS_LIMIT = 1024
+DETAILS_LIMIT, OUTCOME_LIMIT = 1024, 1024 * 1024
 # The values of RuleEvaluationStatus that an evaluator may give.
 ANSWERS = ("IssuesFound", "NoIssuesFound", "Error")
 DEFAULT_CLUSTER = {"InstanceCount": 1, "InstanceType": "ml.t3.medium", "VolumeSizeInGB": 10}
@@ -136,12 +136,12 @@ class RuleEvaluation:
         return launch(
             self.runtime, evaluator.image, base, environment, on_lines=write, on_exit=self.run.control.ring,
             arguments=["--rules-config", "/opt/ml/rules.json", "--input", "/opt/ml/input", "--output", "/opt/ml/output"],
-            entrypoint=list(evaluator.command),
+            entrypoint=list(evaluator.command), isolated=isolated,
         )  # fmt: skip
 
     def _conclude(self, field: str, rule: Document, results: Path, container: Container) -> None:
         try:
-            said = json.loads((results / "outcome.json").read_text(encoding="utf-8"))
+            said = json.loads(self.run.outputs.text(results / "outcome.json", OUTCOME_LIMIT))
             status, details = said["RuleEvaluationStatus"], said.get("StatusDetails", "")
             if status not in ANSWERS:
                 raise ValueError(f"RuleEvaluationStatus is {status!r}; allowed: {', '.join(ANSWERS)}")
@@ -155,8 +155,10 @@ class RuleEvaluation:
     def _upload(self, field: str, rule: Document, results: Path) -> None:
         name = rule["RuleConfigurationName"]
         where = Location.parse(output_of(self.job, field, rule)).below(f"{self.run.name}/rule-output/{name}")
-        for path in sorted(path for path in results.rglob("*") if path.is_file()):
-            store_file(self.runtime.context.objects, where.below(path.relative_to(results).as_posix()), path)
+        outputs = self.run.outputs
+        for path in outputs.files(results):
+            with outputs.opened(path) as source:
+                store_file(self.runtime.context.objects, where.below(path.relative_to(results).as_posix()), source)
 
     def _statuses(self, field: str, rule: Document) -> tuple[list[Document], Document]:
         """All statuses of the field, and the one of this rule among them."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from local_cloud.errors import AwsError
 from local_cloud.sagemaker.containers import Container
+from local_cloud.sagemaker.outputs import Outputs
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.store import now
 
@@ -62,6 +63,9 @@ class JobRun:
         self.control = Control()
         self.folder = runtime.folder / "jobs" / self.kind / name
         self.containers: list[Container] = []
+        # What may be uploaded of it; lines about the rest go to the log of its first host.
+        self.log: Callable[[list[str]], None] = lambda lines: None
+        self.outputs = Outputs(self.folder, lambda lines: self.log(lines))
         self._thread = threading.Thread(target=self._guarded, name=f"{self.kind} {name}", daemon=True)
 
     def start(self) -> None:
@@ -160,9 +164,6 @@ def fail_abandoned(store: Any) -> None:
             store.change(noun, job[f"{noun}Name"], **fields)
 
 
-def read_message(path: Path) -> str:
+def read_message(outputs: Outputs, path: Path) -> str:
     """The text that a job left in a file of the contract (`output/failure`, `output/message`), cut as AWS cuts it."""
-    try:
-        return path.read_bytes()[: FAILURE_LIMIT * 4].decode("utf-8", "replace").strip()[:FAILURE_LIMIT]
-    except OSError:
-        return ""
+    return outputs.text(path, FAILURE_LIMIT * 4).strip()[:FAILURE_LIMIT]

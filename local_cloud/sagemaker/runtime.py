@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local_cloud.sagemaker.containers import Watchdog
+from local_cloud.sagemaker.namespaces import Launchers
 from local_cloud.sagemaker.store import Store
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Runtime:
     store: Store
     watchdog: Watchdog
     settings: Settings
+    launchers: Launchers = field(default_factory=Launchers)
     runs: Runs = field(default_factory=Runs)
     endpoints: Any = None  # endpoints.Endpoints, set by the service
     on_first_job: Callable[[], None] = lambda: None

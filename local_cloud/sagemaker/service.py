@@ -94,6 +94,7 @@ class SageMakerService:
         for run in runs:
             run.join(10)
         self.runtime.endpoints.close()
+        self.runtime.launchers.close()
         self.runtime.watchdog.close()
         fail_abandoned(self.runtime.store)
         self.runtime.store.close()

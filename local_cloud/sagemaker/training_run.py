@@ -122,7 +122,9 @@ class TrainingRun(JobRun):
         if self.control.stop_requested:
             return "stop"
         # Not before the containers have all they need: "Training" is when the user's code runs.
-        self.containers = [self._launch(host) for host in self.hosts]
+        self.containers = []
+        for host in self.hosts:
+            self.containers.append(self._launch(host))
         self._secondary("Training")
         if seconds := self.job.pop("_InterruptAfterSeconds", None):
             timer = threading.Timer(seconds, self.control.request_interrupt)
@@ -161,7 +163,7 @@ class TrainingRun(JobRun):
         deliver(self.job.get("InputDataConfig", []), mode, self.context.objects, host, self.hosts, base)
         if host.index == 0:
             self._mirrors = [
-                Mirror(self.context.objects, folder, Location.parse(uri))
+                Mirror(self.context.objects, self.outputs, folder, Location.parse(uri))
                 for folder, uri in mirrored_folders(self.job, base)
             ]
             for mirror in self._mirrors:
@@ -188,6 +190,8 @@ class TrainingRun(JobRun):
             metric_patterns(algorithm.get("MetricDefinitions", [])),
             self._metric,
         )
+        if host.index == 0:
+            self.log = log.write
         environment = role_environment(self.runtime, self.job["RoleArn"], self.job["EnableNetworkIsolation"])
         environment |= training_environment(self.job, literal_base(self.runtime, base))
         entrypoint = algorithm.get("ContainerEntrypoint")
@@ -205,6 +209,8 @@ class TrainingRun(JobRun):
             entrypoint=entrypoint,
             hosts_file=names,
             read_only=self._linked_folders(base),
+            isolated=self.job["EnableNetworkIsolation"],
+            peer=next(iter(self.containers), None),
         )
 
     def _linked_folders(self, base: Path) -> list[Path]:
@@ -236,7 +242,7 @@ class TrainingRun(JobRun):
         if failed is None:
             return
         host = self.hosts[self.containers.index(failed)]
-        text = read_message(host.base(self.folder) / "output" / "failure") or failed.describe_exit()
+        text = read_message(self.outputs, host.base(self.folder) / "output" / "failure") or failed.describe_exit()
         tail = f", exit code: {failed.exit_code}"
         if not text and failed.last_lines:
             text = failed.last_lines[-1]
@@ -250,7 +256,7 @@ class TrainingRun(JobRun):
             ("output.tar.gz", [b / "output" / "data" for b in bases]),
         ):
             archive = self.folder / name
-            if pack([folder for folder in folders if folder.is_dir()], archive):
+            if pack([folder for folder in folders if folder.is_dir()], archive, self.outputs):
                 store_file(self.context.objects, where.below(name), archive, consume=True)
 
     def _secondary(self, status: str, **fields: Any) -> None:

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 from tests.local_cloud.conftest import wait_until
-from tests.local_cloud.sagemaker.platform import Platform, quick_settings, started_platform
-from tests.local_cloud.sagemaker.test_sagemaker_training import LOGS, alive
+from tests.local_cloud.sagemaker.platform import Platform, processes_of, quick_settings, started_platform
+from tests.local_cloud.sagemaker.test_sagemaker_training import LOGS
 from tests.local_cloud.sagemaker.test_sagemaker_tuning import tuning_request
 
 pytestmark = pytest.mark.slow
 
 SLEEPER = """
 child = os.fork()
-if child: say(os.getpid(), child)
+if child: say("ready")
 time.sleep(60)
 """
 
@@ -45,11 +45,10 @@ def test_after_a_restart_jobs_have_failed_and_endpoints_serve(own_platform, how)
     tuning = tuning_request(own_platform, "time.sleep(60)")
     own_platform.api.create_hyper_parameter_tuning_job(**tuning)
     wait_until(lambda: own_platform.lines(LOGS, f"{name}/"), 20, "the job's first line")
-    processes = [int(word) for word in own_platform.lines(LOGS, f"{name}/")[0].split()]
-    assert all(alive(pid) for pid in processes)
+    assert len(processes_of(name)) >= 2
 
     getattr(own_platform.cloud, how)()
-    wait_until(lambda: not any(alive(pid) for pid in processes), 10, "the end of the job's processes")
+    wait_until(lambda: not processes_of(name), 10, "the end of the job's processes")
 
     again = restarted(own_platform)
     job = again.describe("TrainingJob", name)

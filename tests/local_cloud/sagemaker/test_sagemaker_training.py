@@ -10,7 +10,7 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local_cloud.sagemaker.platform import Platform, channel, new_name
+from tests.local_cloud.sagemaker.platform import Platform, channel, new_name, processes_of
 
 LOGS = "/aws/sagemaker/TrainingJobs"
 
@@ -146,25 +146,17 @@ def test_a_job_that_ignores_sigterm_is_killed_with_its_children(platform):
         """
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         child = os.fork()
-        if child: say(child)
+        if child: say("ready")
         time.sleep(60)
         """
     )
     name = request["TrainingJobName"]
     platform.api.create_training_job(**request)
-    platform.until("TrainingJob", name, lambda _: platform.lines(LOGS, name))
-    child = int(platform.lines(LOGS, name)[0])
+    platform.saying(name, "ready")
+    assert len(processes_of(name)) >= 2
     platform.api.stop_training_job(TrainingJobName=name)
     assert platform.finished("TrainingJob", name)["TrainingJobStatus"] == "Stopped"
-    platform.until("TrainingJob", name, lambda _: not alive(child))
-
-
-def alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().split()[2] != "Z"
-    except FileNotFoundError:
-        return False
+    platform.until("TrainingJob", name, lambda _: not processes_of(name))
 
 
 def test_a_job_over_its_time_limit_is_stopped(platform):
