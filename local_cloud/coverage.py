@@ -99,9 +99,20 @@ def _stacks() -> Iterator[str]:
     yield "- template sections `Transform` and `Hooks`; `CreationPolicy`; importing resources; nested stacks"
 
 
+def _requests() -> Iterator[str]:
+    from local_cloud.cloudformation.accepted import IDLE, REFUSED
+
+    yield "\n## CloudFormation requests\n"
+    yield "Refused when they ask for something; the local cloud"
+    for name, (_asks, cannot) in sorted(REFUSED.items()):
+        yield f"- `{name}`: {cannot}"
+    yield f"\nAccepted, with nothing here to act on: {_operations(list(IDLE))}."
+    yield "`RoleARN` names a role that must exist; permissions are not checked."
+
+
 def page() -> str:
     """The whole page."""
-    lines = [HEAD, *_services(), *_states(), *_stacks()]
+    lines = [HEAD, *_services(), *_states(), *_stacks(), *_requests()]
     return "\n".join(lines) + "\n"
 
 

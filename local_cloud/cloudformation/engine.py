@@ -14,6 +14,7 @@ from local_cloud.cloudformation import evaluate
 from local_cloud.cloudformation.plan import Plan
 from local_cloud.cloudformation.resources import Aws
 from local_cloud.cloudformation.stack import Resource, Stack, StackStore
+from local_cloud.cloudformation.stack_policy import StackPolicy
 from local_cloud.cloudformation.steps import ResourceFailure, ResourceSteps, kind_of, reason_of
 from local_cloud.errors import AwsError
 
@@ -21,18 +22,30 @@ logger = logging.getLogger("local_cloud.cloudformation")
 
 PARALLEL = 8
 # What a stack whose update failed has from before.
-RESTORED = ("template", "parameters", "resolved", "description", "capabilities", "tags", "role", "notifications")
+RESTORED = ("template", "parameters", "resolved", "description", "capabilities", "tags", "role", "policy")
 
 
 class Deployment:
     """One create, update, delete or rollback of one stack."""
 
-    def __init__(self, store: StackStore, stack: Stack, aws: Aws, before: Stack | None = None):
-        """`before` is the stack as it was when its last operation had ended: what a failed update goes back to."""
+    def __init__(
+        self,
+        store: StackStore,
+        stack: Stack,
+        aws: Aws,
+        before: Stack | None = None,
+        policy: str = "",
+        seconds: float | None = None,
+    ):
+        """`before` is the stack as it was when its last operation had ended: what a failed update goes back to.
+
+        `policy` guards this operation; it fails after so many `seconds` (TimeoutInMinutes).
+        """
         self._store = store
         self._stack = stack
         self._before = before
-        self._steps = ResourceSteps(store, stack, aws)
+        self._steps = ResourceSteps(store, stack, aws, StackPolicy(policy))
+        self._deadline = None if seconds is None else time.monotonic() + seconds
 
     @property
     def resources(self) -> dict[str, Resource]:
@@ -42,6 +55,8 @@ class Deployment:
     def deploy(self, plan: Plan, verb: str) -> None:
         """Create (`verb` CREATE) or update (UPDATE) the stack; ends in a final status."""
         try:
+            for name in set(self.resources) - set(plan.active):
+                self._steps.guard("Update:Delete", self.resources[name])
             self._walk(plan)
             outputs = self._outputs(plan)
         except Exception as failure:
@@ -86,6 +101,7 @@ class Deployment:
             while waiting or running:
                 ready = [name for name in waiting if needs[name] <= done]
                 for name in ready:
+                    self._check_time()
                     waiting.remove(name)
                     if kind_of(plan.active[name]["Type"]).slow:
                         running[pool.submit(self._steps.bring, name, plan)] = name
@@ -97,6 +113,12 @@ class Deployment:
                     for future in finished:
                         future.result()
                         done.add(running.pop(future))
+
+    def _check_time(self) -> None:
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            raise AwsError(
+                "ValidationError", "Stack creation time exceeded the specified timeout. Rollback requested by user."
+            )
 
     def _clean_up(self, removed: list[Resource]) -> None:
         for resource in reversed(self._steps.obsolete):
@@ -127,6 +149,8 @@ class Deployment:
         self._store.set_status(self._stack, "ROLLBACK_IN_PROGRESS", reason)
         self._steps.undo_all()
         self._store.set_status(self._stack, "ROLLBACK_FAILED" if self.resources else "ROLLBACK_COMPLETE")
+        if self._stack.delete_on_failure and not self.resources:
+            self.delete([])
 
     def _roll_back_update(self, reason: str) -> None:
         self._store.set_status(self._stack, "UPDATE_ROLLBACK_IN_PROGRESS", reason)

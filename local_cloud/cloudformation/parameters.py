@@ -11,6 +11,24 @@ from local_cloud.cloudformation.template import invalid
 SSM_TYPE = re.compile(r"AWS::SSM::Parameter::Value<(.+)>")
 
 
+MASK = "****"
+
+
+def text(value: Any) -> str:
+    """A default or an allowed value as text: `true` in YAML is the value `true`."""
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def hidden(definition: dict[str, Any]) -> bool:
+    """Whether a parameter's value is shown as asterisks."""
+    return text(definition.get("NoEcho", False)).lower() == "true"
+
+
+def masked(declared: dict[str, Any], values: dict[str, str]) -> dict[str, str]:
+    """Values as the API shows them."""
+    return {name: MASK if hidden(declared.get(name, {})) else value for name, value in values.items()}
+
+
 def resolve(
     declared: dict[str, Any], given: list[dict[str, Any]], previous: dict[str, str], from_ssm: Callable[[str], str]
 ) -> tuple[dict[str, str], dict[str, Any]]:
@@ -28,7 +46,7 @@ def resolve(
         elif "ParameterValue" in entry:
             chosen[name] = entry["ParameterValue"]
         elif "Default" in definition:
-            chosen[name] = str(definition["Default"])
+            chosen[name] = text(definition["Default"])
         else:
             missing.append(name)
     if missing:
@@ -51,7 +69,8 @@ def _seen(name: str, definition: dict[str, Any], value: str, from_ssm: Callable[
 
 def _check(name: str, definition: dict[str, Any], value: str) -> None:
     told = definition.get("ConstraintDescription")
-    allowed = [str(item) for item in definition.get("AllowedValues", [])]
+    shown = "the value given" if hidden(definition) else value
+    allowed = [text(item) for item in definition.get("AllowedValues", [])]
     if allowed and value not in allowed:
         raise invalid(f"Parameter '{name}' must be one of AllowedValues: {told or ', '.join(allowed)}")
     pattern = definition.get("AllowedPattern")
@@ -61,4 +80,4 @@ def _check(name: str, definition: dict[str, Any], value: str) -> None:
         raise invalid(f"Parameter '{name}' has {len(value)} characters: {told or 'MinLength/MaxLength'}")
     for bound, wrong in (("MinValue", lambda v, b: v < b), ("MaxValue", lambda v, b: v > b)):
         if bound in definition and wrong(float(value), float(definition[bound])):
-            raise invalid(f"Parameter '{name}' must respect {bound} {definition[bound]}: {told or value}")
+            raise invalid(f"Parameter '{name}' must respect {bound} {definition[bound]}: {told or shown}")

@@ -15,5 +15,7 @@ class Plan:
     template: dict[str, Any]
     active: dict[str, Any]
     evaluator: Evaluator
+    # DeletionPolicy and UpdateReplacePolicy of each of these resources.
+    policies: dict[str, tuple[str, str]]
     # Names of the exports that evaluating it has used so far.
     imports: set[str]

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from botocore.exceptions import ClientError
 
-from local_cloud.cloudformation import evaluate, parameters
+from local_cloud.cloudformation import accepted, evaluate, parameters, stack_policy
 from local_cloud.cloudformation.plan import Plan
 from local_cloud.cloudformation.resources import TYPES, WITHOUT_EFFECT, refusal
 from local_cloud.cloudformation.stack import Stack, StackStore
@@ -22,6 +22,10 @@ from local_cloud.services import COVERAGE_PAGE
 VIRTUAL_HOST = re.compile(r"(?P<bucket>.+)\.s3[.-].*")
 
 
+DELETION_POLICIES = ("Delete", "Retain", "RetainExceptOnCreate")
+REPLACE_POLICIES = ("Delete", "Retain")
+
+
 class Planner:
     """Makes plans for the stacks of one store."""
 
@@ -29,6 +33,22 @@ class Planner:
         self._context = context
         self._store = store
         self._clients = clients
+
+    def stack_policy(self, request: dict[str, Any], name: str = "StackPolicy") -> str | None:
+        """The stack policy of a request, given or in S3; None when it has none."""
+        body, address = request.get(f"{name}Body"), request.get(f"{name}URL")
+        if body is not None and address is not None:
+            raise invalid(f"You cannot specify both {name}URL and {name}Body")
+        text = self._from_s3(address) if address is not None else body
+        return None if text is None else stack_policy.checked(text)
+
+    def check_role(self, arn: str | None) -> None:
+        """The service role must exist; what it may do is not checked."""
+        try:
+            if arn:
+                self._clients("iam").get_role(RoleName=arn.rpartition("/")[2])
+        except ClientError:
+            raise invalid(f"Role {arn} is invalid or cannot be assumed") from None
 
     def template_text(self, request: dict[str, Any], stack: Stack | None) -> str:
         """The template of a request: given, in S3, or the stack's own."""
@@ -40,10 +60,10 @@ class Planner:
             return self._from_s3(request["TemplateURL"])
         raise invalid("Either Template URL or Template Body must be specified.")
 
-    def plan(
-        self, stack: Stack, text: str, given: list[dict[str, Any]], capabilities: list[str]
-    ) -> tuple[Plan, dict, dict]:
+    def plan(self, stack: Stack, text: str, request: dict[str, Any]) -> tuple[Plan, dict, dict]:
         """The plan, the parameters as given, and as the template sees them."""
+        given, capabilities = request.get("Parameters") or [], request.get("Capabilities") or []
+        resource_types = request.get("ResourceTypes")
         template = read_template(text)
         evaluate.check_functions(template)
         chosen, seen = parameters.resolve(template.get("Parameters", {}), given, stack.parameters, self._ssm)
@@ -55,6 +75,7 @@ class Planner:
             for name, resource in template["Resources"].items()
             if evaluator.condition(resource.get("Condition"))
         }
+        accepted.check_resource_types(resource_types, {resource["Type"] for resource in active.values()})
         self._check_types(active)
         self._check_capabilities(active, capabilities)
         for name, resource in active.items():
@@ -63,7 +84,8 @@ class Planner:
                 if needed not in template["Resources"]:
                     raise invalid(f"Template format error: Unresolved resource dependencies [{needed}] in {name}")
         evaluate.creation_order(active)
-        return Plan(template, active, evaluator, imports), chosen, seen
+        policies = {name: _policies(name, resource, evaluator) for name, resource in active.items()}
+        return Plan(template, active, evaluator, policies, imports), chosen, seen
 
     def _evaluator(
         self, stack: Stack, template: dict[str, Any], seen: dict[str, Any], imports: set[str]
@@ -161,3 +183,24 @@ class Planner:
             return self._context.objects.read(bucket, key).decode()
         except AwsError as fault:
             raise invalid(f"S3 error: {fault.message} (TemplateURL {address})") from fault
+
+
+def _policies(name: str, resource: dict[str, Any], evaluator: evaluate.Evaluator) -> tuple[str, str]:
+    """Functions are allowed where they need no resource; a value that is none of AWS's must not come to mean Delete.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/function-refs-in-policy-attributes.html
+    """
+    found = []
+    for field, allowed in (("DeletionPolicy", DELETION_POLICIES), ("UpdateReplacePolicy", REPLACE_POLICIES)):
+        try:
+            value = evaluator.value(resource.get(field, "Delete"))
+        except evaluate.Unknown:
+            value = resource[field]
+        if value == "Snapshot":
+            raise invalid(
+                f"The local cloud makes no snapshots ({field} of {name}): no type that it has can be kept so."
+            )
+        if value not in allowed:
+            raise invalid(f"Template format error: {field} of {name} is {value!r}; allowed: {', '.join(allowed)}")
+        found.append(value)
+    return found[0], found[1]

@@ -57,10 +57,22 @@ class StackReader:
         return page("OperationEvents", made, request, default=100, token="NextToken")
 
     def _op_DescribeStackResources(self, request: dict[str, Any]) -> dict[str, Any]:
-        stack = self._known(request.get("StackName", ""))
+        stack = self._holder(request)
         wanted = request.get("LogicalResourceId")
         found = self._store.resources[stack.id].values()
         return {"StackResources": [shown.resource(stack, r) for r in found if wanted in (None, r.logical_id)]}
+
+    def _holder(self, request: dict[str, Any]) -> Stack:
+        """The stack that is named, or that holds a physical resource; AWS refuses both at once."""
+        physical = request.get("PhysicalResourceId")
+        if physical is None:
+            return self._known(request.get("StackName", ""))
+        if "StackName" in request:
+            raise invalid("You cannot specify both StackName and PhysicalResourceId.")
+        for stack in self._sorted():
+            if stack.exists and any(one.physical_id == physical for one in self._store.resources[stack.id].values()):
+                return stack
+        raise invalid(f"Stack for {physical} does not exist")
 
     def _op_DescribeStackResource(self, request: dict[str, Any]) -> dict[str, Any]:
         stack = self._known(request.get("StackName", ""))

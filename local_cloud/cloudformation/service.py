@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from local_cloud.cloudformation import query
+from local_cloud.cloudformation.accepted import refuse_unheeded
 from local_cloud.cloudformation.changes import changes
 from local_cloud.cloudformation.engine import Deployment
 from local_cloud.cloudformation.planning import Planner
@@ -65,7 +66,10 @@ class CloudFormationService(StackReader):
                 f"The local cloud does not support cloudformation:{operation}. See {COVERAGE_PAGE}.",
                 501,
             )
-        return query.answered(operation, handler(query.parsed(request, operation)) or {})
+        given = query.parsed(request, operation)
+        refuse_unheeded(given)
+        self._planner.check_role(given.get("RoleARN"))
+        return query.answered(operation, handler(given) or {})
 
     @classmethod
     def operations(cls) -> list[str]:
@@ -74,11 +78,19 @@ class CloudFormationService(StackReader):
 
     def _op_CreateStack(self, request: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
-            if self._store.find(request["StackName"]):
+            known = self._store.find(request["StackName"])
+            if known and self._repeated(known, request):
+                return {"StackId": known.id}
+            if known:
                 raise AwsError("AlreadyExistsException", f"Stack [{request['StackName']}] already exists")
             stack = self._new(request, "CREATE_IN_PROGRESS")
-            work = self._prepared(stack, request, "CREATE")
+            if "DisableRollback" in request and "OnFailure" in request:
+                raise invalid("You can specify either DisableRollback or OnFailure, but not both.")
+            stack.policy = self._planner.stack_policy(request) or ""
+            minutes = request.get("TimeoutInMinutes")
+            work = self._prepared(stack, request, "CREATE", seconds=60 * minutes if minutes else None)
             stack.disable_rollback = bool(request.get("DisableRollback")) or request.get("OnFailure") == "DO_NOTHING"
+            stack.delete_on_failure = request.get("OnFailure") == "DELETE"
             stack.protected = bool(request.get("EnableTerminationProtection"))
             self._store.add(stack)
             self._store.set_status(stack, "CREATE_IN_PROGRESS", "User Initiated")
@@ -87,13 +99,18 @@ class CloudFormationService(StackReader):
 
     def _op_UpdateStack(self, request: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
+            known = self._store.find(request["StackName"])
+            if known and self._repeated(known, request):
+                return {"StackId": known.id}
             stack = self._idle(request["StackName"], UPDATABLE)
             draft = self._draft(stack, request)
-            given, capabilities = request.get("Parameters", []), request.get("Capabilities") or []
-            _plan, _chosen, seen = self._planner.plan(draft, draft.template, given, capabilities)
+            _plan, _chosen, seen = self._planner.plan(draft, draft.template, request)
+            policy = self._planner.stack_policy(request)
+            during = self._planner.stack_policy(request, "StackPolicyDuringUpdate")
             if not self._differs(stack, draft, seen):
                 raise invalid("No updates are to be performed.")
-            work = self._prepared(stack, request, "UPDATE")
+            work = self._prepared(stack, request, "UPDATE", stack.policy if during is None else during)
+            stack.policy = stack.policy if policy is None else policy
             stack.disable_rollback = bool(request.get("DisableRollback"))
             self._store.set_status(stack, "UPDATE_IN_PROGRESS", "User Initiated")
         self._run(work)
@@ -102,8 +119,16 @@ class CloudFormationService(StackReader):
     def _op_DeleteStack(self, request: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
             stack = self._store.find(request["StackName"])
-            if stack is None or not stack.exists:
+            if stack is None or not stack.exists or self._repeated(stack, request):
                 return {}
+            retain = request.get("RetainResources") or []
+            if retain and stack.status != "DELETE_FAILED":
+                raise invalid(
+                    f"Invalid operation on stack [{stack.name}]. When you delete a stack, specify which resources to retain "
+                    "only when the stack is in the DELETE_FAILED state."
+                )
+            if unknown := sorted(set(retain) - set(self._store.resources[stack.id])):
+                raise invalid(f"Stack [{stack.name}] has no resources {unknown} to retain")
             if stack.protected:
                 raise invalid(f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled")
             if stack.busy:
@@ -113,14 +138,14 @@ class CloudFormationService(StackReader):
                 if users:
                     name = output["ExportName"]
                     raise invalid(f"Export {name} cannot be deleted as it is in use by {', '.join(users)}")
+            stack.token = request.get("ClientRequestToken", "")
             self._store.set_status(stack, "DELETE_IN_PROGRESS", "User Initiated")
-        retain = request.get("RetainResources", [])
         self._run(lambda: Deployment(self._store, stack, self._aws).delete(retain))
         return {}
 
     def _op_CreateChangeSet(self, request: dict[str, Any]) -> dict[str, Any]:
         kind = request.get("ChangeSetType", "UPDATE")
-        if kind == "IMPORT" or request.get("ResourcesToImport"):
+        if kind == "IMPORT":
             raise invalid(f"The local cloud does not support importing resources. See {COVERAGE_PAGE}.")
         with self._lock:
             stack = self._store.find(request["StackName"])
@@ -133,6 +158,13 @@ class CloudFormationService(StackReader):
                 raise invalid(f"Stack [{request['StackName']}] does not exist")
             if stack.status not in (*UPDATABLE, "REVIEW_IN_PROGRESS"):
                 raise invalid(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
+            for known in stack.change_sets.values():
+                token = request.get("ClientToken")
+                if token and (known["ChangeSetName"], known["Request"].get("ClientToken")) == (
+                    request["ChangeSetName"],
+                    token,
+                ):
+                    return {"Id": known["ChangeSetId"], "StackId": stack.id}
             if any(known["ChangeSetName"] == request["ChangeSetName"] for known in stack.change_sets.values()):
                 raise AwsError("AlreadyExistsException", f"ChangeSet {request['ChangeSetName']} already exists")
             change_set = self._change_set(stack, request)
@@ -151,6 +183,8 @@ class CloudFormationService(StackReader):
 
     def _op_ExecuteChangeSet(self, request: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
+            if (known := self._store.find(request.get("StackName", ""))) and self._repeated(known, request):
+                return {}
             stack, change_set = self._find_change_set(request)
             if change_set["ExecutionStatus"] != "AVAILABLE":
                 raise AwsError(
@@ -160,9 +194,13 @@ class CloudFormationService(StackReader):
             if stack.busy:
                 raise invalid(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
             verb = "CREATE" if stack.status == "REVIEW_IN_PROGRESS" else "UPDATE"
-            work = self._prepared(stack, change_set["Request"], verb)
+            asked = {**change_set["Request"], "ClientRequestToken": request.get("ClientRequestToken", "")}
+            asked["RetainExceptOnCreate"] = request.get("RetainExceptOnCreate")
+            work = self._prepared(stack, asked, verb, stack.policy if verb == "UPDATE" else "")
             stack.change_sets.clear()
-            stack.disable_rollback = bool(request.get("DisableRollback"))
+            on_failure = asked.get("OnStackFailure")
+            stack.disable_rollback = bool(request.get("DisableRollback")) or on_failure == "DO_NOTHING"
+            stack.delete_on_failure = verb == "CREATE" and on_failure == "DELETE"
             self._store.set_status(stack, f"{verb}_IN_PROGRESS", "User Initiated")
         self._run(work)
         return {}
@@ -182,7 +220,10 @@ class CloudFormationService(StackReader):
 
     def _op_SetStackPolicy(self, request: dict[str, Any]) -> dict[str, Any]:
         stack = self._known(request.get("StackName", ""))
-        stack.policy = request.get("StackPolicyBody", "")
+        policy = self._planner.stack_policy(request)
+        if policy is None:
+            raise invalid("You must specify either StackPolicyURL or StackPolicyBody")
+        stack.policy = policy
         self._store.save(stack)
         return {}
 
@@ -201,11 +242,13 @@ class CloudFormationService(StackReader):
             draft.tags = request["Tags"]
         return draft
 
-    def _prepared(self, stack: Stack, request: dict[str, Any], verb: str) -> Callable[[], None]:
+    def _prepared(
+        self, stack: Stack, request: dict[str, Any], verb: str, policy: str = "", seconds: float | None = None
+    ) -> Callable[[], None]:
         """The work of a deployment; raises what can be known to be wrong before it begins."""
         text = self._planner.template_text(request, stack)
         capabilities = request.get("Capabilities") or []
-        plan, chosen, seen = self._planner.plan(stack, text, request.get("Parameters", []), capabilities)
+        plan, chosen, seen = self._planner.plan(stack, text, request)
         before = replace(stack)
         stack.unsettled = True
         stack.template, stack.parameters, stack.resolved = text, chosen, seen
@@ -213,8 +256,15 @@ class CloudFormationService(StackReader):
         stack.capabilities = capabilities
         stack.tags = request.get("Tags", stack.tags)
         stack.role = request.get("RoleARN", stack.role)
-        stack.notifications = request.get("NotificationARNs", stack.notifications)
-        return lambda: Deployment(self._store, stack, self._aws, before).deploy(plan, verb)
+        stack.retain_except_on_create = bool(request.get("RetainExceptOnCreate"))
+        stack.delete_on_failure = False
+        stack.token = request.get("ClientRequestToken", "")
+        return lambda: Deployment(self._store, stack, self._aws, before, policy, seconds).deploy(plan, verb)
+
+    @staticmethod
+    def _repeated(stack: Stack, request: dict[str, Any]) -> bool:
+        """Whether this is the same request once more: AWS does it once and answers both."""
+        return bool(stack.token) and stack.exists and stack.token == request.get("ClientRequestToken")
 
     def _change_set(self, stack: Stack, request: dict[str, Any]) -> dict[str, Any]:
         draft = self._draft(stack, request)
@@ -232,8 +282,7 @@ class CloudFormationService(StackReader):
             "Changes": [],
         }
         try:
-            capabilities = request.get("Capabilities") or []
-            plan, chosen, seen = self._planner.plan(draft, draft.template, request.get("Parameters", []), capabilities)
+            plan, chosen, seen = self._planner.plan(draft, draft.template, request)
         except AwsError as error:
             return {**made, "Status": "FAILED", "ExecutionStatus": "UNAVAILABLE", "StatusReason": error.message}
         if stack.status != "REVIEW_IN_PROGRESS" and not self._differs(stack, draft, seen):

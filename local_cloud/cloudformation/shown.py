@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from local_cloud.cloudformation.parameters import MASK, hidden, masked, text
 from local_cloud.cloudformation.resources import TYPES
 from local_cloud.cloudformation.stack import Resource, Stack
+from local_cloud.cloudformation.template import read_template
 
 IAM_REASON = "The following resource(s) require capabilities: [{types}]"
 
@@ -18,11 +20,11 @@ def moment(seconds: float) -> datetime:
 
 def stack(found: Stack) -> dict[str, Any]:
     """DescribeStacks."""
-    parameters = []
+    parameters, visible = [], masked(_declared(found.template), found.parameters)
     for name, value in found.parameters.items():
-        entry = {"ParameterKey": name, "ParameterValue": value}
+        entry = {"ParameterKey": name, "ParameterValue": visible[name]}
         seen = found.resolved.get(name)
-        if isinstance(seen, str) and seen != value:
+        if isinstance(seen, str) and seen != value and visible[name] == value:
             entry["ResolvedValue"] = seen
         parameters.append(entry)
     return {
@@ -34,6 +36,10 @@ def stack(found: Stack) -> dict[str, Any]:
         "LastUpdatedTime": moment(found.updated) if found.updated else None,
         "DeletionTime": moment(found.deleted) if found.deleted else None,
     }  # fmt: skip
+
+
+def _declared(template: str) -> dict[str, Any]:
+    return read_template(template).get("Parameters", {}) if template else {}
 
 
 def summary(found: Stack) -> dict[str, Any]:
@@ -72,7 +78,9 @@ def change_set(found: Stack, item: dict[str, Any], summary: bool = False) -> dic
     }  # fmt: skip
     if summary:
         return made
-    parameters = [{"ParameterKey": k, "ParameterValue": v} for k, v in item.get("Parameters", {}).items()]
+    given = item.get("Parameters", {})  # of a change set that failed there are none, and its template may be anything
+    visible = masked(_declared(request["TemplateBody"]), given) if given else {}
+    parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in visible.items()]
     return {
         **made, "Parameters": parameters, "Tags": request.get("Tags", []), "Capabilities": request.get("Capabilities", []),
         "NotificationARNs": request.get("NotificationARNs", []), "Changes": item["Changes"],
@@ -86,11 +94,11 @@ def template_summary(template: dict[str, Any]) -> dict[str, Any]:
         entry = {
             "ParameterKey": name,
             "ParameterType": definition.get("Type", "String"),
-            "NoEcho": bool(definition.get("NoEcho", False)),
+            "NoEcho": hidden(definition),
             "Description": definition.get("Description"),
         }
         if "Default" in definition:
-            entry["DefaultValue"] = str(definition["Default"])
+            entry["DefaultValue"] = MASK if hidden(definition) else text(definition["Default"])
         parameters.append(entry)
     types = sorted({item["Type"] for item in template["Resources"].values()})
     identities = [kind for kind in types if kind.startswith("AWS::IAM::")]

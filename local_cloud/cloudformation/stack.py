@@ -70,6 +70,10 @@ class Stack:
     protected: bool = False
     policy: str = ""
     disable_rollback: bool = False
+    # Of the operation at work: OnFailure DELETE, RetainExceptOnCreate, and the caller's ClientRequestToken.
+    delete_on_failure: bool = False
+    retain_except_on_create: bool = False
+    token: str = ""
     # Whether resources may differ from the template: an operation is at work, or ended half-way.
     unsettled: bool = False
 
@@ -144,6 +148,7 @@ class StackStore:
             "StackId": stack.id, "EventId": f"{logical}-{status}-{uuid.uuid4()}", "StackName": stack.name,
             "LogicalResourceId": logical, "PhysicalResourceId": physical, "ResourceType": kind, "Timestamp": time.time(),
             "ResourceStatus": status, **({"ResourceStatusReason": reason} if reason else {}),
+            **({"ClientRequestToken": stack.token} if stack.token else {}),
         }  # fmt: skip
         self._database.write(
             "INSERT INTO stack_event SELECT ?, COALESCE(MAX(number), 0) + 1, ? FROM stack_event WHERE stack=?",

@@ -14,6 +14,7 @@ from local_cloud.cloudformation import evaluate
 from local_cloud.cloudformation.plan import Plan
 from local_cloud.cloudformation.resources import TYPES, WITHOUT_EFFECT, Aws, Made, Naming, ResourceType
 from local_cloud.cloudformation.stack import Resource, Stack, StackStore
+from local_cloud.cloudformation.stack_policy import StackPolicy
 from local_cloud.errors import AwsError
 
 logger = logging.getLogger("local_cloud.cloudformation")
@@ -31,10 +32,11 @@ class ResourceFailure(Exception):
 class ResourceSteps:
     """The steps of one operation on one stack. `obsolete` are replaced resources that still exist."""
 
-    def __init__(self, store: StackStore, stack: Stack, aws: Aws):
+    def __init__(self, store: StackStore, stack: Stack, aws: Aws, policy: StackPolicy):
         self._store = store
         self._stack = stack
         self._aws = aws
+        self._policy = policy
         self._undo: list[Callable[[], None]] = []
         self.obsolete: list[Resource] = []
 
@@ -46,8 +48,10 @@ class ResourceSteps:
         if existing is None:
             self._undo.append(self._create(kind, wanted, "CREATE"))
         elif existing.type != wanted.type or _replaces(kind, existing.properties, wanted.properties):
+            self.guard("Update:Replace", existing)
             self._replace(kind, existing, wanted)
         elif existing.properties != wanted.properties:
+            self.guard("Update:Modify", existing)
             self._update(kind, existing, wanted)
         else:
             kept = replace(
@@ -57,6 +61,13 @@ class ResourceSteps:
             if kept != existing:
                 self._store.put(self._stack, kept)
                 self._undo.append(lambda: self._store.put(self._stack, existing))
+
+    def guard(self, action: str, resource: Resource) -> None:
+        """Raise when the stack's policy does not allow it."""
+        refusal = self._policy.refusal(action, resource.logical_id, resource.type)
+        if refusal:
+            self.told(resource, "UPDATE_FAILED", refusal)
+            raise ResourceFailure(resource.logical_id, refusal)
 
     def remove(self, resource: Resource) -> bool:
         """Delete one resource; whether it worked."""
@@ -93,8 +104,7 @@ class ResourceSteps:
         wanted = Resource(
             logical_id=name, type=declared["Type"], physical_id=existing.physical_id if existing else "", properties={},
             attributes={}, depends_on=sorted(evaluate.dependencies(name, plan.active)),
-            deletion_policy=declared.get("DeletionPolicy", "Delete"),
-            replace_policy=declared.get("UpdateReplacePolicy", "Delete"), metadata=declared.get("Metadata", {}),
+            deletion_policy=plan.policies[name][0], replace_policy=plan.policies[name][1], metadata=declared.get("Metadata", {}),
             generation=existing.generation if existing else 0,
         )  # fmt: skip
         try:
@@ -112,7 +122,10 @@ class ResourceSteps:
         kept = self._keep(wanted, made, f"{verb}_COMPLETE")
 
         def undo() -> None:
-            if self.remove(kept):
+            if verb == "CREATE" and kept.deletion_policy == "Retain" and not self._stack.retain_except_on_create:
+                self.told(kept, "DELETE_SKIPPED")
+                self._store.drop(self._stack, wanted.logical_id)
+            elif self.remove(kept):
                 self._store.drop(self._stack, wanted.logical_id)
 
         return undo

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from local_cloud.sagemaker.namespaces import PLAIN
 from tests.local_cloud.conftest import ROOT, RunningCloud, wait_until
 
 INSTANCE = "ml.m5.large"
@@ -201,7 +202,7 @@ class Platform:
             events = logs.filter_log_events(logGroupName=group, logStreamNames=names)["events"] if names else []
         except logs.exceptions.ResourceNotFoundException:
             return []
-        return [event["message"] for event in events]
+        return [event["message"] for event in events if event["message"] != PLAIN]
 
     def saying(self, job: str, line: str) -> None:
         """Waits until a training job has printed a line."""
