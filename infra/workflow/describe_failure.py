@@ -52,9 +52,16 @@ FIXES = (
     ),
     (
         "memory",
-        ("*OutOfMemory*", "*ut of memory*", "*MemoryError*", "*exit code 137*", "*exit code: 137*"),
-        "The job ran out of memory. Choose a smaller hyperparameters.batch_size or image_size, or a larger instance in "
-        "`instances`.",
+        ("*OutOfMemory*", "*ut of memory*", "*MemoryError*"),
+        "The job ran out of memory. Choose a larger instance in `instances`; for a training also a smaller "
+        "hyperparameters.batch_size or image_size.",
+    ),
+    (
+        # SageMaker and the local cloud say so when memory was the reason; the exit code alone does not tell.
+        "killed",
+        ("*SIGKILL*", "*exit code 137*", "*exit code: 137*"),
+        "The process was killed from outside (SIGKILL), and nothing says that memory was short. Start again; if it happens "
+        "again, look at the job's MemoryUtilization and choose a larger instance in `instances`.",
     ),
 )
 

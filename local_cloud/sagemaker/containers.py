@@ -115,7 +115,7 @@ class Container:
         if number == signal.SIGKILL and not self.killed_by_us:
             if _oom_kills() > self._oom_kills:
                 return "OutOfMemoryError: the process was killed by the kernel because memory ran out"
-            return "the process was killed by SIGKILL"
+            return "the process was killed from outside (SIGKILL)"
         with contextlib.suppress(ValueError):
             if number:
                 return f"the process was ended by {signal.Signals(number).name}"

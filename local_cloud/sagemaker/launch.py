@@ -81,4 +81,4 @@ def role_environment(runtime: Runtime, role_arn: str, isolated: bool) -> dict[st
     variables = runtime.context.job_environment(role_arn)
     if not isolated:
         return variables
-    return {key: value for key, value in variables.items() if key in ("AWS_REGION", "AWS_DEFAULT_REGION")}
+    return {key: value for key, value in variables.items() if key == "AWS_REGION"}

@@ -66,6 +66,9 @@ def test_the_jobs_reason_and_its_log_are_named(default, step, reason, group):
         ("ClientError: No S3 objects found under S3 URL s3://photos/none", "aws s3 ls"),
         ("MaxRuntimeExceeded: Training job runtime exceeded MaxRuntimeInSeconds", "max_runtime_minutes"),
         ("AlgorithmError: CUDA error: out of memory, exit code: 1", "batch_size"),
+        ("AlgorithmError: OutOfMemoryError: the process was killed by the kernel, exit code: 137", "ran out of memory"),
+        ("AlgorithmError: the process was killed from outside (SIGKILL), exit code: 137", "killed from outside"),
+        ("AlgorithmError: , exit code: 137", "nothing says that memory was short"),
         ("AlgorithmError: learning_rate must be positive", "what the reason names"),
     ],
 )

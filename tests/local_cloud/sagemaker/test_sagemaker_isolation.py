@@ -113,6 +113,13 @@ def test_network_isolation_cuts_the_network_of_a_training_job(watched, isolated)
     assert (seen["cloud"] == "reached") is not isolated
 
 
+@pytest.mark.parametrize("isolated", [True, False])
+def test_a_job_is_told_its_region_as_sagemaker_tells_it_and_by_no_other_name(platform, isolated):
+    """boto3 does not read AWS_REGION: code that leaves it there fails on AWS, so it must fail here."""
+    job = platform.train("say(sorted(n for n in os.environ if 'REGION' in n))", EnableNetworkIsolation=isolated)
+    assert platform.lines(LOGS, f"{job['TrainingJobName']}/")[-1] == "['AWS_REGION']"
+
+
 @confined
 def test_the_hosts_of_an_isolated_cluster_reach_each_other_and_nothing_else(watched):
     """As on AWS: "except for calls between peers within a training cluster for distributed training"."""

@@ -118,7 +118,7 @@ def test_a_failure_without_a_message_shows_the_last_line(platform):
 
 def test_a_killed_job_says_so(platform):
     job = platform.train("os.kill(os.getpid(), signal.SIGKILL)")
-    assert job["FailureReason"] == "AlgorithmError: the process was killed by SIGKILL, exit code: 137"
+    assert job["FailureReason"] == "AlgorithmError: the process was killed from outside (SIGKILL), exit code: 137"
 
 
 def test_a_stopped_job_gets_sigterm_and_its_model_is_kept(platform):
