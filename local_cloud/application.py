@@ -15,9 +15,10 @@ from local_cloud.form import check_query, check_xml, json_body
 from local_cloud.guard import Guard
 from local_cloud.moto_services import MotoServices, operation_of, refusal_of, require_supported
 from local_cloud.persistence.snapshot import Snapshot
+from local_cloud.s3.content import ContentStore
 from local_cloud.s3.entry import check_names, take_body
 from local_cloud.s3.fast_path import FastPath
-from local_cloud.s3.rows import ObjectRows
+from local_cloud.s3.rows import Abandoned, ObjectRows
 from local_cloud.services import COVERAGE_PAGE, SERVICES, Service, changes_state
 from local_cloud.validation import Validator
 from local_cloud.wire import Answer, Request, error_answer, json_answer
@@ -32,9 +33,16 @@ class Application:
     """The WSGI application; also called in process, without guard, by the cloud's own clients."""
 
     def __init__(
-        self, guard: Guard, rows: ObjectRows, fast_path: FastPath, snapshot: Snapshot, health: Callable[[], dict]
+        self,
+        guard: Guard,
+        content: ContentStore,
+        rows: ObjectRows,
+        fast_path: FastPath,
+        snapshot: Snapshot,
+        health: Callable[[], dict],
     ):
         self._guard = guard
+        self._content = content
         self._rows = rows
         self._fast_path = fast_path
         self._snapshot = snapshot
@@ -112,10 +120,10 @@ class Application:
             return self._own(request, service, operation)
         require_supported(service, operation)
         self._check_form(request, service, operation)
-        answer = self._moto.answer(request, service)
-        if changes_state(operation):
-            self._snapshot.save()
-        return answer
+        if not changes_state(operation):
+            return self._moto.answer(request, service)
+        with self._snapshot.change():
+            return self._moto.answer(request, service)
 
     def _check_form(self, request: Request, service: Service, operation: str) -> None:
         if service.signing_name in VALIDATED:
@@ -136,17 +144,29 @@ class Application:
         require_supported(service, operation)
         take_body(request, operation)  # read before others have to wait
         check_xml(self._validator, operation, request)
+        # Files that it finds stay until it has read them, whoever overwrites the object meanwhile.
         if request.method in ("GET", "HEAD"):
-            return self._moto.answer(request, service)
-        with self._rows.changing:
-            answer = self._moto.answer(request, service)
-            bucket, _, key = request.raw_path.lstrip("/").partition("/")
-            if key:
-                self._rows.touch(bucket, unquote(key))
-            self._rows.flush()
-        if not key or "tagging" in request.query or request.header("x-amz-tagging"):
-            self._snapshot.save()
-        return answer
+            with self._content.reading():
+                return self._moto.answer(request, service)
+        bucket, _, key = request.raw_path.lstrip("/").partition("/")
+        with self._content.reading():
+            if key or operation == "DeleteObjects":
+                return self._change_objects(request, service, bucket, unquote(key))
+            with self._snapshot.change(), self._rows.change():
+                return self._moto.answer(request, service)
+
+    def _change_objects(self, request: Request, service: Service, bucket: str, key: str) -> Answer:
+        """moto's answer; what it did is committed, or undone where it is a refusal."""
+        try:
+            with self._rows.change():
+                if key:
+                    self._rows.touch(bucket, key)
+                answer = self._moto.answer(request, service)
+                if answer.status >= 400:
+                    raise Abandoned(answer)
+                return answer
+        except Abandoned as refused:
+            return refused.answer
 
     def _own(self, request: Request, service: Service, operation: str) -> Answer:
         own = self.services[service.signing_name]

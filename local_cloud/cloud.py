@@ -31,6 +31,8 @@ from local_cloud.sagemaker.service import SageMakerService
 from local_cloud.stepfunctions.service import StatesService
 
 logger = logging.getLogger("local_cloud")
+# The log names them all.
+DAMAGED_SHOWN = 20
 
 
 class Cloud:
@@ -43,12 +45,13 @@ class Cloud:
         self.credentials = _credentials(state_dir / "credentials.json")
         self.database = Database(state_dir / "rows.sqlite")
         self.content = ContentStore(state_dir / "objects")
-        self.rows = ObjectRows(self.database, self._versions_of)
-        self.snapshot = Snapshot(state_dir / "services.snapshot", ACCOUNT_ID)
+        self.rows = ObjectRows(self.database, self._versions_of, self._put_back, self.content.discard)
+        self.snapshot = Snapshot(state_dir / "services.snapshot", ACCOUNT_ID, self._load_rows)
         keys.install(self.content, self.rows)
         moto_adjustments.install(self.database)
         self.application = Application(
             Guard(self.credentials["access_key_id"], self.credentials["secret_access_key"], ACCOUNT_ID, region),
+            self.content,
             self.rows,
             FastPath(ACCOUNT_ID, self.content, self.rows),
             self.snapshot,
@@ -58,13 +61,14 @@ class Cloud:
         self.context = self._context()
         self._services: list[Any] = []
         self._ready = False
+        # One sentence for each object whose bytes were not there, or not all, when the cloud started.
+        self.damaged: list[str] = []
 
     def start(self) -> None:
         """Bring everything back to the state that was last acknowledged, then start what runs."""
         self.snapshot.load()
         self._load_objects()
-        moto_adjustments.load_logs(self.database, ACCOUNT_ID, self.region)
-        self.context.metrics.reload()
+        self._load_rows()
         sagemaker = SageMakerService(self.context)
         states = StatesService(self.context, self.clients, sagemaker, self.database)
         stacks = CloudFormationService(self.context, self.clients, self.database)
@@ -104,6 +108,7 @@ class Cloud:
             "pid": os.getpid(),
             "version": __version__,
             "account_id": ACCOUNT_ID,
+            "damaged_objects": self.damaged[:DAMAGED_SHOWN],
         }
 
     def _context(self) -> CloudContext:
@@ -124,6 +129,18 @@ class Cloud:
         found = s3_backends[ACCOUNT_ID]["aws"].buckets.get(bucket)
         return list(found.keys.getlist(name, [])) if found else []
 
+    def _put_back(self, bucket: str, name: str, versions: list[Any]) -> None:
+        from moto.s3.models import s3_backends
+
+        found = s3_backends[ACCOUNT_ID]["aws"].buckets.get(bucket)
+        if found:
+            found.keys.load(name, versions)
+
+    def _load_rows(self) -> None:
+        """Give moto's services what they keep in rows, next to the snapshot."""
+        moto_adjustments.load_logs(self.database, ACCOUNT_ID, self.region)
+        self.context.metrics.reload()
+
     def _load_objects(self) -> None:
         from moto.s3.models import s3_backends
 
@@ -133,10 +150,15 @@ class Cloud:
             if bucket not in buckets:
                 continue  # its bucket was deleted together with it
             buckets[bucket].keys.load(name, versions)
-            referenced |= {self.content.relative(v.content.path) for v in versions if keys.content_of(v)}
+            for version in filter(keys.content_of, versions):
+                referenced.add(self.content.relative(version.content.path))
+                if fault := version.content.fault():
+                    self.damaged.append(keys.damaged(bucket, name, version.version_id, fault).message)
         removed = self.content.remove_unreferenced(referenced)
         if removed:
             logger.info("Removed %d content files of uploads that were never finished", removed)
+        for sentence in self.damaged:
+            logger.error("%s", sentence)
 
 
 def _credentials(path: Path) -> dict[str, str]:

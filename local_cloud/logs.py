@@ -16,9 +16,8 @@ MAXIMUM_MESSAGE_BYTES = 1024 * 1024
 class LogStream:
     """One log stream, ready to be written."""
 
-    def __init__(self, stream: Any, lock: threading.Lock):
-        self._stream = stream
-        self._lock = lock
+    def __init__(self, logs: Logs, group: str, name: str):
+        self._logs, self._group, self._name = logs, group, name
 
     def write(self, lines: Iterable[tuple[int, str]]) -> None:
         """Append (milliseconds since the epoch, line) pairs; they are on disk when this returns."""
@@ -28,8 +27,7 @@ class LogStream:
             if line  # CloudWatch Logs refuses empty messages
         ]
         if events:
-            with self._lock:
-                self._stream.put_log_events(events)
+            self._logs.append(self._group, self._name, events)
 
 
 class Logs:
@@ -49,18 +47,29 @@ class Logs:
 
     def stream(self, group: str, stream: str) -> LogStream:
         """The stream of that name, made with its group when it is not there."""
-        from moto.logs.models import logs_backends
-
-        backend = logs_backends[self._account_id][self._region]
         with self._lock:
-            known = group in backend.groups and stream in backend.groups[group].streams
+            known = self._known(group, stream)
             if not known:
-                backend.ensure_log_group(group)
-                backend.ensure_log_stream(group, stream)
-            found = LogStream(backend.groups[group].streams[stream], self._lock)
+                self._backend.ensure_log_group(group)
+                self._backend.ensure_log_stream(group, stream)
         if not known:
             self._on_new_stream()
-        return found
+        return LogStream(self, group, stream)
+
+    def append(self, group: str, stream: str, events: list[dict[str, Any]]) -> None:
+        """Append lines to a stream, looked up each time: moto's object changes when a full disk undoes something."""
+        self.stream(group, stream)
+        with self._lock:
+            self._backend.groups[group].streams[stream].put_log_events(events)
+
+    def _known(self, group: str, stream: str) -> bool:
+        return group in self._backend.groups and stream in self._backend.groups[group].streams
+
+    @property
+    def _backend(self) -> Any:
+        from moto.logs.models import logs_backends
+
+        return logs_backends[self._account_id][self._region]
 
 
 def _fit(line: str) -> str:

@@ -22,8 +22,9 @@ class Metrics:
     ) -> None:
         """Record one value; it is on disk when this returns."""
         moment = datetime.fromtimestamp(epoch_seconds, UTC).replace(tzinfo=None)
-        self._backend.metric_data.append(self._datum(namespace, name, value, moment, dimensions or {}))
+        # First the row: a value that the disk did not take must not be shown.
         self._database.append_metric(namespace, name, float(value), epoch_seconds, json.dumps(dimensions or {}))
+        self._backend.metric_data.append(self._datum(namespace, name, value, moment, dimensions or {}))
 
     def reload(self) -> None:
         """Bring back what earlier processes recorded through `put`."""

@@ -49,7 +49,12 @@ def _record_log_lines(database: Database) -> None:
         added = self.events[len(self.events) - len(log_events) :]
         group, stream = self.log_group.name, self.log_stream_name
         rows = [(group, stream, event.timestamp, event.ingestion_time, event.message) for event in added]
-        database.write_many("INSERT INTO log_event VALUES (?,?,?,?,?)", rows)
+        try:
+            database.write_many("INSERT INTO log_event VALUES (?,?,?,?,?)", rows)
+        except BaseException:  # a line that the disk did not take must not be shown
+            gone = {id(event) for event in added}
+            self.events = [event for event in self.events if id(event) not in gone]
+            raise
         return token
 
     def delete_log_group(self: Any, log_group_name: str) -> None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from local_cloud.errors import AwsError
+from local_cloud.persistence.disk import explained, require_size
 from local_cloud.s3.content import ContentStore, StoredContent
 from local_cloud.s3.rows import ObjectRows
 
@@ -41,12 +43,21 @@ class Objects:
 
     def list(self, bucket: str, prefix: str = "") -> list[ObjectInfo]:
         """Current objects whose key starts with `prefix`, in key order (UTF-8 binary order, as S3 lists)."""
-        infos = [self._info(bucket, name, key) for name, key in self._current(bucket) if name.startswith(prefix)]
-        return sorted(infos, key=lambda info: info.key.encode())
+        self.require_bucket(bucket)
+        store = self._backend.buckets[bucket].keys
+        found = ((name, store.get(name)) for name in store.names.starting_with(prefix))
+        return [self._info(bucket, name, key) for name, key in found if hasattr(key, "content")]
+
+    def info(self, bucket: str, key: str) -> ObjectInfo | None:
+        """One current object; None when it is not there."""
+        self.require_bucket(bucket)
+        found = self._backend.buckets[bucket].keys.get(key)
+        return self._info(bucket, key, found) if hasattr(found, "content") else None
 
     def read(self, bucket: str, key: str) -> bytes:
         """The bytes of one object."""
-        return self._with_content(bucket, key, Path.read_bytes)
+        with self._file(bucket, key) as content:
+            return content.path.read_bytes()
 
     def fetch(self, bucket: str, key: str, dest: str | Path) -> Path:
         """Copy one object to `dest`, making its folders; `dest` is the caller's own file and may be changed."""
@@ -72,9 +83,8 @@ class Objects:
     def delete(self, bucket: str, key: str) -> None:
         """Delete the object as DeleteObject does: no error when it is not there."""
         self.require_bucket(bucket)
-        with self._rows.changing:
+        with self._rows.change():
             self._backend.delete_object(bucket, key)
-            self._rows.flush()
 
     def require_bucket(self, bucket: str) -> None:
         """Raise NoSuchBucket unless the bucket exists."""
@@ -88,44 +98,42 @@ class Objects:
         return s3_backends[self._account_id]["aws"]
 
     def _write(self, bucket: str, key: str, content: StoredContent, content_type: str | None) -> None:
-        with self._rows.changing:
-            new = self._backend.put_object(bucket, key, content, etag=content.md5)
-            new.set_metadata({"Content-Type": content_type or "binary/octet-stream"})
-            self._rows.touch(bucket, key)
-            self._rows.flush()
+        try:
+            with self._rows.change():
+                self.require_bucket(bucket)
+                new = self._backend.put_object(bucket, key, content, etag=content.md5)
+                new.set_metadata({"Content-Type": content_type or "binary/octet-stream"})
+        except BaseException:
+            content.path.unlink(missing_ok=True)
+            raise
 
-    def _current(self, bucket: str) -> Iterator[tuple[str, Any]]:
-        self.require_bucket(bucket)
-        for name, key in self._backend.buckets[bucket].keys.items():
-            if hasattr(key, "content"):  # a delete marker has none
-                yield name, key
-
-    def _path(self, bucket: str, key: str) -> Path:
-        self.require_bucket(bucket)
-        found = self._backend.buckets[bucket].keys.get(key)
-        if found is None or not hasattr(found, "content"):
-            raise AwsError("NoSuchKey", f"The specified key does not exist: s3://{bucket}/{key}", 404)
-        return found.content.path
+    @contextmanager
+    def _file(self, bucket: str, key: str) -> Iterator[StoredContent]:
+        """The content of an object, which stays until the block ends, whoever overwrites the object meanwhile."""
+        with self._content.reading():
+            self.require_bucket(bucket)
+            found = self._backend.buckets[bucket].keys.get(key)
+            if found is None or not hasattr(found, "content"):
+                raise AwsError("NoSuchKey", f"The specified key does not exist: s3://{bucket}/{key}", 404)
+            found.require_whole()
+            yield found.content
 
     def _place(self, bucket: str, key: str, dest: str | Path, place: Any) -> Path:
         target = Path(dest)
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{uuid.uuid4().hex}")
-        self._with_content(bucket, key, lambda source: place(source, partial))
-        if place is not _hard_link_or_copy:
-            partial.chmod(0o644)
-        os.replace(partial, target)
-        return target
-
-    def _with_content(self, bucket: str, key: str, use: Callable[[Path], Any]) -> Any:
-        """What `use` makes of the content file, which another writer may replace at any moment."""
-        while True:
-            path = self._path(bucket, key)
+        with self._file(bucket, key) as content:
             try:
-                return use(path)
-            except FileNotFoundError:
-                if self._path(bucket, key) == path:
-                    raise
+                with explained(f"A copy of s3://{bucket}/{key}", target.parent, content.size):
+                    place(content.path, partial)
+                    if place is not _hard_link_or_copy:
+                        partial.chmod(0o644)
+                    require_size(partial, content.size)
+                    os.replace(partial, target)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+        return target
 
     @staticmethod
     def _info(bucket: str, name: str, key: Any) -> ObjectInfo:

@@ -116,10 +116,10 @@ class StackStore:
 
     def add(self, stack: Stack) -> None:
         """A new stack."""
+        self.save(stack)
         with self._lock:
             self.stacks[stack.id] = stack
             self.resources.setdefault(stack.id, {})
-        self.save(stack)
 
     def save(self, stack: Stack) -> None:
         """Write the stack's own record."""
@@ -127,14 +127,14 @@ class StackStore:
 
     def put(self, stack: Stack, resource: Resource) -> None:
         """Write a resource of the stack."""
-        self.resources[stack.id][resource.logical_id] = resource
         row = (stack.id, resource.logical_id, json.dumps(asdict(resource)))
         self._database.write("INSERT OR REPLACE INTO stack_resource VALUES (?,?,?)", row)
+        self.resources[stack.id][resource.logical_id] = resource
 
     def drop(self, stack: Stack, logical_id: str) -> None:
         """The stack no longer holds this resource."""
-        self.resources[stack.id].pop(logical_id, None)
         self._database.write("DELETE FROM stack_resource WHERE stack=? AND name=?", (stack.id, logical_id))
+        self.resources[stack.id].pop(logical_id, None)
 
     def set_status(self, stack: Stack, status: str, reason: str = "") -> None:
         """A new status of the stack, with its event."""

@@ -10,10 +10,14 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from local_cloud.persistence import disk
+
 SCHEMA_VERSION = 1
+# What one commit may need: some pages of 4,096 bytes in the log.
+SQLITE_LEAST_BYTES = 64 * 1024
 
 SCHEMA = """
 CREATE TABLE s3_object (bucket TEXT, name TEXT, versions BLOB, PRIMARY KEY (bucket, name)) WITHOUT ROWID;
@@ -43,6 +47,11 @@ class Database:
         try:
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._prepare()
+        except sqlite3.OperationalError as refused:
+            raise DamagedState(
+                f"{path} cannot be opened ({refused}). Make the state directory {path.parent} writable for you and "
+                "free some space there, or use another one."
+            ) from refused
         except sqlite3.DatabaseError as damage:
             raise DamagedState(
                 f"{path} cannot be read ({damage}). Move the state directory {path.parent} away and start again with "
@@ -66,20 +75,26 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One atomic group of changes."""
-        with self._lock:
+        """One atomic group of changes; StorageFailed when the disk does not take it, and then nothing of it is kept."""
+        with self._lock, self._explained():
             self._connection.execute("BEGIN")
             try:
                 yield self._connection
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     def write(self, statement: str, values: Iterable[object] = ()) -> None:
-        """One committed change."""
-        with self._lock:
+        """One committed change; StorageFailed when the disk does not take it."""
+        with self._lock, self._explained():
             self._connection.execute(statement, tuple(values))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        with explained_sqlite("A row", self.path):
+            yield
 
     def write_many(self, statement: str, rows: list[tuple]) -> None:
         """The same change for many rows, committed together."""
@@ -102,5 +117,23 @@ class Database:
     def close(self) -> None:
         """Fold the log into the file and close it."""
         with self._lock:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with suppress(sqlite3.OperationalError):  # a full disk: the next start reads the log
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._connection.close()
+
+
+@contextmanager
+def explained_sqlite(what: str, path: Path) -> Iterator[None]:
+    """Turn SQLite's refusal to write `what` into the file `path` into StorageFailed."""
+    try:
+        yield
+    except sqlite3.OperationalError as fault:
+        if fault.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            # A commit writes whole pages; the least is a few of them.
+            raise disk.full(f"{what} of {path.name}", path.parent, SQLITE_LEAST_BYTES) from fault
+        if fault.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+            raise disk.StorageFailed(
+                f"{what} of {path.name} could not be written in {path.parent}: {fault}. Nothing was changed; see "
+                "whether the disk is full or the folder is read-only, and try again."
+            ) from fault
+        raise

@@ -16,11 +16,14 @@ import pickle
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
 from local_cloud.persistence.database import DamagedState
+from local_cloud.persistence.disk import StorageFailed, explained, require_size, write_all
 from local_cloud.persistence.pickling import RestrictedUnpickler
 
 MAGIC = b"darkroom-local-cloud-snapshot"
@@ -136,34 +139,77 @@ def _managed_policies(account_id: str) -> list[Any]:
 class Snapshot:
     """The snapshot file of one state directory."""
 
-    def __init__(self, path: Path, account_id: str):
+    def __init__(self, path: Path, account_id: str, after_load: Callable[[], None] = lambda: None):
         self.path = path
         self._account_id = account_id
+        # Gives the services back what rows hold: objects, log lines, metric values.
+        self._after_load = after_load
         self._lock = threading.Lock()
         self._wanted = 0
         self._written = 0
+        # How often memory went back to the file: whoever changed something before has lost it, and must hear of it.
+        self._returns = 0
+        self._why = ""
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """A change of the services' state: on disk when the block ends, or taken back with StorageFailed."""
+        began = self._returns
+        try:
+            yield
+        except StorageFailed as fault:  # some of it is changed, what its rows need is not written
+            with self._lock:
+                self._return(fault)
+            raise
+        self._save(began)
 
     def save(self) -> None:
         """Write the state as it is now, or let a save that begins after this call do it."""
+        self._save(self._returns)
+
+    def _save(self, began: int) -> None:
         self._wanted += 1
         ticket = self._wanted
         with self._lock:
+            if self._returns != began:
+                raise StorageFailed(
+                    f"What this request changed was undone, because another could not be kept: {self._why}"
+                )
             if self._written >= ticket:
                 return
             covers = self._wanted
-            self._write(self._pickled())
+            try:
+                self._write(self._pickled())
+            except StorageFailed as fault:
+                self._return(fault)
+                raise
             self._written = covers
 
+    def _return(self, fault: StorageFailed) -> None:
+        """Memory as the file has it."""
+        self._returns, self._why = self._returns + 1, fault.message
+        live = self._live_objects()
+        self._read()
+        self._keep_objects(live)
+        self._after_load()
+
     def load(self) -> None:
-        """Bring the services to the state of the file; nothing happens when there is none yet."""
+        """Bring the services to the state of the file; without one, write the first, so that there is a way back."""
         if not self.path.exists():
+            with self._lock:
+                self._write(self._pickled())
             return
+        self._read()
+
+    def _read(self) -> None:
         policies: dict[str, Any] = {}
         state = self._unpickled(self._payload(), policies)
         from moto.backends import get_backend
 
-        for service, backends in state["services"].items():
-            account = get_backend(service)[self._account_id]
+        for service in {*state["services"], *self._services()}:
+            account, backends = get_backend(service)[self._account_id], state["services"].get(service, {})
+            for region in set(account) - set(backends):
+                dict.__delitem__(account, region)  # moto makes an empty one when it is asked for
             for region, backend in backends.items():
                 if service == "iam":
                     backend.aws_managed_policies = list(policies.values())
@@ -193,9 +239,35 @@ class Snapshot:
 
     def _write(self, payload: bytes) -> None:
         partial = self.path.with_suffix(".partial")
-        with open(partial, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
-            out.write(MAGIC + b" %d " % VERSION + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
-        os.replace(partial, self.path)
+        header = MAGIC + b" %d " % VERSION + hashlib.sha256(payload).hexdigest().encode() + b"\n"
+        size = len(header) + len(payload)
+        try:
+            with explained("The state of the cloud's services", self.path.parent, size):
+                with open(partial, "wb", buffering=0, opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
+                    write_all(out, header)
+                    write_all(out, payload)
+                require_size(partial, size)
+                os.replace(partial, self.path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+    def _live_objects(self) -> dict[str, Any]:
+        from moto.s3.models import s3_backends
+
+        return dict(s3_backends[self._account_id]["aws"].buckets)
+
+    def _keep_objects(self, live: dict[str, Any]) -> None:
+        """Objects and unfinished uploads are no part of the file, and what their rows say is not undone."""
+        from moto.s3.models import s3_backends
+
+        backend = s3_backends[self._account_id]["aws"]
+        for name, bucket in backend.buckets.items():
+            if name in live:
+                bucket.keys, bucket.multiparts = live[name].keys, live[name].multiparts
+        s3_backends.bucket_accounts.clear()
+        for name in backend.buckets:
+            s3_backends.bucket_accounts[name] = (backend.partition, self._account_id)
 
     def _payload(self) -> bytes:
         header, _, payload = self.path.read_bytes().partition(b"\n")

@@ -80,7 +80,8 @@ class FastPath:
             or not extra <= KNOWN_GET_HEADERS
         ):
             return None
-        return self._get(request, headers, bucket, key)
+        with self._content.reading():
+            return self._get(request, headers, bucket, key)
 
     @property
     def _backend(self) -> Any:
@@ -91,28 +92,29 @@ class FastPath:
     def _put(self, request: Request, headers: dict[str, str], bucket: str, key: str) -> Answer:
         content = self._receive(request, headers)
         try:
-            with self._rows.changing:
-                new = self._backend.put_object(
-                    bucket,
-                    key,
-                    content,
-                    etag=content.md5,
-                    storage=headers.get("x-amz-storage-class"),
-                    encryption=headers.get("x-amz-server-side-encryption"),
-                    kms_key_id=headers.get("x-amz-server-side-encryption-aws-kms-key-id"),
-                )
+            return self._keep(content, headers, bucket, key)
         except BaseException:
             content.path.unlink(missing_ok=True)
             raise
+
+    def _keep(self, content: StoredContent, headers: dict[str, str], bucket: str, key: str) -> Answer:
         metadata = {name: headers[name] for name in KEPT_HEADERS if headers.get(name)}
         metadata = {name.title(): value for name, value in metadata.items()}
         metadata |= {name: value for name, value in headers.items() if name.startswith("x-amz-meta-")}
-        new.set_metadata(metadata)
         checksum = checksum_of(headers)
-        if checksum:
-            new.checksum_algorithm, new.checksum_value = checksum
-        self._rows.touch(bucket, key)
-        self._rows.flush()
+        with self._rows.change():
+            new = self._backend.put_object(
+                bucket,
+                key,
+                content,
+                etag=content.md5,
+                storage=headers.get("x-amz-storage-class"),
+                encryption=headers.get("x-amz-server-side-encryption"),
+                kms_key_id=headers.get("x-amz-server-side-encryption-aws-kms-key-id"),
+            )
+            new.set_metadata(metadata)
+            if checksum:
+                new.checksum_algorithm, new.checksum_value = checksum
         answer = {name: value for name, value in new.response_dict.items() if name.lower() not in ("content-length",)}
         answer.pop("last-modified", None)
         if checksum:
@@ -124,7 +126,15 @@ class FastPath:
         number = int(query["partNumber"])  # a number, says entry.py
         if upload is None:
             raise AwsError("NoSuchUpload", "The specified upload does not exist.", 404)
-        part = upload.set_part(number, self._receive(request, headers))
+        content = self._receive(request, headers)
+        try:
+            with self._rows.change():
+                if bucket.multiparts.get(query["uploadId"]) is not upload:  # completed or aborted while the bytes came
+                    raise AwsError("NoSuchUpload", "The specified upload does not exist.", 404)
+                part = upload.set_part(number, content)
+        except BaseException:
+            content.path.unlink(missing_ok=True)
+            raise
         answer = {"ETag": part.etag}
         checksum = checksum_of(headers)
         if checksum:
@@ -136,7 +146,7 @@ class FastPath:
         payload = Payload(request)
         if payload.chunked:
             headers["content-encoding"] = headers.get("content-encoding", "").replace("aws-chunked", "").strip(", ")
-        content = self._content.write_blocks(payload)
+        content = self._content.write_blocks(payload, payload.size)
         headers.update(payload.trailers)
         try:
             _check(headers, content)
@@ -173,10 +183,8 @@ class FastPath:
         answer["Content-Length"] = str(size)
         if request.method == "HEAD":
             return Answer(status, answer)
-        try:
-            stream = content.path.open("rb", buffering=0)
-        except FileNotFoundError:
-            return None  # deleted this moment: moto says so
+        key.require_whole()
+        stream = content.path.open("rb", buffering=0)
         if size <= SMALL:
             with stream:
                 stream.seek(start)

@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Any
 
 from local_cloud.errors import AwsError
+from local_cloud.persistence.database import DamagedState, explained_sqlite
 from local_cloud.sagemaker.kinds import FINAL_STATUSES, KINDS, arn
 
 Document = dict[str, Any]
@@ -38,14 +39,24 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._region, self._account_id = region, account_id
         self._changed = threading.Condition(threading.RLock())
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._path = path
+        self._documents: dict[str, dict[str, Document]] = {}
+        try:
+            self._open()
+        except (sqlite3.DatabaseError, ValueError) as damage:
+            raise DamagedState(
+                f"{path} cannot be read ({damage}). Put back a copy of it, or move it away: the local SageMaker then "
+                "starts without its jobs, models and endpoints."
+            ) from damage
+
+    def _open(self) -> None:
+        self._database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.execute(
             "CREATE TABLE IF NOT EXISTS resources (kind TEXT, name TEXT, document TEXT NOT NULL, "
             "PRIMARY KEY (kind, name)) WITHOUT ROWID"
         )
-        self._documents: dict[str, dict[str, Document]] = {}
         for kind, name, text in self._database.execute("SELECT kind, name, document FROM resources"):
             self._documents.setdefault(kind, {})[name] = json.loads(text, object_hook=_read_time)
 
@@ -85,8 +96,8 @@ class Store:
             document = self._documents.get(noun, {}).get(name)
             if document is None:
                 raise self.error(noun, name, KINDS[noun].missing)
-            document.update(fields, LastModifiedTime=now())
-            self._write(noun, name, {key: value for key, value in document.items() if value is not None})
+            changed = {**document, **fields, "LastModifiedTime": now()}
+            self._write(noun, name, {key: value for key, value in changed.items() if value is not None})
             return copy.deepcopy(self._documents[noun][name])
 
     def change_while(self, noun: str, name: str, statuses: tuple[str, ...], **fields: Any) -> bool:
@@ -106,8 +117,8 @@ class Store:
     def remove(self, noun: str, name: str) -> None:
         """Deletes a document if it is there."""
         with self._changed:
+            self._execute("DELETE FROM resources WHERE kind=? AND name=?", (noun, name))
             self._documents.get(noun, {}).pop(name, None)
-            self._database.execute("DELETE FROM resources WHERE kind=? AND name=?", (noun, name))
             self._changed.notify_all()
 
     def wait_for_change(self, noun: str, name: str, timeout: float) -> None:
@@ -129,6 +140,11 @@ class Store:
         code, text = wording
         return AwsError(code, text.format(name=name, arn=self.arn(noun, name)))
 
+    def _execute(self, statement: str, values: tuple) -> None:
+        """Always before memory changes: what the disk does not take must not be known."""
+        with explained_sqlite("A row", self._path):
+            self._database.execute(statement, values)
+
     def _state(self, noun: str, name: str) -> tuple | None:
         document = self._documents.get(noun, {}).get(name)
         field = KINDS[noun].status_field
@@ -136,7 +152,7 @@ class Store:
 
     def _write(self, noun: str, name: str, document: Document) -> None:
         text = json.dumps(document, default=_write_time)
-        self._database.execute("INSERT OR REPLACE INTO resources VALUES (?, ?, ?)", (noun, name, text))
+        self._execute("INSERT OR REPLACE INTO resources VALUES (?, ?, ?)", (noun, name, text))
         self._documents.setdefault(noun, {})[name] = document
         self._changed.notify_all()
 

@@ -46,6 +46,8 @@ class Execution:
         """Write the first event and run in the background."""
         given = self.record["input"]
         details = {**data_details(input=given), "roleArn": self._machine["roleArn"]}
+        # A process that died between the two writes below leaves an event of an execution that never was.
+        self._database.write("DELETE FROM execution_event WHERE arn=?", (self.record["executionArn"],))
         self._history.add(0, "ExecutionStarted", details)
         save(self._database, self.record)
         threading.Thread(target=self._run, name=self.record["name"], daemon=True).start()

@@ -167,8 +167,9 @@ class StatesService:
 
     def _op_DeleteStateMachine(self, request: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
-            if self._machines.pop(request["stateMachineArn"], None):
+            if request["stateMachineArn"] in self._machines:
                 self._database.write("DELETE FROM state_machine WHERE arn=?", (request["stateMachineArn"],))
+                del self._machines[request["stateMachineArn"]]
         return {}
 
     def _op_ValidateStateMachineDefinition(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -210,7 +211,13 @@ class StatesService:
             execution = Execution(record, machine, self._database, self.integrations, log, self._keep)
             self._executions[arn] = record
             self._running = {a: e for a, e in self._running.items() if not e.join(0)} | {arn: execution}
-        execution.start()
+        try:
+            execution.start()
+        except BaseException:  # a full disk: an execution that no row knows does not exist
+            with self._lock:
+                self._executions.pop(arn, None)
+                self._running.pop(arn, None)
+            raise
         return {"executionArn": arn, "startDate": _moment(record["startDate"])}
 
     def _op_StopExecution(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -333,9 +340,9 @@ class StatesService:
         self.call("StopExecution", {"executionArn": arn, "cause": "The execution that started it was stopped."})
 
     def _save(self, machine: dict[str, Any]) -> None:
-        self._machines[machine["stateMachineArn"]] = machine
         row = (machine["stateMachineArn"], json.dumps(machine))
         self._database.write("INSERT OR REPLACE INTO state_machine VALUES (?,?)", row)
+        self._machines[machine["stateMachineArn"]] = machine
 
     def _arn(self, kind: str, name: str) -> str:
         return f"arn:aws:states:{self._context.region}:{self._context.account_id}:{kind}:{name}"
