@@ -193,6 +193,4 @@ class MotoServices:
                 from moto.moto_server.werkzeug_app import create_backend_app
 
                 application = self._applications[name] = create_backend_app(name)
-                # What our own parts raise inside moto (a full disk, a damaged object) must reach the client as it is.
-                application.config["PROPAGATE_EXCEPTIONS"] = True
             return application
