@@ -45,6 +45,21 @@ class Split:
 
 
 @dataclass(frozen=True)
+class NearDuplicates:
+    """Photos that are almost the same: held together in one split (`group`), drawn like others (`keep`), one of each kept (`drop`).
+
+    `threshold`: how far their thumbnails must correlate to be taken for the same; higher takes fewer.
+    """
+
+    treatment: str = "group"
+    threshold: float = 0.995
+
+    def __post_init__(self) -> None:
+        a_choice("near_duplicates.treatment", self.treatment, ("group", "keep", "drop"))
+        a_number("near_duplicates.threshold", self.threshold, 0.9, 1)
+
+
+@dataclass(frozen=True)
 class Tuning:
     enabled: bool = True
     mode: str = "sagemaker"
@@ -127,7 +142,8 @@ class Instances:
 
 
 SECTIONS = {
-    "split": Split, "tuning": Tuning, "explain": Explain, "bias": Bias, "quality_gate": QualityGate, "instances": Instances,
+    "split": Split, "near_duplicates": NearDuplicates, "tuning": Tuning, "explain": Explain, "bias": Bias,
+    "quality_gate": QualityGate, "instances": Instances,
 }  # fmt: skip
 
 
@@ -144,6 +160,7 @@ class ExecutionInput:
     seed: int = Hyperparameters.seed
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     split: Split = field(default_factory=Split)
+    near_duplicates: NearDuplicates = field(default_factory=NearDuplicates)
     tuning: Tuning = field(default_factory=Tuning)
     explain: Explain = field(default_factory=Explain)
     bias: Bias = field(default_factory=Bias)

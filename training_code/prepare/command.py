@@ -78,7 +78,9 @@ def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[st
         with timed("look at photos", seconds):
             photos = inspect_all(placed, source, pixels.keep, progress_of(len(placed)))
         with timed("select", seconds):
-            relations = select(photos, execution.split, execution.seed)
+            relations = select(photos, execution.split, execution.seed, execution.near_duplicates)
+            for warning in relations.warnings:
+                say(f"warning: {warning}")
             note_odd_photos(photos)
         classes = sorted({photo.label for photo in photos})
         bias = bias_plan(execution.bias, photos, classes)

@@ -34,7 +34,7 @@ def write_report(
             "dataset": execution.dataset,
             **dataset,
             "photos": len(photos),
-            "notices": list(notices),
+            "notices": [*notices, *relations.warnings],
             "findings": [_as_json(finding) for finding in found],
             "exact_duplicates": [[photos[i].name for i in group] for group in relations.exact[:NAMES_PER_FINDING]],
             "near_duplicates": [[photos[a].name, photos[b].name] for a, b in relations.near[:NAMES_PER_FINDING]],
@@ -52,7 +52,8 @@ def write_report(
             dataset=dataset,
             uri=execution.dataset,
             total=len(photos),
-            notices=notices,
+            notices=[*notices, *relations.warnings],
+            alike=[_pictures([photos[a], photos[b]], read) for a, b in examples(relations.near)],
             findings=[(finding, _pictures(finding.photos[:PHOTOS_PER_FINDING], read)) for finding in found],
             bars=_bars(dataset),
             samples=_samples(dataset["classes"], photos, read),
@@ -65,6 +66,11 @@ def write_report(
     unfinished = folder / ".data_report.html.part"
     unfinished.write_text(page, encoding="utf-8")
     unfinished.replace(folder / "data_report.html")
+
+
+def examples(pairs: Sequence[tuple[int, int]], count: int = 3) -> list[tuple[int, int]]:
+    """Pairs of almost the same pictures to look at, spread over all of them."""
+    return [pairs[index * len(pairs) // count] for index in range(count)] if len(pairs) > count else list(pairs)
 
 
 def _environment() -> Environment:

@@ -12,10 +12,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from contract.execution_input import NearDuplicates
 from training_code.prepare.inspection import Photo
 
+LEAST_CORRELATION = NearDuplicates.threshold  # of 32 × 32 thumbnails, shading taken out
+
 MOST_DIFFERENT_BITS = 3  # then at least one of four 16-bit bands is equal, and no pair is missed
-LEAST_CORRELATION = 0.995  # of 32 × 32 thumbnails, shading taken out
 MOST_DIFFERENCE = 6.0  # mean difference of their grey levels, of 255, but for one being brighter as a whole
 LEAST_CONTRAST = 0.03
 _BLOCK = 2048
@@ -30,7 +32,7 @@ def exact_groups(photos: Sequence[Photo]) -> list[list[int]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def near_pairs(photos: Sequence[Photo]) -> list[tuple[int, int]]:
+def near_pairs(photos: Sequence[Photo], least: float = LEAST_CORRELATION) -> list[tuple[int, int]]:
     """Pairs of indices (lower first) of different files that show the same picture."""
     usable = [i for i, photo in enumerate(photos) if photo.readable and photo.contrast >= LEAST_CONTRAST]
     if len(usable) < 2:
@@ -39,7 +41,7 @@ def near_pairs(photos: Sequence[Photo]) -> list[tuple[int, int]]:
     thumbs = np.stack([photos[i].thumbnail for i in usable]).reshape(len(usable), -1)
     found = set()
     for first, second in _candidates(hashes):
-        same = _same_picture(thumbs[first], thumbs[second])
+        same = _same_picture(thumbs[first], thumbs[second], least)
         for a, b in zip(first[same], second[same], strict=True):
             one, other = sorted((usable[a], usable[b]))
             if photos[one].sha256 != photos[other].sha256:
@@ -63,7 +65,7 @@ def _candidates(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
                     yield first[keep], second[keep]
 
 
-def _same_picture(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _same_picture(first: np.ndarray, second: np.ndarray, least: float) -> np.ndarray:
     """Whether thumbnails (n × pixels, uint8) agree after the common shading of a 32 × 32 picture is taken out."""
     kept = []
     for begin in range(0, len(first), 20_000):
@@ -72,7 +74,7 @@ def _same_picture(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         close = np.abs(a - b - brighter).mean(axis=1) <= MOST_DIFFERENCE
         a, b = _details(a), _details(b)
         norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        kept.append(close & ((a * b).sum(axis=1) >= LEAST_CORRELATION * np.maximum(norms, 1e-6)))
+        kept.append(close & ((a * b).sum(axis=1) >= least * np.maximum(norms, 1e-6)))
     return np.concatenate(kept)
 
 

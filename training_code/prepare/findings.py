@@ -41,10 +41,15 @@ LEFT_OUT = {
         "All copies left out of training: one label must be wrong.",
     ),
     "leakage": ("The same file in two splits", "Left out of the split that learns; test and validation keep theirs."),
+    "near_duplicate": ("Almost the same picture more than once", "One is kept, as near_duplicates asks."),
     "near_leakage": ("Almost the same picture in two splits", "Left out of the split that learns."),
 }
 NOTED = {
     "near_duplicate": ("Almost the same picture twice in one split", "Kept; drawn into the same split."),
+    "near_split": (
+        "Almost the same picture in two splits, and kept",
+        "So many, or asked for: the test says less about new scenes than it seems to.",
+    ),
     "conflicting_label_test": (
         "The same test file under two labels",
         "Kept, as published; one of the labels must be wrong.",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from contract import exif
 from contract.decode import MAX_BYTES, Decoded, UnreadablePhoto, read_photo
 from training_code.prepare.layout import Placed
 from training_code.prepare.sources import Source
@@ -44,6 +45,7 @@ class Photo:
     sharpness: float = 0.0  # variance of the Laplacian
     perceptual_hash: int = 0
     thumbnail: np.ndarray | None = None  # 32 × 32 grey
+    taken: str = ""  # EXIF's DateTimeOriginal, which sorts by time as text
     split: str | None = None
     left_out: str = ""
     detail: str = ""
@@ -98,6 +100,7 @@ def _inspect(placed: Placed, source: Source, keep: Callable[[np.ndarray], None])
     if min(height, width) < SMALLEST_SIDE:
         return _unreadable(photo, "too_small", f"{width} x {height} pixels; at least {SMALLEST_SIDE} are needed")
     photo.width, photo.height = width, height
+    photo.taken = exif.taken(data)
     _describe_file(photo, decoded)
     _measure(photo, decoded.pixels)
     keep(decoded.pixels)

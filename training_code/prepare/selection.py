@@ -2,42 +2,56 @@
 
 The test set is as published: copies inside it are reported and kept. Whatever else shows a test photo is taken out of training
 and validation, and out of training what shows a validation photo: a number measured on photos that were trained on means
-nothing. Photos that show the same are drawn into the same split. Refuses a data set from which nothing can be learnt.
+nothing. Where that would take most of a class (a fixed camera), its photos are kept and a warning says what the number is worth;
+`near_duplicates` decides otherwise. Refuses a data set from which nothing can be learnt.
 """
 
 from __future__ import annotations
 
-import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from contract.execution_input import Split
+from contract.execution_input import NearDuplicates, Split
 from contract.failure import JobFailure
+from training_code.prepare.drawing import by_time, draw
 from training_code.prepare.duplicates import exact_groups, joined, near_pairs
 from training_code.prepare.inspection import Photo
 
 SPLITS = ("train", "validation", "test")
+MOST_LOST = (
+    0.5  # of the photos that a class learns from; more are not left out as almost the same, but kept with a warning
+)
 _RANK = {"train": 0, "validation": 1, "test": 2}
 
 
 @dataclass
 class Relations:
-    """Groups of indices that were found to show the same, for the report."""
+    """Groups of indices that were found to show the same, for the report; `warnings`: what its reader must know."""
 
     exact: list[list[int]] = field(default_factory=list)
     near: list[tuple[int, int]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
-def select(photos: Sequence[Photo], shares: Split, seed: int) -> Relations:
+def select(
+    photos: Sequence[Photo], shares: Split, seed: int, near_duplicates: NearDuplicates | None = None
+) -> Relations:
     """Set `split` and `left_out` of every photo."""
+    asked = near_duplicates or NearDuplicates()
     _require_readable(photos)
-    relations = Relations(exact_groups(photos), near_pairs(photos))
+    relations = Relations(exact_groups(photos), near_pairs(photos, asked.threshold))
     _leave_out_copies(photos, relations.exact)
-    groups = joined(len(photos), [*relations.exact, *relations.near])
+    near = joined(len(photos), relations.near)
+    if asked.treatment == "drop":
+        _drop_near(photos, near)
     _require_classes(photos)
-    _draw(photos, groups, shares, seed)
-    _leave_out_leaks(photos, relations.near)
+    alike = [] if asked.treatment == "keep" else relations.near
+    groups = joined(len(photos), [*relations.exact, *alike])
+    classes = draw(photos, groups, shares, seed)
+    if classes:
+        relations.warnings.append(_cut_by_order(photos, classes, groups))
+    relations.warnings += _leave_out_leaks(photos, relations.near, asked.treatment, frozenset(classes))
     _require_learnable(photos)
     return relations
 
@@ -105,59 +119,71 @@ def _require_classes(photos: Sequence[Photo]) -> None:
             )
 
 
-def _draw(photos: Sequence[Photo], groups: Sequence[int], shares: Split, seed: int) -> None:
-    """Draw what has no split; where train and test are given, validation comes out of train."""
-    given = {photo.split for photo in photos} - {None}
-    if not given:
-        _draw_stratified(photos, groups, None, (("test", shares.test), ("validation", shares.validation)), seed)
-        for photo in photos:
-            photo.split = photo.split or "train"
-        return
-    if "validation" not in given:
-        _draw_stratified(photos, groups, "train", (("validation", shares.validation),), seed)
+def _drop_near(photos: Sequence[Photo], near: Sequence[int]) -> None:
+    """Of photos that are almost the same one is kept, of the highest split; test photos stay as published."""
+    together: dict[int, list[Photo]] = defaultdict(list)
+    for photo, group in zip(photos, near, strict=True):
+        if not photo.left_out:
+            together[int(group)].append(photo)
+    for group in together.values():
+        best = max(group, key=lambda photo: _RANK.get(photo.split or "", -1))
+        for photo in group:
+            if photo is not best and photo.split != "test":
+                reason = "near_duplicate" if photo.split == best.split else "near_leakage"
+                _leave_out(photo, reason, f"almost the same picture as {best.name}")
 
 
-def _draw_stratified(
-    photos: Sequence[Photo], groups: Sequence[int], pool: str | None, parts: Sequence[tuple[str, float]], seed: int
-) -> None:
-    members: dict[int, list[Photo]] = defaultdict(list)
-    for photo, group in zip(photos, groups, strict=True):
-        if not photo.left_out and photo.split == pool:
-            members[int(group)].append(photo)
-    by_label: dict[str, list[list[Photo]]] = defaultdict(list)
-    for group in members.values():
-        by_label[min(photo.label for photo in group)].append(group)
-    for label in sorted(by_label):
-        # By content, so that neither names nor the order of a listing change the draw.
-        together = sorted(by_label[label], key=lambda group: min(photo.sha256 for photo in group))
-        random.Random(f"{seed}/{label}").shuffle(together)
-        left = sum(map(len, together))
-        for position, (part, share) in enumerate(parts):
-            others = len(parts) - position  # the parts that follow, and train: each keeps at least one photo
-            wanted = max(1, min(round(share * left), left - others))
-            left -= wanted
-            remaining = []
-            for group in together:
-                if len(group) <= wanted:
-                    wanted -= len(group)
-                    for photo in group:
-                        photo.split = part
-                else:
-                    remaining.append(group)
-            together = remaining
+def _cut_by_order(photos: Sequence[Photo], classes: Sequence[str], groups: Sequence[int]) -> str:
+    those = [(photo, int(group)) for photo, group in zip(photos, groups, strict=True) if photo.label in classes]
+    kept = [(photo, group) for photo, group in those if not photo.left_out]
+    order = "the time in their EXIF data" if by_time([photo for photo, _ in kept]) else "the order of their names"
+    return (
+        f"{len(kept)} photos of {_named(classes)} are only {len({group for _, group in kept})} groups of almost the same "
+        f"pictures, too few to hold each group in one split: they are split by {order}, the last for test. Neighbours are in two "
+        "splits, so the test says less about new scenes than it seems to. Give splits of your own, or "
+        'near_duplicates: {"treatment": "keep"} to draw them at random, "drop" to keep one of each.'
+    )
 
 
-def _leave_out_leaks(photos: Sequence[Photo], near: Iterable[tuple[int, int]]) -> None:
-    for one, other in near:
-        low, high = sorted((photos[one], photos[other]), key=lambda photo: _RANK[photo.split or "train"])
-        if low.left_out or high.left_out:
-            continue
-        if low.split != high.split:
-            _leave_out(low, "near_leakage", f"almost the same picture is in {high.split}: {high.name}")
+def _named(classes: Sequence[str]) -> str:
+    return ", ".join(map(repr, classes[:5])) + (f" and {len(classes) - 5} more classes" if len(classes) > 5 else "")
+
+
+def _leave_out_leaks(
+    photos: Sequence[Photo], pairs: Iterable[tuple[int, int]], treatment: str, cut: frozenset[str]
+) -> list[str]:
+    """Out of the split that learns goes what shows a photo of a higher one, but not most of a class: then a warning."""
+    usable = [i for i, photo in enumerate(photos) if not photo.left_out]
+    pairs = [(a, b) for a, b in pairs if not photos[a].left_out and not photos[b].left_out]
+    leaks: dict[int, Photo] = {}
+    for one, other in pairs:
+        low, high = sorted((one, other), key=lambda index: _RANK[photos[index].split or "train"])
+        if photos[low].split != photos[high].split:
+            leaks.setdefault(low, photos[high])
+    learning = Counter(photos[i].label for i in usable if photos[i].split != "test")
+    lost = Counter(photos[i].label for i in leaks)
+    mostly = {label for label, count in lost.items() if count > MOST_LOST * learning[label]}
+    kept = [label for label in mostly if label not in cut and treatment == "group"]
+    for index, high in leaks.items():
+        photo = photos[index]
+        if treatment == "keep" or photo.label in cut or (treatment == "group" and photo.label in mostly):
+            photo.notes.append("near_split")
         else:
-            for photo in (low, high):
-                if "near_duplicate" not in photo.notes:
-                    photo.notes.append("near_duplicate")
+            _leave_out(photo, "near_leakage", f"almost the same picture is in {high.split}: {high.name}")
+    for index in {index for pair in pairs for index in pair}:
+        photo = photos[index]
+        if not photo.left_out and "near_split" not in photo.notes:
+            photo.notes.append("near_duplicate")
+    return [_kept_leaks(sorted(kept), lost, learning)] if kept else []
+
+
+def _kept_leaks(classes: Sequence[str], lost: Counter[str], learning: Counter[str]) -> str:
+    numbers = ", ".join(f"{lost[label]} of {learning[label]} of {label!r}" for label in classes[:5])
+    return (
+        f"Photos that learn show almost the same as photos of test or validation ({numbers}{', …' if len(classes) > 5 else ''}): so many "
+        "that they are kept, as of a fixed camera. The test says less about new scenes than it seems to. "
+        'near_duplicates: {"treatment": "drop"} leaves them out; a higher "threshold" takes fewer for the same.'
+    )
 
 
 def _require_learnable(photos: Sequence[Photo]) -> None:
