@@ -1,4 +1,8 @@
-"""Runs the CDK CLI: bootstrap, deploy and destroy are its work. Its whole output goes to a log; a person sees the gist."""
+"""Runs the CDK CLI: bootstrap, synth and deploy are its work. Its whole output goes to a log; a person sees the gist.
+
+A synthesis lies in a folder of its own for each target, account, region, project and environment, is made anew by each deploy, and
+is used by that deploy only. What stands is asked of CloudFormation (stacks.py), never read from here.
+"""
 
 import contextlib
 import json
@@ -8,14 +12,17 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from contract.names import ENDPOINTS
+from darkroom import local
 from darkroom.failure import DarkroomError
 from darkroom.target import INSTALLATION, Target, project_root
+from darkroom.terminal import plain
 
-BOOTSTRAP_STACK = "CDKToolkit"
+# What the CDK uses where the context names no other: https://docs.aws.amazon.com/cdk/v2/guide/bootstrapping-customizing.html
+QUALIFIER, QUALIFIER_CONTEXT = "hnb659fds", "@aws-cdk/core:bootstrapQualifier"
 # Lines of the CDK CLI that a person wants to read: results, and what it is building.
 WORTH_SAYING = re.compile(r"✅|❌|failed|Failed|error|start: Building|AccessDenied|no changes")
 
@@ -28,86 +35,96 @@ class Cdk:
         self.command = shutil.which("cdk", path=str(INSTALLATION / "node_modules" / ".bin"))
         if self.command is None:
             raise DarkroomError(f"The CDK CLI is not installed in {INSTALLATION}.", "Run: make install")
+        self.assembly = target.home.assembly(target.key)
 
-    def deploy(self, stacks: list[str], context: dict[str, str]) -> dict[str, dict[str, str]]:
-        """Bootstrap where needed, deploy the stacks (all when none is named); their outputs by stack."""
-        if self._is_bootstrapped():
-            app = ["--output", str(self.target.home.assembly), *_context(context)]
-        else:
-            self._bootstrap_and_synthesize(context)
-            app = ["--app", str(self.target.home.assembly)]
-        return self._deploy([*(stacks or ["--all"]), *app])
-
-    def deploy_again(self, suffix: str) -> dict[str, dict[str, str]]:
-        """Deploy the stack whose name ends with `suffix` from what was synthesized last, or from a new synthesis."""
-        name = self.stack(suffix)
-        app = ["--app", str(self.target.home.assembly)] if name else []
-        # From now on this stack serves what is approved; CloudFormation remembers it.
-        served = self.target.names.served if suffix == ENDPOINTS else {}
-        given = [word for key, value in served.items() for word in ("--parameters", f"{key}={value}")]
-        return self._deploy([name or f"*-{suffix}", "--exclusively", *given, *app])
-
-    def destroy(self) -> None:
-        """Delete all stacks of the app."""
-        app = ["--app", str(self.target.home.assembly)] if self.stack("Storage") else []
-        self._run("destroy", ["--all", "--force", *app])
-
-    def stack(self, suffix: str) -> str | None:
-        """The full name of a stack of the last synthesis."""
-        return next((name for name in self.stacks() if name.endswith(f"-{suffix}")), None)
-
-    def stacks(self) -> list[str]:
-        """The stacks of the last synthesis, in its order; none before the first deploy."""
-        try:
-            manifest = json.loads((self.target.home.assembly / "manifest.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return []
-        artifacts = manifest.get("artifacts", {}).items()
-        kind = "aws:cloudformation:stack"
-        return [made["properties"].get("stackName", name) for name, made in artifacts if made["type"] == kind]
-
-    def _is_bootstrapped(self) -> bool:
-        from botocore.exceptions import ClientError
-
-        try:
-            self.target.client("cloudformation").describe_stacks(StackName=BOOTSTRAP_STACK)
-        except ClientError as error:
-            if "does not exist" in str(error):
-                return False
-            raise
-        return True
-
-    def _bootstrap_and_synthesize(self, context: dict[str, str]) -> None:
-        """Both at once: neither needs the other, and each takes some ten seconds."""
-        place = f"aws://{self.target.account}/{self.target.region_name}"
+    def provide(self, context: dict[str, str]) -> None:
+        """Synthesize for the local cloud, and bootstrap it where that was never done."""
+        if self.is_bootstrapped(context):
+            self.synthesize(context)
+            return
+        # Both at once: neither needs the other, and each takes some ten seconds.
         failures: list[BaseException] = []
 
-        def synthesize() -> None:
+        def beside() -> None:
             try:
-                self._run(
-                    "synth", ["--quiet", "--output", str(self.target.home.assembly), *_context(context)], quiet=True
-                )
+                self.synthesize(context, quiet=True)
             except BaseException as failure:
                 failures.append(failure)
 
-        beside = threading.Thread(target=synthesize)
-        beside.start()
+        thread = threading.Thread(target=beside)
+        thread.start()
         try:
-            # Where there is no app: two CDK CLIs must not share an output folder, and bootstrap needs no app.
-            self._run("bootstrap", [place], folder=self.target.home.folder("logs"))
+            self.bootstrap(context)
         finally:
-            beside.join()
+            thread.join()
         if failures:
             raise failures[0]
 
-    def _deploy(self, arguments: list[str]) -> dict[str, dict[str, str]]:
+    def synthesize(self, context: dict[str, str], quiet: bool = False) -> None:
+        """Make the assembly; refuses an app whose stacks are not those of this deployment."""
+        names = self.target.declared
+        context = {**context, "project": names.project, "environment": names.environment}
+        self._run("synth", ["--quiet", "--output", str(self.assembly), *_context(context)], quiet=quiet)
+        foreign = [name for name in self.templates() if name not in names.stacks]
+        if foreign:
+            raise DarkroomError(
+                f"The CDK app in {self.root} makes the stack {foreign[0]}, which is none of {names}: {', '.join(names.stacks)}.",
+                "Work in Darkroom's own folder, or use the CDK CLI for another app.",
+            )
+
+    def templates(self) -> dict[str, dict[str, Any]]:
+        """The synthesized templates by the names of their stacks."""
+        manifest = json.loads((self.assembly / "manifest.json").read_text(encoding="utf-8"))
+        return {
+            made["properties"].get("stackName", name): json.loads(
+                (self.assembly / made["properties"]["templateFile"]).read_text(encoding="utf-8")
+            )
+            for name, made in manifest.get("artifacts", {}).items()
+            if made["type"] == "aws:cloudformation:stack"
+        }
+
+    def bootstrap_parameter(self, context: dict[str, str]) -> str:
+        """The SSM parameter that every bootstrap with our qualifier makes, whatever its stack is called."""
+        qualifier = context.get(QUALIFIER_CONTEXT)
+        if qualifier is None:
+            with contextlib.suppress(OSError, ValueError):
+                declared = json.loads((self.root / "cdk.json").read_text(encoding="utf-8"))
+                qualifier = declared.get("context", {}).get(QUALIFIER_CONTEXT)
+        return f"/cdk-bootstrap/{qualifier or QUALIFIER}/version"
+
+    def is_bootstrapped(self, context: dict[str, str]) -> bool:
+        client = self.target.client("ssm")
+        try:
+            client.get_parameter(Name=self.bootstrap_parameter(context))
+        except client.exceptions.ParameterNotFound:
+            return False
+        return True
+
+    def bootstrap(self, context: dict[str, str]) -> None:
+        qualifier = self.bootstrap_parameter(context).split("/")[2]
+        chosen = (
+            []
+            if qualifier == QUALIFIER
+            else ["--qualifier", qualifier, "--toolkit-stack-name", f"CDKToolkit-{qualifier}"]
+        )
+        place = f"aws://{self.target.account}/{self.target.region_name}"
+        # Where there is no app: two CDK CLIs must not share an output folder, and bootstrap needs no app.
+        self._run("bootstrap", [place, *chosen], folder=self.target.home.folder("logs"))
+
+    def security_changes(self, stacks: list[str]) -> str:
+        """What a deployment would change in IAM and in security groups, as the CDK shows it."""
+        return self._run("diff", [*stacks, "--security-only", "--app", str(self.assembly)], quiet=True)
+
+    def deploy(self, stacks: list[str]) -> dict[str, dict[str, str]]:
+        """Deploy these stacks of the assembly; their outputs. What the IAM changes are was shown before, where they matter."""
         outputs = self.target.home.folder("logs") / "outputs.json"
         outputs.unlink(missing_ok=True)
         speed = ["--concurrency", "4", "--asset-parallelism", "true", "--progress", "events"]
-        self._run("deploy", [*arguments, "--require-approval", "never", *speed, "--outputs-file", str(outputs)])
+        shown = ["--require-approval", "never"]
+        self._run("deploy", [*stacks, "--app", str(self.assembly), *shown, *speed, "--outputs-file", str(outputs)])
         return json.loads(outputs.read_text(encoding="utf-8")) if outputs.exists() else {}
 
-    def _run(self, verb: str, arguments: list[str], quiet: bool = False, folder: Path | None = None) -> None:
+    def _run(self, verb: str, arguments: list[str], quiet: bool = False, folder: Path | None = None) -> str:
         log = self.target.home.folder("logs") / f"cdk-{verb}.log"
         begun = time.monotonic()
         command = [self.command, verb, *arguments, "--no-notices"]
@@ -119,15 +136,24 @@ class Cdk:
             for line in process.stdout:
                 out.write(line)
                 self._say(line.strip(), shown)
+        said = log.read_text(encoding="utf-8")
         if process.returncode:
-            tail = "\n".join(log.read_text(encoding="utf-8").splitlines()[-25:])
-            raise DarkroomError(
-                f"cdk {verb} failed with exit code {process.returncode}:\n{tail}", f"The whole log: {log}"
-            )
+            self._explain(verb, process.returncode, said, log)
         if not quiet:
             self.console.print(f"  cdk {verb} took {time.monotonic() - begun:.1f} s", style="dim")
+        return said
+
+    def _explain(self, verb: str, code: int, said: str, log: Path) -> None:
+        if self.target.is_local and local.find(self.target.home) is None:
+            raise DarkroomError(
+                f"The local cloud ended while cdk {verb} spoke to it, so the deployment is not finished.",
+                f"Start it and deploy again, what is done is not done twice: darkroom up; darkroom deploy. Log: {log}",
+            )
+        tail = "\n".join(said.splitlines()[-25:])
+        raise DarkroomError(f"cdk {verb} failed with exit code {code}:\n{tail}", f"The whole log: {log}")
 
     def _say(self, line: str, shown) -> None:
+        line = plain(line)
         if shown is None or not line:
             return
         if WORTH_SAYING.search(line):

@@ -8,28 +8,19 @@ from rich.markup import escape
 
 from darkroom import __version__
 from darkroom.commands import cloud, comparison, demo, deployment, execution, inspection, prediction, weights
-from darkroom.commands.shared import Context
+from darkroom.commands.shared import NOTED, WHERE, Context, WhereGroup, where_options
 from darkroom.failure import DarkroomError
-from darkroom.home import Home
-from darkroom.target import Target
+from darkroom.terminal import plain
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, prog_name="darkroom")
-@click.option(
-    "--target", "kind", type=click.Choice(["local", "aws"]), default="local", envvar="DARKROOM_TARGET",
-    help="Where to work: the local cloud (default) or your AWS account.",
-)  # fmt: skip
-@click.option(
-    "--environment", default="dev", envvar="DARKROOM_ENVIRONMENT", show_default=True, help="Which deployment."
+@click.group(
+    cls=WhereGroup,
+    params=where_options(of_command=False),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-@click.option("--profile", help="AWS profile, with --target aws.")
-@click.option("--region", help="AWS region, with --target aws.")
-@click.option("--home", envvar="DARKROOM_HOME", help="Folder for state and results.  [default: .darkroom]")
+@click.version_option(__version__, prog_name="darkroom")
 @click.pass_context
-def darkroom(
-    context: click.Context, kind: str, environment: str, profile: str | None, region: str | None, home
-) -> None:
+def darkroom(context: click.Context) -> None:
     """From a folder of photos to an answering endpoint: on this machine first, on AWS with the same commands.
 
     \b
@@ -41,19 +32,13 @@ def darkroom(
       darkroom report                      where the last report lies
       darkroom down                        stop; the state stays
     \b
-    The same on AWS:
-      darkroom --target aws --profile mine deploy
+    The same on AWS (these options may stand before a command or after it):
+      darkroom deploy --target aws --profile mine
     \b
     Any AWS tool on the local cloud:
       eval "$(darkroom env)"; aws stepfunctions list-state-machines
     """
-    if kind == "local" and (profile or region):
-        raise DarkroomError(
-            "--profile and --region belong to --target aws; the local cloud uses neither.", "Add --target aws."
-        )
-    context.obj = Context(
-        Target(kind, Home(home), environment, profile=profile, region=region), Console(stderr=False, highlight=False)
-    )
+    context.obj = Context(context.meta.setdefault(NOTED, {}))
 
 
 for module in (cloud, deployment, execution, comparison, prediction, inspection, weights, demo):
@@ -63,27 +48,57 @@ for module in (cloud, deployment, execution, comparison, prediction, inspection,
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; the exit code is 1 for an error, 130 after Ctrl-C."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = run(arguments)
+    except BaseException:
+        _fail_closed(words)
+        raise
+    if code:
+        _fail_closed(words)
+    sys.exit(code)
+
+
+def _fail_closed(words: list[str]) -> None:
+    """`eval` of nothing succeeds: a shell that asked for `darkroom env` in vain is told to fail."""
+    if _command(words) == "env":
+        sys.stdout.write("false\n")
+
+
+def _command(words: list[str]) -> str | None:
+    """The first word that is neither an option nor an option's value."""
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-"):
+            return word
+        if word.removeprefix("--") in WHERE:
+            next(rest, None)
+    return None
+
+
+def run(arguments: list[str] | None) -> int:
+    """A command's exit code; errors are said as sentences."""
     errors = Console(stderr=True, highlight=False)
     try:
         code = darkroom.main(arguments, prog_name="darkroom", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        return code if isinstance(code, int) else 0
     except DarkroomError as error:
-        errors.print(f"[red]{escape(str(error))}[/red]", soft_wrap=True)
+        errors.print(f"[red]{escape(plain(str(error)))}[/red]", soft_wrap=True)
         if error.advice:
-            errors.print(escape(error.advice), soft_wrap=True)
+            errors.print(escape(plain(error.advice)), soft_wrap=True)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        sys.exit(130)
+        return 130
     except BrokenPipeError:
-        sys.exit(0)
+        return 0
     except Exception as error:
         if not type(error).__module__.startswith("botocore"):
             raise
-        errors.print(f"[red]AWS answered: {escape(str(error))}[/red]", soft_wrap=True)
-        errors.print("If the local cloud is meant, darkroom status says whether it runs.", soft_wrap=True)
-    sys.exit(1)
+        errors.print(f"[red]AWS answered: {escape(plain(str(error)))}[/red]", soft_wrap=True)
+        errors.print("darkroom status says what is there; with --target aws it asks the account.", soft_wrap=True)
+    return 1
 
 
 if __name__ == "__main__":

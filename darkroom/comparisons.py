@@ -57,7 +57,7 @@ def follow(target: Target, console: Console, arn: str) -> float:
 def find(target: Target, name: str) -> str:
     """The ARN of a comparison by its name; DarkroomError where there is none of this name."""
     machine = target.parameter(MACHINE)
-    started = target.client("stepfunctions").list_executions(stateMachineArn=machine, maxResults=100)["executions"]
+    started = executions.listed(target, machine)
     for one in started:
         if one["name"] == name:
             return one["executionArn"]

@@ -66,8 +66,13 @@ def recent(target: Target, count: int) -> list[dict[str, Any]]:
     machine = target.parameters.get("state-machine-arn")
     if machine is None:
         return []
-    found = target.client("stepfunctions").list_executions(stateMachineArn=machine, maxResults=100)["executions"]
-    return sorted(found, key=lambda run: run["startDate"], reverse=True)[:count]
+    return sorted(listed(target, machine), key=lambda run: run["startDate"], reverse=True)[:count]
+
+
+def listed(target: Target, machine: str) -> list[dict[str, Any]]:
+    """All executions of a state machine that Step Functions still knows."""
+    pages = target.client("stepfunctions").get_paginator("list_executions").paginate(stateMachineArn=machine)
+    return [run for page in pages for run in page["executions"]]
 
 
 def find(target: Target, wanted: str | None) -> str:

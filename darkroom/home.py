@@ -43,10 +43,9 @@ class Home:
         """Python environments of images; DARKROOM_ENVIRONMENTS moves them, so that several homes can share them."""
         return Path(os.environ.get("DARKROOM_ENVIRONMENTS") or self.path / "environments").absolute()
 
-    @property
-    def assembly(self) -> Path:
-        """What the last deploy synthesized."""
-        return self.path / "cdk.out"
+    def assembly(self, key: str) -> Path:
+        """What was synthesized for one target, account, region, project and environment, which make the key."""
+        return self.folder("cdk.out") / key
 
     def run(self, execution: str) -> Path:
         """The folder of one execution, made now."""

@@ -11,6 +11,7 @@ from contract.names import PROCESSING_LOGS, TRAINING_LOGS, TRANSFORM_LOGS, log_g
 from darkroom.failure import DarkroomError
 from darkroom.history import Step
 from darkroom.target import Target
+from darkroom.terminal import plain
 
 LOG_GROUPS = {
     "createProcessingJob": PROCESSING_LOGS,
@@ -147,5 +148,7 @@ def _lines(target: Target, group: str, prefix: str, since: int) -> list[tuple[st
     for stream in _streams(target, group, prefix):
         pages = target.client("logs").get_paginator("filter_log_events")
         for page in pages.paginate(logGroupName=group, logStreamNames=[stream], startTime=since):
-            events += [(event["timestamp"], event["eventId"], event["message"].rstrip()) for event in page["events"]]
+            events += [
+                (event["timestamp"], event["eventId"], plain(event["message"]).rstrip()) for event in page["events"]
+            ]
     return [(event_id, message) for _, event_id, message in sorted(events, key=lambda event: event[0])]

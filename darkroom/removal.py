@@ -1,67 +1,94 @@
-"""What `destroy` must delete before and after CloudFormation does its part: contents of buckets, and models.
+"""What `destroy` deletes: the stacks of one deployment, and what lies in or beside them that CloudFormation does not delete.
 
-Buckets cannot be deleted while they hold objects, a model package group not while it holds versions, and the models
-that executions made belong to no stack.
+Buckets cannot be deleted while they hold objects, a model package group not while it holds versions. The models that
+executions made belong to no stack, nor do endpoints and log groups of jobs that were killed. What a template retains stays,
+with all that is in it.
 """
 
-import re
 from typing import Any
 
+from rich.console import Console
+
+from contract.names import ENDPOINT_LOGS
+from darkroom import stacks
+from darkroom.failure import DarkroomError
 from darkroom.publishing import remove_notes
 from darkroom.target import Target
 
+BUCKET, GROUP = "AWS::S3::Bucket", "AWS::SageMaker::ModelPackageGroup"
+
 
 class Removal:
-    """Everything of one deployment."""
+    """Everything of one deployment, as it was when it was looked at."""
 
     def __init__(self, target: Target):
-        self.target = target
-        self.names = target.names
-        self._stacks = self._own_stacks()
-
-    def _own_stacks(self) -> list[str]:
-        stacks = self.target.client("cloudformation").describe_stacks()["Stacks"]
-        begin = f"{self.names.stack_prefix}-"
-        return [stack["StackName"] for stack in stacks if re.fullmatch(rf"{begin}[A-Za-z]+", stack["StackName"])]
+        self.target, self.names = target, target.names
+        self.stacks = stacks.of(target, self.names)
+        self.kept: list[str] = []
+        self.buckets, self.groups = self._resources(BUCKET), self._resources(GROUP)
 
     def plan(self) -> list[str]:
         """One line for each thing that will be deleted."""
-        lines = [f"stack {name}" for name in self._stacks]
-        lines += [f"bucket {name} with {len(self._objects(name))} object versions" for name in self._buckets()]
+        lines = [f"stack {stack.name}" for stack in self.stacks]
+        lines += [f"bucket {name} with {len(self._objects(name))} object versions" for name in self.buckets]
         lines += [f"model package {arn}" for arn in self._packages()]
-        return lines + [f"model {name}" for name in self._models()]
+        lines += [f"model {name}" for name in self._models()]
+        return lines + [f"endpoint {name}, left by a job" for name in self._shadows()]
 
-    def empty(self) -> None:
-        """Empty the buckets and the registry, so that the stacks can be deleted."""
+    def delete(self, console: Console) -> None:
+        """All of the plan."""
+        self._empty()
+        for name in self._shadows():
+            self.target.client("sagemaker").delete_endpoint(EndpointName=name)
+        try:
+            stacks.delete(self.target, self.stacks, console)
+        except DarkroomError:
+            # S3 delivers access logs late; a bucket that was empty may have got some since.
+            console.print("  Once more, after emptying the buckets again:")
+            self._empty()
+            stacks.delete(self.target, stacks.of(self.target, self.names), console)
+        # After the stacks, because endpoints may use them.
+        for name in self._models():
+            self.target.client("sagemaker").delete_model(ModelName=name)
+        for name in self._log_groups():
+            self.target.client("logs").delete_log_group(logGroupName=name)
+        remove_notes(self.target)
+
+    def _empty(self) -> None:
         client = self.target.client("s3")
-        buckets = self._buckets()
-        for bucket in buckets:
+        for bucket in self.buckets:
             # Or deleting from one bucket writes access logs into another.
             client.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={})
-        for bucket in buckets:
+        for bucket in self.buckets:
             found = self._objects(bucket)
             for start in range(0, len(found), 1000):
-                client.delete_objects(Bucket=bucket, Delete={"Objects": found[start : start + 1000], "Quiet": True})
+                said = client.delete_objects(
+                    Bucket=bucket, Delete={"Objects": found[start : start + 1000], "Quiet": True}
+                )
+                if errors := said.get("Errors"):
+                    first = errors[0]
+                    raise DarkroomError(
+                        f"{len(errors)} objects of the bucket {bucket} cannot be deleted; {first.get('Key')}: "
+                        f"{first.get('Code')}, {first.get('Message')}",
+                        "Nothing of a stack has been deleted yet. Mend that, then give the same command again.",
+                    )
         for arn in self._packages():
             self.target.client("sagemaker").delete_model_package(ModelPackageName=arn)
 
-    def forget_models(self) -> None:
-        """Delete the models that executions made; after the stacks, because endpoints may use them."""
-        for name in self._models():
-            self.target.client("sagemaker").delete_model(ModelName=name)
-        remove_notes(self.target)
-
-    def _buckets(self) -> list[str]:
-        return [
-            item["PhysicalResourceId"]
-            for stack in self._stacks
-            for item in self._resources(stack)
-            if item["ResourceType"] == "AWS::S3::Bucket" and item.get("PhysicalResourceId")
-        ]
-
-    def _resources(self, stack: str) -> list[dict[str, Any]]:
-        pages = self.target.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
-        return [item for page in pages for item in page["StackResourceSummaries"]]
+    def _resources(self, kind: str) -> list[str]:
+        """Physical ids of a kind; what the template retains goes to `kept` instead."""
+        found = []
+        for stack in self.stacks:
+            made = [item for item in stacks.resources(self.target, stack.id) if item["ResourceType"] == kind]
+            declared = stacks.template(self.target, stack.id).get("Resources", {}) if made else {}
+            for item in made:
+                name = item.get("PhysicalResourceId")
+                if not name or item["ResourceStatus"] == "DELETE_COMPLETE":
+                    continue
+                policy = declared.get(item["LogicalResourceId"], {}).get("DeletionPolicy", "Delete")
+                retained = policy == "Retain" or policy == "RetainExceptOnCreate"
+                (self.kept if retained else found).append(name)
+        return found
 
     def _objects(self, bucket: str) -> list[dict[str, str]]:
         pages = self.target.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket)
@@ -69,15 +96,28 @@ class Removal:
         return [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
 
     def _packages(self) -> list[str]:
-        group = self.names.model_package_group
-        client = self.target.client("sagemaker")
-        groups = client.list_model_package_groups(NameContains=group)["ModelPackageGroupSummaryList"]
-        if group not in [item["ModelPackageGroupName"] for item in groups]:
-            return []
-        pages = client.get_paginator("list_model_packages").paginate(ModelPackageGroupName=group)
-        return [item["ModelPackageArn"] for page in pages for item in page["ModelPackageSummaryList"]]
+        return [
+            item["ModelPackageArn"]
+            for group in self.groups
+            for item in self._listed("list_model_packages", "ModelPackageSummaryList", ModelPackageGroupName=group)
+        ]
 
     def _models(self) -> list[str]:
-        pages = self.target.client("sagemaker").get_paginator("list_models").paginate(NameContains=self.names.prefix)
-        names = [item["ModelName"] for page in pages for item in page["Models"]]
-        return [name for name in names if self.names.is_model(name)]
+        found = self._listed("list_models", "Models", NameContains=self.names.prefix)
+        return [item["ModelName"] for item in found if self.names.is_model(item["ModelName"])]
+
+    def _shadows(self) -> list[str]:
+        found = self._listed("list_endpoints", "Endpoints", NameContains=self.names.prefix)
+        return [item["EndpointName"] for item in found if self.names.is_shadow(item["EndpointName"])]
+
+    def _listed(self, operation: str, field: str, **asked: str) -> list[dict[str, Any]]:
+        pages = self.target.client("sagemaker").get_paginator(operation).paginate(**asked)
+        return [item for page in pages for item in page[field]]
+
+    def _log_groups(self) -> list[str]:
+        """SageMaker makes one for each endpoint of a job; nobody else deletes them."""
+        pages = (
+            self.target.client("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=ENDPOINT_LOGS)
+        )
+        names = [group["logGroupName"] for page in pages for group in page["logGroups"]]
+        return [name for name in names if self.names.is_shadow(name.removeprefix(ENDPOINT_LOGS))]

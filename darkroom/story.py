@@ -9,9 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from contract.names import APPROVED_PACKAGE
-from darkroom import executions, jobs, live, predictions, upload
-from darkroom.cdk import Cdk
+from contract.names import APPROVED_PACKAGE, ENDPOINTS, NOTHING
+from darkroom import costs, executions, jobs, live, predictions, stacks, upload
 from darkroom.failure import DarkroomError
 from darkroom.publishing import publish
 from darkroom.summary import Results
@@ -59,6 +58,14 @@ def conclude(target: Target, console: Console, arn: str, endpoint: bool) -> dict
         explain_failure(target, console, results, summary)
         say_where(console, path, summary)
         return summary
+    if not endpoint and not target.is_local and summary["model_package_arn"]:
+        again = target.say(f"follow {results.name} --endpoint")
+        console.print(
+            f"  No endpoint was asked for. {again} makes what the deployment has switched on:",
+            markup=False,
+            soft_wrap=True,
+        )
+        console.print(f"  {endpoint_costs(target)}", markup=False, soft_wrap=True)
     if endpoint:
         summary["endpoint"] = _serve(target, console, results, summary["model_package_arn"])
         path = results.write(summary)
@@ -67,14 +74,23 @@ def conclude(target: Target, console: Console, arn: str, endpoint: bool) -> dict
     return summary
 
 
+def endpoint_costs(target: Target) -> str:
+    """What the endpoints of the deployed Endpoints stack cost once they stand."""
+    wanted = target.names.stack(ENDPOINTS)
+    if wanted not in [stack.name for stack in stacks.of(target, target.names)]:
+        raise DarkroomError(f"The stack {wanted} is not deployed.", f"Deploy it: {target.say('deploy')}")
+    return str(costs.of_endpoints(stacks.template(target, wanted)))
+
+
 def _serve(target: Target, console: Console, results: Results, package: str | None) -> dict[str, Any] | None:
     target.forget_parameters()
-    approved = target.parameters.get(APPROVED_PACKAGE)
+    approved = target.parameters.get(APPROVED_PACKAGE, NOTHING)
     if package is None or approved != package:
-        console.print(f"  The model is registered but not approved: darkroom approve {package or ''}", markup=False)
+        said = f"  The model is registered but not approved: {target.say('approve')} {package or ''}"
+        console.print(said, markup=False, soft_wrap=True)
         return None
     if "cpu-endpoint" not in target.parameters or not _serves(target, package):
-        Cdk(target, console).deploy_again("Endpoints")
+        stacks.deploy_again(target, ENDPOINTS, console)
         target.forget_parameters()
     if "cpu-endpoint" not in target.parameters:
         console.print("  The CPU endpoint is switched off (endpoints.cpu.enabled); no prediction was made.")
@@ -176,17 +192,17 @@ def approve(target: Target, package: str | None) -> str:
     client = target.client("sagemaker")
     group = target.parameter("model-package-group")
     if package is None:
-        found = client.list_model_packages(
-            ModelPackageGroupName=group,
-            ModelApprovalStatus="PendingManualApproval",
-            SortBy="CreationTime",
-            SortOrder="Descending",
-        )["ModelPackageSummaryList"]
-        if not found:
+        waiting = _packages(client, group, ModelApprovalStatus="PendingManualApproval")
+        if not waiting:
             raise DarkroomError(
-                f"No model of group {group} waits for approval.", "darkroom status shows the approved one."
+                f"No model of group {group} waits for approval.", f"{target.say('status')} shows the approved one."
             )
-        package = found[0]["ModelPackageArn"]
+        package = waiting[0]
+    elif package not in (known := _packages(client, group)):
+        raise DarkroomError(
+            f"{package!r} is no model package of the group {group}.",
+            f"Its packages, newest first: {', '.join(known[:5]) or 'none'}.",
+        )
     said = client.describe_model_package(ModelPackageName=package)
     data = said["InferenceSpecification"]["Containers"][0]["ModelDataUrl"]
     execution = said["CustomerMetadataProperties"]["execution"]
@@ -198,3 +214,11 @@ def approve(target: Target, package: str | None) -> str:
     )
     publish(target, package, data, name, execution.rpartition(":")[2])
     return package
+
+
+def _packages(client: Any, group: str, **asked: str) -> list[str]:
+    """ARNs of a group's packages, the newest first."""
+    pages = client.get_paginator("list_model_packages").paginate(
+        ModelPackageGroupName=group, SortBy="CreationTime", SortOrder="Descending", **asked
+    )
+    return [item["ModelPackageArn"] for page in pages for item in page["ModelPackageSummaryList"]]

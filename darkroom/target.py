@@ -1,29 +1,38 @@
 """Where commands go: the local cloud (the default) or an AWS account, as clients and as an environment for other tools.
 
 For the local cloud nothing of the user's AWS configuration is used, neither profile nor keys, by us or by the tools we
-start; so no mistake reaches a real account.
+start; so no mistake reaches a real account. A shell that `darkroom env` has led to the local cloud reaches no account either:
+`--target aws` is refused there.
 """
 
 import os
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from contract.names import ENVIRONMENT, PROJECT, NameRefused, Names
-from darkroom import local
+from darkroom import local, stacks
 from darkroom.failure import DarkroomError
 from darkroom.home import Home
 
 # The folder that `make install` filled: it has the CDK app and the CDK CLI.
 INSTALLATION = Path(__file__).parents[1]
+# Set by `darkroom env`: the AWS variables of this shell mean the local cloud of this home.
+SHELL_MARK = "DARKROOM_LOCAL_SHELL"
+# Variables that lead an AWS tool, the CDK or a SageMaker library anywhere begin so. There is no list of single names: it would lack one.
+LEADING_PREFIXES = ("AWS_", "CDK_", "SAGEMAKER_")
 
 
 @dataclass
 class Target:
-    """One deployment: kind `local` or `aws`, and the environment whose SSM parameters name its parts."""
+    """One deployment: kind `local` or `aws`, and the project and environment that name its parts.
+
+    `named` says which of the two words somebody gave. One that nobody gave is the default, unless AWS knows no such
+    deployment and one other: then that one is meant.
+    """
 
     kind: str
     home: Home
@@ -31,19 +40,81 @@ class Target:
     project: str = PROJECT
     profile: str | None = None
     region: str | None = None
+    named: frozenset[str] = frozenset()
+    found: Names | None = None  # the deployment that was meant, where it is not the default
     _clients: dict[str, Any] = field(default_factory=dict)
 
-    @cached_property
-    def names(self) -> Names:
-        """The names of the parts of this deployment."""
+    def __post_init__(self) -> None:
+        if self.is_local and (self.profile or self.region):
+            raise DarkroomError(
+                "--profile and --region belong to --target aws; the local cloud uses neither.", "Add --target aws."
+            )
+        if not self.is_local and os.environ.get(SHELL_MARK):
+            raise DarkroomError(
+                f"This shell took up `darkroom env`: its AWS variables mean the local cloud of {os.environ[SHELL_MARK]}, "
+                "not an AWS account.",
+                "Use --target aws in a new shell.",
+            )
+
+    @property
+    def declared(self) -> Names:
+        """The deployment that options, variables and cdk.json name, whether it stands or not."""
         try:
             return Names(self.project, self.environment)
         except NameRefused as error:
             raise DarkroomError(str(error), "See --project and --environment.") from None
 
+    @cached_property
+    def names(self) -> Names:
+        """The deployment that is meant. Whatever was not named is asked for."""
+        declared = self.declared
+        if {"project", "environment"} <= self.named or self._parameters(declared):
+            return declared
+        others = stacks.deployments(stacks.standing(self))
+        matching = [
+            names for names in others if all(getattr(names, word) == getattr(self, word) for word in self.named)
+        ]
+        if declared in others or not matching:
+            return declared
+        if len(matching) > 1:
+            raise DarkroomError(
+                f"The default deployment ({declared}) is not there; these are: {'; '.join(map(str, matching))}.",
+                "Say which: --project NAME --environment NAME.",
+            )
+        self.found = matching[0]
+        return self.found
+
+    @property
+    def key(self) -> str:
+        """Names what is kept on disk for this deployment at this place only."""
+        return f"{self.kind}-{self.account}-{self.region_name}-{self.declared.prefix}"
+
+    def called(self, names: Names) -> "Target":
+        """The same place, another deployment."""
+        both = frozenset({"project", "environment"})
+        return replace(self, project=names.project, environment=names.environment, named=both, found=None)
+
+    def say(self, command: str) -> str:
+        """A command line to copy that means this target."""
+        words = [] if self.is_local else ["--target aws"]
+        for word, default in (("project", PROJECT), ("environment", ENVIRONMENT)):
+            value = getattr(self.found or self, word)
+            if value != default:
+                words.append(f"--{word} {value}")
+        return " ".join(["darkroom", command, *words])
+
     @property
     def is_local(self) -> bool:
         return self.kind == "local"
+
+    @property
+    def place(self) -> str:
+        """For questions."""
+        return (
+            f"the local cloud of {self.home.path}"
+            if self.is_local
+            else f"AWS account {self.account}, region {self.region_name}"
+        )
 
     @cached_property
     def cloud(self) -> local.LocalCloud:
@@ -56,13 +127,16 @@ class Target:
 
         if self.is_local:
             # A profile named in the user's environment would be looked up even where keys are given.
-            for name in [name for name in os.environ if name.startswith("AWS_")]:
+            for name in leading(os.environ):
                 del os.environ[name]
             os.environ.update(isolation(self.home))
             cloud = self.cloud
             return boto3.Session(cloud.access_key_id, cloud.secret_access_key, region_name=cloud.region)
         try:
-            return boto3.Session(profile_name=self.profile, region_name=self.region)
+            # boto3 does not read AWS_REGION, which the AWS CLI and the CDK prefer.
+            return boto3.Session(
+                profile_name=self.profile, region_name=self.region or os.environ.get("AWS_REGION") or None
+            )
         except BotoCoreError as error:
             raise DarkroomError(
                 f"AWS cannot be used: {error}.", "Name a profile: --profile NAME, or set AWS_PROFILE."
@@ -77,6 +151,8 @@ class Target:
             settings: dict[str, Any] = {"config": Config(retries={"mode": "standard"}, user_agent_extra="darkroom")}
             if self.is_local:
                 settings["endpoint_url"] = self.cloud.endpoint
+            else:
+                settings["region_name"] = self.region_name
             self._clients[service] = self._session.client(service, **settings)
         return self._clients[service]
 
@@ -93,7 +169,10 @@ class Target:
     @cached_property
     def parameters(self) -> dict[str, str]:
         """The deployment's SSM parameters by their short names; empty before the first deploy."""
-        prefix = self.names.parameters
+        return self._parameters(self.names)
+
+    def _parameters(self, names: Names) -> dict[str, str]:
+        prefix = names.parameters
         pages = self.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=prefix, Recursive=True)
         return {item["Name"].removeprefix(prefix): item["Value"] for page in pages for item in page["Parameters"]}
 
@@ -107,21 +186,27 @@ class Target:
             if name.endswith("-endpoint") and self.parameters:
                 raise DarkroomError(
                     f"There is no endpoint {name.removesuffix('-endpoint')!r}: endpoints exist once a model has been approved.",
-                    f"Train one: darkroom run --data FOLDER. Endpoints switched on: {self.parameters.get('endpoints', 'none')}.",
+                    f"Train one: {self.say('run --data FOLDER')}. "
+                    f"Endpoints switched on: {self.parameters.get('endpoints', 'none')}.",
                 )
             raise DarkroomError(
-                f"Darkroom is not deployed here ({self.kind}, environment {self.environment}): "
-                f"there is no SSM parameter {self.names.parameter(name)}.",
-                "Deploy it: darkroom deploy" + ("" if self.is_local else " --target aws"),
+                f"Darkroom is not deployed here ({self.kind}, {self.names}): "
+                f"there is no SSM parameter {self.names.parameter(name)}.{self._others()}",
+                f"Deploy it: {self.say('deploy')}",
             )
         return self.parameters[name]
 
+    def _others(self) -> str:
+        others = [str(names) for names in stacks.deployments(stacks.standing(self)) if names != self.names]
+        return f" Deployed here: {'; '.join(others)}." if others else ""
+
     def tool_environment(self) -> dict[str, str]:
         """The whole environment for the CDK CLI and other tools."""
-        kept = {name: value for name, value in os.environ.items() if not self.is_local or not name.startswith("AWS_")}
+        foreign = leading(os.environ) if self.is_local else []
+        kept = {name: value for name, value in os.environ.items() if name not in foreign}
         if not self.is_local:
-            chosen = {"AWS_PROFILE": self.profile, "AWS_REGION": self.region}
-            kept |= {name: value for name, value in chosen.items() if value}
+            kept |= {"AWS_REGION": self.region_name, "AWS_DEFAULT_REGION": self.region_name}
+            kept |= {"AWS_PROFILE": self.profile} if self.profile else {}
         path = {"PATH": os.pathsep.join([*tool_folders(), kept.get("PATH", os.defpath)])}
         return kept | path | (self.exports() if self.is_local else {}) | TOOL_SETTINGS
 
@@ -139,6 +224,7 @@ class Target:
             "DARKROOM_HOME": str(self.home.path),
             "DARKROOM_STATE": str(self.home.state),
             "DARKROOM_ENVIRONMENTS": str(self.home.environments),
+            SHELL_MARK: str(self.home.path),
         }
 
 
@@ -149,24 +235,28 @@ TOOL_SETTINGS = {
     "CDK_DISABLE_CLI_TELEMETRY": "true",
     "CDK_DISABLE_VERSION_CHECK": "1",
 }
-# Variables of the user's shell that would lead AWS tools elsewhere.
-FOREIGN = (
-    "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-)  # fmt: skip
+LOOPBACK = "127.0.0.1,localhost"
+
+
+def leading(environment: Any) -> list[str]:
+    """The variables of an environment that lead AWS tools somewhere."""
+    return sorted(name for name in environment if name.upper().startswith(LEADING_PREFIXES))
 
 
 def isolation(home: Home) -> dict[str, str]:
-    """Empty configuration files, and no instance metadata."""
+    """Empty configuration files, and no instance metadata. A proxy of the user's must not stand before the loopback port."""
     folder = home.folder("aws")
     for name in ("config", "credentials"):
         (folder / name).touch()
+    direct = {
+        name: ",".join(dict.fromkeys([*filter(None, os.environ.get(name, "").split(",")), *LOOPBACK.split(",")]))
+        for name in ("NO_PROXY", "no_proxy")
+    }
     return {
         "AWS_CONFIG_FILE": str(folder / "config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(folder / "credentials"),
         "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": "127.0.0.1,localhost",
-        "no_proxy": "127.0.0.1,localhost",
+        **direct,
     }
 
 

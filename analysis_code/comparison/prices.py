@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import contract
 from contract.failure import JobFailure
 
-DEFAULT_TABLE = Path(__file__).with_name("prices.json")
+DEFAULT_TABLE = Path(contract.__file__).with_name("prices.json")
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,20 @@
 """up, down, status, env: the local cloud, and the way of other AWS tools to it."""
 
+import json
+import os
 import shlex
+from typing import Any
 
 import click
-from rich.table import Table
+from botocore.exceptions import ClientError
 
 from contract.names import APPROVED_PACKAGE, NOTHING
-from darkroom import local
+from darkroom import local, stacks
 from darkroom.commands.shared import Context, json_option
-from darkroom.executions import recent
+from darkroom.executions import describe, recent
 from darkroom.failure import DarkroomError
-from darkroom.target import FOREIGN, tool_folders
+from darkroom.target import Target, leading, tool_folders
+from darkroom.terminal import plain
 
 
 def _only_local(context: Context, command: str) -> None:
@@ -54,7 +58,7 @@ def down(context: Context) -> None:
 @click.command()
 @click.pass_obj
 def env(context: Context) -> None:
-    """Print exports, so that aws, boto3 and cdk reach the local cloud and nothing else.
+    """Print exports, so that aws, boto3 and cdk reach the local cloud and nothing else. Where none runs, the shell is told to fail.
 
     \b
     eval "$(darkroom env)"
@@ -62,11 +66,11 @@ def env(context: Context) -> None:
     cdk diff
     """
     _only_local(context, "env")
-    for name in FOREIGN:
-        click.echo(f"unset {name}")
-    for name, value in context.target.exports().items():
-        click.echo(f"export {name}={shlex.quote(value)}")
-    click.echo(f'export PATH={shlex.quote(":".join(tool_folders()))}:"$PATH"')
+    exports = context.target.exports()  # first of all: a shell that gets half of this would reach another account
+    lines = [f"unset {name}" for name in leading(os.environ) if name.isidentifier()]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
+    lines.append(f'export PATH={shlex.quote(":".join(tool_folders()))}:"$PATH"')
+    click.echo("\n".join(lines))
 
 
 @click.command()
@@ -80,7 +84,11 @@ def interrupt(context: Context, job: str) -> None:
     darkroom interrupt darkroom-dev-0f3a-training-0-0
     """
     _only_local(context, "interrupt")
-    local.interrupt(context.target.cloud, job)
+    try:
+        local.interrupt(context.target.cloud, job)
+    except DarkroomError as error:
+        named = str(error) if job in str(error) else f"{job!r}: {error}"
+        raise DarkroomError(named, error.advice) from None
     context.console.print(f"{job} has lost its instance; it starts again from its checkpoints.", markup=False)
 
 
@@ -88,53 +96,108 @@ def interrupt(context: Context, job: str) -> None:
 @json_option
 @click.pass_obj
 def status(context: Context, as_json: bool) -> None:
-    """Show the cloud, its stacks, endpoints and last executions."""
+    """Show the cloud, and of one deployment the stacks, endpoints, approved model and last executions.
+
+    \b
+    darkroom status
+    darkroom status --environment prod
+    darkroom status --target aws --json
+    """
     context.speak_json(as_json)
     target = context.target
-    described = {"target": target.kind, "environment": target.environment, "home": str(target.home.path)}
+    described = {"target": target.kind, "home": str(target.home.path)}
     if target.is_local:
         cloud = local.find(target.home)
         described["cloud"] = {"endpoint": cloud.endpoint, "pid": cloud.pid, "region": cloud.region} if cloud else None
-    if not target.is_local or described["cloud"]:
-        described |= _parts(context)
+    if target.is_local and not described["cloud"]:
+        described |= {"project": target.project, "environment": target.environment}
+    else:
+        described |= _parts(target)
+        context.mention_found()
     if as_json:
         context.print_json(described)
         return
     _show(context, described)
 
 
-def _parts(context: Context) -> dict:
-    target = context.target
-    stacks = target.client("cloudformation").describe_stacks()["Stacks"]
-    endpoints = target.client("sagemaker").list_endpoints(MaxResults=50)["Endpoints"]
+def _parts(target: Target) -> dict[str, Any]:
+    names, all_stacks = target.names, stacks.standing(target)
+    pages = target.client("sagemaker").get_paginator("list_endpoints").paginate(NameContains=names.prefix)
+    endpoints = [
+        made for page in pages for made in page["Endpoints"] if made["EndpointName"].startswith(f"{names.prefix}-")
+    ]
     return {
-        "stacks": [{"name": stack["StackName"], "status": stack["StackStatus"]} for stack in stacks],
+        "project": names.project,
+        "environment": names.environment,
+        "stacks": [{"name": stack.name, "status": stack.status} for stack in all_stacks if stack.names == names],
         "endpoints": [{"name": made["EndpointName"], "status": made["EndpointStatus"]} for made in endpoints],
-        "executions": [
-            {"name": run["name"], "status": run["status"], "started": run["startDate"].isoformat()}
-            for run in recent(target, 5)
-        ],
+        "executions": [_execution(target, run) for run in recent(target, 5)],
         "approved_model_package": target.parameters.get(APPROVED_PACKAGE, NOTHING),
+        "approved_model": _approved(target),
+        "other_deployments": [
+            {"project": other.project, "environment": other.environment}
+            for other in stacks.deployments(all_stacks)
+            if other != names
+        ],
     }
 
 
-def _show(context: Context, described: dict) -> None:
-    console = context.console
+def _execution(target: Target, run: dict[str, Any]) -> dict[str, Any]:
+    try:
+        data = json.loads(describe(target, run["executionArn"]).get("input", "{}")).get("dataset")
+    except (ValueError, AttributeError):
+        data = None
+    return {"name": run["name"], "status": run["status"], "started": run["startDate"].isoformat(), "dataset": data}
+
+
+def _approved(target: Target) -> dict[str, Any] | None:
+    """The approved model with what it was trained on and how good it is."""
+    package = target.parameters.get(APPROVED_PACKAGE, NOTHING)
+    if package == NOTHING:
+        return None
+    try:
+        said = target.client("sagemaker").describe_model_package(ModelPackageName=package)
+    except ClientError as error:
+        return {"package": package, "missing": error.response["Error"]["Message"]}
+    told = said.get("CustomerMetadataProperties", {})
+    return {
+        "package": package,
+        "execution": told.get("execution", "").rpartition(":")[2] or None,
+        "dataset": told.get("dataset"),
+        "accuracy": told.get("accuracy"),
+        "balanced_accuracy": told.get("balanced_accuracy"),
+    }
+
+
+def _show(context: Context, described: dict[str, Any]) -> None:
+    def say(text: str) -> None:
+        context.console.print(plain(text), markup=False, soft_wrap=True)
+
     if context.target.is_local:
         cloud = described["cloud"]
-        console.print(
-            f"Local cloud  {cloud['endpoint']} (process {cloud['pid']})" if cloud else "Local cloud  not running"
-        )
+        say(f"Local cloud  {cloud['endpoint']} (process {cloud['pid']})" if cloud else "Local cloud  not running")
+    if "stacks" not in described:
+        return
+    say(f"Deployment  project {described['project']}, environment {described['environment']}")
     for title in ("stacks", "endpoints", "executions"):
-        rows = described.get(title)
-        if rows is None:
-            continue
-        console.print(title.capitalize() if rows else f"{title.capitalize()}  none")
-        table = Table(box=None, show_header=False, padding=(0, 2))
-        for row in rows:
-            table.add_row(*row.values())
-        if rows:
-            console.print(table)
+        rows = described[title]
+        say(title.capitalize() if rows else f"{title.capitalize()}  none")
+        for line in aligned([[str(value or "") for value in row.values()] for row in rows]):
+            say(line)
+    model = described["approved_model"]
+    say("Approved model" if model else "Approved model  none")
+    for line in aligned([[key.replace("_", " "), str(value)] for key, value in (model or {}).items() if value]):
+        say(line)
+    if others := described["other_deployments"]:
+        say("Also here  " + "; ".join(f"project {one['project']}, environment {one['environment']}" for one in others))
+
+
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Columns side by side, nothing cut: a name that is cut cannot be typed again."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        ("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))).rstrip() for row in rows
+    ]
 
 
 COMMANDS = [up, down, status, env, interrupt]

@@ -32,6 +32,7 @@ def demo(context: Context, data: str | None, as_json: bool) -> int:
         raise DarkroomError(
             "demo runs on the local cloud only; on AWS it would cost money unasked.", "Use deploy and run there."
         )
+    context.aim(target := target.called(target.declared))
     begun = time.monotonic()
     with _step(context, "Photos"):
         folder = data or str(demo_data.provide(target.home, console))
@@ -39,8 +40,9 @@ def demo(context: Context, data: str | None, as_json: bool) -> int:
         cloud, started = local.start(target.home)
         console.print(f"  {'started' if started else 'already runs'} at {cloud.endpoint}", markup=False)
     with _step(context, "Deploy: CDK app to the local cloud"):
-        Cdk(target, console).deploy([], {})
-        target.forget_parameters()
+        cdk = Cdk(target, console)
+        cdk.provide({})
+        cdk.deploy(list(cdk.templates()))
     with _step(context, "Pipeline"), story.leaving(console) as left:
         arn = story.begin(target, console, folder, {} if data else DEMO_INPUT, None, left)
         live.follow(target, arn, console)

@@ -1,17 +1,21 @@
-"""deploy and destroy: all stacks, by the real CDK CLI."""
+"""deploy and destroy: the stacks of one deployment. An AWS account is changed only after showing what changes and what it costs."""
 
 import shutil
+import sys
+from pathlib import Path
 
 import click
 
-from darkroom import local
-from darkroom.cdk import BOOTSTRAP_STACK, Cdk
-from darkroom.commands.shared import Context, json_option
+from contract.names import ENDPOINTS, NameRefused, Names
+from darkroom import costs, local, stacks
+from darkroom.cdk import Cdk
+from darkroom.commands.shared import Context, json_option, yes_option
 from darkroom.failure import DarkroomError
 from darkroom.home import OWN
 from darkroom.removal import Removal
+from darkroom.target import Target
 
-yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask (--target aws).")
+BOOTSTRAP_STACK = "CDKToolkit"
 
 
 def _context_values(values: tuple[str, ...]) -> dict[str, str]:
@@ -24,73 +28,231 @@ def _context_values(values: tuple[str, ...]) -> dict[str, str]:
 
 
 @click.command()
-@click.argument("stacks", nargs=-1)
+@click.argument("chosen", metavar="[STACKS]...", nargs=-1)
 @click.option("-c", "--context", "settings", multiple=True, help="A setting as name=value (docs/infrastructure.md).")
+@click.option(
+    "--endpoint", is_flag=True, help="With --target aws: make endpoints, which cost by the hour, if --yes answers."
+)
+@click.option(
+    "--bootstrap", is_flag=True, help="With --target aws: bootstrap the account for the CDK, if that was never done."
+)
 @yes_option
 @json_option
 @click.pass_obj
-def deploy(context: Context, stacks: tuple[str, ...], settings: tuple[str, ...], yes: bool, as_json: bool) -> None:
-    """Deploy the stacks with the CDK CLI; bootstraps the first time.
+def deploy(
+    context: Context, chosen: tuple[str, ...], settings: tuple[str, ...], endpoint: bool, bootstrap: bool, yes: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Deploy the stacks with the CDK CLI.
+
+    On AWS it shows the changes of IAM and what endpoints would cost, and asks.
 
     \b
     darkroom deploy
     darkroom deploy Darkroom-Endpoints
     darkroom deploy -c approval=manual
-    darkroom --target aws --profile mine deploy
+    darkroom deploy --project bees --environment prod
+    darkroom deploy --target aws --profile mine
     """
     context.speak_json(as_json)
-    target, values = context.target, _context_values(settings)
-    if target.environment != "dev":
-        values.setdefault("environment", target.environment)
-    if not target.is_local and not yes:
-        click.confirm(f"Deploy to AWS account {target.account}, region {target.region_name}?", abort=True, err=True)
-    outputs = Cdk(target, context.console).deploy(list(stacks), values)
-    target.forget_parameters()
+    values = _context_values(settings)
+    target = _aimed(context, values)
+    names = target.declared
+    for name in chosen:
+        if name not in names.stacks:
+            raise DarkroomError(f"{name} is no stack of {names}.", f"Its stacks: {', '.join(names.stacks)}.")
+    cdk = Cdk(target, context.console)
+    if target.is_local:
+        cdk.provide(values)
+        wanted = list(chosen) or list(cdk.templates())
+    else:
+        wanted = _reviewed(context, cdk, values, list(chosen), endpoint, bootstrap, yes)
+    outputs = cdk.deploy(wanted)
+    if names != Names():
+        context.console.print(f"Deployed: {names}. Its commands: {target.say('status')}", markup=False, soft_wrap=True)
     if as_json:
         context.print_json(outputs)
+
+
+def _aimed(context: Context, values: dict[str, str]) -> Target:
+    """The target with the project and environment that options, or `-c`, say; both must say the same."""
+    said = {"project": context.target.project, "environment": context.target.environment}
+    for word in said:
+        if word in values:
+            option = context.given(word)
+            if option is not None and option != values[word]:
+                raise DarkroomError(
+                    f"--{word} says {option!r}, -c {word}={values[word]} another.",
+                    f"Leave out -c {word}=…: --{word} is enough.",
+                )
+            said[word] = values.pop(word)
+    try:
+        names = Names(**said)
+    except NameRefused as error:
+        raise DarkroomError(str(error), "See --project and --environment.") from None
+    context.aim(context.target.called(names))
+    return context.target
+
+
+def _reviewed(
+    context: Context, cdk: Cdk, values: dict[str, str], chosen: list[str], endpoint: bool, bootstrap: bool, yes: bool
+) -> list[str]:
+    """What is to be deployed to AWS, after showing it and asking."""
+    target, console, names = cdk.target, context.console, cdk.target.declared
+    if not cdk.is_bootstrapped(values):
+        _bootstrap(context, cdk, values, bootstrap)
+    cdk.synthesize(values)
+    templates = cdk.templates()
+    wanted = chosen or list(templates)
+    last = names.stack(ENDPOINTS)
+    fresh = last in wanted and _new_endpoints(target, templates[last])
+    asked = endpoint or last in chosen or (not yes and sys.stdin.isatty())
+    if fresh and not asked:
+        wanted.remove(last)
+        console.print(
+            f"Left out: {last}. It would start {costs.of_endpoints(templates[last])}. {target.say(f'deploy {last}')} makes them.",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
+    console.print(cdk.security_changes(wanted).strip(), markup=False, highlight=False, soft_wrap=True)
+    if fresh and asked:
+        until = f"until {target.say('destroy')}"
+        console.print(
+            f"This starts endpoints: {costs.of_endpoints(templates[last])}, {until}", markup=False, soft_wrap=True
+        )
+    context.confirm(f"Deploy {', '.join(wanted)} to {target.place}?", yes)
+    return wanted
+
+
+def _bootstrap(context: Context, cdk: Cdk, values: dict[str, str], wanted: bool) -> None:
+    """Never unasked: it makes roles, one of which may administer the account."""
+    target, parameter = cdk.target, cdk.bootstrap_parameter(values)
+    lacking = f"{target.place} is not bootstrapped for the CDK: there is no SSM parameter {parameter}."
+    if not wanted and not sys.stdin.isatty():
+        raise DarkroomError(
+            lacking, "Bootstrapping makes a bucket, a repository and roles, one of which administers the account. Where that "
+            "is wanted: darkroom deploy --target aws --bootstrap. Another qualifier: -c @aws-cdk/core:bootstrapQualifier=NAME.",
+        )  # fmt: skip
+    context.confirm(f"{lacking} Bootstrap it, with a role that administers the account?", wanted)
+    cdk.bootstrap(values)
+
+
+def _new_endpoints(target: Target, template: dict) -> bool:
+    """Whether deploying the Endpoints stack would start machines that do not run yet: it serves a model, and more is switched on."""
+    names = target.declared
+    found = next((stack for stack in stacks.of(target, names) if stack.part == ENDPOINTS), None)
+    if found is None:
+        return False
+    said = target.client("cloudformation").describe_stacks(StackName=found.id)["Stacks"][0]
+    given = {one["ParameterKey"]: one["ParameterValue"] for one in said.get("Parameters", [])}
+    if not names.served.items() <= given.items():
+        return False
+    wanted = sum(resource["Type"] == costs.ENDPOINT for resource in template["Resources"].values())
+    made = [one for one in stacks.resources(target, found.id) if one["ResourceType"] == costs.ENDPOINT]
+    return wanted > len([one for one in made if one["ResourceStatus"] != "DELETE_COMPLETE"])
 
 
 @click.command()
 @yes_option
 @click.pass_obj
 def destroy(context: Context, yes: bool) -> None:
-    """Delete everything that Darkroom made: stacks, buckets with their contents, models; the local cloud's state, too.
+    """Delete a deployment: its stacks, buckets with their contents, models. With the last one goes the local cloud's state, too.
 
     \b
     darkroom destroy
-    darkroom --target aws --profile mine destroy
+    darkroom destroy --environment prod
+    darkroom destroy --target aws --profile mine
     """
-    target, console = context.target, context.console
-    running = not target.is_local or local.find(target.home)
-    if running:
-        removal = Removal(target)
-        plan = removal.plan()
-        console.print("This deletes:" if plan else "Nothing is deployed.")
-        for line in plan:
-            console.print(f"  {line}", markup=False, soft_wrap=True)
-        if not target.is_local and not yes:
-            place = f"AWS account {target.account}, region {target.region_name}"
-            click.confirm(f"Delete all of it from {place}?", abort=True, err=True)
-        if plan:
-            removal.empty()
-            _destroy_stacks(context, removal)
-            removal.forget_models()
-    if not target.is_local:
-        console.print(f"Stack {BOOTSTRAP_STACK} stays: other CDK apps of the account use it.")
+    target = context.target
+    if target.is_local:
+        _destroy_locally(context, yes)
         return
-    local.stop(target.home)
-    _remove_home(context)
+    removal = Removal(target)
+    context.mention_found()
+    plan = _say_plan(context, removal)
+    if plan:
+        if target.found and yes:
+            raise DarkroomError(
+                f"--yes deletes in an AWS account only what is named; {target.found} is not.",
+                f"Name it: {target.say('destroy')}",
+            )
+        context.confirm(f"Delete all of it from {target.place}?", yes)
+        removal.delete(context.console)
+        shutil.rmtree(target.home.assembly(target.called(removal.names).key), ignore_errors=True)
+    context.console.print(f"Stack {BOOTSTRAP_STACK} stays: other CDK apps of the account use it.")
 
 
-def _destroy_stacks(context: Context, removal: Removal) -> None:
-    cdk = Cdk(context.target, context.console)
-    try:
-        cdk.destroy()
-    except DarkroomError:
-        # S3 delivers access logs late; a bucket that was empty may have got some since.
-        context.console.print("  Once more, after emptying the buckets again:")
-        removal.empty()
-        cdk.destroy()
+def _destroy_locally(context: Context, yes: bool) -> None:
+    target, console = context.target, context.console
+    home = target.home
+    contents = [name for name in OWN if (home.path / name).exists()]
+    if not contents:
+        console.print(f"Nothing is there to delete: {home.path} is empty or absent.", markup=False, soft_wrap=True)
+        _remove_home(context)
+        return
+    removal, others, damage = None, [], ""
+    if home.state.is_dir() and any(home.state.iterdir()):
+        try:
+            removal, others = _look(context)
+        except DarkroomError as error:
+            damage = str(error)
+    plan = _say_plan(context, removal) if removal else []
+    if damage:
+        console.print(f"The state of the local cloud cannot be looked at: {damage}", markup=False, soft_wrap=True)
+    if others:
+        console.print(
+            f"The local cloud and its state stay, because there stands: {', '.join(others)}.",
+            markup=False,
+            soft_wrap=True,
+        )
+        if not plan:
+            return
+    else:
+        for line in _home_plan(home.path, contents):
+            console.print(f"  {line}", markup=False, soft_wrap=True)
+    context.confirm("Delete all of it?", yes)
+    if plan:
+        removal.delete(console)
+        shutil.rmtree(home.assembly(target.called(removal.names).key), ignore_errors=True)
+    if not others:
+        local.stop(home)
+        _remove_home(context)
+
+
+def _look(context: Context) -> tuple[Removal, list[str]]:
+    """What is deployed, and what else stands. A cloud that is down is started for it: its state may hold other deployments."""
+    target = context.target
+    if local.find(target.home) is None:
+        context.console.print("  Starting the local cloud to see what is deployed there.")
+        local.start(target.home)
+    removal = Removal(target)
+    context.mention_found()
+    own = {stack.name for stack in removal.stacks}
+    return removal, [
+        s.name for s in stacks.standing(target) if s.name not in own and not s.name.startswith(BOOTSTRAP_STACK)
+    ]
+
+
+def _say_plan(context: Context, removal: Removal) -> list[str]:
+    plan = removal.plan()
+    head = f"This deletes {removal.names}:" if plan else f"Nothing of {removal.names} is deployed."
+    for line in [
+        head,
+        *(f"  {line}" for line in plan),
+        *(f"  stays, as its template says: {name}" for name in removal.kept),
+    ]:
+        context.console.print(line, markup=False, soft_wrap=True)
+    return plan
+
+
+def _home_plan(home: Path, contents: list[str]) -> list[str]:
+    lines = []
+    for name in contents:
+        note = ""
+        if name == "runs":
+            runs = [run.name for run in (home / name).iterdir()]
+            note = f" with results and reports of {len(runs)} executions: {', '.join(sorted(runs)[:5])}{' …' if len(runs) > 5 else ''}"
+        lines.append(f"folder {home / name}{note}")
+    return lines
 
 
 def _remove_home(context: Context) -> None:
@@ -102,7 +264,8 @@ def _remove_home(context: Context) -> None:
     (home.path / ".gitignore").unlink(missing_ok=True)
     if home.path.is_dir() and not any(home.path.iterdir()):
         home.path.rmdir()
-    context.console.print(f"Removed from {home.path}: {', '.join(removed) or 'nothing, it was empty'}.")
+    if removed:
+        context.console.print(f"Removed from {home.path}: {', '.join(removed)}.", markup=False, soft_wrap=True)
 
 
 COMMANDS = [deploy, destroy]

@@ -4,13 +4,26 @@ from pathlib import Path
 
 import click
 
-from darkroom import executions, live, story
-from darkroom.cdk import Cdk
-from darkroom.commands.shared import Context, json_option
+from contract.names import ENDPOINTS
+from darkroom import executions, live, stacks, story
+from darkroom.commands.shared import Context, json_option, yes_option
 from darkroom.failure import DarkroomError
 from darkroom.summary import Results
 
 EXIT_FAILED = 1
+endpoint_option = click.option(
+    "--endpoint/--no-endpoint", "endpoint", default=None,
+    help="Make or update the endpoints.  [default: yes on the local cloud; on AWS, where they cost by the hour, no]",
+)  # fmt: skip
+
+
+def _wants_endpoint(context: Context, endpoint: bool | None, yes: bool) -> bool:
+    """Asked before anything starts, because nobody may be there at the end."""
+    if context.target.is_local or not endpoint:
+        return context.target.is_local and endpoint is not False
+    context.console.print(f"Endpoints: {story.endpoint_costs(context.target)}", markup=False, soft_wrap=True)
+    context.confirm("Make them, or update those that stand, when the model is approved?", yes)
+    return True
 
 
 @click.command()
@@ -20,7 +33,8 @@ EXIT_FAILED = 1
 )
 @click.option("--name", help="Name of the execution.  [default: from the folder and the time]")
 @click.option("--no-wait", is_flag=True, help="Return when the execution has started.")
-@click.option("--no-endpoint", is_flag=True, help="Leave the endpoints as they are.")
+@endpoint_option
+@yes_option
 @json_option
 @click.pass_obj
 def run(
@@ -29,7 +43,8 @@ def run(
     input_file: Path | None,
     name: str | None,
     no_wait: bool,
-    no_endpoint: bool,
+    endpoint: bool | None,
+    yes: bool,
     as_json: bool,
 ):
     """Train on a folder of photos with the deployed pipeline, and serve the model.
@@ -49,6 +64,7 @@ def run(
         raise DarkroomError(
             f"--input {input_file} names a dataset itself.", "Remove it: --data says where the photos are."
         )
+    wants = _wants_endpoint(context, endpoint, yes)
     with story.leaving(console) as left:
         arn = story.begin(target, console, data, document, name, left)
         if no_wait:
@@ -57,15 +73,16 @@ def run(
                 context.print_json({"status": "RUNNING", "execution_arn": arn})
             return 0
         live.follow(target, arn, console)
-    return _concluded(context, arn, not no_endpoint, as_json)
+    return _concluded(context, arn, wants, as_json)
 
 
 @click.command()
 @click.argument("execution", required=False)
-@click.option("--no-endpoint", is_flag=True, help="Leave the endpoints as they are.")
+@endpoint_option
+@yes_option
 @json_option
 @click.pass_obj
-def follow(context: Context, execution: str | None, no_endpoint: bool, as_json: bool):
+def follow(context: Context, execution: str | None, endpoint: bool | None, yes: bool, as_json: bool):
     """Follow an execution (the last one by default) to its end, as `run` does.
 
     \b
@@ -74,9 +91,10 @@ def follow(context: Context, execution: str | None, no_endpoint: bool, as_json: 
     """
     context.speak_json(as_json)
     arn = executions.find(context.target, execution)
+    wants = _wants_endpoint(context, endpoint, yes)
     with story.leaving(context.console, arn):
         live.follow(context.target, arn, context.console)
-    return _concluded(context, arn, not no_endpoint, as_json)
+    return _concluded(context, arn, wants, as_json)
 
 
 def _concluded(context: Context, arn: str, endpoint: bool, as_json: bool) -> int:
@@ -114,19 +132,21 @@ def report(context: Context, execution: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("package", required=False)
-@click.option("--no-endpoint", is_flag=True, help="Leave the endpoints as they are.")
+@endpoint_option
+@yes_option
 @click.pass_obj
-def approve(context: Context, package: str | None, no_endpoint: bool) -> None:
+def approve(context: Context, package: str | None, endpoint: bool | None, yes: bool) -> None:
     """Approve a registered model (with the setting approval=manual) and serve it.
 
     \b
     darkroom approve                       the newest that waits
     darkroom approve MODEL_PACKAGE_ARN
     """
+    wants = _wants_endpoint(context, endpoint, yes)
     arn = story.approve(context.target, package)
     context.console.print(f"Approved {arn}", markup=False, soft_wrap=True)
-    if not no_endpoint:
-        Cdk(context.target, context.console).deploy_again("Endpoints")
+    if wants:
+        stacks.deploy_again(context.target, ENDPOINTS, context.console)
 
 
 COMMANDS = [run, follow, report, approve]

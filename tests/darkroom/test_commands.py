@@ -57,7 +57,8 @@ def test_up_and_down_leave_no_process_and_keep_the_state(darkroom, tmp_path):
         os.kill(first["pid"], 0)
     assert "No local cloud ran" in darkroom("down").stdout
     assert (tmp_path / "home" / "cloud").is_dir()
-    darkroom("destroy")
+    assert "Add --yes" in darkroom("destroy").stderr and (tmp_path / "home").exists()
+    assert darkroom("destroy", "--yes").returncode == 0
     assert not (tmp_path / "home").exists()
 
 

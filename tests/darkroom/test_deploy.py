@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 APP = """\
 from aws_cdk import App, CfnOutput, RemovalPolicy, Stack, aws_ecr_assets as assets, aws_s3 as s3
 app = App(analytics_reporting=False)
-stack = Stack(app, "Darkroom-Tiny")
+stack = Stack(app, "Darkroom-Storage", description="Darkroom: tiny")
 bucket = s3.Bucket(stack, "Bucket", removal_policy=RemovalPolicy.DESTROY, versioned=True)
 image = assets.DockerImageAsset(stack, "Image", directory="image")
 CfnOutput(stack, "BucketName", value=bucket.bucket_name)
@@ -30,22 +30,29 @@ def app(tmp_path: Path) -> Path:
     return folder
 
 
+def test_the_app_of_somebody_else_is_not_deployed(running, app):
+    (app / "app.py").write_text(APP.replace("Darkroom-Storage", "Somebodys-Storage"))
+    refused = running("deploy", cwd=app)
+    assert refused.returncode == 1 and "makes the stack Somebodys-Storage" in refused.stderr
+    assert "Somebodys-Storage" not in running("status", "--json").stdout
+
+
 def test_an_app_is_deployed_again_without_work_and_destroyed_without_a_trace(running, app):
     first = running("deploy", "--json", cwd=app)
     assert first.returncode == 0, first.stderr
-    outputs = json.loads(first.stdout)["Darkroom-Tiny"]
+    outputs = json.loads(first.stdout)["Darkroom-Storage"]
     script = 'eval "$("$0" -m darkroom.cli env)"; aws s3 cp app.py s3://$1/photo.jpg && darkroom-docker inspect "$2"'
     words = ["bash", "-c", script, sys.executable, outputs["BucketName"], outputs["ImageUri"]]
     used = subprocess.run(words, cwd=app, capture_output=True, text=True, env=running.environment)
     assert used.returncode == 0, used.stderr
     again = running("deploy", cwd=app)
     assert "no changes" in again.stdout and "Building darkroom" not in again.stdout
-    assert "Darkroom-Tiny" in running("status").stdout
+    assert "Darkroom-Storage" in running("status").stdout
     (app / "image" / "Dockerfile").write_text("FROM python:3.11-slim\nRUN apt-get update\n")
     failed = running("deploy", cwd=app)
     assert failed.returncode == 1
     assert "Dockerfile, line 2: RUN apt-get update" in failed.stderr and "What to do" in failed.stderr
-    gone = running("destroy", cwd=app)
+    gone = running("destroy", "--yes", cwd=app)
     assert gone.returncode == 0, gone.stderr
     assert f"bucket {outputs['BucketName']} with 1 object versions" in gone.stdout
     assert not running.home.exists()

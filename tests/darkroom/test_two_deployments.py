@@ -1,0 +1,139 @@
+"""Two environments and two projects stand side by side in one cloud: each command works on the one that it was told."""
+
+import io
+import json
+import os
+import subprocess
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from contract.names import Names
+from darkroom import cli, local
+from darkroom.home import Home
+from tests.darkroom import deployments
+
+DEV, PROD, BEES = Names(), Names(environment="prod"), Names("bees", "dev")
+ALL = (DEV, PROD, BEES)
+BOTH = ["local", "aws"]
+
+
+@pytest.fixture(scope="module")
+def three(running):
+    """The command line, a maker of clients, three deployments."""
+    make = deployments.clients(running.home)
+    for names in ALL:
+        deployments.deploy(make, names, tagged=names != PROD)
+        for kind in ("data", "models"):
+            bucket = make("ssm").get_parameter(Name=names.parameter(f"{kind}-bucket"))["Parameter"]["Value"]
+            make("s3").put_object(Bucket=bucket, Key="kept", Body=names.prefix.encode())
+    return running, make
+
+
+def account(home: Path) -> dict[str, str]:
+    """The explicit way to let `--target aws` speak to a local cloud: AWS variables, without the mark of `darkroom env`."""
+    cloud = local.require(Home(home))
+    config = home.parent / "config"
+    config.write_text("[default]\n")
+    empty = {"AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_PROFILE": "default"}
+    keys = {"AWS_ACCESS_KEY_ID": cloud.access_key_id, "AWS_SECRET_ACCESS_KEY": cloud.secret_access_key}
+    return empty | keys | {"AWS_ENDPOINT_URL": cloud.endpoint, "AWS_REGION": cloud.region}
+
+
+def where(kind: str, names: Names) -> list[str]:
+    return ["--target", kind, "--project", names.project, "--environment", names.environment]
+
+
+def ask(run, kind: str, *words: str) -> subprocess.CompletedProcess:
+    """The command line in this process: a process for each of these questions would take minutes."""
+    extra = account(run.home) if kind == "aws" else {}
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(os, "environ", os.environ.copy())  # what a command does to its environment ends with it
+        os.environ.update(run.environment | extra)
+        code = cli.run(list(words))
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+
+@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("names", ALL, ids=str)
+def test_status_shows_the_deployment_that_was_asked_for(three, kind, names):
+    run, _ = three
+    said = json.loads(ask(run, kind, "status", "--json", *where(kind, names)).stdout)
+    assert [stack["name"] for stack in said["stacks"]] and {s["name"] for s in said["stacks"]} == set(names.stacks)
+    assert {(o["project"], o["environment"]) for o in said["other_deployments"]} == {
+        (o.project, o.environment) for o in ALL if o != names
+    }
+
+
+@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("names", ALL, ids=str)
+def test_run_and_follow_use_its_bucket_and_its_state_machine(three, kind, names, tmp_path):
+    run, make = three
+    (tmp_path / "photos" / "bee").mkdir(parents=True)
+    (tmp_path / "photos" / "bee" / "1.jpg").write_bytes(b"photo")
+    name = f"of-{names.prefix}-{kind}"
+    started = ask(
+        run, kind, "run", "--data", str(tmp_path / "photos"), "--name", name, "--no-wait", *where(kind, names)
+    )
+    assert started.returncode == 0, started.stderr
+    bucket = make("ssm").get_parameter(Name=names.parameter("data-bucket"))["Parameter"]["Value"]
+    assert f"s3://{bucket}/datasets/" in started.stdout
+    machine = make("ssm").get_parameter(Name=names.parameter("state-machine-arn"))["Parameter"]["Value"]
+    assert name in [run["name"] for run in make("stepfunctions").list_executions(stateMachineArn=machine)["executions"]]
+    followed = ask(run, kind, "follow", name, "--no-endpoint", *where(kind, names))
+    assert followed.returncode == 0, followed.stderr
+
+
+@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("names", ALL, ids=str)
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["approve"], "No model of group {prefix} waits for approval"),
+        (["approve", "arn:of:nobody"], "no model package of the group {prefix}"),
+        (["predict", "x.jpg"], "There is no endpoint 'cpu'"),
+        (["report", "absent"], "There is no execution absent"),
+        (["compare", "--follow", "absent"], "{parameters}comparison-state-machine-arn"),
+        (["weights", "add", "resnet18"], "{parameters}images/training"),
+    ],
+)
+def test_every_other_command_asks_for_parts_of_that_deployment(three, kind, names, words, reason):
+    run, _ = three
+    said = ask(run, kind, *words, *where(kind, names))
+    assert said.returncode == 1 and "Traceback" not in said.stderr
+    assert reason.format(prefix=names.prefix, parameters=names.parameters) in said.stderr
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_destroy_deletes_what_it_shows_and_nothing_of_the_others(three, kind):
+    """Whatever was deployed or synthesized last: dev was first."""
+    run, make = three
+    gone = DEV if kind == "aws" else PROD
+    before = deployments.stacks(make)
+    said = ask(run, kind, "destroy", "--yes", *where(kind, gone))
+    assert said.returncode == 0, said.stderr
+    assert before - deployments.stacks(make) == set(gone.stacks)
+    assert all(f"stack {name}\n" in said.stdout for name in gone.stacks)
+    for names in [DEV, BEES] if kind == "local" else [BEES]:
+        bucket = make("ssm").get_parameter(Name=names.parameter("models-bucket"))["Parameter"]["Value"]
+        assert make("s3").get_object(Bucket=bucket, Key="kept")["Body"].read() == names.prefix.encode()
+    assert run.home.is_dir()
+
+
+def test_the_only_deployment_that_stands_is_meant_where_none_is_named(three):
+    run, _ = three
+    said = ask(run, "local", "status", "--json")
+    assert json.loads(said.stdout)["project"] == "bees" and "Only one deployment stands here" in said.stderr
+    refused = ask(run, "aws", "destroy", "--yes", "--target", "aws")
+    assert refused.returncode == 1 and "darkroom destroy --target aws --project bees" in refused.stderr
+
+
+def test_the_last_one_takes_the_state_of_the_local_cloud_with_it(three):
+    run, make = three
+    asked = run("destroy")
+    assert asked.returncode == 1 and "Add --yes" in asked.stderr and len(deployments.stacks(make)) == 5
+    assert "results and reports of 6 executions" in asked.stdout
+    assert run("destroy", "--yes").returncode == 0
+    assert not run.home.exists()
