@@ -1,18 +1,11 @@
 """Two environments and two projects stand side by side in one cloud: each command works on the one that it was told."""
 
-import io
 import json
-import os
-import subprocess
-from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
 
 import pytest
 
 from contract.names import Names
-from darkroom import cli, local
-from darkroom.home import Home
-from tests.darkroom import deployments
+from tests.darkroom import deployments, inside
 
 DEV, PROD, BEES = Names(), Names(environment="prod"), Names("bees", "dev")
 ALL = (DEV, PROD, BEES)
@@ -31,29 +24,12 @@ def three(running):
     return running, make
 
 
-def account(home: Path) -> dict[str, str]:
-    """The explicit way to let `--target aws` speak to a local cloud: AWS variables, without the mark of `darkroom env`."""
-    cloud = local.require(Home(home))
-    config = home.parent / "config"
-    config.write_text("[default]\n")
-    empty = {"AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_PROFILE": "default"}
-    keys = {"AWS_ACCESS_KEY_ID": cloud.access_key_id, "AWS_SECRET_ACCESS_KEY": cloud.secret_access_key}
-    return empty | keys | {"AWS_ENDPOINT_URL": cloud.endpoint, "AWS_REGION": cloud.region}
-
-
 def where(kind: str, names: Names) -> list[str]:
     return ["--target", kind, "--project", names.project, "--environment", names.environment]
 
 
-def ask(run, kind: str, *words: str) -> subprocess.CompletedProcess:
-    """The command line in this process: a process for each of these questions would take minutes."""
-    extra = account(run.home) if kind == "aws" else {}
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(os, "environ", os.environ.copy())  # what a command does to its environment ends with it
-        os.environ.update(run.environment | extra)
-        code = cli.run(list(words))
-    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+def ask(run, kind: str, *words: str):
+    return inside.ask(run, *words, **(inside.account(run.home) if kind == "aws" else {}))
 
 
 @pytest.mark.parametrize("kind", BOTH)
