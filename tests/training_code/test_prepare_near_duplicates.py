@@ -184,14 +184,13 @@ def test_three_examples_are_spread_over_all_pairs():
     assert examples(pairs) == [(0, 1), (30, 31), (60, 61)] and examples(pairs[:2]) == pairs[:2] and examples([]) == []
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
 @pytest.mark.parametrize("when", ["2026:01:31 10:00:05", "0000:00:00 00:00:00", "yesterday", None])
-def test_the_time_is_the_one_that_pillow_wrote(kind, when):
+def test_the_time_is_the_one_that_pillow_wrote_into_a_jpeg(when):
     stream, notes = io.BytesIO(), Image.Exif()
     notes[ExifTags.Base.Orientation] = 1
     if when:
         notes.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = when
-    Image.new("RGB", (16, 16)).save(stream, kind, exif=notes)
+    Image.new("RGB", (16, 16)).save(stream, "JPEG", exif=notes)
     assert exif.taken(stream.getvalue()) == (when if when and when[0] == "2" else "")
 
 
