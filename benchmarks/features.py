@@ -28,6 +28,8 @@ import cv2
 import numpy as np
 
 from contract.decode import decode
+from contract.photo_set.read import read_set
+from contract.photo_set.sources import open_source
 from contract.preprocessing import to_tensor
 from training_code.features.cache import FeatureCache
 from training_code.features.engine import BATCH, OpenVinoEngine
@@ -36,8 +38,6 @@ from training_code.features.pixel_store import PixelStore
 from training_code.models import backbone, catalogue, weights
 from training_code.models.staging import traced_backbone
 from training_code.prepare.inspection import inspect_all
-from training_code.prepare.sources import open_source
-from training_code.prepare.tables import read_layout
 
 
 def request_queue(engine: OpenVinoEngine) -> Any:
@@ -74,7 +74,7 @@ def main() -> int:
     found = weights.resolve(given.model)
     module, _ = backbone.load(spec, found.path)
     source = open_source(given.folder)
-    placed = read_layout(source, source.files()).photos[: given.photos // BATCH * BATCH]
+    placed = read_set(source, source.files()).photos[: given.photos // BATCH * BATCH]
     n = len(placed)
     samples = [
         Sample(i, str(i), f"{i:064x}", "a" if i % 2 else "b", "validation" if i % 5 == 0 else "train") for i in range(n)

@@ -20,6 +20,7 @@ from contract import decode_apart, jpeg, png
 from contract.abandon import Abandon
 from contract.memory_budget import MEGABYTE, photo_budget
 from contract.photo_kind import KINDS, kind_of, other_kind
+from contract.photo_set.files import MAX_BYTES
 from contract.pillow import open_picture, pillow_pixels
 from contract.pixels import STRIP_BYTES
 from contract.unreadable import REASONS, Reason, UnreadablePhoto, damaged
@@ -27,7 +28,6 @@ from contract.unreadable import REASONS, Reason, UnreadablePhoto, damaged
 __all__ = ["KINDS", "MAX_BYTES", "MAX_PIXELS", "REASONS", "Abandon", "Decoded", "Reason", "UnreadablePhoto",
            "decode", "is_costly", "read_photo"]  # fmt: skip
 
-MAX_BYTES: Final = 64 * MEGABYTE
 MAX_PIXELS: Final = 120_000_000  # the largest phone cameras take 108 megapixels
 MAX_MEMORY: Final = 1024 * MEGABYTE  # of one photo while it is decoded
 # A photo of more pixels is halved while it is decoded: no input of ours needs them, and the decision depends on the photo

@@ -15,6 +15,7 @@ from contract import search_space
 from contract.hyperparameters import RULES, Hyperparameters, check_hyperparameters
 from contract.metrics import DEFAULT_OBJECTIVE, OBJECTIVES
 from contract.names import LONGEST_MODEL_NAME, model_name
+from contract.photo_set.questions import LEVELS, Asked
 from contract.validation import (
     InvalidField,
     a_boolean,
@@ -159,6 +160,10 @@ class ExecutionInput:
     pretrained: bool = Hyperparameters.pretrained
     seed: int = Hyperparameters.seed
     hyperparameters: dict[str, Any] = field(default_factory=dict)
+    layout: str = "auto"
+    labels: str = "auto"
+    splits: str | dict[str, str] = "auto"
+    alike_names: str = "keep"
     split: Split = field(default_factory=Split)
     near_duplicates: NearDuplicates = field(default_factory=NearDuplicates)
     tuning: Tuning = field(default_factory=Tuning)
@@ -179,6 +184,7 @@ class ExecutionInput:
             raise InvalidField("name", self.name, "small letters, digits and single hyphens between them")
         for name in ("model", "image_size", "fine_tune", "pretrained", "seed"):
             RULES[name].check(name, getattr(self, name))
+        check_reading(self.layout, self.labels, self.splits, self.alike_names)
         if not isinstance(self.hyperparameters, dict):
             raise InvalidField("hyperparameters", self.hyperparameters, "an object")
         for name in self.hyperparameters:
@@ -215,6 +221,11 @@ class ExecutionInput:
         return asdict(self)
 
     @property
+    def reading(self) -> Asked:
+        """What settles how the photos are read."""
+        return Asked(self.layout, self.labels, self.splits, self.alike_names)
+
+    @property
     def ranges(self) -> dict[str, Any]:
         """What is searched: as given, or the default ranges of what has no fixed value."""
         if self.tuning.ranges is not None:
@@ -239,6 +250,27 @@ class ExecutionInput:
         return Hyperparameters(
             **check_hyperparameters({**self.hyperparameters, **top, "objective": self.tuning.objective})
         )
+
+
+def check_reading(layout: Any, labels: Any, splits: Any, alike_names: Any) -> None:
+    """The fields that settle how a set of photos is read (docs/data.md)."""
+    levels = layout.split("/") if isinstance(layout, str) else []
+    named = [level for level in levels if level in ("class", "name")]
+    if layout != "auto" and (
+        len(named) != 1 or any(level not in LEVELS for level in levels) or levels.count("split") > 1
+    ):
+        raise InvalidField(
+            "layout",
+            layout,
+            "auto, or the folders from the first one that differs, as class, split/class, class/split, -/class, name, split/name",
+        )
+    a_text("labels", labels, empty=False)
+    if isinstance(splits, Mapping):
+        for name, part in splits.items():
+            a_choice(f"splits.{name}", part, ("train", "validation", "test", "ignore"))
+    elif splits not in ("auto", "draw"):
+        raise InvalidField("splits", splits, 'auto, draw, or an object such as {"holdout": "test"}')
+    a_choice("alike_names", alike_names, ("keep", "merge"))
 
 
 def defaults() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from contract.names import comparison_key
-from darkroom import comparison_progress, executions, jobs, live, story, upload
+from darkroom import comparison_progress, executions, jobs, live, look, story, upload
 from darkroom.failure import DarkroomError
 from darkroom.target import Target
 
@@ -31,10 +31,19 @@ def leaving(console: Console) -> story.Leaving:
 
 
 def begin(
-    target: Target, console: Console, data: str, second: str | None, document: dict[str, Any], left: story.Leaving
+    target: Target,
+    console: Console,
+    data: str,
+    second: str | None,
+    document: dict[str, Any],
+    left: story.Leaving,
+    yes: bool = False,
 ) -> str:
-    """Upload both sets and start the comparison; its ARN, which `left` is told."""
+    """Look at both sets, upload them and start the comparison; its ARN, which `left` is told."""
     machine = target.parameter(MACHINE)
+    document = look.look(console, data, document, yes)
+    if second:
+        look.look(console, second, {"splits": "draw"}, yes)
     uri, short = upload.provide(target, data, console)
     document = {**document, "dataset": uri}
     if second:

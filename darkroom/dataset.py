@@ -5,39 +5,60 @@ fixed. Links are not followed, hidden files are left out, names that are not UTF
 """
 
 import hashlib
-import os
 import re
-import stat
 import unicodedata
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from contract.photo_set.files import TABLE_ENDINGS, File, ending
+from contract.photo_set.sources import LEFT_BEHIND, LINK, ODD, TreeSource
 from darkroom.failure import DarkroomError
 
-PHOTOS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2"})
-TABLES = frozenset({"metadata.csv"})
-LISTS = frozenset({".manifest", ".jsonl", ".lst"})  # which photo has which label: augmented manifests, MXNet's lists
+CHOSEN = frozenset({"manifest", "jsonl", "ndjson", "lst", "csv", "tsv"})  # tables that --data may name
 EPOCH = (1980, 1, 1, 0, 0, 0)
 SHOWN = 5
+REASONS = {
+    LEFT_BEHIND: "hidden files were left out",
+    LINK: "symbolic links were not followed",
+    ODD: "special files were left out",
+}
+
+
+class FolderSource(TreeSource):
+    """A folder as it will be uploaded: with the one table that --data names and no other, where it names one."""
+
+    def __init__(self, folder: Path, chosen: Path | None = None) -> None:
+        super().__init__(folder)
+        self._chosen = chosen
+        self.beside: list[str] = []
+
+    def files(self) -> list[File]:
+        found = super().files()
+        if self._chosen is None:
+            return found
+        tables = [
+            file
+            for file in found
+            if not file.is_photo and file.ending in TABLE_ENDINGS and Path(file.handle) != self._chosen
+        ]
+        self.beside = [file.name for file in tables]
+        return [file for file in found if file not in tables]
 
 
 @dataclass
 class Survey:
-    """What a folder holds: `files` as (name in the zip, path), and what was left out, by reason."""
+    """What a folder holds: `files` as (name in the zip, path), empty folders, and what was left out, by reason."""
 
     root: Path
+    source: FolderSource
+    read: list[File] = field(default_factory=list)
     files: list[tuple[str, Path]] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
     left_out: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def photos(self) -> int:
-        return sum(Path(name).suffix.lower() in PHOTOS for name, _ in self.files)
-
-    @property
-    def size(self) -> int:
-        return sum(path.stat().st_size for _, path in self.files)
+    photos: int = 0
+    size: int = 0
 
     def notes(self) -> list[str]:
         """One sentence per reason for which something was left out or renamed."""
@@ -52,11 +73,10 @@ class Survey:
 
 
 def survey(folder: Path) -> Survey:
-    """Walk a folder; of a manifest or list, its folder without other ones. Raises DarkroomError where there is no photo in it."""
-    if folder.is_file() and folder.suffix.lower() in LISTS:
+    """Walk a folder; of a table, its folder without other tables. Raises DarkroomError where there is no photo in it."""
+    chosen = None
+    if folder.is_file() and ending(folder.name) in CHOSEN:
         chosen, folder = folder, folder.parent
-    else:
-        chosen = None
     if not folder.exists():
         raise DarkroomError(
             f"--data {folder}: there is no such folder.", "Give a folder with one sub-folder of photos per class."
@@ -64,49 +84,42 @@ def survey(folder: Path) -> Survey:
     if not folder.is_dir():
         raise DarkroomError(
             f"--data {folder} is a file.",
-            "Give a folder with one sub-folder of photos per class, a .zip of it, or a .manifest, .jsonl or .lst beside the photos.",
+            "Give a folder with one sub-folder of photos per class, a .zip of it, or a table (.manifest, .jsonl, "
+            ".lst, .csv) beside the photos.",
         )
-    found = Survey(folder)
+    source = FolderSource(folder, chosen)
+    found = Survey(folder, source, source.files())
+    for name in source.beside:
+        found._note(f"tables beside {chosen.name} were left out", name)  # type: ignore[union-attr]
+    for name, why in source.passed_over:
+        found._note(REASONS.get(why, why), name)
     taken: set[str] = set()
-    for path in _walk(folder, found):
+    for file in found.read:
+        path = Path(file.handle)
         name, safe = _names(path.relative_to(folder))
         if name != safe:
             found._note("names that are not UTF-8 were percent-encoded", safe)
-        if chosen and path != chosen and (path.suffix.lower() in LISTS or path.name in TABLES):
-            found._note(f"tables beside {chosen.name} were left out", safe)
-        elif path.suffix.lower() not in PHOTOS | LISTS and path.name not in TABLES:
+        if not file.is_photo and file.ending not in TABLE_ENDINGS:
             found._note("files that are no photos were left out", safe)
-        elif safe in taken:
+            continue
+        if safe in taken:
             raise DarkroomError(f"Two files would both be named {safe!r}.", "Rename one of them.")
-        else:
-            taken.add(safe)
-            found.files.append((safe, path))
+        taken.add(safe)
+        found.files.append((safe, path))
+        found.photos += file.is_photo
+        found.size += file.size
     if not found.photos:
+        if found.files:
+            found._note("tables were found without photos", found.files[0][0])
         notes = "".join(f" {note}." for note in found.notes())
         raise DarkroomError(
-            f"--data {folder}: there is no photo in it ({', '.join(sorted(PHOTOS))}).{notes}",
+            f"--data {folder}: there is no photo in it.{notes}",
             "Put photos into one sub-folder per class: photos/ant/1.jpg, photos/bee/2.jpg.",
         )
+    full = {file.parts[:end] for file in found.read for end in range(1, len(file.parts))}
+    found.empty = sorted("/".join(parts) for parts in source.folders - full)
     found.files.sort()
     return found
-
-
-def _walk(folder: Path, found: Survey) -> Iterator[Path]:
-    for parent, names, files in os.walk(folder):
-        place = Path(parent)
-        for name in sorted(names + files):
-            path = place / name
-            safe = _names(path.relative_to(folder))[1]
-            mode = path.lstat().st_mode
-            if name.startswith(".") or name in ("__MACOSX", "Thumbs.db"):
-                found._note("hidden files were left out", safe)
-            elif stat.S_ISLNK(mode):
-                found._note("symbolic links were not followed", safe)
-            elif stat.S_ISREG(mode):
-                yield path
-            elif not stat.S_ISDIR(mode):
-                found._note("special files were left out", safe)
-        names[:] = [name for name in names if not name.startswith(".") and name != "__MACOSX"]
 
 
 def _names(path: Path) -> tuple[str, str]:
@@ -124,6 +137,8 @@ def fingerprint(found: Survey, advance: Callable[[int], None] = lambda size: Non
             content = hashlib.file_digest(handle, "sha256").digest()
         digest.update(name.encode() + b"\0" + content)
         advance(path.stat().st_size)
+    for name in found.empty:
+        digest.update(name.encode("utf-8", "backslashreplace") + b"/\0")
     return digest.hexdigest()
 
 
@@ -137,6 +152,8 @@ def pack(found: Survey, target: Path, advance: Callable[[int], None] = lambda si
             # Photos are compressed already: storing them costs nothing, and a reader can map them.
             archive.writestr(entry, path.read_bytes())
             advance(entry.file_size)
+        for name in found.empty:  # a class without photos is a thing to tell
+            archive.writestr(zipfile.ZipInfo(f"{name}/", EPOCH), b"")
     new.replace(target)
 
 

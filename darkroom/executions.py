@@ -45,10 +45,15 @@ def new_name(dataset: str) -> str:
     return f"{dataset}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
-def start(target: Target, name: str, document: dict[str, Any]) -> str:
-    """Start the pipeline; the execution's ARN."""
+def require_name(name: str) -> None:
+    """What Step Functions takes as a name, and what ends in names of objects."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", name):
         raise DarkroomError(f"--name {name!r} is no execution name.", "Use up to 80 letters, digits, - and _.")
+
+
+def start(target: Target, name: str, document: dict[str, Any]) -> str:
+    """Start the pipeline; the execution's ARN."""
+    require_name(name)
     machine = target.parameter("state-machine-arn")
     try:
         started = target.client("stepfunctions").start_execution(

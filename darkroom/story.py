@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from contract.names import APPROVED_PACKAGE, ENDPOINTS, NOTHING
-from darkroom import costs, executions, jobs, live, predictions, stacks, upload
+from darkroom import costs, executions, jobs, live, look, predictions, stacks, upload
 from darkroom.failure import DarkroomError
 from darkroom.publishing import publish
 from darkroom.summary import Results
@@ -39,10 +39,20 @@ def leaving(console: Console, arn: str = "") -> Leaving:
 
 
 def begin(
-    target: Target, console: Console, data: str, document: dict[str, Any], name: str | None, left: Leaving
+    target: Target,
+    console: Console,
+    data: str,
+    document: dict[str, Any],
+    name: str | None,
+    left: Leaving,
+    yes: bool = False,
 ) -> str:
-    """Upload the data and start the execution; its ARN, which `left` is told."""
+    """Look at input and data, upload, start the execution; its ARN, which `left` is told."""
+    if name:
+        executions.require_name(name)
+    look.check_run(document)
     target.parameter("state-machine-arn")  # before the upload: a missing deploy should cost nothing
+    document = look.look(console, data, document, yes)
     uri, short = upload.provide(target, data, console)
     left.arn = executions.start(target, name or executions.new_name(short), {**document, "dataset": uri})
     console.print(f"  execution {left.arn.rpartition(':')[2]} started", markup=False)

@@ -21,7 +21,7 @@ AWS_PART = 64 * 1024**2
 def provide(target: Target, data: str, console: Console) -> tuple[str, str]:
     """The S3 URI of the data and a short name for it. Raises DarkroomError for what cannot be used."""
     if data.startswith("s3://"):
-        _require_object(target, data)
+        data = _require_object(target, data)
         return data, dataset.slug(Path(urlsplit(data).path.rstrip("/")).stem)
     if "://" in data:
         raise DarkroomError(
@@ -31,8 +31,6 @@ def provide(target: Target, data: str, console: Console) -> tuple[str, str]:
     if path.is_file() and path.suffix.lower() == ".zip":
         return _upload_zip(target, path, console), dataset.slug(path.stem)
     found = dataset.survey(path)
-    for note in found.notes():
-        console.print(f"  note: {note}", markup=False)
     return _upload_folder(target, found, console), dataset.slug(
         path.resolve().stem if path.is_file() else path.resolve().name
     )
@@ -95,17 +93,21 @@ def _exists(target: Target, bucket: str, key: str) -> bool:
     return True
 
 
-def _require_object(target: Target, uri: str) -> None:
+def _require_object(target: Target, uri: str) -> str:
+    """The URI of what is there; a folder gets its slash, since `sets/pets` would also be `sets/pets-old` to S3."""
     match = re.fullmatch(r"s3://([^/]+)/(.*)", uri)
     if not match or not match[2]:
         raise DarkroomError(
             f"--data {uri} names no object or prefix.", "Write s3://BUCKET/FOLDER/ or s3://BUCKET/PHOTOS.zip"
         )
+    is_zip = match[2].lower().endswith(".zip")
+    prefix = match[2] if is_zip or match[2].endswith("/") else f"{match[2]}/"
     try:
-        found = target.client("s3").list_objects_v2(Bucket=match[1], Prefix=match[2], MaxKeys=1)
+        found = target.client("s3").list_objects_v2(Bucket=match[1], Prefix=prefix, MaxKeys=1)
     except ClientError as error:
         raise DarkroomError(f"--data {uri}: {error}", "Check the bucket's name and your rights: aws s3 ls") from None
     if not found.get("KeyCount"):
         raise DarkroomError(
-            f"--data {uri}: there is no object under this name.", f"See what is there: aws s3 ls s3://{match[1]}/"
+            f"--data {uri}: there is no object under {prefix}.", f"See what is there: aws s3 ls s3://{match[1]}/"
         )
+    return f"s3://{match[1]}/{prefix}"

@@ -2,7 +2,7 @@
 
 Commands are imported only when asked for: `evaluate` must not pay for importing PyTorch. A failure leaves one message for a
 person where SageMaker looks for it: `<base>/output/failure` (training) or `<base>/output/message` (processing), and the
-traceback in the log.
+traceback of what nobody foresaw in the log.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib
 import sys
 import traceback
 
-from contract.failure import leave_message
+from contract.failure import JobFailure, leave_message
 
 COMMANDS = {
     "prepare": ("training_code.prepare.command", "message"),
@@ -37,6 +37,10 @@ def main(arguments: list[str]) -> int:
     module, kind = COMMANDS[command]
     try:
         return importlib.import_module(module).main(rest) or 0
+    except JobFailure as error:  # the sentence says all; a traceback behind it would hide it
+        print(f"{command}: {error}", file=sys.stderr, flush=True)
+        leave_message(kind, error)
+        return 1
     except Exception as error:
         traceback.print_exc()
         leave_message(kind, error)

@@ -38,12 +38,13 @@ from darkroom.failure import DarkroomError
 @click.option(
     "--input", "input_file", type=click.Path(path_type=Path), help="More fields as JSON (docs/comparison.md)."
 )
+@click.option("-y", "--yes", is_flag=True, help="Accept what the look at the photos leaves out or is not sure about.")
 @click.option("--follow", "followed", metavar="NAME", help="Start nothing: follow this comparison to its end.")
 @json_option
 @click.pass_obj
 def compare(
     context: Context, data: str | None, followed: str | None, evaluate_on: str | None, weigh: tuple[str, ...],
-    input_file: Path | None, random_weights: bool, start_pipeline: bool, as_json: bool, **fields,
+    input_file: Path | None, random_weights: bool, start_pipeline: bool, yes: bool, as_json: bool, **fields,
 ):  # fmt: skip
     """Train several architectures on the same photos and say which to take.
 
@@ -74,7 +75,7 @@ def compare(
         if followed:
             arn = left.arn = comparisons.find(target, followed)
         else:
-            arn = comparisons.begin(target, console, data, evaluate_on, document, left)
+            arn = comparisons.begin(target, console, data, evaluate_on, document, left, yes)
         estimated = comparisons.follow(target, console, arn)
     comparison = comparisons.conclude(target, console, arn, estimated)
     comparisons.print_table(console, comparison)

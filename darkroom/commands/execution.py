@@ -66,7 +66,7 @@ def run(
         )
     wants = _wants_endpoint(context, endpoint, yes)
     with story.leaving(console) as left:
-        arn = story.begin(target, console, data, document, name, left)
+        arn = story.begin(target, console, data, document, name, left, yes)
         if no_wait:
             console.print(f"Follow it: darkroom follow {arn.rpartition(':')[2]}", markup=False)
             if as_json:

@@ -70,16 +70,16 @@ def test_what_stays_out_is_named_with_its_reason(photos, tmp_path):
     (photos / ".DS_Store").write_bytes(b"x")
     (photos / ".git").mkdir()
     (photos / ".git" / "9.jpg").write_bytes(b"x")
-    (photos / "notes.txt").write_text("x")
+    (photos / "notes.pdf").write_text("x")
     os.mkfifo(photos / "pipe.jpg")
     found = dataset.survey(photos)
     names = [name for name, _ in found.files]
     assert len(names) == 6 and not any("link" in name or "9.jpg" in name or "pipe" in name for name in names)
     notes = " | ".join(found.notes())
-    assert "2 symbolic links were not followed: linked-class, ant/link.jpg" in notes
+    assert "2 symbolic links were not followed: ant/link.jpg, linked-class" in notes
     assert (
         "2 hidden files were left out" in notes
-        and "notes.txt" in notes
+        and "notes.pdf" in notes
         and "special files were left out: pipe.jpg" in notes
     )
 

@@ -10,16 +10,16 @@ from collections import Counter
 import pytest
 
 from contract.failure import JobFailure
+from contract.photo_set.read import read_set
+from contract.photo_set.sources import open_source
 from tests.training_code.photo_sets import photo, write, write_set
-from training_code.prepare.sources import open_source
-from training_code.prepare.tables import read_layout
 
 TINY = photo("ants", 1, size=(16, 16))
 
 
 def layout_of(folder):
     source = open_source(folder)
-    return read_layout(source, source.files())
+    return read_set(source, source.files())
 
 
 def placed(layout):
@@ -98,7 +98,7 @@ def test_labels_come_from_metadata_where_all_photos_lie_in_one_folder(tmp_path):
 
 
 def test_metadata_without_file_names_is_refused(tmp_path):
-    write(tree(tmp_path, "a/1.png", "b/1.png") / "metadata.csv", "photo,camera\na/1.png,old\n")
+    write(tree(tmp_path, "a/1.png", "b/1.png") / "metadata.csv", "photo,camera\nnowhere.png,old\n")
     with pytest.raises(JobFailure, match=r"columns photo, camera; one of them must be file_name"):
         layout_of(tmp_path)
 
@@ -115,9 +115,15 @@ def test_an_augmented_manifest_gives_the_labels(tmp_path):
     assert layout.passed_over == [("images/left.png", "not named in photos.manifest")]
 
 
-def test_a_broken_line_of_a_manifest_is_named_with_its_number(tmp_path):
-    write(tree(tmp_path, "images/1.png") / "photos.manifest", '{"source-ref": "images/1.png", "kind": "a"}\nnot json\n')
-    with pytest.raises(JobFailure, match="line 2"):
+def test_a_broken_line_of_a_manifest_is_left_out_and_told_with_its_number(tmp_path):
+    tree(tmp_path, "images/1.png", "images/2.png")
+    good = [json.dumps({"source-ref": f"images/{n}.png", "kind": kind}) for n, kind in ((1, "a"), (2, "b"))]
+    write(tmp_path / "photos.manifest", "\n".join([good[0], "not json", good[1]]))
+    layout = layout_of(tmp_path)
+    assert placed(layout) == {(None, "a"): 1, (None, "b"): 1}
+    assert any("photos.manifest: 1 line(s) left out, for example line 2" in notice for notice in layout.notices)
+    write(tmp_path / "photos.manifest", "\n".join([good[0], "not json", "{"]))
+    with pytest.raises(JobFailure, match=r"most lines of photos\.manifest cannot be used"):
         layout_of(tmp_path)
 
 
@@ -144,7 +150,7 @@ def test_a_zip_is_read_in_place_with_the_same_meaning_as_its_tree(tmp_path):
         archive.writestr("__MACOSX/top/train/ants/._000.png", b"junk")
     before = sorted(tmp_path.rglob("*"))
     source = open_source(tmp_path / "zipped")
-    layout = read_layout(source, source.files())
+    layout = read_set(source, source.files())
     assert placed(layout) == placed(layout_of(tmp_path / "tree"))
     first = next(photo for photo in layout.photos if photo.file.name == "top/train/bees/002.png")
     assert source.read(first.file) == (tmp_path / "tree/train/bees/002.png").read_bytes()

@@ -11,21 +11,21 @@ from PIL import Image
 
 from contract.execution_input import Bias, Split
 from contract.failure import JobFailure
+from contract.photo_set.questions import Placed
+from contract.photo_set.read import read_set
+from contract.photo_set.sources import File, open_source
 from tests.training_code.photo_sets import encoded, photo, pixels, write, write_set
 from training_code.prepare.duplicates import MOST_DIFFERENT_BITS, joined, near_pairs
 from training_code.prepare.facets import bias_plan
 from training_code.prepare.findings import findings, note_odd_photos
 from training_code.prepare.inspection import Photo, inspect_all
-from training_code.prepare.layout import Placed
 from training_code.prepare.outputs import servable, slugs
 from training_code.prepare.selection import select
-from training_code.prepare.sources import File, open_source
-from training_code.prepare.tables import read_layout
 
 
 def look(folder):
     source = open_source(folder)
-    return inspect_all(read_layout(source, source.files()).photos, source)
+    return inspect_all(read_set(source, source.files()).photos, source)
 
 
 def selected(folder, seed=0, shares=None):

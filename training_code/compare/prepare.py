@@ -19,6 +19,9 @@ from typing import Any
 
 import contract
 from contract.failure import JobFailure, base_directory
+from contract.photo_set.questions import Asked
+from contract.photo_set.read import read_set
+from contract.photo_set.sources import Source, open_source
 from training_code.compare.estimate import Work, estimate, within_budget
 from training_code.compare.request import ComparisonInput
 from training_code.models import catalogue
@@ -26,8 +29,6 @@ from training_code.prepare import outputs
 from training_code.prepare.command import describe, progress_of, read_request, say
 from training_code.prepare.inspection import Photo, inspect_all
 from training_code.prepare.selection import select
-from training_code.prepare.sources import Source, open_source
-from training_code.prepare.tables import read_layout
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,9 +52,8 @@ def prepare(asked: ComparisonInput, folder: Path) -> dict[str, Any]:
                 "hyperparameters": asked.hyperparameters_of(candidate.model, candidate.pretrained),
             }
         )
-    photos, read = _look(folder / "input" / "dataset")
+    photos, read, classes = _look(folder / "input" / "dataset", asked.reading)
     select(photos, asked.split, asked.seed)
-    classes = sorted({photo.label for photo in photos})
     second, read_second = _second(asked, folder / "input" / "second-dataset", classes)
     candidates, left_out = within_budget(
         estimate(asked, candidates, _work(photos, second, classes)),
@@ -87,7 +87,7 @@ def _second(asked: ComparisonInput, folder: Path, classes: Sequence[str]) -> tup
     """Every readable photo of the second set as a test photo; none where no second set was asked for."""
     if not asked.evaluate_on:
         return [], lambda photo: b""
-    photos, read = _look(folder)
+    photos, read, _ = _look(folder, Asked(splits="draw", alike_names=asked.alike_names))
     for photo in photos:
         photo.split = "test"
     if all(photo.left_out for photo in photos):
@@ -110,11 +110,13 @@ def code_version() -> str:
     return digest.hexdigest()
 
 
-def _look(folder: Path) -> tuple[list[Photo], outputs.Read]:
+def _look(folder: Path, asked: Asked) -> tuple[list[Photo], outputs.Read, list[str]]:
     source: Source = open_source(folder)
-    placed = read_layout(source, source.files()).photos
-    photos = inspect_all(placed, source, progress=progress_of(len(placed)))
-    return photos, lambda photo: source.read(photo.placed.file)
+    layout = read_set(source, source.files(), asked)
+    for notice in layout.notices:
+        say(f"dataset: {notice}")
+    photos = inspect_all(layout.photos, source, progress=progress_of(len(layout.photos)))
+    return photos, lambda photo: source.read(photo.placed.file), layout.classes
 
 
 def _work(photos: list[Photo], second: list[Photo], classes: Sequence[str]) -> Work:

@@ -14,6 +14,7 @@ from typing import Any
 
 from contract.execution_input import ExecutionInput, Instances, Split, known_fields
 from contract.hyperparameters import RULES
+from contract.photo_set.questions import Asked
 from contract.plan import search_of, tuning_of
 from contract.validation import InvalidField, a_boolean, a_number, an_integer, unknown_field
 from training_code.compare import candidates
@@ -55,6 +56,10 @@ class ComparisonInput:
     budget_minutes: float = 0
     concurrency: int = 1
     start_pipeline: bool = False
+    layout: str = "auto"
+    labels: str = "auto"
+    splits: str | dict[str, str] = "auto"
+    alike_names: str = "keep"
     split: Split = field(default_factory=Split)
     instances: Instances = field(default_factory=Instances)
 
@@ -122,6 +127,11 @@ class ComparisonInput:
         chosen = candidates.choose(self.models)
         return chosen if self.pretrained else [one.from_random_weights() for one in chosen]
 
+    @property
+    def reading(self) -> Asked:
+        """What settles how the photos are read."""
+        return Asked(self.layout, self.labels, self.splits, self.alike_names)
+
     def as_execution(self, model: str, pretrained: bool = True) -> ExecutionInput:
         """The pipeline's own input for one candidate, without explanation and bias."""
         same = {"learning_rate": self.learning_rate, "batch_size": self.batch_size}
@@ -135,6 +145,10 @@ class ComparisonInput:
                 "fine_tune": self.fine_tune,
                 "pretrained": self.pretrained and pretrained,
                 "seed": self.seed,
+                "layout": self.layout,
+                "labels": self.labels,
+                "splits": self.splits,
+                "alike_names": self.alike_names,
                 # What a search varies has no fixed value.
                 "hyperparameters": self.hyperparameters | {"epochs": self.epochs} | ({} if self.tune else same),
                 "split": asdict(self.split),

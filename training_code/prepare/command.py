@@ -21,6 +21,8 @@ from typing import Any
 from contract.decode import decode
 from contract.execution_input import ExecutionInput
 from contract.failure import base_directory
+from contract.photo_set.read import read_set
+from contract.photo_set.sources import open_source
 from contract.plan import make_plan
 from contract.state_file import read_state_file
 from training_code.features.channel import write_channels
@@ -33,8 +35,6 @@ from training_code.prepare.facets import bias_plan
 from training_code.prepare.findings import findings, note_odd_photos
 from training_code.prepare.inspection import Photo, inspect_all
 from training_code.prepare.selection import SPLITS, select
-from training_code.prepare.sources import open_source
-from training_code.prepare.tables import read_layout
 
 WEIGHTS_URI = "WEIGHTS_URI"
 
@@ -66,9 +66,11 @@ def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[st
             weights.resolve(execution.model, None, os.environ.get(WEIGHTS_URI, "")) if execution.pretrained else None
         )
     source = open_source(folder / "input" / "dataset")
-    layout = read_layout(source, source.files())
+    layout = read_set(source, source.files(), execution.reading)
     placed = layout.photos
-    say(f"dataset: {len(placed)} photos in {len({photo.label for photo in placed})} class folders")
+    say(f"dataset: {len(placed):,} photos of {len(layout.classes):,} classes")
+    for notice in layout.notices:
+        say(f"dataset: {notice}")
 
     def read(photo: Photo) -> bytes:
         return source.read(photo.placed.file)
@@ -82,7 +84,7 @@ def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[st
             for warning in relations.warnings:
                 say(f"warning: {warning}")
             note_odd_photos(photos)
-        classes = sorted({photo.label for photo in photos})
+        classes = layout.classes
         bias = bias_plan(execution.bias, photos, classes)
         with timed("write photos", seconds):
             objects = outputs.write_test(out / "test", photos, read)
@@ -104,7 +106,7 @@ def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[st
     plan["explain"]["photos"] = explained
     outputs.write_manifest(out / "prepared" / "manifest.csv", photos, objects)
     with timed("report", seconds):
-        found_out = findings(photos, [*layout.passed_over, *source.passed_over])
+        found_out = findings(photos, [*layout.passed_over, *source.passed_over], layout.alike)
         write_report(
             out / "prepared", execution, dataset, photos, found_out, relations, layout.notices, bias, seconds, read
         )

@@ -117,7 +117,9 @@ def note_odd_photos(photos: Sequence[Photo]) -> None:
             ]
 
 
-def findings(photos: Sequence[Photo], passed_over: Sequence[tuple[str, str]]) -> list[Finding]:
+def findings(
+    photos: Sequence[Photo], passed_over: Sequence[tuple[str, str]], alike: Sequence[Sequence[str]] = ()
+) -> list[Finding]:
     """Everything found, most serious first."""
     found = []
     for kind, (title, treatment) in LEFT_OUT.items():
@@ -129,6 +131,10 @@ def findings(photos: Sequence[Photo], passed_over: Sequence[tuple[str, str]]) ->
         found.append(
             Finding("passed_over", "left_out", "Files that are no part of the data set", why, [], len(passed_over))
         )
+    for group in alike:
+        title = f"Class names that are almost alike: {' and '.join(map(repr, group))}"
+        treatment = "Kept as different classes; to make one of them, set alike_names to merge."
+        found.append(Finding("class_names_alike", "look", title, treatment, [], len(group)))
     found += _class_findings(photos)
     for kind, (title, treatment) in NOTED.items():
         those = [photo for photo in photos if kind in photo.notes and not photo.left_out]

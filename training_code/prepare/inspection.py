@@ -17,8 +17,8 @@ import numpy as np
 
 from contract import exif
 from contract.decode import MAX_BYTES, Decoded, UnreadablePhoto, read_photo
-from training_code.prepare.layout import Placed
-from training_code.prepare.sources import Source
+from contract.photo_set.questions import Placed
+from contract.photo_set.sources import Source
 
 SMALLEST_SIDE = 8  # pixels; less holds nothing to learn from
 MEASURED_SIDE = 256  # brightness and sharpness are measured at this size, so that large photos are not judged otherwise

@@ -18,6 +18,7 @@ from training_code.prepare.drawing import by_time, draw
 from training_code.prepare.duplicates import exact_groups, joined, near_pairs
 from training_code.prepare.inspection import Photo
 
+LONGEST_LIST = 700  # characters of faults in one message; SageMaker shows 1,024
 SPLITS = ("train", "validation", "test")
 MOST_LOST = (
     0.5  # of the photos that a class learns from; more are not left out as almost the same, but kept with a warning
@@ -61,7 +62,8 @@ def _require_readable(photos: Sequence[Photo]) -> None:
         reasons = Counter(photo.left_out for photo in photos).most_common(3)
         raise JobFailure(
             f"dataset: none of the {len(photos)} photos can be read "
-            f"({', '.join(f'{count} {reason}' for reason, count in reasons)}; first: {photos[0].name}: {photos[0].detail}). "
+            f"({', '.join(f'{count} {reason}' for reason, count in reasons)}; first: {photos[0].name}: "
+            f"{photos[0].detail}). "
             "Allowed: JPEG, PNG, WebP, GIF, BMP, TIFF."
         )
 
@@ -96,6 +98,7 @@ def _leave_out_copies(photos: Sequence[Photo], groups: Iterable[Sequence[int]]) 
 
 
 def _require_classes(photos: Sequence[Photo]) -> None:
+    """All classes that are too small at once, with why: two photos, or three where test is drawn, too."""
     counts = Counter(photo.label for photo in photos if not photo.left_out)
     labels = {photo.label for photo in photos}
     if len(labels) == 1:
@@ -104,19 +107,38 @@ def _require_classes(photos: Sequence[Photo]) -> None:
             "Put the photos of each class into a folder of its own."
         )
     drawn = all(photo.split is None for photo in photos)
+    if not drawn:
+        if any(photo.split == "validation" for photo in photos):
+            return
+        counts = Counter(photo.label for photo in photos if not photo.left_out and photo.split != "test")
     fewest = 3 if drawn else 2
-    for label in sorted(labels):
-        usable = (
-            counts[label]
-            if drawn
-            else sum(1 for photo in photos if not photo.left_out and photo.label == label and photo.split != "test")
+    where = "" if drawn else " in train"
+    small = [
+        f"the class {label!r} has {counts[label]} usable photo(s){where} "
+        f"(of {sum(photo.label == label for photo in photos)}{_why_lost(photos, label)})"
+        for label in sorted(labels)
+        if counts[label] < fewest
+    ]
+    if small:
+        raise JobFailure(
+            f"dataset: {_all_of(small)}; allowed: at least {fewest}, one for each split. "
+            "Add photos, or remove the class."
         )
-        if usable < fewest and (drawn or not any(photo.split == "validation" for photo in photos)):
-            raise JobFailure(
-                f"dataset: the class {label!r} has {usable} usable photo(s) {'' if drawn else 'in train '}"
-                f"(of {sum(photo.label == label for photo in photos)}); allowed: at least {fewest}, one for each split. "
-                "Add photos, or remove the class."
-            )
+
+
+def _why_lost(photos: Sequence[Photo], label: str) -> str:
+    lost = Counter(photo.left_out for photo in photos if photo.label == label and photo.left_out)
+    return "".join(f", {count} left out: {reason.replace('_', ' ')}" for reason, count in lost.items())
+
+
+def _all_of(faults: Sequence[str]) -> str:
+    """Every fault, as far as a message of 1,024 characters holds them."""
+    told: list[str] = []
+    for fault in faults:
+        if sum(map(len, told)) + len(fault) > LONGEST_LIST:
+            return f"{'; '.join(told)}; and {len(faults) - len(told)} more"
+        told.append(fault)
+    return "; ".join(told)
 
 
 def _drop_near(photos: Sequence[Photo], near: Sequence[int]) -> None:
@@ -187,18 +209,21 @@ def _kept_leaks(classes: Sequence[str], lost: Counter[str], learning: Counter[st
 
 
 def _require_learnable(photos: Sequence[Photo]) -> None:
-    """Every class needs a photo to learn from and one to validate on; a test set needs any."""
+    """Every class needs a photo to learn from and one to validate on; a test set needs any. All faults at once."""
     used = [photo for photo in photos if not photo.left_out]
+    faults = []
     for split in ("train", "validation"):
         there = {photo.label for photo in used if photo.split == split}
-        missing = sorted({photo.label for photo in photos} - there)
-        if missing:
-            lost = Counter(photo.left_out for photo in photos if photo.label == missing[0] and photo.left_out)
-            why = f" ({', '.join(f'{count} left out: {reason}' for reason, count in lost.items())})" if lost else ""
-            raise JobFailure(
-                f"dataset: the class {missing[0]!r} has no usable photo in {split}{why}; allowed: at least one. "
-                "Add photos that differ from one another, or remove the class."
-            )
+        faults += [
+            f"the class {label!r} has no usable photo in {split}{_why_lost(photos, label).replace(', ', ' (', 1)}"
+            + (")" if _why_lost(photos, label) else "")
+            for label in sorted({photo.label for photo in photos} - there)
+        ]
+    if faults:
+        raise JobFailure(
+            f"dataset: {_all_of(faults)}; allowed: at least one. "
+            "Add photos that differ from one another, or remove the class."
+        )
     if not any(photo.split == "test" for photo in used):
         raise JobFailure(
             "dataset: no usable photo is in test; allowed: at least one. Look at the files in the test folder."

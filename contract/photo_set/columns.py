@@ -1,0 +1,238 @@
+"""Which column of a table holds the photo, which the class, which the split; what is no classification is refused by what it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from contract.failure import JobFailure
+from contract.photo_set.questions import TwoReadings, some
+from contract.photo_set.words import split_of
+
+FILE_NAMES = (
+    "filename", "file", "filepath", "path", "image", "imagename", "imagefile", "imagepath", "imageid", "img", "imgname",
+    "imgpath", "imgid", "photo", "photoname", "picture", "name", "id", "idcode", "sourceref", "uri", "url", "key", "x", "fname",
+    "images", "filenames", "files", "imageids", "fullpath", "relativepath", "relpath", "location", "isicid",
+)  # fmt: skip
+LABEL_NAMES = (
+    "label", "labels", "class", "classname", "classlabel", "labelname", "category", "categoryname", "classes", "target", "species",
+    "breed", "y", "diagnosis", "dx", "disease", "groundtruth", "tag", "tags", "annotation", "finegrainedlabel", "truth",
+    "klasse", "kategorie", "categorie", "clase", "etiqueta", "etiquette", "classe", "targetclass", "finding", "labelstr",
+)  # fmt: skip
+NUMBER_NAMES = (
+    "classid",
+    "labelid",
+    "classindex",
+    "categoryid",
+    "classnumber",
+    "labelindex",
+    "classidx",
+    "labelidx",
+    "targetid",
+)
+SURELY_LABEL = frozenset(
+    {"label", "labels", "class", "classname", "classlabel", "labelname", "category", "categoryname", "classes", "target",
+     "groundtruth", "classid", "labelid", "classindex", "categoryid", "targetid", "labelidx", "classidx"}
+)  # fmt: skip
+SPLIT_NAMES = (
+    "split",
+    "subset",
+    "partition",
+    "phase",
+    "datasplit",
+    "usage",
+    "fold",
+    "set",
+    "dataset",
+    "part",
+    "settype",
+    "datatype",
+)
+SURELY_SPLIT = ("split", "subset", "partition", "datasplit", "phase")
+_BOXES = ("xmin", "ymin", "xmax", "ymax", "x1", "y1", "x2", "y2", "bbox", "boundingbox", "bboxes", "roix1", "roiy1", "roix2",
+          "roiy2", "bboxx1", "bboxy1", "bboxx2", "bboxy2", "objects", "boxes")  # fmt: skip
+_MASKS = ("encodedpixels", "rle", "segmentation", "mask", "maskpath", "maskname", "polygon", "segmentationmask")
+_LIST = re.compile(r"^\s*[\[({].*[\])}]\s*$", re.DOTALL)
+
+
+def plain(name: str) -> str:
+    """A column's name without case, spaces and marks: `File_Name`, ` file name` and `filename` are one."""
+    return re.sub(r"[\W_]+", "", name).lower()
+
+
+def refuse_other_tasks(name: str, header: Sequence[str]) -> None:
+    """Boxes and masks are other tasks than classification."""
+    known = {plain(column): column for column in header}
+    boxes = [known[word] for word in _BOXES if word in known]
+    if len(boxes) >= 3 or any(
+        plain(column) in ("bbox", "boundingbox", "bboxes", "objects", "boxes") for column in boxes
+    ):
+        raise JobFailure(
+            f"dataset: {name} has boxes (the columns {some(boxes)}): that is object detection. Darkroom learns one "
+            f"class for a whole "
+            'photo. To go on without the boxes, set "labels" to the column that names the class of a photo '
+            f'("labels": "{name}:COLUMN"), or to "folders"; or cut the boxes out into photos of their own.'
+        )
+    masks = [known[word] for word in _MASKS if word in known]
+    if masks:
+        raise JobFailure(
+            f"dataset: {name} has masks (the column {masks[0]}): that is segmentation. Darkroom learns one class for "
+            f"a whole "
+            f'photo. To go on without the masks, set "labels": "{name}:COLUMN" or "labels": "folders".'
+        )
+
+
+def file_column(header: Sequence[str], hits: Sequence[int]) -> int | None:
+    """The column whose cells are photos of the set; of several, the one with the better name."""
+    if not hits or not max(hits):
+        return None
+    most = max(hits)
+    rank = {word: place for place, word in enumerate(FILE_NAMES)}
+    good = [at for at, count in enumerate(hits) if count >= 0.9 * most]
+    return min(good, key=lambda at: (rank.get(plain(header[at]), len(rank)) if header else 0, -hits[at], at))
+
+
+def split_column(name: str, header: Sequence[str], cells: Sequence[Sequence[str]]) -> int | None:
+    """The column that says which part a photo belongs to."""
+    for word in SPLIT_NAMES:
+        for at, column in enumerate(header):
+            if plain(column) != word:
+                continue
+            values = {row[at] for row in cells if at < len(row) and row[at]}
+            known = [value for value in values if split_of(value)]
+            if word in SURELY_SPLIT or (known and len(known) * 2 >= len(values)):
+                return at
+    for at, column in enumerate(header):
+        if plain(column) in ("istrain", "istraining", "istest", "istrainingimage", "isvalid", "isval", "isvalidation"):
+            return at
+    return None
+
+
+def split_value(table: str, column: str, value: str, settled: dict[str, str]) -> str | None:
+    """train, validation, test, ignore, or None for an empty cell. Raises ValueError for a word that says none of them."""
+    if value in settled:
+        return settled[value]
+    if not value:
+        return None
+    word = plain(column)
+    if word.startswith("is") and value.lower() in ("0", "1", "true", "false", "yes", "no", "0.0", "1.0"):
+        yes = value.lower() in ("1", "true", "yes", "1.0")
+        held_out = "validation" if "val" in word else "test"
+        return ("train" if yes else "test") if "train" in word else (held_out if yes else "train")
+    if word == "partition" and value in ("0", "1", "2"):  # CelebA's list_eval_partition
+        return ("train", "validation", "test")[int(value)]
+    if found := split_of(value):
+        return found
+    raise ValueError(value)
+
+
+def label_column(
+    table: str, header: Sequence[str], free: Sequence[int], cells: Sequence[Sequence[str]], needed: bool
+) -> int | None:
+    """The column of the class. `needed`: folders name no class, so that a column without a telling name will do."""
+    by_name = {plain(header[at]): at for at in reversed(free)} if header else {}
+    named = [by_name[word] for word in LABEL_NAMES if word in by_name]
+    if len(named) > 1:
+        named = _one_of_several(table, header, named, cells)
+    if named:
+        return named[0]
+    numbered = [by_name[word] for word in NUMBER_NAMES if word in by_name]
+    if numbered:
+        return numbered[0]
+    if not needed:
+        return None
+    telling = [at for at in free if _may_be_classes(at, cells)]
+    if len(telling) > 1:
+        names = {f"{table}:{header[at] if header else at + 1}": _example(at, cells) for at in telling[:6]}
+        raise TwoReadings("labels", f"{table} has several columns that may be the class of a photo.", names)
+    return telling[0] if telling else None
+
+
+def _one_of_several(table: str, header: Sequence[str], named: list[int], cells: Sequence[Sequence[str]]) -> list[int]:
+    """Columns that say the same with other words (class, class_name) are one; else a person decides."""
+
+    def pairs(one: int, other: int) -> bool:
+        both = {(row[one], row[other]) for row in cells if max(one, other) < len(row)}
+        return len(both) == len({a for a, _ in both}) == len({b for _, b in both})
+
+    if all(pairs(named[0], other) for other in named[1:]):
+        words = [at for at in named if not all(_is_number(row[at]) for row in cells if at < len(row) and row[at])]
+        return words or named
+    answers = {f"{table}:{header[at]}": _example(at, cells) for at in named}
+    raise TwoReadings("labels", f"{table} has several columns that name a class.", answers)
+
+
+def _example(at: int, cells: Sequence[Sequence[str]]) -> str:
+    values = Counter(row[at] for row in cells if at < len(row))
+    return f"the classes are {some([value for value, _ in values.most_common()], 4)}"
+
+
+def _may_be_classes(at: int, cells: Sequence[Sequence[str]]) -> bool:
+    values = [row[at] for row in cells if at < len(row) and row[at]]
+    return 2 <= len(set(values)) <= max(2, len(values) // 2)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+        return True
+    except ValueError:
+        return False
+
+
+def one_hot(table: str, header: Sequence[str], free: Sequence[int], cells: Sequence[Sequence[str]]) -> list[int] | None:
+    """Columns that are all 0 or 1, one for each class (Roboflow's _classes.csv); several ones in a row are several labels."""
+    flags = [at for at in free if all(at < len(row) and row[at] in ("0", "1", "0.0", "1.0") for row in cells)]
+    if len(flags) < 2 or len(flags) < len(free) - 1:
+        return None
+    several = [row for row in cells if sum(row[at] in ("1", "1.0") for at in flags) > 1]
+    if several:
+        raise several_labels(table, len(several), str([header[at] for at in flags if several[0][at] in ("1", "1.0")]))
+    return flags
+
+
+def several_labels(table: str, count: int, example: str) -> JobFailure:
+    return JobFailure(
+        f"dataset: {table} gives {count:,} photo(s) several labels (multi-label, for example {example}); allowed: "
+        f"one class for each photo. "
+        "Leave these photos out of the table, or make a class of each combination."
+    )
+
+
+def single(value: str) -> str | list[str]:
+    """A cell as one label; a list where it is written as one: `[0, 1]`, `['cat']`, `{"cat"}`."""
+    if not _LIST.match(value):
+        return value
+    try:
+        found = json.loads(
+            value.replace("'", '"').replace("(", "[").replace(")", "]").replace("{", "[").replace("}", "]")
+        )
+    except ValueError:
+        found = [part.strip(" '\"") for part in value.strip(" []{}()").split(",") if part.strip(" '\"")]
+        if len(found) < 2 and not value.startswith("["):
+            return value
+    items = [str(item) for item in found] if isinstance(found, list) else [str(found)]
+    return items[0] if len(items) == 1 else items
+
+
+def looks_multi(values: Counter[str]) -> str | None:
+    """A value that is several of the other values together: `cat|dog`, `haze primary` beside `primary`."""
+    for separator in ("|", ";", ",", "+", "&", " "):
+        many = [value for value in values if separator in value]
+        if not many:
+            continue
+        alone = {value for value in values if separator not in value}
+        parts = {value: [part.strip() for part in value.split(separator) if part.strip()] for value in many}
+        sure = separator in "|;" and all(len(part) > 1 for part in parts.values()) and _repeats(parts)
+        for value, found in parts.items():
+            if len(found) > 1 and (all(part in alone for part in found) or (sure and len(set(found)) > 1)):
+                return value
+    return None
+
+
+def _repeats(parts: dict[str, list[str]]) -> bool:
+    """Whether the same part stands in several combinations, as labels do and names do not."""
+    seen = Counter(part for found in parts.values() for part in set(found))
+    return any(count > 1 for count in seen.values())

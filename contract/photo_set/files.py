@@ -1,0 +1,79 @@
+"""What the files of a set are: the one list of photos, tables and what systems leave behind, for upload and for `prepare`.
+
+The content decides whether a photo can be used. A name only decides what is looked at: known endings, and every file without a
+known ending that begins like a photo.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+
+MAX_BYTES = 64 * 1024 * 1024  # of one photo
+PHOTO_ENDINGS = frozenset(
+    {"jpg", "jpeg", "jpe", "jfif", "jif", "png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff", "avif", "heic",
+     "heif", "hif", "ppm", "pgm", "pbm", "pnm", "jp2", "j2k", "jpx", "jxl"}
+)  # fmt: skip
+DELIMITED = frozenset({"csv", "tsv", "tab", "txt"})
+JSON_LINES = frozenset({"manifest", "jsonl", "ndjson"})
+LISTS = frozenset({"lst"})
+WORKBOOKS = frozenset({"xlsx", "xlsm"})
+TABLE_ENDINGS = DELIMITED | JSON_LINES | LISTS | WORKBOOKS
+# Never photos, whatever they begin with: not worth a look into each.
+OTHER_ENDINGS = frozenset(
+    {"json", "xml", "html", "htm", "md", "pdf", "py", "ipynb", "mat", "npy", "npz", "pkl", "h5", "hdf5", "parquet",
+     "yaml", "yml", "zip", "tar", "gz", "7z", "rar", "rec", "idx", "tfrecord", "doc", "docx", "xls", "ods", "ini", "log",
+     "mp4", "mov", "avi", "mkv", "wav", "mp3", "db", "js", "css", "sh", "bat", "lnk", "tex", "rst", "r", "rda"}
+)  # fmt: skip
+_LEFT_BEHIND = frozenset(
+    {"__macosx", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "$recycle.bin", "recycler", "recycled",
+     "system volume information", "lost+found", "@eadir", "@recycle", "@tmp", "#recycle", "#snapshot", "@recently-snapshot",
+     "__pycache__", "network trash folder", "temporary items", "thedbvolume", "icon\r", "icon\\r", "picasa.ini", "albumart.xmp",
+     "zbthumbnail.info", "found.000", "cvs", "node_modules"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class File:
+    """One file: `parts` of its path for people (UTF-8 in NFC, anything else escaped), `handle` for its source."""
+
+    parts: tuple[str, ...]
+    size: int
+    handle: Any
+    is_photo: bool = False
+
+    @property
+    def name(self) -> str:
+        return "/".join(self.parts)
+
+    @property
+    def ending(self) -> str:
+        return ending(self.parts[-1])
+
+
+def ending(name: str) -> str:
+    """What follows the last dot, in small letters; empty where there is none."""
+    stem, dot, end = name.rpartition(".")
+    return end.strip().lower() if dot and stem else ""
+
+
+def is_left_behind(part: str) -> bool:
+    """What file servers, operating systems and tools put beside the files of people; hidden files, too."""
+    return part.startswith((".", "~$", "._")) or part.lower() in _LEFT_BEHIND
+
+
+def readable_name(raw: str) -> str:
+    """UTF-8 text of a file name in NFC; bytes that are none, and control characters, as escapes."""
+    if raw.isascii() and raw.isprintable():
+        return raw
+    text = os.fsencode(raw).decode("utf-8", "backslashreplace")
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return unicodedata.normalize("NFC", shown)
+
+
+def needs_a_look(name: str) -> bool:
+    """Whether only the content can say if this is a photo: `0a1b2c`, `photo.image`."""
+    end = ending(name)
+    return end not in PHOTO_ENDINGS and end not in TABLE_ENDINGS and end not in OTHER_ENDINGS

@@ -1,0 +1,260 @@
+"""What a table says about photos: for each row the photo, its class, its split, and its further columns as facets.
+
+A bad line is left out and counted. Refused, or asked about: several labels for a photo, boxes, masks, columns of which two may be
+the class, words for splits that say nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from contract.failure import JobFailure
+from contract.photo_set import columns, manifest_lines
+from contract.photo_set.files import JSON_LINES, LISTS, PHOTO_ENDINGS, File, ending
+from contract.photo_set.path_index import PathIndex
+from contract.photo_set.questions import Asked, some
+from contract.photo_set.table import Table
+from contract.photo_set.words import split_of
+
+SAMPLE = 400  # rows by which the columns are told apart
+MOST_BAD = 0.5
+
+
+@dataclass
+class Said:
+    """One row: `line` of the table, the photo it means, what it says; empty texts where it says nothing."""
+
+    line: int
+    file: File
+    label: str = ""
+    split: str = ""
+    facets: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Meaning:
+    """One table; `unfound`: paths that are no photo of the set; `bad`: lines that say nothing usable."""
+
+    table: Table
+    said: list[Said] = field(default_factory=list)
+    has_labels: bool = False
+    has_splits: bool = False
+    surely_labels: bool = True  # by the column's name; else `species` beside class folders may be a facet
+    column: str = ""
+    numbered: bool = False  # the label column holds class numbers
+    facets: list[str] = field(default_factory=list)
+    unfound: list[str] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
+    bad: list[tuple[int, str]] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+
+def wanted_column(table: Table, asked: Asked) -> str:
+    """`labels` of the input names a table and a column as labels.csv:breed."""
+    name, colon, column = asked.labels.rpartition(":")
+    return column if colon and table.name.endswith(name) else ""
+
+
+def meaning_of(table: Table, index: PathIndex, asked: Asked, needed: bool) -> Meaning | None:
+    """None: the table is not about the photos of the set. `needed`: the folders name no class."""
+    wanted = wanted_column(table, asked)
+    if table.file.ending in JSON_LINES:
+        if not table.documents and not table.bad:
+            return None
+        manifest_lines.flatten(table, wanted)
+    if not table.rows:
+        return Meaning(table, bad=list(table.bad)) if table.bad else None
+    if table.file.ending in LISTS:
+        return _of_list(table, index)
+    width = Counter(len(row) for _, row in table.rows[:SAMPLE]).most_common(1)[0][0]
+    sample = _spread([row for _, row in table.rows])
+    near = table.file.parts[:-1]
+    hits = [sum(at < len(row) and bool(index.find(row[at], near)) for row in sample) for at in range(width)]
+    first = table.rows[0][1]
+    at_file = columns.file_column(first, hits)
+    if at_file is None:
+        return None
+    has_header = len(first) <= at_file or not (
+        index.find(first[at_file], near) or ending(first[at_file]) in PHOTO_ENDINGS
+    )
+    header = first if has_header else []
+    body = table.rows[1:] if has_header else table.rows
+    return _Reader(table, index, asked, wanted, header, body, at_file, width, needed).read()
+
+
+def _spread(rows: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
+    return (
+        rows if len(rows) <= SAMPLE else [*rows[: SAMPLE // 2], *rows[SAMPLE // 2 :: max(1, len(rows) * 2 // SAMPLE)]]
+    )
+
+
+class _Reader:
+    """One table with its columns."""
+
+    def __init__(
+        self, table: Table, index: PathIndex, asked: Asked, wanted: str, header: Sequence[str], body: Sequence[tuple[int, list[str]]],
+        at_file: int, width: int, needed: bool,
+    ) -> None:  # fmt: skip
+        self.table, self.index, self.asked, self.header, self.body, self.at_file = (
+            table,
+            index,
+            asked,
+            header,
+            body,
+            at_file,
+        )
+        self.meaning = Meaning(table, bad=list(table.bad), notices=list(table.notices))
+        self.cells = [row for _, row in body]
+        self.width = max(width, len(header))
+        self.by_hand = bool(wanted)
+        free = [
+            at for at in range(self.width) if at != at_file and any(at < len(row) and row[at] for row in self.cells)
+        ]
+        if header and not wanted and asked.labels != "folders":
+            columns.refuse_other_tasks(table.name, header)
+        self.at_split = columns.split_column(table.name, header, self.cells) if header else None
+        free = [at for at in free if at != self.at_split]
+        self.flags, self.at_label = None, None
+        if wanted:
+            self.at_label = self._wanted(wanted)
+        elif asked.labels != "folders":
+            self.at_label = columns.label_column(table.name, header, free, self.cells, False)
+            if self.at_label is None and header and (needed or "classes" in table.file.parts[-1].lower()):
+                self.flags = columns.one_hot(
+                    table.name, header, free, [row for row in self.cells if len(row) > max(free, default=0)]
+                )
+            if self.at_label is None and not self.flags and needed:
+                self.at_label = columns.label_column(table.name, header, free, self.cells, True)
+        taken = {self.at_label, *(self.flags or ())}
+        self.facets = {at: header[at] for at in free if header and at not in taken and at < len(header) and header[at]}
+        self.settled = dict(asked.splits) if isinstance(asked.splits, Mapping) else {}
+
+    def _wanted(self, name: str) -> int:
+        for at in range(self.width):
+            if (self.header and at < len(self.header) and self.header[at] == name) or (
+                not self.header and name == str(at + 1)
+            ):
+                return at
+        raise JobFailure(
+            f"labels: received {self.asked.labels!r}, but {self.table.name} has no column {name!r}; it has "
+            f"{some(self.header or [str(at + 1) for at in range(self.width)], 20)}."
+        )
+
+    def read(self) -> Meaning:
+        unknown: Counter[str] = Counter()
+        stem = split_of(self.table.file.parts[-1].rpartition(".")[0])
+        for line, row in self.body:
+            if len(row) <= self.at_file or not row[self.at_file]:
+                self.meaning.bad.append((line, "no name of a photo"))
+                continue
+            found = self.index.find(row[self.at_file], self.table.file.parts[:-1], stem)
+            if len(found) != 1:
+                (self.meaning.unclear if found else self.meaning.unfound).append(row[self.at_file])
+                continue
+            said = Said(
+                line, found[0], facets={name: row[at] if at < len(row) else "" for at, name in self.facets.items()}
+            )
+            try:
+                said.label, said.split = self._label(row), self._split(row)
+            except ValueError as error:
+                unknown[str(error)] += 1
+                continue
+            if (self.at_label is not None or self.flags) and not said.label:
+                self.meaning.bad.append((line, f"no label for {row[self.at_file]}"))
+                continue
+            self.meaning.said.append(said)
+        if unknown:
+            raise self._unknown_parts(unknown)
+        self.meaning.has_labels = self.at_label is not None or bool(self.flags)
+        self.meaning.has_splits = self.at_split is not None
+        if self.at_label is not None:
+            self.meaning.column = self.header[self.at_label] if self.header else str(self.at_label + 1)
+            self.meaning.surely_labels = self.by_hand or columns.plain(self.meaning.column) in columns.SURELY_LABEL
+        self.meaning.facets = list(self.facets.values())
+        self._check_labels()
+        return self.meaning
+
+    def _label(self, row: Sequence[str]) -> str:
+        if self.flags:
+            return next((self.header[at] for at in self.flags if at < len(row) and row[at] in ("1", "1.0")), "")
+        return row[self.at_label] if self.at_label is not None and self.at_label < len(row) else ""
+
+    def _split(self, row: Sequence[str]) -> str:
+        if self.at_split is None or self.at_split >= len(row) or self.asked.splits == "draw":
+            return ""
+        return columns.split_value(self.table.name, self.header[self.at_split], row[self.at_split], self.settled) or ""
+
+    def _unknown_parts(self, unknown: Counter[str]) -> JobFailure:
+        column = self.header[self.at_split] if self.at_split is not None else ""
+        told = ", ".join(f"{value!r} ({count:,})" for value, count in unknown.most_common(8))
+        example = ", ".join(f'"{value}": "test"' for value in list(unknown)[:2])
+        return JobFailure(
+            f"dataset: the column {column} of {self.table.name} has {told}, which says neither train, validation nor "
+            f"test. Say what is meant: "
+            f'"splits": {{{example}}} (each train, validation, test or ignore), or "splits": "draw" to draw the '
+            f"parts anew."
+        )
+
+    def _check_labels(self) -> None:
+        if not self.meaning.has_labels:
+            return
+        several = []
+        for said in self.meaning.said:
+            value = columns.single(said.label)
+            if isinstance(value, list):
+                several.append(said.label)
+            else:
+                said.label = value
+        if several:
+            raise columns.several_labels(self.table.name, len(several), several[0])
+        counts = Counter(said.label for said in self.meaning.said)
+        if not self.by_hand and (example := columns.looks_multi(counts)):
+            raise columns.several_labels(
+                self.table.name, sum(counts[v] for v in counts if len(v) >= len(example)), repr(example)
+            )
+        self.meaning.numbered = all(label.removesuffix(".0").isdecimal() for label in counts)
+        if self.meaning.numbered and any("." in label for label in counts):
+            for said in self.meaning.said:
+                said.label = said.label.removesuffix(".0")
+
+
+def _of_list(table: Table, index: PathIndex) -> Meaning:
+    """MXNet's list: number, class number, path; more numbers are several labels or boxes."""
+    meaning = Meaning(table, bad=list(table.bad), notices=list(table.notices), has_labels=True, numbered=True)
+    stem = split_of(table.file.parts[-1].rpartition(".")[0])
+    wide = [row for _, row in table.rows if len(row) > 3 and all(map(_is_number, row[:3]))]
+    if wide and len(wide) * 2 > len(table.rows):
+        raise JobFailure(
+            f"dataset: {table.name} has {len(wide):,} lines with several numbers for a photo, for example "
+            f"{some(wide[0], 8)}: several labels "
+            "(multi-label) or boxes (object detection); allowed: number, class, path between tabs."
+        )
+    for line, row in table.rows:
+        if len(row) == 2:  # class and path, without the number
+            row = ["", *row]
+        if len(row) < 3 or not _is_number(row[1]):
+            meaning.bad.append((line, f"not number, class, path between tabs: {' '.join(row)[:60]!r}"))
+            continue
+        path = " ".join(row[2:])
+        found = index.find(path, table.file.parts[:-1], stem)
+        if len(found) == 1:
+            meaning.said.append(Said(line, found[0], _class_number(row[1])))
+        else:
+            (meaning.unclear if found else meaning.unfound).append(path)
+    return meaning
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+        return True
+    except ValueError:
+        return False
+
+
+def _class_number(text: str) -> str:
+    """im2rec writes class 1 as 1.000000."""
+    number = float(text)
+    return str(int(number)) if number.is_integer() else text

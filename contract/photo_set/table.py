@@ -1,0 +1,186 @@
+"""Reads a table as people's tools write it: Excel, Kaggle, Hugging Face, im2rec, Ground Truth; rows of text with their line numbers.
+
+Delimiter (comma, semicolon, tab, bar, spaces in a .txt or .lst), encoding (UTF-8, UTF-16 and 32, what Windows and Macs write), byte order
+mark and line ends are found out. A bad line is kept aside and counted, never fatal. Refuses what is no table at all.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from charset_normalizer import from_bytes
+
+from contract.failure import JobFailure
+from contract.photo_set.files import JSON_LINES, LISTS, WORKBOOKS, File
+from contract.photo_set.sources import Source
+
+LARGEST_TABLE = 256 * 1024 * 1024
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+# What Windows and Macs write where it is not Unicode, by language; charset-normalizer picks the likeliest.
+_LIKELY = ["cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "mac_roman", "shift_jis", "gb18030", "big5", "euc_kr"]
+_FEWEST_TO_GUESS = 32  # bytes that are not ASCII; with less, Western Windows is likelier than any guess
+csv.field_size_limit(1 << 24)
+
+
+@dataclass
+class Table:
+    """`rows`: (line number, cells); `documents`: of JSON lines, the objects as they are. `bad`: (line number, why)."""
+
+    file: File
+    rows: list[tuple[int, list[str]]] = field(default_factory=list)
+    documents: list[tuple[int, dict]] = field(default_factory=list)
+    bad: list[tuple[int, str]] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+
+def read_table(source: Source, file: File) -> Table:
+    """The table, whatever wrote it."""
+    table = Table(file)
+    data = _bytes(source, file)
+    if file.ending in WORKBOOKS:
+        table.rows = _workbook(file, data)
+        return table
+    text = _text(data, table)
+    if file.ending in JSON_LINES:
+        _read_json_lines(text, table)
+    else:
+        _read_cells(text, table)
+    return table
+
+
+def _bytes(source: Source, file: File) -> bytes:
+    try:
+        data = source.read(file, LARGEST_TABLE)
+    except OSError as error:
+        raise JobFailure(f"dataset: the table {file.name} cannot be read ({error}); copy it again.") from None
+    if len(data) > LARGEST_TABLE:
+        raise JobFailure(
+            f"dataset: {file.name} has more than {LARGEST_TABLE:,} bytes; no table of photos is that large."
+        )
+    return data
+
+
+def _text(data: bytes, table: Table) -> str:
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None) or _without_mark(data)
+    if encoding not in ("utf-8", "utf-8-sig"):
+        table.notices.append(f"{table.name} was read as {encoding}.")
+    text = data.decode(encoding, "replace").replace("\0", "")
+    return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff"))
+
+
+def _without_mark(data: bytes) -> str:
+    beginning = data[:4096]
+    if beginning.count(0) > len(beginning) // 4:
+        return "utf-16-le" if beginning[1::2].count(0) >= beginning[::2].count(0) else "utf-16-be"
+    try:
+        data.decode("utf-8")
+        return "utf-8"
+    except UnicodeDecodeError:
+        pass
+    if sum(byte > 127 for byte in data[:65536]) < _FEWEST_TO_GUESS:
+        return "cp1252"
+    best = from_bytes(data[:65536], cp_isolation=_LIKELY).best()
+    return best.encoding if best else "cp1252"
+
+
+def _workbook(file: File, data: bytes) -> list[tuple[int, list[str]]]:
+    try:
+        from openpyxl import load_workbook
+    except ImportError:
+        raise JobFailure(
+            f"dataset: {file.name} is an Excel workbook, which cannot be read here; save its sheet as CSV (UTF-8) "
+            f"beside it "
+            "and remove the workbook."
+        ) from None
+    try:
+        book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+        cells = list(book.worksheets[0].iter_rows(values_only=True))
+    except Exception as error:  # a damaged workbook raises whatever zipfile or an XML parser does
+        raise JobFailure(f"dataset: {file.name} cannot be read ({error}); save its sheet as CSV (UTF-8).") from None
+    return [(n, [_cell(value) for value in row]) for n, row in enumerate(cells, 1) if any(v is not None for v in row)]
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return "" if value is None else unicodedata.normalize("NFC", str(value)).strip()
+
+
+def _read_json_lines(text: str, table: Table) -> None:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            document = json.loads(line)
+        except (ValueError, RecursionError):
+            document = None
+        if isinstance(document, dict):
+            table.documents.append((number, document))
+        else:
+            table.bad.append((number, f"not a JSON object: {line[:60]!r}"))
+
+
+def _read_cells(text: str, table: Table) -> None:
+    lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip() and not line.startswith("#")]
+    delimiter = _delimiter([line for _, line in lines[:200]], table.file.ending)
+    if delimiter == " ":
+        table.rows = [(number, line.split()) for number, line in lines]
+    elif text.count('"') % 2:  # one stray quote would swallow the rest of the table
+        table.rows = [(number, _cells_of(line, delimiter, csv.QUOTE_NONE)) for number, line in lines]
+    elif '"' in text:
+        table.rows = _quoted(text, delimiter, table)
+    else:
+        table.rows = [(number, [cell.strip() for cell in line.split(delimiter)]) for number, line in lines]
+
+
+def _quoted(text: str, delimiter: str, table: Table) -> list[tuple[int, list[str]]]:
+    rows = []
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return rows
+        except csv.Error as error:
+            table.bad.append((reader.line_num, str(error)))
+            continue
+        if any(cell.strip() for cell in row) and not row[0].startswith("#"):
+            rows.append((reader.line_num, [cell.strip() for cell in row]))
+
+
+def _cells_of(line: str, delimiter: str, quoting: int) -> list[str]:
+    row = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, quoting=quoting), [])
+    return [cell.strip().strip('"') for cell in row]
+
+
+def _delimiter(lines: Sequence[str], end: str) -> str:
+    """The one by which most lines have the same number of cells, more than one; a comma where there is only one column."""
+    best, best_score = ",", (0.0, 0)
+    candidates = ["\t", ",", ";", "|"] if end in LISTS or end in ("tsv", "tab") else [",", ";", "\t", "|"]
+    for delimiter in candidates:
+        counts = Counter(len(_cells_of(line, delimiter, csv.QUOTE_MINIMAL)) for line in lines)
+        if not counts:
+            continue
+        cells, many = max(counts.items(), key=lambda item: (item[0] > 1, item[1]))
+        if cells > 1 and (score := (many / len(lines), cells)) > best_score:
+            best, best_score = delimiter, score
+    if best_score[0] < 0.5 and end in (*LISTS, "txt"):
+        counts = Counter(len(line.split()) for line in lines)
+        cells, many = counts.most_common(1)[0] if counts else (1, 0)
+        if cells > 1 and many >= 0.9 * len(lines):
+            return " "
+    return best
