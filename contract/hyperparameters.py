@@ -5,13 +5,13 @@ SageMaker passes every value as a string; unknown names and values out of range 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from contract import metrics
 from contract.failure import JobFailure
+from contract.foreign_json import parse
 from contract.health_rules import RULE_NAMES
 from contract.validation import (
     InvalidField,
@@ -194,7 +194,7 @@ def _unquoted(value: Any) -> Any:
     """The SageMaker SDK writes values as JSON: `"\\"resnet18\\""` is resnet18."""
     if isinstance(value, str) and len(value) >= 2 and value[0] == value[-1] == '"':
         try:
-            return json.loads(value)
+            return parse(value)
         except ValueError:
             return value
     return value

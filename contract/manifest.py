@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from contract.foreign_json import parse
 from contract.preprocessing import InvalidPreprocessing, Preprocessing
 from contract.whole_file import whole_file
 
@@ -87,15 +88,15 @@ class Manifest:
         if file.is_dir():
             file = file / MANIFEST_FILE
         try:
-            return cls.from_dict(json.loads(file.read_text(encoding="utf-8")))
+            document = parse(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InvalidManifest(f"{file}: no such file; a model artifact must hold {MANIFEST_FILE}") from None
-        except InvalidManifest as error:
-            raise InvalidManifest(f"{file}: {error}") from None
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        except ValueError as error:
             raise InvalidManifest(f"{file}: not JSON: {error}") from None
-        except (ValueError, TypeError, OverflowError) as error:  # a field of another type than anyone writes
-            raise InvalidManifest(f"{file}: a field has a value that cannot be used: {error}") from None
+        try:
+            return cls.from_dict(document)
+        except (ValueError, TypeError, OverflowError) as error:  # a field of a type that nobody writes is one of them
+            raise InvalidManifest(f"{file}: {error}") from None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""

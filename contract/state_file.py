@@ -7,9 +7,9 @@ https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.h
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from contract.foreign_json import parse
 from contract.validation import InvalidField
 
 KINDS = {dict: "an object", list: "a list"}
@@ -22,7 +22,7 @@ ENCODED_TWICE = (
 def read_state_file(name: str, text: str | bytes, kind: type = dict) -> Any:
     """The object or list in a file; raise InvalidField, a sentence with the file's name and what was found in it."""
     try:
-        found = json.loads(text)
+        found = parse(text)
     except ValueError as error:  # bytes that are no text are one, too
         raise InvalidField(name, text, f"JSON with {KINDS[kind]} ({error})") from None
     if isinstance(found, str):

@@ -8,7 +8,6 @@ minutes later in a job. Whether the names fit an architecture only the architect
 
 from __future__ import annotations
 
-import json
 import math
 import pickle
 import struct
@@ -18,6 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from contract.foreign_json import parse
 
 LARGEST_DESCRIPTION = 256 * 1024**2  # bytes of names and shapes; the largest of timm's has less than one
 # Beside torch's own list, what common trainings leave beside their tensors. All of it is only data.
@@ -91,7 +92,7 @@ def _safetensors(stream: BinaryIO, size: int) -> dict[str, Tensor]:
     if not 2 <= length <= size - 8:
         raise NotWeights("ends early: not even its header is whole")
     try:
-        header = json.loads(stream.read(length))
+        header = parse(stream.read(length))
         header.pop("__metadata__", None)
         found = {
             name: Tensor(tuple(one["shape"]), _SAFE_KINDS.get(one["dtype"], one["dtype"]))

@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from contract.foreign_json import parse
+
 # What clients call a photo; `binary/octet-stream` is what S3 says of an object that was stored without a type.
 IMAGE_TYPES: Final = (
     "image/jpeg", "image/jpg", "image/pjpeg", "image/jfif", "image/png", "image/x-png", "image/webp", "image/gif",
@@ -56,11 +58,11 @@ def read_photos(body: bytes, content_type: str) -> Photos | None:
 def read_list(body: bytes) -> Photos:
     """The photos of `{"instances": [{"b64": …}]}`; refuse any other form."""
     try:
-        document = json.loads(body)
+        document = parse(body)
         instances = document["instances"]
         if not isinstance(instances, list) or not instances:
             raise TypeError
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError):
         raise _bad_json(f"the body is not of the form {EXAMPLE}") from None
     if len(instances) > MAX_INSTANCES:
         raise _bad_json(f"instances holds {len(instances)} photos; at most {MAX_INSTANCES} fit in one request")

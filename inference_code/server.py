@@ -19,6 +19,7 @@ import numpy as np
 from contract.abandon import Abandon
 from contract.decode import UnreadablePhoto, is_costly
 from contract.decode_apart import WALL_SECONDS
+from contract.foreign_json import parse
 from inference_code.answers import JSON_TYPE, Photos, Refused, accepts_array, encode, read_list, read_photos
 from inference_code.bodies import Bodies, drain, is_expected_to_send
 from inference_code.classifier import Classifier
@@ -119,11 +120,11 @@ class Application:
 
     async def _load_model(self, body: bytes) -> tuple[HTTPStatus, bytes]:
         try:
-            request = json.loads(body)
+            request = parse(body)
             name, url = request["model_name"], request["url"]
             if not (isinstance(name, str) and name and isinstance(url, str) and url):
                 raise TypeError
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError):
             form = '{"model_name": "…", "url": "…"}'
             raise Refused(HTTPStatus.BAD_REQUEST, "bad_json", f"the body is not of the form {form}") from None
         loop = asyncio.get_running_loop()

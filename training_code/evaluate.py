@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from contract.failure import JobFailure, base_directory
+from contract.foreign_json import parse
 from training_code.measurement import measure
 
 MOST_CLASSES_IN_STATE = 40  # evaluation.json travels through the state machine, whose state is limited to 256 KiB
@@ -108,7 +109,7 @@ def join(manifest: Path, transform: Path, classes: Sequence[str]) -> Answers:
 def probabilities_in(data: bytes, classes: Sequence[str], name: str) -> np.ndarray:
     """One answer of the server, in either of its forms, as probabilities in the order of `classes`."""
     try:
-        value = json.loads(data)
+        value = parse(data)
         if isinstance(value, dict):
             (prediction,) = value["predictions"]
             by_label = prediction["probabilities"]

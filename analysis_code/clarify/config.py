@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from contract.failure import JobFailure
+from contract.foreign_json import parse
 
 TABULAR: Final = "text/csv"
 IMAGES: Final = "application/x-image"
@@ -94,7 +95,7 @@ def wrong(name: str, received: Any, allowed: str) -> JobFailure:
 def read_config(path: Path) -> AnalysisConfig:
     """Read and validate; raise JobFailure naming field, value and what is allowed."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise JobFailure(f"{path}: there is no configuration; mount its folder as the input analysis_config") from None
     except ValueError as error:

@@ -23,6 +23,7 @@ from PIL import Image
 from analysis_code import aws
 from analysis_code.clarify.config import JSON_TYPE, Predictor
 from contract.failure import JobFailure
+from contract.foreign_json import parse
 
 log = logging.getLogger("clarify")
 _DEADLINE_SECONDS: Final = 30 * 60
@@ -75,7 +76,7 @@ class Model:
     def _numbers(self, answer: bytes, count: int) -> np.ndarray:
         """The two forms of answer: named predictions, or plain numbers in the order of label_headers."""
         try:
-            document = json.loads(answer)
+            document = parse(answer)
             if isinstance(document, dict):
                 rows = [one["probabilities"] for one in document["predictions"]]
                 self.labels = self.labels or tuple(rows[0])

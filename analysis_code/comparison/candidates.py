@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from analysis_code.comparison.prices import Prices
+from contract.foreign_json import parse
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def _reason(outcome: Mapping[str, Any]) -> str | None:
     """The failed job's own words: Step Functions gives its whole description as text."""
     cause = outcome.get("cause")
     try:
-        job = json.loads(cause or "")
+        job = parse(cause or "")
     except ValueError:
         return cause
     return job.get("ExitMessage") or job.get("FailureReason") or cause

@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from analysis_code import aws
 from analysis_code.report.inputs import Missing
+from contract.foreign_json import parse
 
 _QUICK = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 2, "mode": "standard"})
 
@@ -110,7 +111,7 @@ def read_search(job: str | None, model_data: str | None) -> Tuning | Missing:
     if isinstance(text, Missing):
         return text
     try:
-        found = json.loads(text)
+        found = parse(text)
         trials = [
             Trial(
                 f"trial {one['number']}",

@@ -60,3 +60,24 @@ def test_no_manifest_is_an_error_that_names_the_file(tmp_path, content):
         (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(InvalidManifest, match=r"manifest\.json"):
         Manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("preprocessing.input_size", 3), ("preprocessing.input_size", ["x", 1]), ("preprocessing.input_size", [float("inf"), 1]),
+     ("preprocessing.mean", [None] * 3), ("preprocessing.resize", {"mode": [], "size": "x"}), ("classes", [["a"], ["b"]])],
+)  # fmt: skip
+def test_a_field_of_a_type_that_nobody_writes_is_refused_with_a_sentence(tmp_path, field, value):
+    document = manifest().to_dict()
+    *outer, last = field.split(".")
+    (document[outer[0]] if outer else document)[last] = value
+    (tmp_path / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises(InvalidManifest, match=r"manifest\.json: "):
+        Manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"classes": ' + "[" * 100_000, '{"a":' * 100_000])
+def test_a_manifest_as_deep_as_it_likes_is_not_json(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(InvalidManifest, match="not JSON"):
+        Manifest.read(tmp_path)

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,6 +72,13 @@ def cmyk(label, number):
     return stream.getvalue()
 
 
+HEIC = Path(__file__).parents[1] / "inference_code" / "heic"
+
+
+def twelve_bit(label, number):
+    return encoded(pixels(label, number)[:, :, 0].astype(np.uint16) * 4095 // 255)
+
+
 TREATED = {
     "misnamed": ("x.jpg", photo("bees", 101)),
     "cmyk": ("x.jpg", cmyk("bees", 102)),
@@ -78,6 +86,8 @@ TREATED = {
     "grey": ("x.png", encoded(pixels("bees", 104)[:, :, 1])),
     "transparent": ("x.png", rgba("bees", 105)),
     "rotated": ("x.jpg", turned("bees", 106)),
+    "stretched": ("x.png", twelve_bit("bees", 109)),
+    "without_end": ("x.jpg", photo("bees", 110, "JPEG")[:-2]),
 }
 LEFT_OUT = {
     "empty": ("x.jpg", b""),
@@ -85,6 +95,8 @@ LEFT_OUT = {
     "not_a_photo": ("x.jpg", b"<html>not found</html>"),
     "too_small": ("x.png", photo("bees", 108, size=(1, 1))),
     "too_many_pixels": ("x.png", header_of(20_000, 20_000)),
+    "too_costly": ("x.jpg", photo("bees", 111, "JPEG")[:2] + b"\xff\xfe\0\2" * 9999 + photo("bees", 111, "JPEG")[2:]),
+    "corrupt": ("x.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(300)),
 }
 
 
@@ -95,6 +107,19 @@ def test_unusual_photos_are_used_and_their_treatment_is_named(tmp_path, kind, na
     assert kind in found.notes
     assert not found.left_out
     assert found.split in ("train", "validation", "test")
+
+
+def test_heic_is_a_photo_by_its_content_whatever_its_name_says(tmp_path):
+    bees = write_set(tmp_path, {"ants": 5, "bees": 5}) / "bees"
+    write(bees / "IMG_1.HEIC", (HEIC / "upright.heic").read_bytes())
+    write(bees / "renamed.jpg", (HEIC / "turned.heic").read_bytes())
+    photos = selected(tmp_path)
+    named, renamed = photos["bees/IMG_1.HEIC"], photos["bees/renamed.jpg"]
+    assert (named.extension, named.left_out, "misnamed" in named.notes) == ("heic", "", False)
+    assert (renamed.extension, renamed.left_out, "misnamed" in renamed.notes) == ("heic", "", True)
+    assert (renamed.width, renamed.height) == (48, 64)
+    data, extension = servable((HEIC / "turned.heic").read_bytes(), renamed)
+    assert extension == "png" and data.startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

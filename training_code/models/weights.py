@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from contract.failure import JobFailure
+from contract.foreign_json import parse
 from contract.weight_file import NotWeights, is_safetensors, read
 from contract.weight_file import tensors as tensors_in
 from contract.weight_names import state_of
@@ -133,7 +134,7 @@ def _in_store(name: str, uri: str, cache: Path) -> Weights | None:
 
 def _record(text: str, where: str) -> dict[str, str]:
     try:
-        facts = json.loads(text)
+        facts = parse(text)
         if Path(facts["file"]).name != facts["file"] or not isinstance(facts["sha256"], str):
             raise ValueError("file must be a plain name, sha256 a text")
     except (ValueError, KeyError, TypeError) as error:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.failure import JobFailure
+from contract.foreign_json import parse
 from contract.hyperparameters import RULES, as_string
 from contract.metrics import OBJECTIVES
 from contract.search_space import STRATEGIES
@@ -44,7 +45,7 @@ class Search:
     @classmethod
     def read(cls, text: str) -> Search:
         try:
-            raw = json.loads(text)
+            raw = parse(text)
             search = cls(
                 strategy=raw["strategy"],
                 max_jobs=int(raw["max_jobs"]),

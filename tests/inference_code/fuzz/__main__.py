@@ -89,19 +89,19 @@ def _run(table: Table, seed: int, at: int, end: int, said: IO[str]) -> None:
         command = [sys.executable, "-m", "tests.inference_code.fuzz", "--work", f"{seed},{at},{count}"]
         said.seek(0)
         said.truncate()
-        child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=said, text=True)
         number, kind, finished = at - 1, "?", False
-        assert child.stdout
-        for line in child.stdout:
-            if line.startswith("["):
-                outcome, seconds = json.loads(line)
-                table.note(number, kind, outcome, seconds)
-                at = number + 1
-            elif line.startswith("end "):
-                table.most_kilobytes, finished = max(table.most_kilobytes, int(line.split()[1])), True
-            else:
-                number, kind = int(line.split()[0]), line.split()[1]
-        code = child.wait()
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=said, text=True) as child:
+            assert child.stdout
+            for line in child.stdout:
+                if line.startswith("["):
+                    outcome, seconds = json.loads(line)
+                    table.note(number, kind, outcome, seconds)
+                    at = number + 1
+                elif line.startswith("end "):
+                    table.most_kilobytes, finished = max(table.most_kilobytes, int(line.split()[1])), True
+                else:
+                    number, kind = int(line.split()[0]), line.split()[1]
+            code = child.wait()
         if not finished:
             if number < at:
                 said.seek(0)
