@@ -52,7 +52,7 @@ class Application:
             return
         try:
             if not self._settings.in_container:
-                check_visitor(scope)
+                check_visitor(scope, self._settings.visitor_secret)
             status, body = await self._route(scope, receive)
         except Refused as refused:
             status, body = refused.status, _error(refused.code, str(refused))

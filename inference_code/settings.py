@@ -33,6 +33,7 @@ class Settings:
     photo_memory_bytes: int | None = None
     header_seconds: int = 20
     body_seconds: int = 20
+    visitor_secret: str = ""
     engine: str = "auto"
 
     @property
@@ -42,8 +43,8 @@ class Settings:
 
     @property
     def in_container(self) -> bool:
-        """Whether the network is the server's own, as SageMaker's mounts tell."""
-        return self.base == DEFAULT_BASE
+        """Whether the network is the server's own, as SageMaker's mounts tell; a local cloud that mounts /opt/ml names a secret."""
+        return self.base == DEFAULT_BASE and not self.visitor_secret
 
     @property
     def host(self) -> str:
@@ -65,6 +66,7 @@ class Settings:
             photo_memory_bytes=photos * MEGABYTE if photos else None,
             header_seconds=_number(environment, "DARKROOM_HEADER_SECONDS", 20, 1, 3600),
             body_seconds=_number(environment, "DARKROOM_BODY_SECONDS", 20, 1, 3600),
+            visitor_secret=environment.get("LOCAL_CLOUD_SERVER_SECRET", ""),
             engine=_choice(environment, "DARKROOM_ENGINE", "auto", ("auto", "openvino", "onnxruntime")),
         )
 

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 _STALE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, http.client.CannotSendRequest)
 
 
+TOKEN_HEADER = "X-Local-Cloud-Secret"  # noqa: S105 - a name
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a container answered."""
@@ -72,8 +75,10 @@ class _ThroughDoor(http.client.HTTPConnection):
 class Connections:
     """The connections to one port."""
 
-    def __init__(self, port: int, door: Door | None = None):
+    def __init__(self, port: int, door: Door | None = None, secret: str = ""):
+        """`secret` goes with every request: a server that knows it answers nobody else."""
         self.port, self._door = port, door
+        self._own = {TOKEN_HEADER: secret} if secret else {}
         self._lock = threading.Lock()
         self._idle: list[http.client.HTTPConnection] = []
 
@@ -84,7 +89,7 @@ class Connections:
         connection, reused = self._take(timeout)
         while True:
             try:
-                answer, keep = _exchange(connection, method, path, body, headers or {})
+                answer, keep = _exchange(connection, method, path, body, {**(headers or {}), **self._own})
             except TimeoutError as error:
                 connection.close()
                 raise ContainerTimeout(f"{method} {path}: no answer within {timeout:g} s") from error

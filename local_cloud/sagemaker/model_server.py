@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
 """
 
+import secrets
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -63,12 +64,14 @@ class ModelServer:
         self.port = free_port()
         if self.connections is not None:
             self.connections.close()
+        secret = secrets.token_urlsafe(32)
         door = Door() if self.model.isolated and available() else None
-        self.connections = Connections(self.port, door)
+        self.connections = Connections(self.port, door, secret)
         literal = literal_base(self.runtime, self.base)
         environment = role_environment(self.runtime, self.model.role, self.model.isolated) | {
             "SAGEMAKER_BASE_DIR": str(literal),
             "SAGEMAKER_BIND_TO_PORT": str(self.port),
+            "LOCAL_CLOUD_SERVER_SECRET": secret,
             "SAGEMAKER_SAFE_PORT_RANGE": f"{self.port}-{self.port}",
             **({"SAGEMAKER_MULTI_MODEL": "true"} if self.model.multi_model else {}),
             **relocated_values({**self.model.environment, **self._extra}, literal),

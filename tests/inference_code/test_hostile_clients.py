@@ -175,7 +175,7 @@ def test_outside_a_container_only_this_machines_own_programs_are_answered(server
     assert ask_raw(server.port, f"GET /ping HTTP/1.1\r\n{headers}\r\n") == status
 
 
-async def ask(application: Application, path: str, *, method: str = "GET") -> int:
+async def ask(application: Application, path: str, *, method: str = "GET", headers: tuple = ()) -> int:
     sent = []
 
     async def receive() -> dict:
@@ -184,9 +184,28 @@ async def ask(application: Application, path: str, *, method: str = "GET") -> in
     async def send(message: dict) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": method, "path": path, "headers": [(b"host", b"anything.example")]}
+    scope = {"type": "http", "method": method, "path": path, "headers": headers or [(b"host", b"anything.example")]}
     await application(scope, receive, send)
     return sent[0]["status"]
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ([b"right"], 200),
+        ([], 403),
+        ([b"wrong"], 403),
+        ([b""], 403),
+        ([b"right", b"right"], 403),
+        (["r\u00efght".encode()], 403),
+    ],
+)
+@pytest.mark.parametrize("base", ["/opt/ml", "/somewhere/else"])
+def test_a_server_that_the_local_cloud_started_answers_nobody_else(given, status, base):
+    settings = Settings.from_environment({"LOCAL_CLOUD_SERVER_SECRET": "right", "SAGEMAKER_BASE_DIR": base})
+    headers = [(b"host", b"localhost"), *((b"x-local-cloud-secret", value) for value in given)]
+    assert asyncio.run(ask(Application(settings, None), "/ping", headers=tuple(headers))) == status
+    assert settings.host == "127.0.0.1"
 
 
 def test_in_a_container_the_platform_decides_who_asks():

@@ -156,8 +156,9 @@ def test_an_isolated_model_answers_the_cloud_and_no_one_else_can_reach_its_port(
     )  # fmt: skip
     endpoint = watched.endpoint(name)
     assert watched.settled(endpoint)["EndpointStatus"] == "InService"
-    port, outside = json.loads(watched.invoke(endpoint))
+    port, outside, secret = json.loads(watched.invoke(endpoint))
     assert outside == "URLError"
+    assert secret, "the cloud proves itself with the secret that it gave to the container"
     with pytest.raises(OSError), socket.create_connection(("127.0.0.1", port), 2):
         pass
     assert json.loads(watched.invoke(endpoint))[0] == port
@@ -175,7 +176,8 @@ class Server(BaseHTTPRequestHandler):
     def do_GET(self): self.answer(b"")
     def do_POST(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.answer(json.dumps([port, outside()]).encode())
+        told = self.headers.get("X-Local-Cloud-Secret", "")
+        self.answer(json.dumps([port, outside(), len(told) > 20 and told == os.environ["LOCAL_CLOUD_SERVER_SECRET"]]).encode())
     def answer(self, body):
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
