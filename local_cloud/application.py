@@ -13,7 +13,14 @@ from urllib.parse import unquote
 from local_cloud.errors import AwsError
 from local_cloud.form import check_query, check_xml, json_body
 from local_cloud.guard import Guard
-from local_cloud.moto_services import MotoServices, operation_of, refusal_of, require_supported
+from local_cloud.moto_services import (
+    NOT_UNDERSTOOD,
+    MotoServices,
+    not_understood,
+    operation_of,
+    refusal_of,
+    require_supported,
+)
 from local_cloud.persistence.snapshot import Snapshot
 from local_cloud.s3.content import ContentStore
 from local_cloud.s3.entry import check_names, take_body
@@ -170,11 +177,14 @@ class Application:
 
     def _own(self, request: Request, service: Service, operation: str) -> Answer:
         own = self.services[service.signing_name]
-        if service.protocol == "query":
-            check_query(self._validator, service, operation, request)
-            return own.answer(request, operation)
-        body = self._validator.checked(service.model, operation, json_body(request))
-        return json_answer(own.call(operation, body), "1.0" if service.signing_name == "states" else "1.1")
+        try:
+            if service.protocol == "query":
+                check_query(self._validator, service, operation, request)
+                return own.answer(request, operation)
+            body = self._validator.checked(service.model, operation, json_body(request))
+            return json_answer(own.call(operation, body), "1.0" if service.signing_name == "states" else "1.1")
+        except NOT_UNDERSTOOD as fault:
+            raise not_understood(service, request, fault) from None
 
     def _invoke(self, request: Request) -> Answer:
         parts = request.raw_path.split("/")

@@ -1,6 +1,15 @@
 """The one error that every part of the local cloud raises for a request that AWS would refuse."""
 
 
+def words_for(fault: Exception) -> str:
+    """A fault inside the cloud as a client may read it: the system's words, never Python's; the log has those."""
+    if isinstance(fault, AwsError):
+        return fault.message
+    if isinstance(fault, OSError) and fault.strerror:
+        return f"{fault.strerror}{f': {fault.filename}' if fault.filename else ''}"
+    return "a fault of the local cloud, whose log says more"
+
+
 class AwsError(Exception):
     """An AWS API error: `code` as AWS names it, `message` for a person, `status` the HTTP status."""
 

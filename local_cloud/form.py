@@ -6,10 +6,10 @@ of another kind. Here the same parsers run first, and what they cannot read is r
 
 from __future__ import annotations
 
-import json
 from typing import Any
 from urllib.parse import parse_qsl
 
+from local_cloud import json_text
 from local_cloud.errors import AwsError
 from local_cloud.services import Service
 from local_cloud.validation import Validator
@@ -23,10 +23,8 @@ def json_body(request: Request) -> dict[str, Any]:
     """The body as a JSON object. Raises SerializationException."""
     raw = request.body()
     try:
-        body = json.loads(raw, parse_constant=_refuse_constant) if raw else {}
-        if b"\\u" in raw:  # half a surrogate pair is JSON, and no text
-            json.dumps(body, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
+        body = json_text.parse(raw) if raw else {}
+    except ValueError:
         raise AwsError("SerializationException", "The request body is not JSON.") from None
     if not isinstance(body, dict):
         raise AwsError("SerializationException", "The request body is not a JSON object.")
@@ -102,7 +100,3 @@ def check_xml(validator: Validator, operation: str, request: Request) -> None:
         raise AwsError("MalformedXML", MALFORMED_XML) from None
     if faults:
         raise AwsError("MalformedXML", f"{MALFORMED_XML} {'; '.join(faults)}")
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")

@@ -105,7 +105,7 @@ def require_supported(service: Service, operation: str) -> None:
         )
 
 
-# How moto's code ends on a value that it did not expect: a name that is not there, an ARN that is none.
+# How code ends on a value that it did not expect: a name that is not there, an ARN that is none.
 NOT_UNDERSTOOD = (
     LookupError,
     ValueError,
@@ -115,6 +115,7 @@ NOT_UNDERSTOOD = (
     OverflowError,
     RecursionError,
     ExpatError,
+    re.error,
 )
 CODE_FOR_IT = {"rest-xml": "InvalidRequest", "query": "ValidationError", "json": "ValidationException"}
 
@@ -128,7 +129,8 @@ def refusal_of(fault: Exception) -> AwsError | None:
     return AwsError(str(fault.code), str(fault.message))
 
 
-def _not_understood(service: Service, request: Request, fault: Exception) -> AwsError:
+def not_understood(service: Service, request: Request, fault: Exception) -> AwsError:
+    """The refusal of a request whose values ended in one of NOT_UNDERSTOOD; the log keeps the cause."""
     refused = AwsError(
         CODE_FOR_IT[service.protocol],
         f"A value of this request to {service.signing_name} is not understood here, or names what does not exist. Should "
@@ -168,7 +170,7 @@ class MotoServices:
                 "NotImplemented", f"moto, which answers {service.signing_name} here, says: {fault}", 501
             ) from None
         except NOT_UNDERSTOOD as fault:
-            raise _not_understood(service, request, fault) from None
+            raise not_understood(service, request, fault) from None
         finally:
             if hasattr(result, "close"):
                 result.close()

@@ -92,7 +92,7 @@ class Evaluator:
         try:
             return handler(argument)
         except (TypeError, ValueError, KeyError, IndexError, AttributeError) as fault:
-            raise invalid(f"Template error: {function} {json.dumps(argument)[:200]} is malformed: {fault}") from fault
+            raise invalid(f"Template error: {function} {json.dumps(argument)[:200]} is malformed.") from fault
 
     def _ref(self, name: str) -> Any:
         if name == "AWS::NoValue":

@@ -15,7 +15,7 @@ from local_cloud.cloudformation.plan import Plan
 from local_cloud.cloudformation.resources import TYPES, WITHOUT_EFFECT, Aws, Made, Naming, ResourceType
 from local_cloud.cloudformation.stack import Resource, Stack, StackStore
 from local_cloud.cloudformation.stack_policy import StackPolicy
-from local_cloud.errors import AwsError
+from local_cloud.errors import AwsError, words_for
 
 logger = logging.getLogger("local_cloud.cloudformation")
 
@@ -178,7 +178,7 @@ class ResourceSteps:
             return call()
         except Exception as fault:
             reason = reason_of(fault)
-            if not isinstance(fault, ClientError | AwsError | ValueError):
+            if not isinstance(fault, ClientError | AwsError):
                 logger.exception("%s of %s failed", wanted.logical_id, self._stack.name)
             self.told(wanted, failed, reason)
             raise ResourceFailure(wanted.logical_id, reason) from fault
@@ -210,9 +210,9 @@ def reason_of(fault: Exception) -> str:
     if isinstance(fault, ClientError):
         error, metadata = fault.response["Error"], fault.response["ResponseMetadata"]
         return f"{error.get('Message', '')} ({error['Code']}, Status Code: {metadata.get('HTTPStatusCode')})"
-    if isinstance(fault, AwsError):
-        return fault.message
-    return str(fault) or type(fault).__name__
+    if isinstance(fault, AwsError | OSError):
+        return words_for(fault)
+    return "A property is not what the local cloud understands; its log says more."
 
 
 def _replaces(kind: ResourceType, old: dict[str, Any], new: dict[str, Any]) -> bool:

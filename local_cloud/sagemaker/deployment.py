@@ -7,7 +7,7 @@ import shutil
 import threading
 from dataclasses import dataclass, field
 
-from local_cloud.errors import AwsError
+from local_cloud.errors import AwsError, words_for
 from local_cloud.sagemaker.job_logs import JobLog
 from local_cloud.sagemaker.model_hosting import hosted_model
 from local_cloud.sagemaker.model_server import ModelServer
@@ -169,7 +169,7 @@ class Deployment:
             return
 
     def _reason(self, error: Exception) -> str:
-        text = error.message if isinstance(error, AwsError) else f"{type(error).__name__}: {error}"
+        text = words_for(error)
         if isinstance(error, AwsError) and error.code == "ModelError":
             variant = next(
                 (v for v in self.variants if any(not i.server.running for i in v.instances)), self.variants[0]

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from local_cloud.errors import AwsError
+from local_cloud.errors import AwsError, words_for
 from local_cloud.sagemaker.deployment import Deployment
 from local_cloud.sagemaker.invocation import InvocationResponse, Meter, invoke
 from local_cloud.sagemaker.listing import Listing
@@ -152,7 +152,7 @@ class Endpoints:
                         NOUN,
                         name,
                         EndpointStatus="Failed",
-                        FailureReason=f"InternalServerError: {type(error).__name__}: {error}",
+                        FailureReason=f"InternalServerError: {words_for(error)}",
                     )
 
         threading.Thread(target=guarded, name=f"endpoint {name}", daemon=True).start()

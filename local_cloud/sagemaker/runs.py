@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from local_cloud.errors import AwsError
+from local_cloud.errors import AwsError, words_for
 from local_cloud.sagemaker.containers import Container
 from local_cloud.sagemaker.outputs import Outputs
 from local_cloud.sagemaker.runtime import Runtime
@@ -130,7 +130,7 @@ class JobRun:
             self._fail(f"ClientError: {error.message}")
         except Exception as error:
             LOGGER.exception("%s %s failed inside the local cloud", self.kind, self.name)
-            self._fail(f"InternalServerError: {type(error).__name__}: {error}")
+            self._fail(f"InternalServerError: {words_for(error)}")
         finally:
             for container in self.containers:
                 container.stop(0)

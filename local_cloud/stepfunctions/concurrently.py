@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from local_cloud.errors import words_for
 from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure
 from local_cloud.stepfunctions.scope import Scope
 
@@ -27,7 +28,7 @@ class Outcome:
 
 def _fault(fault: Exception) -> StateFailure:
     logging.getLogger("local_cloud.stepfunctions").exception("A branch met a fault of the local cloud")
-    return StateFailure("States.Runtime", f"A fault of the local cloud: {type(fault).__name__}: {fault}")
+    return StateFailure("States.Runtime", f"The local cloud could not go on: {words_for(fault)}")
 
 
 def run_all(

@@ -5,11 +5,11 @@ Both query languages, JSONPath and JSONata. Refuses by name what the interpreter
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from local_cloud import json_text
 from local_cloud.errors import AwsError
 from local_cloud.stepfunctions import intrinsics, jsonata
 from local_cloud.stepfunctions.choice import COMPARISONS
@@ -68,7 +68,7 @@ def parse_definition(text: str, integration_fault: Callable[[str, dict], str | N
     if len(text.encode()) > MAXIMUM_DEFINITION_BYTES:
         raise _invalid([f"the definition is larger than {MAXIMUM_DEFINITION_BYTES} bytes"])
     try:
-        definition = json.loads(text)
+        definition = json_text.parse(text)
     except ValueError as fault:
         raise AwsError(
             "InvalidDefinition", f"Invalid State Machine Definition: 'INVALID_JSON_DESCRIPTION: {fault}'"

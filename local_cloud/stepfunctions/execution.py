@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from local_cloud.errors import words_for
 from local_cloud.persistence.database import Database
 from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure, outcome_of
 from local_cloud.stepfunctions.history import History, data_details
@@ -95,7 +96,7 @@ class Execution:
                 self._end("FAILED", "ExecutionFailed", branch.last_event, told, **told)
         except Exception as fault:
             logger.exception("The execution %s met a fault of the local cloud", self.record["executionArn"])
-            told = outcome_of("States.Runtime", f"A fault of the local cloud: {type(fault).__name__}: {fault}")
+            told = outcome_of("States.Runtime", f"The local cloud could not go on: {words_for(fault)}")
             self._end("FAILED", "ExecutionFailed", branch.last_event, told, **told)
 
     def _end(self, status: str, event: str, previous: int, details: dict[str, Any], **outcome: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from local_cloud import json_text
 from local_cloud.context import CloudContext
 from local_cloud.errors import AwsError
 from local_cloud.listing import page
@@ -184,7 +185,7 @@ class StatesService:
         machine = self._machine(request["stateMachineArn"])
         given = request.get("input", "{}")
         try:
-            json.loads(given)
+            json_text.parse(given)
         except ValueError as fault:
             raise AwsError("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{fault}'") from None
         name = request.get("name") or str(uuid.uuid4())

@@ -20,6 +20,7 @@ from local_cloud.cloudformation.resources.kinds import (
     true,
     whole,
 )
+from local_cloud.cloudformation.template import invalid
 
 
 def _text(value: Any) -> str:
@@ -277,7 +278,7 @@ class StateMachine(ResourceType):
             body = aws.client("s3").get_object(Bucket=place["Bucket"], Key=place["Key"], **version)["Body"].read()
             text = body.decode()
         else:
-            raise ValueError("A state machine needs DefinitionString, Definition or DefinitionS3Location")
+            raise invalid("A state machine needs DefinitionString, Definition or DefinitionS3Location")
         for name, value in properties.get("DefinitionSubstitutions", {}).items():
             text = text.replace(f"${{{name}}}", str(value))
         return text

@@ -18,6 +18,7 @@ from local_cloud.cloudformation.resources.kinds import (
     register,
     true,
 )
+from local_cloud.cloudformation.template import invalid
 from local_cloud.services import service_model
 
 ENDPOINT_POLL_SECONDS = 0.05
@@ -146,12 +147,12 @@ class Endpoint(_Named):
             status = described.get("EndpointStatus")
             if status == "InService":
                 if configuration and described["EndpointConfigName"] != configuration.rpartition("/")[2]:
-                    raise ValueError(
+                    raise invalid(
                         f"The update was rolled back: {described.get('FailureReason', 'no reason was given')}"
                     )
                 return
             if status in ("Failed", "OutOfService", "UpdateRollbackFailed", None):
-                raise ValueError(described.get("FailureReason") or f"The endpoint {name} is {status or 'gone'}.")
+                raise invalid(described.get("FailureReason") or f"The endpoint {name} is {status or 'gone'}.")
             time.sleep(ENDPOINT_POLL_SECONDS)
 
 

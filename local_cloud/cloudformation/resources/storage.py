@@ -19,6 +19,7 @@ from local_cloud.cloudformation.resources.kinds import (
     true,
     whole,
 )
+from local_cloud.cloudformation.template import invalid
 
 
 @register
@@ -49,7 +50,7 @@ class Bucket(ResourceType):
         if true(properties.get("ObjectLockEnabled")):
             options["ObjectLockEnabledForBucket"] = True
         if _exists(aws, name):
-            raise ValueError(f"{name} already exists")
+            raise invalid(f"{name} already exists")
         aws.client("s3").create_bucket(**options)
         with whole(self, aws, name, properties):
             return self._configure(aws, name, {}, properties)
@@ -181,7 +182,7 @@ def _notifications(s3: Any, name: str, value: Any) -> None:
         if source in value:
             made[target] = [{f"{arn}Arn": item[arn], "Events": [item["Event"]]} for item in value[source]]
     if "LambdaConfigurations" in value:
-        raise ValueError("The local cloud does not support LambdaConfigurations of a bucket: there is no Lambda here")
+        raise invalid("The local cloud does not support LambdaConfigurations of a bucket: there is no Lambda here")
     s3.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration=made)
 
 
