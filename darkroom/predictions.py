@@ -1,12 +1,19 @@
-"""Asks an endpoint about photos through boto3 `sagemaker-runtime`, as an application would."""
+"""Asks an endpoint about photos through boto3 `sagemaker-runtime`, as an application would.
 
+Names may be files, folders and patterns. Refuses what no endpoint could take, each photo in a sentence of its own.
+"""
+
+import difflib
+import glob
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from contract.names import MODEL_FILE, MULTI_MODEL
 from darkroom.failure import DarkroomError
 from darkroom.target import Target
 
@@ -29,6 +36,41 @@ class Prediction:
 
     def full(self) -> dict[str, Any]:
         return asdict(self)
+
+    def top(self, count: int) -> list[tuple[str, float]]:
+        """The likeliest classes, the first one first."""
+        return sorted(self.probabilities.items(), key=lambda item: -item[1])[:count]
+
+
+# What an endpoint may be sent from a folder; a file that is named itself is always sent.
+PHOTOS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif")
+
+
+def photos_in(names: Sequence[str]) -> list[Path]:
+    """The photos that files, folders (with all below) and patterns such as `photos/*.jpg` name, each once."""
+    found: list[Path] = []
+    for name in names:
+        if "://" in name:
+            raise DarkroomError(
+                f"{name} is an address, and predict reads files.",
+                "Download it first: aws s3 cp for s3://, curl -O for https://.",
+            )
+        path = Path(name)
+        if path.is_dir():
+            inside = sorted(
+                p for p in path.rglob("*") if p.suffix.lower() in PHOTOS and p.is_file() and p.name[0] != "."
+            )
+            if not inside:
+                raise DarkroomError(f"The folder {name} holds no photos.", f"Photos end in {', '.join(PHOTOS)}.")
+            found += inside
+        elif not path.exists() and glob.has_magic(name):
+            matching = sorted(Path(one) for one in glob.glob(name, recursive=True) if Path(one).is_file())
+            if not matching:
+                raise DarkroomError(f"No file matches {name}.", "Give files, folders, or a pattern that matches some.")
+            found += matching
+        else:
+            found.append(path)
+    return list(dict.fromkeys(found))
 
 
 def read_photo(path: Path) -> bytes:
@@ -58,21 +100,65 @@ def predict(target: Target, endpoint: str, path: Path, target_model: str | None 
             EndpointName=endpoint, Body=data, ContentType="application/x-image", Accept="application/json", **options
         )
     except ClientError as error:
-        raise DarkroomError(f"{path}: {_reason(error)}", "Endpoints and their state: darkroom status") from None
+        if error.response["Error"]["Code"] == "ValidationError":
+            raise _not_there(target, endpoint, target_model, error) from None
+        raise DarkroomError(f"{path}: {_reason(error)}", "The endpoint's log: darkroom logs " + endpoint) from None
     found = json.loads(answer["Body"].read())["predictions"][0]
     return Prediction(str(path), found["label"], found["probability"], found["probabilities"])
+
+
+class NotThere(DarkroomError):
+    """The endpoint or its model does not exist: no further photo needs to be sent."""
+
+
+def _not_there(target: Target, endpoint: str, target_model: str | None, error: ClientError) -> DarkroomError:
+    endpoints = [
+        one["EndpointName"]
+        for page in target.client("sagemaker").get_paginator("list_endpoints").paginate()
+        for one in page["Endpoints"]
+    ]
+    if endpoint not in endpoints:
+        return NotThere(f"There is no endpoint {endpoint}.", _known("Endpoints", endpoint, endpoints))
+    if target_model:
+        models = models_of(target)
+        if target_model.lstrip("/") not in models:
+            return NotThere(
+                f"There is no model {target_model} behind {endpoint}.", _known("Models", target_model, models)
+            )
+    return NotThere(f"{endpoint}: {_reason(error)}", "Endpoints and their state: darkroom status")
+
+
+def models_of(target: Target) -> list[str]:
+    """What TargetModel may be: the published models, below the multi-model endpoint's prefix."""
+    pages = (
+        target.client("s3")
+        .get_paginator("list_objects_v2")
+        .paginate(Bucket=target.parameter("models-bucket"), Prefix=MULTI_MODEL)
+    )
+    keys = [item["Key"].removeprefix(MULTI_MODEL) for page in pages for item in page.get("Contents", [])]
+    return [key for key in keys if key.endswith(MODEL_FILE)]
+
+
+def _known(what: str, given: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(given, names, n=1)
+    meant = f"Did you mean {close[0]}? " if close else ""
+    shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    return f"{meant}{what}: {shown or 'none yet; darkroom run makes the first'}"
 
 
 def _reason(error: ClientError) -> str:
     """The container's own sentence where it gave one (ModelError carries it as OriginalMessage)."""
     original = error.response.get("OriginalMessage")
-    if original:
-        try:
-            said = json.loads(original)
-            return said.get("error") or said.get("message") or original
-        except (ValueError, AttributeError):
-            return original
-    return error.response["Error"]["Message"]
+    if not original:
+        return error.response["Error"]["Message"]
+    try:
+        said = json.loads(original)
+    except ValueError:
+        return original
+    told = said.get("error", said) if isinstance(said, dict) else said
+    if isinstance(told, dict):
+        told = told.get("message") or told
+    return told if isinstance(told, str) else original
 
 
 def wait_in_service(target: Target, endpoint: str) -> None:

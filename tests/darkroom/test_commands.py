@@ -180,4 +180,49 @@ def test_a_photo_that_no_endpoint_takes_is_refused_by_name(deployed_names, tmp_p
 def test_an_unknown_endpoint_is_an_error_of_aws_in_words(deployed_names, tmp_path):
     (tmp_path / "x.jpg").write_bytes(b"x")
     answer = deployed_names("predict", str(tmp_path / "x.jpg"), "--endpoint", "absent")
-    assert answer.returncode == 1 and "absent" in answer.stdout and "Traceback" not in answer.stderr
+    assert (
+        answer.returncode == 1 and "There is no endpoint absent." in answer.stderr and "Traceback" not in answer.stderr
+    )
+    assert "Endpoints: none yet" in answer.stderr
+
+
+def test_photos_are_named_by_files_folders_and_patterns(tmp_path, monkeypatch):
+    from darkroom.predictions import photos_in
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("a/1.jpg", "a/b/2.PNG", "a/notes.txt", "a/.hidden.jpg", "c[1].jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert list(map(str, photos_in(["a"]))) == ["a/1.jpg", "a/b/2.PNG"]
+    assert list(map(str, photos_in(["a/**/*.PNG", "a", "c[1].jpg"]))) == ["a/b/2.PNG", "a/1.jpg", "c[1].jpg"]
+    assert list(map(str, photos_in(["a/notes.txt", "missing.jpg"]))) == ["a/notes.txt", "missing.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("https://example.org/a.jpg", "is an address"), ("empty", "holds no photos"), ("*.jpg", "No file matches")],
+)
+def test_what_names_no_photo_is_refused_in_words(tmp_path, monkeypatch, given, said):
+    from darkroom.failure import DarkroomError
+    from darkroom.predictions import photos_in
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DarkroomError, match=said):
+        photos_in([given])
+
+
+def test_an_endpoints_refusal_is_a_sentence_in_whatever_form_it_comes():
+    from botocore.exceptions import ClientError
+
+    from darkroom.predictions import _reason
+
+    for original, said in (
+        ('{"error": {"code": "unreadable_photo", "message": "no photo"}}', "no photo"),
+        ('{"error": "no photo"}', "no photo"), ('{"message": "no photo"}', "no photo"), ("no photo", "no photo"),
+        ('["odd"]', '["odd"]'),
+    ):  # fmt: skip
+        error = ClientError(
+            {"Error": {"Code": "ModelError", "Message": "m"}, "OriginalMessage": original}, "InvokeEndpoint"
+        )
+        assert _reason(error) == said

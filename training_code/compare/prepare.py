@@ -26,9 +26,10 @@ from training_code.compare.estimate import Work, estimate, within_budget
 from training_code.compare.request import ComparisonInput
 from training_code.models import catalogue
 from training_code.prepare import outputs
-from training_code.prepare.command import describe, progress_of, read_request, say
+from training_code.prepare.command import describe, read_request, say
 from training_code.prepare.inspection import Photo, inspect_all
 from training_code.prepare.selection import select
+from training_code.progress import Progress
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -115,7 +116,7 @@ def _look(folder: Path, asked: Asked) -> tuple[list[Photo], outputs.Read, list[s
     layout = read_set(source, source.files(), asked)
     for notice in layout.notices:
         say(f"dataset: {notice}")
-    photos = inspect_all(layout.photos, source, progress=progress_of(len(layout.photos)))
+    photos = inspect_all(layout.photos, source, progress=Progress("photos looked at", len(layout.photos)).reached)
     return photos, lambda photo: source.read(photo.placed.file), layout.classes
 
 

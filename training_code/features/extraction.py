@@ -14,6 +14,7 @@ import numpy as np
 from training_code.features.cache import FeatureCache
 from training_code.features.engine import Engine, Work
 from training_code.features.feature_set import SPLITS, FeatureSet, Part
+from training_code.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def extract_features(
         # Both views of a photo one after the other: its pixels are still in the processor's cache.
         order = sorted(missing.items(), key=lambda item: item[1])
         engine = open_engine()  # lives until all is done: OpenVINO must not be taken down by its own last callback
-        computed = engine.extract([work for _, work in order], pixels)
+        told = Progress("features", len(order))
+        computed = engine.extract([work for _, work in order], told.counted(pixels, [work[0] for _, work in order]))
         for view in known:
             rows = [row for row, ((of, _), _) in enumerate(order) if of == view]
             digests = [order[row][0][1] for row in rows]

@@ -35,6 +35,7 @@ from training_code.prepare.facets import bias_plan
 from training_code.prepare.findings import findings, note_odd_photos
 from training_code.prepare.inspection import Photo, inspect_all
 from training_code.prepare.selection import SPLITS, select
+from training_code.progress import Progress
 
 WEIGHTS_URI = "WEIGHTS_URI"
 
@@ -78,7 +79,7 @@ def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[st
     wanted = [index for index, photo in enumerate(placed) if photo.split != "test"]
     with PixelStore(wanted, spec.preprocessing, lambda index: decode(source.read(placed[index].file))) as pixels:
         with timed("look at photos", seconds):
-            photos = inspect_all(placed, source, pixels.keep, progress_of(len(placed)))
+            photos = inspect_all(placed, source, pixels.keep, Progress("photos looked at", len(placed)).reached)
         with timed("select", seconds):
             relations = select(photos, execution.split, execution.seed, execution.near_duplicates)
             for warning in relations.warnings:
@@ -137,19 +138,6 @@ def _learns_from(photo: Photo) -> bool:
 
 def say(text: str) -> None:
     print(text, flush=True)
-
-
-def progress_of(total: int):
-    """Tells how far the look at the photos is, about every five seconds."""
-    last = time.monotonic()
-
-    def progress(done: int) -> None:
-        nonlocal last
-        if time.monotonic() - last > 5:
-            last = time.monotonic()
-            say(f"looked at {done} of {total} photos")
-
-    return progress
 
 
 @contextmanager
