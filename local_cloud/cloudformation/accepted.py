@@ -23,7 +23,6 @@ REFUSED: dict[str, tuple[Callable[[Any], bool], str]] = {
         "has only the deployment mode STANDARD",
     ),
     "DeploymentMode": (bool, "does not revert drift"),
-    "ImportExistingResources": (bool, "does not import resources"),
     "ResourcesToImport": (bool, "does not import resources"),
     "DeletionMode": (
         lambda given: given != "STANDARD",
@@ -35,8 +34,9 @@ REFUSED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "StackSetName": (bool, "has no stack sets"),
     "CallAs": (lambda given: given != "SELF", "has no delegated administrators"),
 }
-# There is nothing here that these could act on: no nested stacks, no hooks that validate, no macros to warn of.
-IDLE = ("IncludeNestedStacks", "DisableValidation", "TemplateSummaryConfig", "TemplateStage")
+# There is nothing here that these could act on: no nested stacks, no hooks that validate, no macros to warn of. The CDK bootstraps with
+# ImportExistingResources=true; where something of that name exists, creating it fails here by name.
+IDLE = ("IncludeNestedStacks", "DisableValidation", "TemplateSummaryConfig", "TemplateStage", "ImportExistingResources")
 # What a resource may be named in ResourceTypes: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStack.html
 WILDCARD = "*"
 
