@@ -101,8 +101,10 @@ def _stacks() -> Iterator[str]:
 
 def _requests() -> Iterator[str]:
     from local_cloud.cloudformation.accepted import IDLE, REFUSED
+    from local_cloud.cloudformation.evaluate import FUNCTIONS
 
-    yield "\n## CloudFormation requests\n"
+    yield "\n## CloudFormation functions and requests\n"
+    yield f"Functions: {_operations(list(FUNCTIONS))}.\n"
     yield "Refused when they ask for something; the local cloud"
     for name, (_asks, cannot) in sorted(REFUSED.items()):
         yield f"- `{name}`: {cannot}"

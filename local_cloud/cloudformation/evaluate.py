@@ -14,8 +14,6 @@ SUBSTITUTION = re.compile(r"\$\{(!?)([^}]+)\}")
 DYNAMIC = re.compile(r"\{\{resolve:(ssm|ssm-secure|secretsmanager):([^}]+)\}\}")
 REMOVED = object()  # AWS::NoValue
 
-CONDITION_FUNCTIONS = {"Fn::Equals", "Fn::And", "Fn::Or", "Fn::Not", "Condition", "Fn::Contains"}
-
 
 class Unknown(Exception):
     """The value is not known before another resource has been made."""
@@ -86,11 +84,10 @@ class Evaluator:
         raise invalid(f"Template error: {json.dumps(node)[:200]} is not a condition")
 
     def _call(self, function: str, argument: Any) -> Any:
-        handler = getattr(self, f"_{function.removeprefix('Fn::').lower()}", None)
-        if handler is None:
+        if function not in FUNCTIONS:
             raise invalid(f"The local cloud does not support the function {function}.")
         try:
-            return handler(argument)
+            return FUNCTIONS[function](self, argument)
         except (TypeError, ValueError, KeyError, IndexError, AttributeError) as fault:
             raise invalid(f"Template error: {function} {json.dumps(argument)[:200]} is malformed.") from fault
 
@@ -211,6 +208,30 @@ def _text(value: Any) -> str:
     return str(value)
 
 
+# Every function that a template may use, by the name it must be written with.
+FUNCTIONS: dict[str, Callable[[Evaluator, Any], Any]] = {
+    "Ref": Evaluator._ref,
+    "Condition": Evaluator._condition,
+    "Fn::And": Evaluator._and,
+    "Fn::Base64": Evaluator._base64,
+    "Fn::Contains": Evaluator._contains,
+    "Fn::Equals": Evaluator._equals,
+    "Fn::FindInMap": Evaluator._findinmap,
+    "Fn::GetAtt": Evaluator._getatt,
+    "Fn::GetAZs": Evaluator._getazs,
+    "Fn::If": Evaluator._if,
+    "Fn::ImportValue": Evaluator._importvalue,
+    "Fn::Join": Evaluator._join,
+    "Fn::Length": Evaluator._length,
+    "Fn::Not": Evaluator._not,
+    "Fn::Or": Evaluator._or,
+    "Fn::Select": Evaluator._select,
+    "Fn::Split": Evaluator._split,
+    "Fn::Sub": Evaluator._sub,
+    "Fn::ToJsonString": Evaluator._tojsonstring,
+}
+
+
 def check_functions(template: dict[str, Any]) -> None:
     """Raise for a reference to nothing and for a function that does not exist, wherever it stands."""
     known = set(template["Resources"]) | set(template.get("Parameters", {}))
@@ -225,7 +246,7 @@ def _check_node(node: Any, known: set[str], where: str) -> None:
     if not isinstance(node, dict):
         return
     for name, item in node.items():
-        if name.startswith("Fn::") and not hasattr(Evaluator, f"_{name.removeprefix('Fn::').lower()}"):
+        if name.startswith("Fn::") and name not in FUNCTIONS:
             raise invalid(f"The local cloud does not support the function {name} (in {where}).")
         if name == "Ref" and isinstance(item, str) and item not in known and not item.startswith("AWS::"):
             raise invalid(

@@ -125,10 +125,14 @@ def arrange(spec: dict) -> None:
     readable = [(clone(source), target) for source, target in spec["readable"]]
     mask_disks()
     for folder in spec["covered"]:
-        call("mount", b"tmpfs", os.fsencode(folder), b"tmpfs", NOSUID | NODEV, b"mode=0755")
+        call("mount", b"tmpfs", os.fsencode(folder), b"tmpfs", NOSUID | NODEV, b"mode=0755,size=1m")
     call("mount", b"tmpfs", b"/dev/shm", b"tmpfs", NOSUID | NODEV, b"mode=1777")
     for tree, target in sorted([*writable, *readable], key=lambda pair: pair[1].count("/")):
         attach(tree, target)
+    for text, path in spec["links"]:
+        if not os.path.lexists(path):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.symlink(text, path)
     for folder in spec["sealed"]:
         tree = clone(folder)
         seal(tree, "")

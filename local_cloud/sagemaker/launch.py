@@ -62,10 +62,13 @@ def launch(
     if not available():
         on_lines([UNCUT if isolated else PLAIN])
         return Container(plain_process(argv, env, process.cwd), runtime.watchdog, on_lines, on_exit)
+    hidden = hidden_places(runtime.context.state_dir)
+    kept, links = environment_places(image.environment, hidden)
     room = Room(
         base=base,
-        hidden=hidden_places(runtime.context.state_dir),
-        kept=[*environment_places(image.environment), image.rootfs],
+        hidden=hidden,
+        kept=[*kept, image.rootfs],
+        links=links,
         read_only=read_only,
         hosts_file=hosts_file,
         opt_ml=mounted,

@@ -9,6 +9,7 @@ Elsewhere (macOS, kernels before 5.12, machines that forbid user namespaces, LOC
 process of the user who runs the cloud, and can do what that user can.
 """
 
+import contextlib
 import functools
 import glob
 import marshal
@@ -46,6 +47,7 @@ class Room:
     base: Path
     hidden: Sequence[Path] = ()
     kept: Sequence[Path] = ()
+    links: Sequence[tuple[str, str]] = ()  # text and place of symbolic links that lead to what is kept
     read_only: Sequence[Path] = ()  # folders below `base`
     hosts_file: Path | None = None
     opt_ml: bool = False
@@ -144,24 +146,34 @@ def _specification(argv: Sequence[str], env: Mapping[str, str], cwd: str, room: 
     return {
         "argv": list(argv), "env": dict(env), "cwd": cwd, "user": user, "isolated": room.isolated, "join": room.joined or 0,
         "writable": writable, "readable": readable, "covered": covered,
-        "sealed": [str(folder) for folder in room.read_only],
+        "links": list(room.links), "sealed": [str(folder) for folder in room.read_only],
     }  # fmt: skip
 
 
 def hidden_places(state: Path) -> list[Path]:
     """What no container may see: the cloud's state, the user's home, and what LOCAL_CLOUD_HIDDEN names."""
-    with_home = [Path(pwd.getpwuid(os.getuid()).pw_dir), Path(os.environ.get("HOME", "/"))]
+    with_home = [Path(os.environ.get("HOME", "/"))]
+    with contextlib.suppress(KeyError):  # a user without a name
+        with_home.append(Path(pwd.getpwuid(os.getuid()).pw_dir))
     named = [Path(name) for name in os.environ.get("LOCAL_CLOUD_HIDDEN", "").split(os.pathsep) if name]
     return [state, *with_home, *named]
 
 
-def environment_places(environment: Path) -> list[Path]:
-    """An image's Python environment, and each installation that its `python` links to."""
-    places, program = [environment], environment / "bin" / "python"
+def environment_places(environment: Path, hidden: Sequence[Path]) -> tuple[list[Path], list[tuple[str, str]]]:
+    """An image's Python environment with the installation that its `python` links to, and the links on the way.
+
+    An installation may be a folder of somebody's home (uv, pyenv), or the home itself (~/bin, ~/lib): then its parts are kept.
+    """
+    program, links = environment / "bin" / "python", []
     while program.is_symlink():
-        program = program.parent / os.readlink(program)
-        places.append(program.parent.parent)
-    return places
+        text = os.readlink(program)
+        links.append((text, str(program)))
+        program = Path(os.path.normpath(program.parent / text))
+    installation = program.parent.parent
+    if any(folder.resolve().is_relative_to(installation.resolve()) for folder in [*hidden, *map(Path, HOMES)]):
+        parts = [program, *sorted(installation.glob("lib/python3*")), *sorted(installation.glob("lib/libpython*"))]
+        return [environment, *parts], links
+    return [environment, installation], links
 
 
 def _places(path: Path) -> Iterable[tuple[str, str]]:

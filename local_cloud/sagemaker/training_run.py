@@ -281,7 +281,8 @@ class TrainingRun(JobRun):
             SecondaryStatusTransitions=transitions,
             TrainingEndTime=moment,
             TrainingTimeInSeconds=seconds,
-            BillableTimeInSeconds=max(1, round(self._busy_seconds)) * len(self.hosts),
+            # For one instance: "multiply BillableTimeInSeconds by the number of instances" (DescribeTrainingJob).
+            BillableTimeInSeconds=max(1, round(self._busy_seconds)),
             FinalMetricDataList=self.metrics.document() or None,
             **fields,
         )

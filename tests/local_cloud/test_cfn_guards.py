@@ -258,3 +258,9 @@ def test_every_member_of_every_request_is_heeded_refused_or_said_to_be_idle():
     for operation in CloudFormationService.operations():
         members |= set(model.operation_model(operation).input_shape.members)
     assert members - HEEDED - set(REFUSED) - set(IDLE) == SAID
+
+
+@pytest.mark.parametrize("function", ["Fn::Truth", "Fn::Call", "Fn::GETATT", "Fn::Imported", "Fn::Physical", "Fn::sub"])
+def test_a_function_exists_by_its_own_name_only(cfn, name, function):  # noqa: F811
+    answer = code(cfn.create_stack, StackName=name, TemplateBody=template({"A": parameter({function: ["A", "Value"]})}))
+    assert answer[0] == "ValidationError" and function in answer[1]

@@ -258,3 +258,27 @@ def archive(platform: Platform, uri: str) -> dict[str, bytes]:
     data = platform.read(uri.removeprefix(f"s3://{platform.bucket}/"))
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         return {member.name: tar.extractfile(member).read() for member in tar if not member.isdir()}
+
+
+@pytest.mark.parametrize("home", ["", "home"])
+def test_a_python_in_a_home_is_kept_without_the_home(tmp_path, home):
+    """~/.local/share/uv/python/... is kept whole; of ~/bin/python and ~/lib/python3.X no more than these."""
+    from local_cloud.sagemaker.namespaces import environment_places
+
+    user = tmp_path / "user"
+    installation = user if not home else user / "pythons" / "3.11"
+    for folder in (
+        installation / "bin",
+        installation / "lib" / "python3.11",
+        user / ".ssh",
+        tmp_path / "environment" / "bin",
+    ):
+        folder.mkdir(parents=True)
+    (installation / "bin" / "python3.11").touch()
+    (user / "python").symlink_to(installation / "bin" / "python3.11")
+    (tmp_path / "environment" / "bin" / "python").symlink_to(user / "python")
+    kept, links = environment_places(tmp_path / "environment", [user])
+    assert user not in kept and not any((place / ".ssh").exists() for place in kept)
+    assert [place for _, place in links] == [str(tmp_path / "environment/bin/python"), str(user / "python")]
+    wanted = [installation / "bin/python3.11", installation / "lib/python3.11"]
+    assert all(any(path == place or place in path.parents for place in kept) for path in wanted)

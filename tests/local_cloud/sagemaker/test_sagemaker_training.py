@@ -222,6 +222,9 @@ def test_every_host_gets_its_share_of_the_objects(platform):
         ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1},
     )
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    assert job["BillableTimeInSeconds"] <= job["TrainingTimeInSeconds"], (
+        "wall-clock time of one instance, as botocore says"
+    )
     assert archive(platform, job["ModelArtifacts"]["S3ModelArtifacts"]) == {
         "algo-1": b"0.txt,2.txt",
         "algo-2": b"1.txt,3.txt",
