@@ -18,7 +18,7 @@ TASKS = [
     "Train best model", "Check training health", "Read health", "Create model", "Explain with Clarify", "Skip explanations",
     "Batch transform", "Evaluate predictions", "Read evaluation", "Measure bias", "Skip bias", "Quality gate",
     "Keep model", "Register model", "Publish", "Use target model", "Note target model", "Look for fixed name",
-    "Is the fixed name free?", "Publish fixed name", "Note model data", "Note approved model", "Save outcome", "Write report",
+    "Publish fixed name", "Note model data", "Note approved model", "Save outcome", "Write report",
     "Set defaults", "Merge input", "Name jobs", "Check input", "Describe failure", "Execution failed",
 ]  # fmt: skip
 
