@@ -18,7 +18,7 @@ unexport PYTHONPATH
 
 LOCK := $(UV) pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q
 
-.PHONY: help demo install test test-fast lint lock bench-training fuzz-cloud fuzz-decode clean
+.PHONY: help demo install test test-fast lint lock walk-settings bench-training fuzz-cloud fuzz-decode clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -90,6 +90,9 @@ lock: .venv/bin/uv ## Resolve and pin every dependency again
 	$(LOCK) pyproject.toml --extra demo --extra build -c requirements/dev.txt -o requirements/demo.txt
 	$(LOCK) requirements/test-tools.in -c requirements/dev.txt -o requirements/test-tools.txt
 	for room in $(ROOMS); do for file in $$room/requirements*.in; do $(LOCK) $$file -o $${file%.in}.txt; done; done
+
+walk-settings: .venv/.installed-dev ## Deploy to a local cloud, then change each setting there and back (minutes)
+	@DARKROOM_WALK_SETTINGS=1 .venv/bin/python -m pytest -q tests/infra/test_updates.py
 
 bench-training: .venv-training_code/.installed ## Measure tuning and training against the usual recipe (DATA=folder per class)
 	@.venv-training_code/bin/python -m benchmarks.training $(if $(DATA),--data "$(DATA)")

@@ -1,4 +1,4 @@
-"""The CDK app: settings in, four stacks out. Synth needs no credentials, no Docker and no network."""
+"""The CDK app: settings in, five stacks out. Synth needs no credentials, no Docker and no network."""
 
 from __future__ import annotations
 

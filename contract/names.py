@@ -242,6 +242,11 @@ class Names:
         """Says which target model was published last under a name."""
         return self.parameter(f"{TARGET_MODELS}{name}")
 
+    @property
+    def key_alias(self) -> str:
+        """Of the key that encrypts everything, where there is one."""
+        return f"alias/{self.prefix}"
+
     # State machines and jobs
 
     @property
@@ -255,8 +260,9 @@ class Names:
         return f"{self.prefix}-comparison"
 
     @staticmethod
-    def log_group_of_machine(machine: str) -> str:
-        return f"{MACHINE_LOGS}{machine}"
+    def log_group_of_machine(machine: str, stack: str) -> str:
+        """`stack` tells deployments of the same name apart: an earlier one may have left its log group."""
+        return f"{MACHINE_LOGS}{machine}-{stack}"
 
     def job(self, step: str) -> str:
         """With `{}` for id, retry and redrive."""

@@ -58,9 +58,12 @@ def tuning_of(execution: ExecutionInput, ranges: Mapping[str, Any], fixed: Mappi
         "HyperParameterTuningJobObjective": objective,
         "ResourceLimits": limits,
         "ParameterRanges": shaped,
-        "TrainingJobEarlyStoppingType": asked.early_stopping,
-        "RandomSeed": execution.seed,
     }
+    # Step Functions' integration may refuse fields that are newer than itself, and its documentation does not list those of this
+    # object. So RandomSeed stays out (each trial has the execution's seed; only the choice of trials differs), and what says no more than
+    # the default does.
+    if asked.early_stopping != "Off":
+        config["TrainingJobEarlyStoppingType"] = asked.early_stopping
     if asked.strategy == "Hyperband":
         resource = {"MinResource": 1, "MaxResource": max(2, int(fixed["epochs"]))}
         config["StrategyConfig"] = {"HyperbandStrategyConfig": resource}

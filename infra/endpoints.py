@@ -27,6 +27,11 @@ from infra.storage import StorageStack
 
 # EC2 has to start a machine and pull the image; SageMaker's default of the health check is for small ones.
 STARTUP_SECONDS = 600
+# Our GPU image is made of CUDA 13 wheels, which need a driver of the 580 series. Machines of the default image have 470 on g4dn and g5,
+# and this is the one image with 580. https://docs.aws.amazon.com/sagemaker/latest/dg/inference-gpu-drivers.html
+GPU_MACHINE_IMAGE = "al2023-ami-sagemaker-inference-gpu-4-1"
+# Endpoints, and the settings that switch them on.
+SWITCHES = {"cpu": "cpu", "multi-model": "multi_model", "gpu": "gpu"}
 
 
 class EndpointsStack(Stack):
@@ -46,6 +51,7 @@ class EndpointsStack(Stack):
         self.approved = CfnCondition(
             self, "ModelIsApproved", expression=Fn.condition_not(Fn.condition_equals(self.package, NOTHING))
         )
+        self.groups = {name: self._log_group(name) for name in SWITCHES}
         wanted = settings.endpoints
         if wanted.cpu.enabled:
             packaged = sagemaker.CfnModel.ContainerDefinitionProperty(model_package_name=self.package)
@@ -73,10 +79,9 @@ class EndpointsStack(Stack):
         )  # fmt: skip
 
     def _names(self) -> list[str]:
-        switches = {"cpu": "cpu", "multi-model": "multi_model", "gpu": "gpu"}
         return [
             self.settings.names.endpoint(name)
-            for name, field in switches.items()
+            for name, field in SWITCHES.items()
             if getattr(self.settings.endpoints, field).enabled
         ]
 
@@ -86,10 +91,20 @@ class EndpointsStack(Stack):
             self, id, type="AWS::SSM::Parameter::Value<String>", default=self.settings.parameter(parameter)
         ).value_as_string  # fmt: skip
 
+    def _log_group(self, name: str) -> logs.CfnLogGroup:
+        """There whether the endpoint is or not: SageMaker would make it without retention, and one that was kept when its
+        endpoint was switched off would stand in the way when it is switched on again. An empty one costs nothing."""
+        group = logs.CfnLogGroup(
+            self, f"{construct_id(name)}Logs", log_group_name=log_group_of_endpoint(self.settings.names.endpoint(name)),
+            retention_in_days=self.settings.logs.retention_days,
+        )  # fmt: skip
+        group.apply_removal_policy(RemovalPolicy.RETAIN if self.settings.removal == "retain" else RemovalPolicy.DESTROY)
+        return group
+
     def _endpoint(
         self, name: str, wanted: Endpoint, container: sagemaker.CfnModel.ContainerDefinitionProperty
     ) -> sagemaker.CfnEndpoint:
-        id = "".join(word.capitalize() for word in name.split("-"))
+        id = construct_id(name)
         full_name = self.settings.names.endpoint(name)
         network = self.settings.network
         model = sagemaker.CfnModel(
@@ -102,23 +117,18 @@ class EndpointsStack(Stack):
             variant_name="AllTraffic", model_name=model.attr_model_name, initial_instance_count=wanted.instance_count,
             instance_type=wanted.instance_type, initial_variant_weight=1,
             container_startup_health_check_timeout_in_seconds=STARTUP_SECONDS,
+            inference_ami_version=GPU_MACHINE_IMAGE if name == "gpu" else None,
         )  # fmt: skip
         configuration = sagemaker.CfnEndpointConfig(self, f"{id}EndpointConfig", production_variants=[variant])
         endpoint = sagemaker.CfnEndpoint(
             self, f"{id}Endpoint", endpoint_name=full_name, endpoint_config_name=configuration.attr_endpoint_config_name
         )  # fmt: skip
-        group = logs.CfnLogGroup(
-            self, f"{id}Logs", log_group_name=log_group_of_endpoint(full_name),
-            retention_in_days=self.settings.logs.retention_days,
-        )  # fmt: skip
-        group.apply_removal_policy(RemovalPolicy.RETAIN if self.settings.removal == "retain" else RemovalPolicy.DESTROY)
-        # SageMaker would make the group itself, without retention.
-        endpoint.add_resource_dependency(group)
+        endpoint.add_resource_dependency(self.groups[name])
         parameter = ssm.CfnParameter(
             self, f"{id}EndpointParameter", name=self.settings.parameter(f"{name}-endpoint"), type="String",
             value=endpoint.attr_endpoint_name,
         )  # fmt: skip
-        for resource in (model, configuration, endpoint, group, parameter):
+        for resource in (model, configuration, endpoint, parameter):
             self._only_when_approved(resource)
         output = CfnOutput(self, f"{id}EndpointName", value=endpoint.attr_endpoint_name)
         output.condition = self.approved
@@ -126,3 +136,7 @@ class EndpointsStack(Stack):
 
     def _only_when_approved(self, resource: CfnResource) -> None:
         resource.cfn_options.condition = self.approved
+
+
+def construct_id(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("-"))

@@ -68,12 +68,11 @@ def pulls(*images: assets.DockerImageAsset, repositories: tuple[str, ...] = ()) 
     ]
 
 
-def logs_to(group: str, streams: str) -> list[iam.PolicyStatement]:
-    """Write log streams of this name in one of SageMaker's log groups, which SageMaker creates on first use."""
+def logs_to(group: str, streams: str, *, creates: bool = True) -> list[iam.PolicyStatement]:
+    """Write log streams of this name in one of SageMaker's log groups, which SageMaker creates on first use unless we have."""
+    on_group = ["logs:DescribeLogStreams", *(["logs:CreateLogGroup"] if creates else [])]
     return [
-        iam.PolicyStatement(
-            actions=["logs:CreateLogGroup", "logs:DescribeLogStreams"], resources=[arn("logs", f"log-group:{group}")]
-        ),
+        iam.PolicyStatement(actions=sorted(on_group), resources=[arn("logs", f"log-group:{group}")]),
         iam.PolicyStatement(
             actions=["logs:CreateLogStream", "logs:PutLogEvents"],
             resources=[arn("logs", f"log-group:{group}:log-stream:{streams}")],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_cdk import CfnOutput, RemovalPolicy, Stack
+from aws_cdk import Aws, CfnOutput, Fn, RemovalPolicy, Stack
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sagemaker as sagemaker
 from aws_cdk import aws_ssm as ssm
@@ -12,7 +12,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from contract.names import NO_MODEL, NOTHING, PROCESSING_LOGS, TRAINING_LOGS, TRANSFORM_LOGS
-from infra import managed
+from infra import grants, managed
 from infra.images import ImagesStack
 from infra.roles import JobRoles
 from infra.settings import Settings
@@ -20,6 +20,14 @@ from infra.storage import StorageStack
 from infra.workflow.permissions import MachineRole, keeps_books, passes, runs_jobs
 from infra.workflow.pipeline import Pipeline
 from infra.workflow.platform import Images, Platform, RoleArns
+
+
+def of_this_stack() -> str:
+    """A word that no other stack has, not even one of the same name made later: the first eight digits of its id.
+
+    A log group that `removal=retain` kept would stand in the way of a new one of its name.
+    """
+    return Fn.select(0, Fn.split("-", Fn.select(2, Fn.split("/", Aws.STACK_ID))))
 
 
 class PipelineStack(Stack):
@@ -47,6 +55,8 @@ class PipelineStack(Stack):
         self._parameter("state-machine-arn", self.machine.state_machine_arn)
         self._parameter("weights-role-arn", self.roles.weights.role_arn)
         self._parameter("model-package-group", self.group.model_package_group_name)
+        # Without an endpoint nobody imports it, and CloudFormation refuses to remove an export that the deployed stack still uses.
+        self.export_value(self.roles.model.role_arn)
         CfnOutput(self, "StateMachineArn", value=self.machine.state_machine_arn)
         CfnOutput(self, "ModelPackageGroupName", value=self.group.model_package_group_name)
         if settings.logs.own_job_groups:
@@ -75,7 +85,7 @@ class PipelineStack(Stack):
             artifacts_bucket=self.storage.artifacts.bucket_name,
             models_bucket=self.storage.models.bucket_name,
             model_package_group=self.settings.names.model_package_group,
-            kms_key=self.storage.key.key_arn if self.storage.key else None,
+            kms_key=grants.arn("kms", self.settings.names.key_alias) if self.storage.key else None,
             debugger=debugger,
         )  # fmt: skip
 
@@ -96,8 +106,6 @@ class PipelineStack(Stack):
                 *keeps_books(self.settings, self.storage, self.settings.names.model_package_group),
             ],
         )  # fmt: skip
-        if self.storage.key:
-            self.storage.key.grant_encrypt_decrypt(role)
         states = Construct(self, "States")
         return sfn.StateMachine(
             self,
@@ -108,13 +116,13 @@ class PipelineStack(Stack):
             comment="From a data set of photos to a registered model",
             logs=sfn.LogOptions(
                 destination=self._log_group(
-                    "MachineLogs", self.settings.names.log_group_of_machine(self.settings.names.pipeline)
+                    "MachineLogs",
+                    self.settings.names.log_group_of_machine(self.settings.names.pipeline, of_this_stack()),
                 ),
                 level=sfn.LogLevel.ALL,
                 include_execution_data=True,
             ),
             tracing_enabled=True,
-            removal_policy=self.removal,
         )
 
     def _log_group(self, id: str, name: str) -> logs.LogGroup:

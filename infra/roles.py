@@ -63,8 +63,6 @@ class JobRole(iam.Role):
             *grants.uses_network(settings.network.subnets, settings.network.security_groups),
         ]:
             self.add_to_policy(statement)
-        if storage.key:
-            storage.key.grant_encrypt_decrypt(self)
 
 
 class JobRoles(Construct):
@@ -118,7 +116,9 @@ class JobRoles(Construct):
             grants.reads(artifacts, *of_execution("training", "test")),
             grants.writes(artifacts, *of_execution("transform")),
             grants.reads(models, REGISTERED, MULTI_MODEL),
-            *(grants.logs_to(log_group_of_endpoint(f"{settings.prefix}-*"), "*"),),
+            # The groups of lasting endpoints are the Endpoints stack's: a line that comes late must not make one again.
+            grants.logs_to(log_group_of_endpoint(f"{settings.prefix}-*"), "*", creates=False),
+            *self._shadow_logs(),
             grants.pulls(images.inference, *([images.inference_gpu] if images.inference_gpu else [])),
         )  # fmt: skip
         self.report = self._role(
@@ -187,6 +187,11 @@ class JobRoles(Construct):
             *grants.logs_to(PROCESSING_LOGS, f"{self._settings.prefix}-*"),
             *grants.pulls(repositories=(grants.arn("ecr", f"repository/{RULES_REPOSITORY}", account="*"),)),
         ]
+
+    def _shadow_logs(self) -> list[list[iam.PolicyStatement]]:
+        """SageMaker makes a group for each shadow endpoint, unless the job that makes the endpoint has made it before."""
+        group = grants.arn("logs", f"log-group:{log_group_of_endpoint(self._settings.names.shadows)}")
+        return [[iam.PolicyStatement(actions=["logs:CreateLogGroup"], resources=[group])]]
 
     def _shadow_endpoint(self) -> list[iam.PolicyStatement]:
         """Clarify asks the model through an endpoint that lives as long as its job.

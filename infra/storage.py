@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import Aws, CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_ssm as ssm
@@ -38,10 +39,32 @@ class StorageStack(Stack):
         self.models = self._bucket("Models", versioned=True)
 
     def _key(self) -> kms.Key:
-        return kms.Key(
+        """Kept whatever is removed: what it has encrypted cannot be read without it, also after the setting was changed.
+
+        Its own policy says who uses it, so that no other stack needs its ARN: an export of what a setting can remove could not
+        be removed while it is used. Others name it by its alias.
+        """
+        key = kms.Key(
             self, "Key", description=f"Darkroom {self.settings.environment}: photos, artifacts and models",
-            enable_key_rotation=True, removal_policy=self.removal,
+            enable_key_rotation=True, removal_policy=RemovalPolicy.RETAIN,
         )  # fmt: skip
+        tags = self.settings.names.tags
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="RolesOfThisDeployment",
+                principals=[iam.AnyPrincipal()],
+                actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
+                resources=["*"],
+                conditions={
+                    "StringEquals": {
+                        "aws:PrincipalAccount": Aws.ACCOUNT_ID,
+                        **{f"aws:PrincipalTag/{name}": value for name, value in tags.items()},
+                    }
+                },
+            )
+        )
+        kms.CfnAlias(self, "KeyAlias", alias_name=self.settings.names.key_alias, target_key_id=key.key_id)
+        return key
 
     def _access_logs(self) -> s3.Bucket:
         return s3.Bucket(

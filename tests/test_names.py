@@ -90,8 +90,8 @@ def _code(path: Path) -> list[str]:
 def test_the_state_machines_are_named_after_what_they_do():
     assert Names("bees", "prod").comparison == "bees-prod-comparison"
     assert (
-        Names("bees", "prod").log_group_of_machine("bees-prod-comparison")
-        == "/aws/vendedlogs/states/bees-prod-comparison"
+        Names("bees", "prod").log_group_of_machine("bees-prod-comparison", "0a1b2c3d")
+        == "/aws/vendedlogs/states/bees-prod-comparison-0a1b2c3d"
     )
     assert Names("bees").stack(COMPARISON) == "Bees-Comparison"
 

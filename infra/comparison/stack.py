@@ -16,7 +16,7 @@ from infra import grants
 from infra.comparison.candidate import EXTRACTED, TRAINED
 from infra.comparison.platform import ComparisonPlatform
 from infra.comparison.workflow import PREPARED, SECOND, Comparison
-from infra.pipeline import PipelineStack
+from infra.pipeline import PipelineStack, of_this_stack
 from infra.roles import JobRole
 from infra.settings import Settings
 from infra.workflow.permissions import MachineRole, passes, runs_jobs
@@ -89,8 +89,6 @@ class ComparisonStack(Stack):
                 *runs_jobs(self.settings), *passes([*roles, self.pipeline.roles.training]), *self._keeps_books()
             ],
         )  # fmt: skip
-        if self.storage.key:
-            self.storage.key.grant_encrypt_decrypt(role)
         platform = ComparisonPlatform(
             base=self.pipeline.platform,
             prepare_role=self.prepare_role.role_arn,
@@ -103,7 +101,7 @@ class ComparisonStack(Stack):
         group = logs.LogGroup(
             self,
             "MachineLogs",
-            log_group_name=self.settings.names.log_group_of_machine(name),
+            log_group_name=self.settings.names.log_group_of_machine(name, of_this_stack()),
             removal_policy=self.pipeline.removal,
         )
         group.node.default_child.retention_in_days = self.settings.logs.retention_days
@@ -112,7 +110,7 @@ class ComparisonStack(Stack):
             definition_body=sfn.DefinitionBody.from_chainable(Comparison(Construct(self, "States"), platform).start),
             role=role, comment="Which architecture for these photos",
             logs=sfn.LogOptions(destination=group, level=sfn.LogLevel.ALL, include_execution_data=True),
-            tracing_enabled=True, removal_policy=self.pipeline.removal,
+            tracing_enabled=True,
         )  # fmt: skip
 
     def _keeps_books(self) -> list[iam.PolicyStatement]:

@@ -53,7 +53,7 @@ ACKNOWLEDGED = (
         ROLE, "Log streams are named after the job, which has the execution's id in its name.",
     ),
     Acknowledged(
-        wildcard(arn(r"logs:<AWS::Region>:<AWS::AccountId>:log-group:/aws/sagemaker/Endpoints/darkroom-dev-\*.*")),
+        wildcard(arn(r"logs:<AWS::Region>:<AWS::AccountId>:log-group:/aws/sagemaker/Endpoints/darkroom-dev-(\?{8}-)?\*.*")),
         ROLE, "One log group for each endpoint of this environment, shadow endpoints of Clarify among them.",
     ),
     Acknowledged(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 
 import pytest
 
+from tests.infra.api import service
 from tests.infra.conftest import FLAGS, ROOT, resolve
 
 
@@ -117,7 +119,8 @@ def test_endpoints_exist_only_once_a_model_is_approved(default):
         "Fn::Not": [{"Fn::Equals": [{"Ref": "ApprovedModelPackage"}, "none"]}]
     }
     unconditional = [r["Type"] for r in template["Resources"].values() if r.get("Condition") != "ModelIsApproved"]
-    assert unconditional == ["AWS::SSM::Parameter"]
+    # Log groups cost nothing while they are empty.
+    assert unconditional == ["AWS::Logs::LogGroup"] * 3 + ["AWS::SSM::Parameter"]
 
 
 def test_before_the_first_approval_endpoints_read_a_parameter_that_says_none(default):
@@ -181,6 +184,28 @@ def test_the_three_kinds_of_endpoint_serve_what_they_should(full):
     assert json.dumps(containers["MultiModelModel"]["ModelDataUrl"]).endswith('"/multi-model/"]]}')
     assert containers["GpuModel"]["ModelDataUrl"] == {"Ref": "ApprovedModelData"}
     assert containers["GpuModel"]["Image"] == {"Ref": "InferenceGpuImage"}
+
+
+def test_the_machine_of_the_gpu_endpoint_has_the_driver_that_the_image_needs(full):
+    configs = full.resources("Endpoints", "AWS::SageMaker::EndpointConfig")
+    images = {
+        name: config["Properties"]["ProductionVariants"][0].get("InferenceAmiVersion")
+        for name, config in configs.items()
+    }
+    known = service("sagemaker").shape_for("ProductionVariantInferenceAmiVersion").enum
+    assert images.pop("GpuEndpointConfig") == "al2023-ami-sagemaker-inference-gpu-4-1"
+    assert "al2023-ami-sagemaker-inference-gpu-4-1" in known
+    assert set(images.values()) == {None}  # an image for GPUs is refused on machines without one
+    requirements = (ROOT / "inference_code" / "requirements-gpu.txt").read_text()
+    # That image is for CUDA 13: other wheels would need another one.
+    assert re.search(r"^nvidia-cuda-runtime==13\.", requirements, re.MULTILINE)
+
+
+@pytest.mark.parametrize("room", ["training_code", "inference_code"])
+def test_an_image_that_may_run_on_a_gpu_asks_for_driver_and_devices(room):
+    text = (ROOT / room / "Dockerfile").read_text()
+    assert "NVIDIA_VISIBLE_DEVICES=all" in text
+    assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility" in text
 
 
 def test_endpoints_take_the_deployed_images_so_that_their_stack_can_be_deployed_alone(full):

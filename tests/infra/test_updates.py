@@ -1,0 +1,121 @@
+"""Updates of a deployed stack: each setting there and back."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from tests.infra.conftest import resolve
+from tests.infra.deployed import Deployment
+from tests.infra.setting_walk import OTHER, TOGETHER, left_out, locked
+from tests.local_cloud.conftest import RunningCloud
+
+SHORT = {**{name: OTHER[name] for name in ("encryption", "clarify", "endpoints.gpu.enabled")}, **TOGETHER}
+
+
+def test_every_setting_is_walked():
+    assert left_out() == set()
+
+
+@pytest.mark.parametrize("change", SHORT)
+def test_no_change_of_a_setting_is_locked_by_an_export_in_use(default, synthesize, change):
+    changed = synthesize(**SHORT[change]).templates
+    assert locked(default.templates, changed) == set()
+    assert locked(changed, default.templates) == set()
+
+
+def test_an_export_that_a_setting_removes_would_be_found():
+    using = {"Pipeline": {"Resources": {"Role": {"Key": {"Fn::ImportValue": "Storage:Key"}}}}}
+    making = {"Storage": {"Outputs": {"Key": {"Export": {"Name": "Storage:Key"}}}}}
+    assert locked(using, {"Storage": {}}) == {"Storage:Key"}
+    assert locked(using, making) == set()
+
+
+def test_the_key_is_kept_whatever_is_removed_because_what_it_encrypted_needs_it(full, synthesize):
+    for synthesis in (full, synthesize(encryption="kms", removal="destroy")):
+        (key,) = synthesis.resources("Storage", "AWS::KMS::Key").values()
+        assert (key["DeletionPolicy"], key["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+def test_the_key_says_itself_who_uses_it_so_that_roles_can_read_old_objects_after_a_change(full):
+    (key,) = full.resources("Storage", "AWS::KMS::Key").values()
+    (statement,) = [s for s in key["Properties"]["KeyPolicy"]["Statement"] if s.get("Sid") == "RolesOfThisDeployment"]
+    conditions = resolve(statement["Condition"]["StringEquals"])
+    assert conditions.pop("aws:PrincipalAccount") == "000000000000"
+    for stack in ("Pipeline", "Comparison"):
+        for name, role in full.resources(stack, "AWS::IAM::Role").items():
+            tags = {f"aws:PrincipalTag/{tag['Key']}": tag["Value"] for tag in role["Properties"]["Tags"]}
+            assert conditions.items() <= tags.items(), name
+    assert conditions == {
+        "aws:PrincipalTag/darkroom:project": "darkroom",
+        "aws:PrincipalTag/darkroom:environment": "full",
+    }
+
+
+@pytest.mark.parametrize("settings", ["default", "full"])
+def test_no_log_group_comes_and_goes_with_an_endpoint(request, synthesize, settings):
+    """One that was retained would stand in the way when the endpoint is switched on again."""
+    synthesis = request.getfixturevalue(settings)
+    environment = synthesis.darkroom.settings.environment
+    off = synthesize(**{"environment": environment, **TOGETHER["no endpoint"]})
+    groups = [
+        {g["Properties"]["LogGroupName"] for g in one.resources("Endpoints", "AWS::Logs::LogGroup").values()}
+        for one in (synthesis, off)
+    ]
+    assert groups[0] == groups[1]
+    assert len(groups[0]) == 3
+    for group in synthesis.resources("Endpoints", "AWS::Logs::LogGroup").values():
+        assert "Condition" not in group
+
+
+def test_what_is_retained_and_has_a_fixed_name_does_not_stand_in_the_way_of_a_new_deployment(full):
+    kept = {
+        name: resource
+        for stack in full.templates
+        for name, resource in full.templates[stack]["Resources"].items()
+        if resource.get("DeletionPolicy") == "Retain"
+    }
+    named = {"AWS::Logs::LogGroup": "LogGroupName", "AWS::StepFunctions::StateMachine": "StateMachineName"}
+    fixed = {
+        json.dumps(one["Properties"][named[one["Type"]]])
+        for one in kept.values()
+        if one["Type"] in named and "AWS::StackId" not in json.dumps(one["Properties"].get(named[one["Type"]], ""))
+    }
+    # Names that SageMaker dictates: docs/infrastructure.md says what to do with them.
+    assert all("/aws/sagemaker/" in name for name in fixed), fixed
+
+
+# The same walk over every setting, one by one, takes minutes: make walk-settings.
+EACH = SHORT if os.environ.get("DARKROOM_WALK_SETTINGS") is None else OTHER | TOGETHER
+
+
+@pytest.fixture(scope="module")
+def deployment(default, tmp_path_factory):
+    cloud = RunningCloud(tmp_path_factory.mktemp("updates"))
+    cloud.start()
+    deployed = Deployment(cloud, "updates")
+    deployed.deploy(default)
+    yield deployed
+    cloud.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", EACH)
+def test_a_deployed_setting_can_be_changed_there_and_back_and_nothing_that_holds_data_is_replaced(
+    deployment, default, synthesize, change
+):
+    before = deployment.precious(default)
+    changed = synthesize(**EACH[change])
+    deployment.deploy(changed)
+    there = deployment.precious(changed)
+    deployment.deploy(default)
+    back = deployment.precious(default)
+    assert len(before) >= 8
+    assert before == back
+    assert before.items() <= there.items()
+    # And once more, since what was left behind would be in the way only now.
+    deployment.deploy(changed)
+    deployment.deploy(default)
+    assert deployment.precious(default) == before
