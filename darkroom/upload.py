@@ -1,10 +1,13 @@
 """Brings the data of `--data` into the data bucket, or checks that an S3 URI is there."""
 
 import hashlib
+import os
 import re
+import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -46,15 +49,29 @@ def _upload_folder(target: Target, found: dataset.Survey, console: Console) -> s
         if _exists(target, bucket, key):
             console.print(f"  {found.photos} photos are there already: s3://{bucket}/{key}", soft_wrap=True)
             return f"s3://{bucket}/{key}"
-        packed = target.home.folder("uploads") / Path(key).name
-        row = progress.add_task("Packing", total=found.size)
-        dataset.pack(found, packed, lambda size: progress.advance(row, size))
+        packed = _own_folder(target.home.folder("uploads")) / Path(key).name
         try:
+            row = progress.add_task("Packing", total=found.size)
+            dataset.pack(found, packed, lambda size: progress.advance(row, size))
             _put(target, packed, bucket, key, progress)
         finally:
-            packed.unlink()
+            shutil.rmtree(packed.parent)
     console.print(f"  {found.photos} photos uploaded: s3://{bucket}/{key}", soft_wrap=True)
     return f"s3://{bucket}/{key}"
+
+
+def _own_folder(uploads: Path) -> Path:
+    """A folder of this process for what it packs; what a killed process has left beside it goes."""
+    for left in uploads.iterdir():
+        if left.name.isdigit() and psutil.pid_exists(int(left.name)):
+            continue
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+    own = uploads / str(os.getpid())
+    own.mkdir(exist_ok=True)
+    return own
 
 
 def _upload_zip(target: Target, path: Path, console: Console) -> str:

@@ -188,7 +188,7 @@ def _check_data(runtime: Runtime, container: Document) -> None:
     if url and not multi:
         where = Location.parse(url)
         try:
-            found = any(info.key == where.key for info in runtime.context.objects.list(where.bucket, where.key))
+            found = runtime.context.objects.info(where.bucket, where.key) is not None
         except AwsError:
             found = False
         if not found:

@@ -1,8 +1,7 @@
 """Many models behind one container: loads on first use, unloads the least recently used when the container is full.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/mms-container-apis.html
-A model that was overwritten in S3 is noticed by its ETag and loaded anew. Looking costs a listing, so it happens at
-most every two seconds per model.
+A model that was overwritten in S3 is noticed by its ETag and loaded anew; it is looked at no more than every two seconds.
 """
 
 import hashlib
@@ -152,18 +151,14 @@ class MultiModel:
     def _etag(self, target: str) -> str:
         where = self._location(target)
         try:
-            found = [
-                info
-                for info in self._server.runtime.context.objects.list(where.bucket, where.key)
-                if info.key == where.key
-            ]
+            found = self._server.runtime.context.objects.info(where.bucket, where.key)
         except AwsError:
-            found = []
-        if not found:
+            found = None
+        if found is None:
             raise AwsError(
                 "ValidationError",
                 f"Failed to download model data(bucket: {where.bucket}, key: {where.key}). Please "
                 "ensure that there is an object located at the URL and that the role passed to CreateModel has "
                 "permissions to download the model.",
             )
-        return found[0].etag
+        return found.etag

@@ -148,6 +148,16 @@ class JobRun:
             LOGGER.exception("the failure of %s %s could not be recorded", self.kind, self.name)
 
 
+def remove_leftovers(runtime: Runtime) -> None:
+    """Deletes the folders of jobs and servers that an earlier process did not live to delete; nothing uses them."""
+    leftovers = [runtime.folder / "endpoints"]
+    if not runtime.settings.keep_job_folders:
+        leftovers.append(runtime.folder / "jobs")
+    for folder in leftovers:
+        for left in folder.glob("*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def fail_abandoned(store: Any) -> None:
     """Marks the jobs that an earlier cloud process left unfinished; nothing of them runs any more."""
     ends = {

@@ -10,7 +10,7 @@ from local_cloud.sagemaker.containers import Watchdog
 from local_cloud.sagemaker.invocation import InvocationResponse
 from local_cloud.sagemaker.kinds import KINDS
 from local_cloud.sagemaker.rule_evaluation import abandon_evaluations
-from local_cloud.sagemaker.runs import fail_abandoned
+from local_cloud.sagemaker.runs import fail_abandoned, remove_leftovers
 from local_cloud.sagemaker.runtime import Runtime, Settings
 from local_cloud.sagemaker.store import Document, Store
 
@@ -79,6 +79,7 @@ class SageMakerService:
 
     def start(self) -> None:
         """Takes up where the last process ended: unfinished jobs have failed, endpoints are started again."""
+        remove_leftovers(self.runtime)
         fail_abandoned(self.runtime.store)
         abandon_evaluations(self.runtime.store)
         self.runtime.endpoints.restore()

@@ -55,6 +55,9 @@ def test_after_a_restart_jobs_have_failed_and_endpoints_serve(own_platform, how)
     assert job["TrainingJobStatus"] == "Failed" and "the local cloud stopped" in job["FailureReason"]
     search = again.describe("HyperParameterTuningJob", tuning["HyperParameterTuningJobName"])
     assert search["HyperParameterTuningJobStatus"] == "Failed" and "the local cloud stopped" in search["FailureReason"]
+    folder = own_platform.cloud.state / "sagemaker"
+    assert list(folder.glob("jobs/*/*")) == []  # what the killed process could not delete is gone
+    assert len(list(folder.glob("endpoints/*"))) == 1
     assert again.invoke(endpoint) == "back:hello"
     assert again.settled(endpoint)["EndpointStatus"] == "InService"
     assert again.train("pass")["TrainingJobStatus"] == "Completed"
