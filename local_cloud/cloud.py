@@ -74,6 +74,7 @@ class Cloud:
         stacks = CloudFormationService(self.context, self.clients, self.database)
         self.application.services = {"sagemaker": sagemaker, "states": states, "cloudformation": stacks}
         self._services = [sagemaker, states, stacks]
+        sagemaker.recover()
         states.start()
         stacks.start()
         self.application.loaded = True

@@ -77,11 +77,14 @@ class SageMakerService:
         self._search_ready = threading.Event()
         self.runtime.endpoints = endpoints.Endpoints(self.runtime)
 
-    def start(self) -> None:
-        """Takes up where the last process ended: unfinished jobs have failed, endpoints are started again."""
+    def recover(self) -> None:
+        """Takes up where the last process ended: unfinished jobs have failed. Before anybody may create a new one."""
         remove_leftovers(self.runtime)
         fail_abandoned(self.runtime.store)
         abandon_evaluations(self.runtime.store)
+
+    def start(self) -> None:
+        """Starts the endpoints again; their servers may ask this cloud."""
         self.runtime.endpoints.restore()
 
     def stop(self) -> None:
