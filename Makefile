@@ -1,5 +1,6 @@
 # Two commands matter: `make demo` and `make test`. Nothing but Python 3.11 and make has to be there before.
 SHELL := /bin/bash
+# GNU make before 3.82 (macOS has 3.81) does not know it, so no recipe relies on it.
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -69,16 +70,17 @@ node_modules/.installed-dev: .venv/.installed-dev node_modules/.installed-demo
 
 test: .venv/.installed-dev node_modules/.installed-dev $(ROOMS:%=.venv-%/.installed) lint ## Install what the tests need and run them all
 	@mkdir -p build/test-results
-	@for room in $(ROOMS); do echo "── $$room, in the packages of its image"; .venv-$$room/bin/python -m pytest -q -n $(PYTEST_WORKERS) tests/$$room -m "not alone" --junitxml=build/test-results/$$room.xml; done
-	@echo "── rules that watch the whole machine, one at a time"
-	@.venv-training_code/bin/python -m pytest -q tests/training_code -m alone --junitxml=build/test-results/alone.xml
-	@echo "── infrastructure, local cloud, command line, end to end"
-	@.venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope $(ROOMS:%=--ignore=tests/%) tests --durations=10 --junitxml=build/test-results/main.xml
+	@failed=; run() { echo "── $$1"; shift; "$$@" || failed=1; }; \
+	for room in $(ROOMS); do run "$$room, in the packages of its image" .venv-$$room/bin/python -m pytest -q -n $(PYTEST_WORKERS) tests/$$room -m "not alone" --junitxml=build/test-results/$$room.xml; done; \
+	run "rules that watch the whole machine, one at a time" .venv-training_code/bin/python -m pytest -q tests/training_code -m alone --junitxml=build/test-results/alone.xml; \
+	run "infrastructure, local cloud, command line, end to end" .venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope $(ROOMS:%=--ignore=tests/%) tests --durations=10 --junitxml=build/test-results/main.xml; \
+	[ -z "$$failed" ] || { echo "Some tests failed. Results: $(CURDIR)/build/test-results"; exit 1; }
 	@echo "All tests passed. Results: $(CURDIR)/build/test-results"
 
 test-fast: .venv/.installed-dev node_modules/.installed-dev $(ROOMS:%=.venv-%/.installed) lint ## The tests that take less than five seconds each
-	@for room in $(ROOMS); do .venv-$$room/bin/python -m pytest -q -n $(PYTEST_WORKERS) -m "not slow and not alone" tests/$$room; done
-	@.venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope -m "not slow" $(ROOMS:%=--ignore=tests/%) tests
+	@failed=; for room in $(ROOMS); do .venv-$$room/bin/python -m pytest -q -n $(PYTEST_WORKERS) -m "not slow and not alone" tests/$$room || failed=1; done; \
+	.venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope -m "not slow" $(ROOMS:%=--ignore=tests/%) tests || failed=1; \
+	[ -z "$$failed" ] || { echo "Some tests failed."; exit 1; }
 
 lint: .venv/.installed-dev ## Style and common faults
 	@.venv/bin/ruff check -q .
@@ -89,7 +91,7 @@ lock: .venv/bin/uv ## Resolve and pin every dependency again
 	$(LOCK) pyproject.toml --extra demo --extra dev --extra build -o requirements/dev.txt
 	$(LOCK) pyproject.toml --extra demo --extra build -c requirements/dev.txt -o requirements/demo.txt
 	$(LOCK) requirements/test-tools.in -c requirements/dev.txt -o requirements/test-tools.txt
-	for room in $(ROOMS); do for file in $$room/requirements*.in; do $(LOCK) $$file -o $${file%.in}.txt; done; done
+	set -e; for room in $(ROOMS); do for file in $$room/requirements*.in; do $(LOCK) $$file -o $${file%.in}.txt; done; done
 
 walk-settings: .venv/.installed-dev ## Deploy to a local cloud, then change each setting there and back (minutes)
 	@DARKROOM_WALK_SETTINGS=1 .venv/bin/python -m pytest -q tests/infra/test_updates.py

@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from contract.names import execution_key
+from contract.validation import did_you_mean
 from darkroom.failure import DarkroomError
 from darkroom.target import Target
 
@@ -99,8 +100,10 @@ def describe(target: Target, arn: str) -> dict[str, Any]:
         return target.client("stepfunctions").describe_execution(executionArn=arn)
     except ClientError as error:
         if error.response["Error"]["Code"] in ("ExecutionDoesNotExist", "InvalidArn"):
-            known = ", ".join(run["name"] for run in recent(target, 5)) or "none"
-            raise DarkroomError(f"There is no execution {arn.rpartition(':')[2]}.", f"The last ones: {known}") from None
+            name, names = arn.rpartition(":")[2], [run["name"] for run in recent(target, 100)]
+            hint = did_you_mean(name, names)
+            known = f"The last ones: {', '.join(names[:5]) or 'none'}"
+            raise DarkroomError(f"There is no execution {name}.", f"{hint} {known}".strip()) from None
         raise
 
 

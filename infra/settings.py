@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from contract.names import ENVIRONMENT, PROJECT, NameRefused, Names
+from contract.validation import did_you_mean
 
 INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+")
 S3_PREFIX = re.compile(r"s3://[a-z0-9.-]{3,63}/.*")
@@ -217,7 +218,8 @@ def paths(kind: type = Settings, prefix: str = "") -> list[str]:
 
 
 def _unknown(key: str) -> str:
-    return f"{key!r} is not a setting. Allowed: {', '.join(paths())}."
+    hint = did_you_mean(key, paths())
+    return f"{key!r} is not a setting. {hint + ' ' if hint else ''}Allowed: {', '.join(paths())}."
 
 
 def _unfold(values: Mapping[str, Any]) -> dict[str, Any]:

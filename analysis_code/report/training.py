@@ -35,10 +35,13 @@ class Tuning:
     objective_name: str
     higher_is_better: bool
     trials: list[Trial]
+    chosen: str = ""  # the trial that the tuning job itself calls the best
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the best objective."""
+        """The trial that was trained on: what the tuning job said, since equal objectives are common; else the best objective."""
+        if named := next((trial for trial in self.trials if trial.name == self.chosen), None):
+            return named
         scored = [trial for trial in self.trials if trial.objective is not None]
         key = (lambda trial: trial.objective) if self.higher_is_better else (lambda trial: -trial.objective)
         return max(scored, key=key) if scored else None
@@ -79,7 +82,8 @@ def read_tuning(job: str | None) -> Tuning | Missing:
         return Missing(f"SageMaker did not tell: {error}", failed=True)
     objective = described["HyperParameterTuningJobConfig"].get("HyperParameterTuningJobObjective", {})
     trials = [_trial(summary) for summary in sorted(summaries, key=lambda one: one["CreationTime"])]
-    return Tuning(job, objective.get("MetricName", "objective"), objective.get("Type") != "Minimize", trials)
+    chosen = (described.get("BestTrainingJob") or {}).get("TrainingJobName", "")
+    return Tuning(job, objective.get("MetricName", "objective"), objective.get("Type") != "Minimize", trials, chosen)
 
 
 def _trial(summary: dict[str, Any]) -> Trial:

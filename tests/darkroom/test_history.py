@@ -110,3 +110,40 @@ def test_bias_metrics_are_read_from_clarifys_analysis():
     }
     assert bias_metrics(analysis) == {"cell_type": {"mono": {"CI": 0.25, "DI": 1.1}}}
     assert bias_metrics(None) is None and bias_metrics({"version": "1.0"}) is None
+
+
+TUNING = {
+    "Prepare": {"Resource": "arn:x:createProcessingJob.sync", "Next": "Choose tuning"},
+    "Choose tuning": {
+        "Type": "Choice", "Default": "Tune",
+        "Choices": [
+            {"Variable": "$.plan.tuning.enabled", "BooleanEquals": False, "Next": "Skip tuning"},
+            {"Variable": "$.plan.tuning.mode", "StringEquals": "single_job", "Next": "Tune in one job"},
+        ],
+    },
+    "Skip tuning": {"Type": "Pass", "Next": "Train"},
+    "Tune": {"Resource": "arn:x:createHyperParameterTuningJob.sync", "Next": "Train"},
+    "Tune in one job": {"Resource": "arn:x:createTrainingJob.sync", "Next": "Train"},
+    "Train": {"Resource": "arn:x:createTrainingJob.sync", "End": True},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "following"),
+    [
+        ({}, "Tune"), ({"tuning": {"max_jobs": 4}}, "Tune"), ({"tuning": {"enabled": False}}, "Train"),
+        ({"tuning": {"mode": "single_job"}}, "Tune in one job"),
+    ],
+)  # fmt: skip
+def test_the_next_step_is_the_one_that_the_input_leads_to(given, following):
+    from darkroom.live import planned
+
+    assert next_job_state(TUNING, "Prepare", planned(json.dumps(given))) == following
+
+
+def test_what_is_not_known_yet_leaves_every_way_open():
+    states = {
+        **TUNING,
+        "Choose tuning": {**TUNING["Choose tuning"], "Choices": [{"Variable": "$.x", "IsNull": True, "Next": "Train"}]},
+    }
+    assert next_job_state(states, "Prepare", {}) in ("Train", "Tune")

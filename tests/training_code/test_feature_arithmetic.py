@@ -168,5 +168,6 @@ def test_converting_a_backbone_tells_nobody(tmp_path):
     watched = ("CI", "TF_BUILD", "JENKINS_URL")
     environment = {name: value for name, value in os.environ.items() if name not in watched}
     environment |= {"HOME": str(tmp_path), "PYTHONPATH": os.getcwd()}
-    subprocess.run([sys.executable, "-c", CONVERT], cwd=tmp_path, env=environment, check=True, timeout=120)
+    # No limit: on a busy machine the imports alone take minutes, and what is asked here is not how long.
+    subprocess.run([sys.executable, "-c", CONVERT], cwd=tmp_path, env=environment, check=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == []

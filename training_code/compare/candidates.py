@@ -105,7 +105,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
     ),
     "keras-4": ("keras-mobilenetv2", "keras-resnet50v2", "keras-efficientnetb0", "keras-densenet121"),
     "edge": ("efficientnet_lite0", "squeezenet1_1", "mobilenet_v2", "mobilenet-v2-050", "mobilenet-v2-075"),
-    "offline": ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "squeezenet1_1"),
+    "offline": ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),  # their weights are in the image
 }  # fmt: skip
 
 

@@ -134,15 +134,12 @@ def _use(before: list[tuple[int, int, int]], after: list[tuple[int, int, int]]) 
 
 
 def _memory_of_machine() -> tuple[int, int]:
-    """Bytes: in all, and to be had without swapping."""
+    """Bytes: in all, and to be had without swapping. Zeros where the system does not say (macOS has no /proc)."""
     found = {}
-    with open("/proc/meminfo", encoding="ascii") as lines:
-        for line in lines:
-            name, _, rest = line.partition(":")
-            found[name] = int(rest.split()[0]) * 1024
-            if "MemTotal" in found and "MemAvailable" in found:
-                break
-    return found["MemTotal"], found.get("MemAvailable", found.get("MemFree", 0))
+    for line in _text("/proc/meminfo").splitlines() if os.path.exists("/proc/meminfo") else []:
+        name, _, rest = line.partition(":")
+        found[name] = int(rest.split()[0]) * 1024
+    return found.get("MemTotal", 0), found.get("MemAvailable", found.get("MemFree", 0))
 
 
 def _bytes_moved() -> dict[str, int]:
