@@ -133,6 +133,16 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
+GO_ON = (
+    "Start it again with the same options: what is trained is not trained again, what is measured not measured again."
+)
+
+
+def _refused(why: str) -> bool:
+    """Whether the reason names a value that is not allowed: the same options would be refused again."""
+    return "; allowed: " in why or ": no such field" in why
+
+
 def conclude(target: Target, console: Console, arn: str, estimated: float) -> dict[str, Any]:
     """The comparison with its files' places and how long it took; raises DarkroomError with the reason where it failed."""
     results = story.Results(target, arn)
@@ -145,7 +155,7 @@ def conclude(target: Target, console: Console, arn: str, estimated: float) -> di
         why = results.described.get("cause") or results.described.get("error") or "it was stopped"
         raise DarkroomError(
             f"The comparison {name} {status.lower()}: {why}",
-            "Start it again with the same options: what is trained is not trained again, what is measured not measured again.",
+            "Correct what the reason names, and start it again." if _refused(why) else GO_ON,
         )
     folder = _fetch(target, name, results.folder / "comparison")
     comparison = json.loads((folder / "comparison.json").read_text())

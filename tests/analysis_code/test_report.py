@@ -421,3 +421,11 @@ def test_predictions_without_probabilities_have_no_calibration():
 @pytest.mark.parametrize("rows", [[], [{"photo": "a"}]])
 def test_predictions_of_another_shape_are_missing(rows):
     assert isinstance(evaluate(rows, CLASSES), Missing)
+
+
+def test_the_best_trial_is_the_one_that_the_tuning_job_named_where_objectives_are_equal():
+    from analysis_code.report.training import Trial, Tuning
+
+    equal = [Trial(name, "Completed", {}, 0.977679, 1.0) for name in ("tune-001", "tune-002")]
+    assert Tuning("tune", "validation:accuracy", True, equal, "tune-002").best.name == "tune-002"
+    assert Tuning("tune", "validation:accuracy", True, equal).best.name == "tune-001"

@@ -147,3 +147,10 @@ def test_what_is_not_known_yet_leaves_every_way_open():
         "Choose tuning": {**TUNING["Choose tuning"], "Choices": [{"Variable": "$.x", "IsNull": True, "Next": "Train"}]},
     }
     assert next_job_state(states, "Prepare", {}) in ("Train", "Tune")
+
+
+def test_a_refused_option_of_a_comparison_is_not_to_be_given_again():
+    from darkroom.comparisons import _refused
+
+    assert _refused("models: received 'resnet81'; allowed: any of 1,300 models. Did you mean resnet18?")
+    assert not _refused("Train failed: CapacityError")
