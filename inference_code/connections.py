@@ -1,9 +1,11 @@
-"""Connections whose headers do not come are closed: uvicorn has a limit of time between requests, and none for a begun one."""
+"""Connections whose headers do not come, or do not end, are closed: uvicorn limits neither for a request that was begun."""
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MOST_HEADER_BYTES: Final = 65_536
 
 
 def protocol_with_deadline(seconds: float) -> type[HttpToolsProtocol]:
@@ -11,10 +13,17 @@ def protocol_with_deadline(seconds: float) -> type[HttpToolsProtocol]:
 
     class Timely(HttpToolsProtocol):
         _deadline: asyncio.TimerHandle | None = None
+        _header_bytes = 0
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             self._wait_for_headers()
+
+        def data_received(self, data: bytes) -> None:
+            self._header_bytes += len(data)
+            super().data_received(data)
+            if self._deadline and self._header_bytes > MOST_HEADER_BYTES:
+                self.transport.abort()
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
@@ -30,6 +39,7 @@ def protocol_with_deadline(seconds: float) -> type[HttpToolsProtocol]:
             super().connection_lost(exc)
 
         def _wait_for_headers(self) -> None:
+            self._header_bytes = 0
             self._deadline = self.loop.call_later(seconds, self._too_late)
 
         def _stop_waiting(self) -> None:

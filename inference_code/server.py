@@ -31,6 +31,7 @@ from inference_code.visitors import check_visitor
 log = logging.getLogger("inference")
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob.html: the product may be 100 MB.
 _TRANSFORM_TOTAL_MB: Final = 100
+_MOST_BYTES_OF_A_MODEL: Final = 65_536  # a name and a path
 _PATIENCE: Final = 60  # seconds in which a place for a usual photo must have become free
 
 
@@ -120,7 +121,7 @@ class Application:
 
     async def _load_model(self, body: bytes) -> tuple[HTTPStatus, bytes]:
         try:
-            request = parse(body)
+            request = parse(body if len(body) <= _MOST_BYTES_OF_A_MODEL else b"")
             name, url = request["model_name"], request["url"]
             if not (isinstance(name, str) and name and isinstance(url, str) and url):
                 raise TypeError

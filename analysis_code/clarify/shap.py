@@ -6,6 +6,7 @@ Lundberg and Lee 2017, https://arxiv.org/abs/1705.07874; pairs of complementary 
 """
 
 from collections.abc import Callable
+from itertools import chain, islice
 from typing import Final, NamedTuple
 
 import cv2
@@ -14,6 +15,7 @@ from skimage.segmentation import slic
 
 Ask = Callable[[list[np.ndarray]], np.ndarray]
 LONGEST_SIDE: Final = 384
+AT_ONCE: Final = 128  # pictures that are in memory: thousands may be asked for
 
 
 class Attribution(NamedTuple):
@@ -32,8 +34,8 @@ def explain(photo: np.ndarray, ask: Ask, num_segments: int, compactness: float, 
     count = int(segments.max()) + 1
     hidden = blur(photo)
     shown = coalitions(count, samples, np.random.default_rng(seed))
-    pictures = [photo, hidden, *(np.where(one[segments][:, :, None], photo, hidden) for one in shown)]
-    answers = ask(pictures)
+    pictures = chain((photo, hidden), (np.where(one[segments][:, :, None], photo, hidden) for one in shown))
+    answers = np.concatenate([ask(some) for some in iter(lambda: list(islice(pictures, AT_ONCE)), [])])
     full, blurred, partial = answers[0], answers[1], answers[2:]
     values, fit = solve(shown, partial, full, blurred)
     return Attribution(segments, values, full, blurred, fit)

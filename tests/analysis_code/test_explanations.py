@@ -32,6 +32,19 @@ CONFIG = {
 }
 
 
+def test_ten_thousand_pictures_are_not_in_memory_at_once():
+    asked = []
+
+    def ask(photos: list[np.ndarray]) -> np.ndarray:
+        asked.append(len(photos))
+        values = np.array([photo[:10, :10].mean() / 255 for photo in photos])
+        return np.stack([values, 1 - values], axis=1)
+
+    found = explain(scene(40, 40), ask, 20, 10.0, 1000, 0)
+    assert max(asked) <= 128 and sum(asked) > 500
+    assert found.values.sum(axis=0) == pytest.approx(found.full - found.blurred, abs=1e-9)
+
+
 def photo_with_red_corner() -> np.ndarray:
     photo = np.full((96, 96, 3), (20, 110, 60), dtype=np.uint8)
     photo[:48, :48] = (240, 30, 30)

@@ -83,9 +83,10 @@ def _tiffs() -> Iterator[bytes]:
         yield encode(PHOTO, "TIFF", compression=compression, tiffinfo={274: 6, 278: 8})
     for compression in ("group3", "group4", "tiff_ccitt"):
         yield encode(PHOTO.convert("1"), "TIFF", compression=compression)
-    for mode in ("1", "L", "LA", "P", "RGBA", "CMYK", "I", "F", "LAB", "I;16", "I;16B"):
+    for mode in ("1", "L", "LA", "P", "RGBA", "CMYK", "I", "F", "I;16", "I;16B"):
         yield encode(Image.fromarray(DEEP[:, :, 0]) if mode == "I;16" else
                      Image.fromarray(DEEP[:, :, 0].astype(">u2")) if mode == "I;16B" else PHOTO.convert(mode), "TIFF")  # fmt: skip
+    yield encode(Image.frombytes("LAB", PHOTO.size, PHOTO.tobytes()), "TIFF")  # to convert is not exact to the last bit
     yield encode(PHOTO, "TIFF", big_tiff=True)
     yield encode(PHOTO, "TIFF", save_all=True, append_images=[PHOTO, PHOTO])
     yield cv2.imencode(".tiff", DEEP)[1].tobytes()
