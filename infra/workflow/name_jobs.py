@@ -42,8 +42,25 @@ def check_input(scope: Construct, then: sfn.IChainable) -> sfn.Choice:
         sfn.Choice(scope, "Check input")
         .when(sfn.Condition.not_(given), dataset)
         .when(sfn.Condition.and_(sfn.Condition.is_present("$.instances"), scalar), instances)
-        .otherwise(then)
+        .otherwise(whole_folder(scope, then))
     )
+
+
+def whole_folder(scope: Construct, then: sfn.IChainable) -> sfn.Choice:
+    """`s3://bucket/sets/pets` as `sets/pets/`: an S3 prefix without its slash matches `sets/pets-old/`, too.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_S3DataSource.html
+    """
+    add = sfn.Pass(
+        scope, "Name folder",
+        parameters={"given.$": "$", "folder": {"dataset.$": "States.Format('{}/', $.dataset)"}},
+    )  # fmt: skip
+    use = sfn.Pass(
+        scope, "Use folder", parameters={"merged.$": "States.JsonMerge($.given, $.folder, false)"},
+        output_path="$.merged",
+    )  # fmt: skip
+    whole = (sfn.Condition.string_matches("$.dataset", end) for end in ("*/", "*.zip", "*.ZIP", "*.Zip"))
+    return sfn.Choice(scope, "Zip or folder").when(sfn.Condition.or_(*whole), then).otherwise(add.next(use).next(then))
 
 
 def set_defaults(scope: Construct, platform: Platform) -> sfn.Pass:

@@ -19,6 +19,7 @@ TASKS = [
     "Batch transform", "Evaluate predictions", "Read evaluation", "Measure bias", "Skip bias", "Quality gate",
     "Keep model", "Register model", "Publish", "Use target model", "Note target model", "Look for fixed name",
     "Publish fixed name", "Note model data", "Note approved model", "Save outcome", "Write report",
+    "Zip or folder", "Name folder", "Use folder",
     "Set defaults", "Merge input", "Name jobs", "Check input", "Describe failure", "Execution failed",
 ]  # fmt: skip
 
