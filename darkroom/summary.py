@@ -18,6 +18,8 @@ from darkroom.history import Step, orchestration_seconds, read, summarised
 from darkroom.home import write_atomically
 from darkroom.target import Target
 
+DATA_REPORT = "data_report.html"
+
 
 class Results:
     """Reads what one execution left behind."""
@@ -34,6 +36,8 @@ class Results:
         stopped = self.described.get("stopDate") or datetime.now(UTC)
         evaluation, outcome = self._json("evaluation/evaluation.json"), self.outcome()
         report = self._download("report/")
+        if "index.html" in report:
+            self._fetch_data_report()
         return {
             "status": self.described["status"],
             "execution_arn": self.arn,
@@ -111,6 +115,13 @@ class Results:
             return read_state_file(f"s3://{bucket}/{prefix}{name}", body)
         except InvalidField as error:
             raise DarkroomError(str(error), f"What is there: aws s3 ls s3://{bucket}/{prefix}") from None
+
+    def _fetch_data_report(self) -> None:
+        """What was found in the photos, beside the report, which links to it."""
+        bucket, prefix = executions.folder(self.target, self.name)
+        key = f"{prefix}prepared/{DATA_REPORT}"
+        if key in self._keys(f"prepared/{DATA_REPORT}"):
+            self.target.client("s3").download_file(bucket, key, str(self.folder / "report" / DATA_REPORT))
 
     def _download(self, folder: str) -> list[str]:
         """Copy a folder of the execution beside summary.json; relative names."""
