@@ -1,0 +1,64 @@
+"""Before an upload a person sees what was read; what is not sure is asked about, or is a failure where nobody can answer."""
+
+import io
+import zipfile
+
+import pytest
+from rich.console import Console
+
+from darkroom import look
+from darkroom.failure import DarkroomError
+from tests.photo_trees import photos, write_tree
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+def test_classes_counts_and_facets_are_shown_for_a_folder_and_its_zip(tmp_path, console):
+    files = photos("train/ant", "train/bee", "test/ant", "test/bee") | {
+        "metadata.csv": "file_name,camera\ntrain/ant/0.jpg,old\n"
+    }
+    folder = write_tree(tmp_path / "set", files)
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name.replace("/", "\\"), data)
+    for data in (folder, tmp_path / "set.zip"):
+        assert look.look(console, str(data), {"seed": 1}, False) == {"seed": 1}
+    lines = console.file.getvalue().splitlines()
+    assert [line.split() for line in lines if " ant " in line] == [["ant", "4", "4"]] * 2
+    assert sum("facet camera: 1 values, old (1)" in line for line in lines) == 2
+
+
+def test_a_doubt_without_a_terminal_is_a_failure_unless_yes(tmp_path, console, monkeypatch):
+    monkeypatch.setattr(look, "_at_terminal", lambda: False)
+    folder = str(write_tree(tmp_path, photos("ant", "bee") | {"wasp/": ""}))
+    with pytest.raises(DarkroomError, match="wasp") as refused:
+        look.look(console, folder, {}, False)
+    assert "--yes" in refused.value.advice
+    assert look.look(console, folder, {}, True) == {}
+
+
+def test_two_readings_name_the_field_and_an_answer_settles_it(tmp_path, console, monkeypatch):
+    monkeypatch.setattr(look, "_at_terminal", lambda: False)
+    folder = str(write_tree(tmp_path, photos("indoor/cat", "indoor/dog", "outdoor/cat", "outdoor/dog")))
+    with pytest.raises(DarkroomError, match='"layout": "-/class"'):
+        look.look(console, folder, {}, True)
+    monkeypatch.setattr(look, "_at_terminal", lambda: True)
+    monkeypatch.setattr(look.click, "prompt", lambda *_, **__: 2)
+    assert look.look(console, folder, {}, False) == {"layout": "-/class"}
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"sed": 1}, "sed: no such field.*Did you mean 'seed'"), ({"split": {"test": 20}}, r"split\.test: received 20"),
+        ({"layout": "classes"}, "layout: received 'classes'"), ({"splits": {"x": "tset"}}, "Did you mean 'test'"),
+        ({"tuning": {"ranges": {"learning_rate": [1, 0]}}}, "learning_rate"),
+    ],
+)  # fmt: skip
+def test_a_wrong_field_or_range_is_refused_before_anything_is_uploaded(document, words):
+    with pytest.raises(DarkroomError, match=words) as refused:
+        look.check_run(document)
+    assert "Nothing was uploaded" in refused.value.advice
