@@ -6,6 +6,8 @@ one exists.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aws_cdk import Aws
 from aws_cdk import aws_ecr_assets as assets
 from aws_cdk import aws_iam as iam
@@ -27,9 +29,15 @@ def reads(bucket: s3.IBucket, *prefixes: str) -> list[iam.PolicyStatement]:
         iam.PolicyStatement(
             actions=["s3:ListBucket"],
             resources=[bucket.bucket_arn],
-            conditions={"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in prefixes]}},
+            conditions={"StringLike": {"s3:prefix": listings(prefixes)}},
         ),
     ]
+
+
+def listings(prefixes: Sequence[str]) -> list[str]:
+    """What `s3:prefix` may say: a folder, what is below it, and the folder without its last slash, as some of SageMaker's tools ask."""
+    whole = [prefix.removesuffix("/") for prefix in prefixes if prefix.endswith("/")]
+    return [*(f"{prefix}*" for prefix in prefixes), *whole]
 
 
 def writes(bucket: s3.IBucket, *prefixes: str) -> list[iam.PolicyStatement]:
@@ -50,7 +58,7 @@ def reads_uri(uri: str) -> list[iam.PolicyStatement]:
         iam.PolicyStatement(actions=["s3:GetObject"], resources=[f"{bucket_arn}/{prefix}*"]),
         iam.PolicyStatement(
             actions=["s3:ListBucket"], resources=[bucket_arn],
-            conditions={"StringLike": {"s3:prefix": [f"{prefix}*"]}},
+            conditions={"StringLike": {"s3:prefix": listings([prefix])}},
         ),
     ]  # fmt: skip
 

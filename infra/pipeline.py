@@ -103,7 +103,7 @@ class PipelineStack(Stack):
             statements=[
                 *runs_jobs(self.settings),
                 *passes(self.roles.all),
-                *keeps_books(self.settings, self.storage, self.settings.names.model_package_group),
+                *keeps_books(self.settings, self.storage, self.images, self.settings.names.model_package_group),
             ],
         )  # fmt: skip
         states = Construct(self, "States")

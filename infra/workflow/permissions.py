@@ -17,6 +17,7 @@ from contract.names import (
     execution_key,
 )
 from infra import grants
+from infra.images import ImagesStack
 from infra.settings import Settings
 from infra.storage import StorageStack
 
@@ -88,7 +89,9 @@ def passes(roles: Sequence[iam.IRole]) -> list[iam.PolicyStatement]:
     ]
 
 
-def keeps_books(settings: Settings, storage: StorageStack, group: str) -> list[iam.PolicyStatement]:
+def keeps_books(
+    settings: Settings, storage: StorageStack, images: ImagesStack, group: str
+) -> list[iam.PolicyStatement]:
     """Read the plan and the results, write what it knows itself, copy models, register and publish them."""
     written = (APPROVED_DATA, APPROVED_PACKAGE, f"{TARGET_MODELS}*")
     notes = [grants.arn("ssm", f"parameter{settings.parameter(name)}") for name in written]
@@ -131,6 +134,11 @@ def keeps_books(settings: Settings, storage: StorageStack, group: str) -> list[i
                 grants.arn("sagemaker", f"model-package-group/{group}"),
                 grants.arn("sagemaker", f"model-package/{group}/*"),
             ],
+        ),
+        # CreateModelPackage looks up the digest of the image; AWS does not say by whose rights.
+        iam.PolicyStatement(
+            actions=["ecr:BatchGetImage", "ecr:DescribeImages"],
+            resources=[images.inference.repository.repository_arn],
         ),
         iam.PolicyStatement(
             actions=["s3:ListBucket"],

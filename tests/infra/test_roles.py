@@ -199,3 +199,20 @@ def test_roles_use_the_network_only_when_there_is_one_and_never_name_the_key(def
     assert not [action for action in actions(default) if action.startswith("ec2:")]
     # The key's own policy lets them in: test_updates.py.
     assert not [action for one in (default, full) for action in actions(one) if action.startswith("kms:")]
+
+
+@pytest.mark.parametrize("role", ["RolesPrepare", "RolesTraining", "RolesReport", "RolesModel"])
+def test_a_folder_may_be_listed_with_and_without_its_last_slash(default, role):
+    """SageMaker does not say how it asks."""
+    for statement in statements(default, role):
+        if as_list(statement["Action"]) == ["s3:ListBucket"]:
+            prefixes = as_list(statement["Condition"]["StringLike"]["s3:prefix"])
+            for folder in (one.removesuffix("/*") for one in prefixes if one.endswith("/*")):
+                assert folder in prefixes
+                assert not any(fnmatch.fnmatchcase(folder.replace("*", "x") + "-other", one) for one in prefixes)
+
+
+def test_the_state_machine_may_look_up_the_image_that_it_registers(default):
+    repositories = resources_of(default, "MachineRole", "ecr:DescribeImages")
+    assert len(repositories) == 1
+    assert ":repository/cdk-" in repositories[0]
