@@ -87,6 +87,8 @@ def _meanings(
         if file.ending in TABLE_ENDINGS and not file.is_photo and (file.ending != "txt" or texts <= MOST_TEXTS)
     ]
     tables = [file for file in tables if "submission" not in file.parts[-1].lower()]
+    if not needed:  # folders name the classes: a workbook beside them is told as not looked at
+        tables = [file for file in tables if file.ending not in WORKBOOKS or file.name in asked.labels]
     if len(tables) > MOST_TABLES:
         raise JobFailure(
             f"dataset: received {len(tables):,} tables ({some(f.name for f in tables)}); allowed: at most "
