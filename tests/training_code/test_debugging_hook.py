@@ -266,7 +266,7 @@ def test_statistics_are_taken_less_often_than_their_budget_allows(tmp_path, monk
     for name, cost in (("cheap", 1e-5), ("dear", 1e-2)):
         clock = Clock(cost)
         monkeypatch.setattr(statistics, "time", clock)
-        observed = train(tmp_path / name, perceptron(), photos(4096), epochs=2, batch=16, after=clock.step)
+        observed = train(tmp_path / name, perceptron(), photos(4096), epochs=4, batch=16, after=clock.step)
         looks[name] = len(observed.tensors)
         assert outcome("ExplodingTensor", observed)["status"] == "NoIssuesFound"
     assert isinstance(observed, Observations)
