@@ -32,7 +32,10 @@ LEFT_OUT = {
     ),
     "not_a_photo": ("Files that are no photo, whatever their name says", "Left out."),
     "truncated": ("Photos that end early", "Left out; copy them again from their origin."),
-    "corrupt": ("Damaged photos", "Left out; copy them again from their origin."),
+    "corrupt": (
+        "Damaged photos",
+        "Left out; copy them again from their origin (HEIC of a phone: or export it as JPEG).",
+    ),
     "unsupported_mode": ("Photos whose kind of pixels cannot be read", "Left out; save them as 8-bit JPEG or PNG."),
     "too_small": ("Photos of a few pixels", "Left out: there is nothing to learn from."),
     "exact_duplicate": ("The same file more than once in one split", "One copy is kept."),
