@@ -125,6 +125,6 @@ def _require_object(target: Target, uri: str) -> str:
         raise DarkroomError(f"--data {uri}: {error}", "Check the bucket's name and your rights: aws s3 ls") from None
     if not found.get("KeyCount"):
         raise DarkroomError(
-            f"--data {uri}: there is no object under {prefix}.", f"See what is there: aws s3 ls s3://{match[1]}/"
+            f"--data {uri}: there is no object under this name.", f"See what is there: aws s3 ls s3://{match[1]}/"
         )
     return f"s3://{match[1]}/{prefix}"

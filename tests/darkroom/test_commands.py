@@ -151,12 +151,13 @@ def test_data_that_cannot_be_used_is_refused_before_an_execution(deployed_names,
 
 
 def test_a_folder_is_uploaded_once(deployed_names, tmp_path):
-    (tmp_path / "bees" / "bee").mkdir(parents=True)
-    (tmp_path / "bees" / "bee" / "1.jpg").write_bytes(b"photo")
+    for label in ("ant", "bee"):
+        (tmp_path / "bees" / label).mkdir(parents=True)
+        (tmp_path / "bees" / label / "1.jpg").write_bytes(b"photo")
     outputs = [deployed_names("run", "--data", "bees", cwd=tmp_path) for _ in range(2)]
     assert all(output.returncode == 1 for output in outputs)  # there is no state machine to run it
-    assert "1 photos uploaded: s3://some-data/datasets/bees-" in outputs[0].stdout
-    assert "1 photos are there already" in outputs[1].stdout
+    assert "2 photos uploaded: s3://some-data/datasets/bees-" in outputs[0].stdout
+    assert "2 photos are there already" in outputs[1].stdout
 
 
 def test_an_endpoint_that_does_not_exist_yet_is_explained(deployed_names):

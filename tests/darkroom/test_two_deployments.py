@@ -47,8 +47,9 @@ def test_status_shows_the_deployment_that_was_asked_for(three, kind, names):
 @pytest.mark.parametrize("names", ALL, ids=str)
 def test_run_and_follow_use_its_bucket_and_its_state_machine(three, kind, names, tmp_path):
     run, make = three
-    (tmp_path / "photos" / "bee").mkdir(parents=True)
-    (tmp_path / "photos" / "bee" / "1.jpg").write_bytes(b"photo")
+    for label in ("ant", "bee"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        (tmp_path / "photos" / label / "1.jpg").write_bytes(b"photo")
     name = f"of-{names.prefix}-{kind}"
     started = ask(
         run, kind, "run", "--data", str(tmp_path / "photos"), "--name", name, "--no-wait", *where(kind, names)
