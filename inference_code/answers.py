@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from contract.foreign_json import parse
+from contract.photo_kind import kind_of
 
 # What clients call a photo; `binary/octet-stream` is what S3 says of an object that was stored without a type.
 IMAGE_TYPES: Final = (
@@ -19,6 +20,8 @@ IMAGE_TYPES: Final = (
     "image/bmp", "image/x-bmp", "image/x-ms-bmp", "image/tiff", "image/tif", "image/avif", "image/heic", "image/heif",
     "application/x-image", "application/octet-stream", "binary/octet-stream",
 )  # fmt: skip
+# The names of the other types are used for each other, these two never: what is sent with one was not what the sender took it for.
+HEIF_TYPES: Final = ("image/heic", "image/heif")
 JSON_TYPE: Final = "application/json"
 ARRAY_TYPE: Final = "application/x-array"
 MAX_INSTANCES: Final = 512
@@ -44,6 +47,13 @@ class Photos(NamedTuple):
 def read_photos(body: bytes, content_type: str) -> Photos | None:
     """The photo in a request's body, None where it is a list of photos: the type says how to unwrap, the content what it is."""
     kind = content_type.split(";", 1)[0].strip().lower()
+    if kind in HEIF_TYPES and (found := kind_of(body)) not in ("HEIC", "AVIF"):
+        raise Refused(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_content_type",
+            f"Content-Type is {content_type!r}, but the body is {f'a {found} picture' if found else 'none'}: send it with its own "
+            f"type or as {IMAGE_TYPES[0]}; allowed: {', '.join((*IMAGE_TYPES, JSON_TYPE))}",
+        )
     if kind in IMAGE_TYPES or not kind:  # SageMaker may send none; an unreadable body is refused while decoding
         return Photos([body], listed=False)
     if kind == JSON_TYPE:

@@ -152,6 +152,11 @@ def test_other_content_types_are_refused_with_those_that_are_taken(server, kind)
     assert all(allowed in answer["error"]["message"] for allowed in (*IMAGE_TYPES, "application/json"))
 
 
+def test_a_photo_that_is_none_of_heic_is_not_taken_under_its_type(server):
+    status, answer = server.invoke(JPEG, "image/heic")
+    assert status == 415 and "the body is a JPEG picture" in answer["error"]["message"]
+
+
 def test_every_content_type_that_is_taken_is_documented():
     text = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
     assert not [kind for kind in IMAGE_TYPES if f"`{kind}`" not in text]
