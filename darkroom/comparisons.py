@@ -227,7 +227,7 @@ def _say_next(console: Console, comparison: dict[str, Any]) -> None:
     elif winner := comparison["recommendations"][0]["candidate"]:
         console.print(
             f'Next: open the page, then train {winner} with everything on: the same command with --start-pipeline, or '
-            f'darkroom run --data YOUR_PHOTOS --input run.json, with {{"model": "{models[winner]}"}} in run.json.',
+            f"darkroom run --data YOUR_PHOTOS --model {models[winner]}",
             markup=False, soft_wrap=True,
         )  # fmt: skip
 

@@ -4,12 +4,14 @@ import json
 import re
 import secrets
 import time
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from contract.execution_input import ExecutionInput
 from contract.names import execution_key
 from contract.validation import did_you_mean
 from darkroom.failure import DarkroomError
@@ -35,6 +37,25 @@ def read_input(path: Path | None) -> dict[str, Any]:
             f"--input {path} holds {json.dumps(value)[:80]}, not an object.", 'Example: {"model": "resnet18"}'
         )
     return value
+
+
+def with_options(document: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """The execution input with what the options of `run` say: fields of its own, the others hyperparameters."""
+    document = dict(document)
+    own = {item.name for item in fields(ExecutionInput)}
+    for name, value in options.items():
+        path = name if name in own else f"hyperparameters.{name}"
+        place = document if name in own else document.get("hyperparameters") or {}
+        if value is None or not isinstance(place, dict):  # what is no object is refused with all other fields
+            continue
+        before = place.get(name)
+        if before is not None and str(before) != str(value):
+            option = f"--{name.replace('_', '-')}"
+            raise DarkroomError(
+                f"{option} says {value!r}, and {path} in the file of --input says {before!r}.", "Give one of them."
+            )
+        document |= {name: value} if name in own else {"hyperparameters": {**place, name: value}}
+    return document
 
 
 def _no_constant(name: str) -> None:

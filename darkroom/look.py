@@ -38,7 +38,9 @@ def check_run(document: Mapping[str, Any]) -> ExecutionInput:
         execution = ExecutionInput.from_json({**document, "dataset": "s3://not-known-yet/"})
         _ = execution.ranges, execution.resolved_hyperparameters
     except JobFailure as failure:
-        raise DarkroomError(f"--input: {failure}", "Nothing was uploaded or started.") from None
+        raise DarkroomError(
+            f"Execution input (--input and options): {failure}", "Nothing was uploaded or started."
+        ) from None
     return execution
 
 

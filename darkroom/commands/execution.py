@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from contract.hyperparameters import RULES
 from contract.names import ENDPOINTS
 from darkroom import executions, live, stacks, story
 from darkroom.commands.shared import Context, json_option, yes_option
@@ -31,6 +32,9 @@ def _wants_endpoint(context: Context, endpoint: bool | None, yes: bool) -> bool:
 @click.option(
     "--input", "input_file", type=click.Path(path_type=Path), help="Execution input as JSON (docs/architecture.md)."
 )
+@click.option("--model", metavar="NAME", help="Architecture: efficientnet_lite0, or a torchvision or timm name.")
+@click.option("--epochs", type=int, metavar="N", help="Passes over the training photos.")
+@click.option("--fine-tune", metavar="MODE", help=f"Which part learns: {RULES['fine_tune'].allowed}.")
 @click.option("--name", help="Name of the execution.  [default: from the folder and the time]")
 @click.option("--no-wait", is_flag=True, help="Return when the execution has started.")
 @endpoint_option
@@ -41,6 +45,9 @@ def run(
     context: Context,
     data: str,
     input_file: Path | None,
+    model: str | None,
+    epochs: int | None,
+    fine_tune: str | None,
     name: str | None,
     no_wait: bool,
     endpoint: bool | None,
@@ -51,6 +58,7 @@ def run(
 
     \b
     darkroom run --data photos/
+    darkroom run --data photos/ --model resnet18 --fine-tune last_block --epochs 10
     darkroom run --data photos/ --input settings.json --name first-try
     darkroom run --data s3://bucket/photos.zip --no-wait
     \b
@@ -64,6 +72,7 @@ def run(
         raise DarkroomError(
             f"--input {input_file} names a dataset itself.", "Remove it: --data says where the photos are."
         )
+    document = executions.with_options(document, {"model": model, "epochs": epochs, "fine_tune": fine_tune})
     wants = _wants_endpoint(context, endpoint, yes)
     with story.leaving(console) as left:
         arn = story.begin(target, console, data, document, name, left, yes)

@@ -29,6 +29,8 @@ def test_help_teaches_with_commands_to_copy(darkroom):
     ("words", "reason", "advice"),
     [
         (["run", "--data", "photos"], "No local cloud runs", "darkroom up"),
+        (["run", "--data", "photos", "--epochs", "0"], "epochs: received 0", "Nothing was uploaded"),
+        (["run", "--data", "photos", "--fine-tune", "al"], "fine_tune: received 'al'", "Nothing was uploaded"),
         (["env"], "No local cloud runs", "darkroom up"),
         (["--profile", "x", "status"], "--target aws", "Add --target aws"),
         (["--target", "aws", "up"], "an AWS account needs nothing started", "--target aws"),

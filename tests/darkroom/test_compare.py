@@ -103,9 +103,9 @@ def test_the_last_lines_say_how_to_go_on_with_the_winner():
     advice = [{"purpose": "Most accurate", "candidate": "alexnet", "reason": "-"}]
     text = printed(row("alexnet"), recommendations=advice)
     assert "Took 100 s, estimated 5 min." in text
-    assert 'darkroom run --data YOUR_PHOTOS --input run.json, with {"model": "timm/alexnet"}' in text
+    assert "darkroom run --data YOUR_PHOTOS --model timm/alexnet\n" in text
     started = printed(row("alexnet"), recommendations=advice, pipeline="arn:aws:states:r:0:execution:m:next-one")
-    assert "darkroom follow next-one" in started and "run.json" not in started
+    assert "darkroom follow next-one" in started and "--model" not in started
     assert "Next:" not in printed(row("alexnet"))
 
 

@@ -6,7 +6,7 @@ import zipfile
 import pytest
 from rich.console import Console
 
-from darkroom import look
+from darkroom import executions, look
 from darkroom.failure import DarkroomError
 from tests.photo_trees import photos, write_tree
 
@@ -62,3 +62,31 @@ def test_a_wrong_field_or_range_is_refused_before_anything_is_uploaded(document,
     with pytest.raises(DarkroomError, match=words) as refused:
         look.check_run(document)
     assert "Nothing was uploaded" in refused.value.advice
+
+
+def test_options_of_run_are_fields_of_the_execution_input_and_checked_like_them():
+    given = {"model": "resnet18", "epochs": 3, "fine_tune": "all"}
+    document = executions.with_options({"seed": 1, "hyperparameters": {"dropout": 0.1}}, given)
+    settings = look.check_run(document).resolved_hyperparameters
+    assert (settings.model, settings.epochs, settings.fine_tune) == ("resnet18", 3, "all")
+    assert (settings.dropout, settings.seed) == (0.1, 1)
+    nothing = dict.fromkeys(given)
+    assert executions.with_options({"seed": 1}, nothing) == {"seed": 1}
+    for wrong, words in (({"epochs": 0}, r"epochs: received 0"), ({"fine_tune": "lastblock"}, "last_block")):
+        with pytest.raises(DarkroomError, match=words):
+            look.check_run(executions.with_options({}, nothing | wrong))
+
+
+@pytest.mark.parametrize(
+    ("document", "option", "words"),
+    [
+        ({"model": "resnet18"}, {"model": "resnet50"}, r"--model says 'resnet50', and model in .* says 'resnet18'"),
+        ({"hyperparameters": {"epochs": 3}}, {"epochs": 4}, r"--epochs says 4, and hyperparameters\.epochs .* says 3"),
+        ({"fine_tune": "all"}, {"fine_tune": "head"}, r"--fine-tune says 'head', and fine_tune in .* says 'all'"),
+    ],
+)
+def test_an_option_and_an_input_that_disagree_are_refused_and_the_same_twice_is_not(document, option, words):
+    with pytest.raises(DarkroomError, match=words):
+        executions.with_options(document, option)
+    same = {name: document.get(name) or document["hyperparameters"][name] for name in option}
+    assert executions.with_options(document, same) == document
