@@ -3,14 +3,13 @@
 import sys
 
 import click
-from rich.console import Console
 from rich.markup import escape
 
 from darkroom import __version__
 from darkroom.commands import cloud, comparison, demo, deployment, execution, inspection, prediction, weights
 from darkroom.commands.shared import NOTED, WHERE, Context, WhereGroup, where_options
 from darkroom.failure import DarkroomError
-from darkroom.terminal import plain
+from darkroom.terminal import console, plain
 
 
 @click.group(
@@ -78,7 +77,7 @@ def _command(words: list[str]) -> str | None:
 
 def run(arguments: list[str] | None) -> int:
     """A command's exit code; errors are said as sentences."""
-    errors = Console(stderr=True, highlight=False)
+    errors = console(stderr=True)
     try:
         code = darkroom.main(arguments, prog_name="darkroom", standalone_mode=False)
         return code if isinstance(code, int) else 0

@@ -87,8 +87,7 @@ def _show(context: Context, answers: Sequence[predictions.Prediction | Refused],
             continue
         for place, (label, probability) in enumerate(answer.top(top)):
             table.add_row("" if place else escape(answer.file), escape(label), f"{probability:.4f}")
-    # Without a terminal nobody can widen a window: whole names, whatever their length.
-    context.console.print(table, width=None if context.console.is_terminal else 10_000, soft_wrap=True)
+    context.console.print(table, soft_wrap=True)
 
 
 def _write_csv(answers: Sequence[predictions.Prediction | Refused]) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
-from rich.console import Console
 
 from contract.names import ENVIRONMENT, PROJECT
+from darkroom import terminal
 from darkroom.failure import DarkroomError
 from darkroom.home import Home
 from darkroom.target import Target, project_root
@@ -81,7 +81,7 @@ class Context:
 
     def __init__(self, noted: dict[str, tuple[str, bool]]):
         self._noted = noted
-        self.console = Console(stderr=False, highlight=False)
+        self.console = terminal.console()
 
     @cached_property
     def target(self) -> Target:
@@ -119,7 +119,7 @@ class Context:
     def speak_json(self, as_json: bool) -> None:
         """With --json, what is meant for a person goes to stderr."""
         if as_json:
-            self.console = Console(stderr=True, highlight=False)
+            self.console = terminal.console(stderr=True)
 
     def print_json(self, value: Any) -> None:
         """One JSON document on stdout."""
