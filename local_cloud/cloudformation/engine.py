@@ -127,7 +127,7 @@ class Deployment:
             else:
                 self._steps.remove(resource)
         for resource in _deletion_order(removed):
-            if resource.deletion_policy == "Delete":
+            if resource.unfinished or resource.deletion_policy == "Delete":
                 self._steps.remove(resource)
             else:
                 self._steps.told(resource, "DELETE_SKIPPED")
@@ -137,7 +137,7 @@ class Deployment:
         failed: list[str] = []
         for resource in _deletion_order(list(self.resources.values())):
             needed_by = [name for name in failed if resource.logical_id in self.resources[name].depends_on]
-            if resource.deletion_policy != "Delete" or resource.logical_id in retain:
+            if not resource.unfinished and (resource.deletion_policy != "Delete" or resource.logical_id in retain):
                 self._steps.told(resource, "DELETE_SKIPPED")
             elif needed_by or not self._steps.remove(resource):
                 failed.append(resource.logical_id)

@@ -44,6 +44,11 @@ class Resource:
     reason: str = ""
     changed: float = 0.0
 
+    @property
+    def unfinished(self) -> bool:
+        """Noted before it was made, and never noted as made: it may be there or not, a killed operation left it."""
+        return self.status.endswith(IN_PROGRESS) and not self.physical_id
+
 
 @dataclass
 class Stack:

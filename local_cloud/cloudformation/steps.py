@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -43,6 +44,9 @@ class ResourceSteps:
     def bring(self, name: str, plan: Plan) -> None:
         """Create, change or replace one resource as its template says, or leave it alone."""
         existing = self._store.resources[self._stack.id].get(name)
+        if existing is not None and existing.unfinished:
+            self._clear(existing)
+            existing = None
         wanted = self._wanted(name, plan, existing)
         kind = kind_of(wanted.type)
         if existing is None:
@@ -73,7 +77,9 @@ class ResourceSteps:
         """Delete one resource; whether it worked."""
         self.told(resource, "DELETE_IN_PROGRESS")
         try:
-            kind_of(resource.type).delete(self._aws, resource.physical_id, resource.properties)
+            physical = self._left_behind(resource) if resource.unfinished else resource.physical_id
+            if physical is not None:
+                kind_of(resource.type).delete(self._aws, physical, resource.properties)
         except Exception as fault:
             reason = reason_of(fault)
             failed = replace(resource, status="DELETE_FAILED", reason=reason, changed=time.time())
@@ -113,12 +119,55 @@ class ResourceSteps:
             self.told(wanted, "UPDATE_FAILED" if existing else "CREATE_FAILED", error.message)
             raise ResourceFailure(name, error.message) from error
 
+    def _clear(self, resource: Resource) -> None:
+        """Take away what a killed operation may have made, so that it can be made anew."""
+        if not self.remove(resource):
+            raise ResourceFailure(
+                resource.logical_id, "What a deployment that was cut off had begun to make could not be deleted."
+            )
+        self._store.drop(self._stack, resource.logical_id)
+
+    def _left_behind(self, resource: Resource) -> str | None:
+        """The physical id of an unfinished resource; None when it cannot be there. Making it is the surest way to find it."""
+        kind, naming = kind_of(resource.type), self._naming(resource)
+        try:
+            return kind.create(self._aws, resource.properties, naming).physical_id
+        except ClientError as refused:
+            if not _says_it_exists(refused):
+                return None
+            given = resource.properties.get(kind.name_property) if kind.name_property else None
+            return kind.physical_of(self._aws, given or naming.asked)
+
+    def _naming(self, resource: Resource) -> Naming:
+        return Naming(self._stack.name, self._stack.id, resource.logical_id, resource.generation)
+
+    def _make(self, kind: ResourceType, wanted: Resource) -> Made:
+        naming = self._naming(wanted)
+        try:
+            return kind.create(self._aws, wanted.properties, naming)
+        except ClientError as refused:
+            given = wanted.properties.get(kind.name_property) if kind.name_property else None
+            if given is not None or not naming.asked or not _says_it_exists(refused):
+                raise
+            # The name holds a hash of this stack: a replacement that was cut off left it behind.
+            kind.delete(self._aws, kind.physical_of(self._aws, naming.asked), wanted.properties)
+            return kind.create(self._aws, wanted.properties, naming)
+
     def _create(self, kind: ResourceType, wanted: Resource, verb: str) -> Callable[[], None]:
         """Make the resource; what takes it back."""
-        wanted = replace(wanted, physical_id="")
+        wanted = replace(wanted, physical_id="", status=f"{verb}_IN_PROGRESS", changed=time.time())
         self.told(wanted, f"{verb}_IN_PROGRESS")
-        naming = Naming(self._stack.name, self._stack.id, wanted.logical_id, wanted.generation)
-        made = self._try(wanted, f"{verb}_FAILED", lambda: kind.create(self._aws, wanted.properties, naming))
+        # Noted before it is made: after a kill, the next operation finds what may be there. A replacement leaves the note of
+        # the resource that it replaces in its place; its own name tells whose it is.
+        noted = verb == "CREATE"
+        if noted:
+            self._store.put(self._stack, wanted)
+        try:
+            made = self._try(wanted, f"{verb}_FAILED", lambda: self._make(kind, wanted))
+        except ResourceFailure:
+            if noted:
+                self._store.drop(self._stack, wanted.logical_id)
+            raise
         kept = self._keep(wanted, made, f"{verb}_COMPLETE")
 
         def undo() -> None:
@@ -203,6 +252,13 @@ _NOTHING = _WithoutEffect()
 def kind_of(name: str) -> ResourceType:
     """The resource type of that name."""
     return _NOTHING if name in WITHOUT_EFFECT else TYPES[name]
+
+
+def _says_it_exists(refused: ClientError) -> bool:
+    error = refused.response["Error"]
+    return bool(
+        re.search(r"AlreadyExist|AlreadyOwned|ResourceInUse|NameExists|QueueNameExists", error["Code"])
+    ) or bool(re.search(r"already exist", error.get("Message", ""), re.IGNORECASE))
 
 
 def reason_of(fault: Exception) -> str:

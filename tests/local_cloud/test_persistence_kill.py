@@ -147,6 +147,39 @@ def test_a_stack_that_was_interrupted_is_completed_by_the_next_deployment(own_cl
     assert own_cloud.client("ssm").get_parameter(Name="/q")
 
 
+@pytest.mark.slow
+def test_what_a_killed_creation_had_made_is_found_by_the_next_operation(own_cloud):
+    """Made, and killed before it was noted as made: the next deployment must not fail with "already exists"."""
+    own_cloud.start()
+    trust = {"Version": "2012-10-17", "Statement": []}
+    resources = {
+        "P": {"Type": "AWS::SSM::Parameter", "Properties": {"Name": "/p", "Type": "String", "Value": "v"}},
+        "R": {"Type": "AWS::IAM::Role", "Properties": {"RoleName": "r", "AssumeRolePolicyDocument": trust}},
+        "L": {"Type": "AWS::Logs::LogGroup", "DeletionPolicy": "Retain", "Properties": {"LogGroupName": "/l"}},
+        "G": {"Type": "AWS::SageMaker::ModelPackageGroup", "Properties": {"ModelPackageGroupName": "g"}},
+        "Q": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "q"}},
+    }
+    body = json.dumps({"Resources": resources})
+    create = {"StackName": "torn", "TemplateBody": body, "Capabilities": ["CAPABILITY_NAMED_IAM"]}
+    own_cloud.client("cloudformation").create_stack(**create)
+    own_cloud.kill()
+    with sqlite3.connect(own_cloud.state / "rows.sqlite") as rows:
+        ((key, record),) = rows.execute("SELECT id, record FROM stack").fetchall()
+        torn = json.dumps({**json.loads(record), "status": "CREATE_IN_PROGRESS"})
+        rows.execute("UPDATE stack SET record=? WHERE id=?", (torn, key))
+        for name, record in rows.execute("SELECT name, record FROM stack_resource").fetchall():
+            noted = {**json.loads(record), "status": "CREATE_IN_PROGRESS", "physical_id": "", "attributes": {}}
+            rows.execute("UPDATE stack_resource SET record=? WHERE name=?", (json.dumps(noted), name))
+    rows.close()
+    own_cloud.start()
+    cfn = own_cloud.client("cloudformation")
+    cfn.delete_stack(StackName="torn")
+    assert not own_cloud.client("ssm").describe_parameters()["Parameters"]
+    assert not own_cloud.client("sqs").list_queues().get("QueueUrls")
+    cfn.create_stack(**create)
+    assert cfn.describe_stacks(StackName="torn")["Stacks"][0]["StackStatus"] == "CREATE_COMPLETE"
+
+
 def test_the_keys_stay_and_a_clean_stop_ends_with_zero(own_cloud):
     own_cloud.start()
     first = own_cloud.description

@@ -142,6 +142,9 @@ class ManagedPolicy(ResourceType):
     properties = frozenset({"ManagedPolicyName", "PolicyDocument", "Path", "Description", "Roles", "Users", "Groups"})
     replacing = frozenset({"ManagedPolicyName", "Path", "Description"})
 
+    def physical_of(self, aws: Aws, name: str) -> str:
+        return f"arn:aws:iam::{aws.account_id}:policy/{name}"
+
     def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
         iam = aws.client("iam")
         name = properties.get("ManagedPolicyName") or naming.name(128)

@@ -30,14 +30,18 @@ class Aws:
         return f"arn:aws:{service}:{self.region}:{self.account_id}:{resource}"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Naming:
-    """How physical names are made when a template gives none: stack, logical id and a short hash of both."""
+    """How physical names are made when a template gives none: stack, logical id and a short hash of both.
+
+    `asked` is the last name that was made: what a creation that was refused would have been called.
+    """
 
     stack_name: str
     stack_id: str
     logical_id: str
     generation: int = 0
+    asked: str = ""
 
     def name(self, limit: int = 64, lower: bool = False, separator: str = "-") -> str:
         """A name that is the same each time it is asked for and differs between stacks and replacements."""
@@ -47,7 +51,8 @@ class Naming:
         head = f"{self.stack_name}{separator}{self.logical_id}"
         head = re.sub(r"[^A-Za-z0-9-]", "", head)[: limit - len(suffix) - 1]
         name = f"{head}{separator}{suffix}"
-        return name.lower() if lower else name
+        self.asked = name.lower() if lower else name
+        return self.asked
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,10 @@ class ResourceType:
     def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
         """Make it."""
         raise NotImplementedError
+
+    def physical_of(self, aws: Aws, name: str) -> str:
+        """The physical id of one with this name, as `delete` takes it."""
+        return name
 
     def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
         """Change it in place."""

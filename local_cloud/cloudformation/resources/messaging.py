@@ -31,6 +31,9 @@ class Topic(ResourceType):
     properties = frozenset({"TopicName", "DisplayName", "KmsMasterKeyId", "Subscription", "FifoTopic", "Tags"})
     replacing = frozenset({"TopicName", "FifoTopic"})
 
+    def physical_of(self, aws: Aws, name: str) -> str:
+        return aws.arn("sns", name)
+
     def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
         sns = aws.client("sns")
         attributes = {key: str(value) for key, value in pick(properties, "DisplayName", "KmsMasterKeyId").items()}
@@ -117,6 +120,9 @@ class Queue(ResourceType):
     )  # fmt: skip
     properties = frozenset({"QueueName", "RedrivePolicy", "Tags", *_attributes})
     replacing = frozenset({"QueueName", "FifoQueue"})
+
+    def physical_of(self, aws: Aws, name: str) -> str:
+        return aws.client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
 
     def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
         name = properties.get("QueueName") or naming.name(80)

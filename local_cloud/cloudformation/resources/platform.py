@@ -233,6 +233,9 @@ class StateMachine(ResourceType):
     })  # fmt: skip
     replacing = frozenset({"StateMachineName", "StateMachineType"})
 
+    def physical_of(self, aws: Aws, name: str) -> str:
+        return aws.arn("states", f"stateMachine:{name}")
+
     def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
         made = aws.client("stepfunctions").create_state_machine(
             name=properties.get("StateMachineName") or naming.name(80),
