@@ -96,6 +96,7 @@ class Lifecycle:
     """Days until S3 removes what can be made again; registered models are never removed by a rule."""
 
     executions_days: int = 90
+    comparisons_days: int = 365
     feature_cache_days: int = 30
     old_versions_days: int = 30
     access_logs_days: int = 90

@@ -16,7 +16,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from contract.names import EXECUTIONS
+from contract.names import COMPARISONS, EXECUTIONS
 from infra.settings import Settings
 
 
@@ -34,7 +34,11 @@ class StorageStack(Stack):
         self.artifacts = self._bucket(
             "Artifacts",
             versioned=False,
-            expire={EXECUTIONS: days.executions_days, "feature-cache/": days.feature_cache_days},
+            expire={
+                EXECUTIONS: days.executions_days,
+                COMPARISONS: days.comparisons_days,
+                "feature-cache/": days.feature_cache_days,
+            },
         )
         self.models = self._bucket("Models", versioned=True)
 

@@ -38,7 +38,7 @@ OTHER: dict[str, dict[str, str]] = {
     "encryption": {"encryption": "kms"},
     "removal": {"removal": "retain"},
     **{f"lifecycle.{kind}": {f"lifecycle.{kind}": "44"}
-       for kind in ("executions_days", "feature_cache_days", "old_versions_days", "access_logs_days")},
+       for kind in ("executions_days", "comparisons_days", "feature_cache_days", "old_versions_days", "access_logs_days")},
     "logs.retention_days": {"logs.retention_days": "30"},
     "logs.own_job_groups": {"logs.own_job_groups": "true"},
     # Both or neither.
