@@ -13,7 +13,7 @@ from contract.names import APPROVED_PACKAGE, ENDPOINTS, NOTHING
 from darkroom import costs, executions, jobs, live, look, predictions, stacks, upload
 from darkroom.failure import DarkroomError
 from darkroom.publishing import publish
-from darkroom.summary import Results
+from darkroom.summary import DATA_REPORT, Results
 from darkroom.target import Target
 
 PHOTOS_TO_PREDICT = 3
@@ -122,18 +122,13 @@ def _serves(target: Target, package: str) -> bool:
 
 def explain_failure(target: Target, console: Console, results: Results, summary: dict[str, Any]) -> None:
     """The state, the reason, the job's own reason, the log, the fix and the last lines."""
-    error, step = summary["error"] or {}, results.failed_step()
-    console.print(f"[red]The execution {summary['status'].lower()}[/red]: {escape(error.get('name', ''))}")
-    rows = {"State": step.name if step else "", "Reason": error.get("reason", "")}
+    step, more = results.failed_step(), {}
     if step and step.job:
         job = jobs.look(target, step)
-        rows["Job"] = step.job
-        if job and job.failure and job.failure not in rows["Reason"]:
-            rows["Job's reason"] = job.failure
-    rows |= {"Log": error.get("log", ""), "What to do": error.get("fix", "")}
-    for title, text in rows.items():
-        if text:
-            console.print(f"  [bold]{title}:[/bold] {escape(text)}", soft_wrap=True)
+        more["Job"] = step.job
+        if job and job.failure and job.failure not in (summary["error"] or {}).get("reason", ""):
+            more["Job's reason"] = job.failure
+    say_failure(console, summary, more)
     lines = jobs.last_lines(target, step, LAST_LOG_LINES) if step else []
     if lines:
         console.print(
@@ -141,6 +136,20 @@ def explain_failure(target: Target, console: Console, results: Results, summary:
         )
         for line in lines:
             console.print(f"    {line}", markup=False, style="dim", soft_wrap=True)
+
+
+def say_failure(console: Console, summary: dict[str, Any], more: dict[str, str] | None = None) -> None:
+    """What summary.json knows of a failure; `more`: what only the cloud can tell."""
+    error = summary["error"] or {}
+    failed = [step["name"] for step in summary["steps"] if step["status"] not in ("Succeeded", "Running")]
+    console.print(
+        f"[red]The execution {summary['status'].lower()}[/red]: {escape(error.get('name', ''))}", soft_wrap=True
+    )
+    rows = {"State": failed[-1] if failed else "", "Reason": error.get("reason", ""), **(more or {})}
+    rows |= {"Log": error.get("log", ""), "What to do": error.get("fix", "")}
+    for title, text in rows.items():
+        if text:
+            console.print(f"  [bold]{title}:[/bold] {escape(text)}", soft_wrap=True)
 
 
 def print_table(console: Console, summary: dict[str, Any]) -> None:
@@ -191,8 +200,11 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def say_where(console: Console, path: Path, summary: dict[str, Any]) -> None:
-    """The two lines that everything ends with."""
+    """The lines that everything ends with. Where there is no report, the page about the photos may be there all the same."""
     console.print(f"Summary: {path}", markup=False, soft_wrap=True)
+    data_report = path.parent / "report" / DATA_REPORT
+    if not summary["report"] and data_report.is_file():
+        console.print(f"Data report: {data_report}", markup=False, soft_wrap=True)
     if summary["report"]:
         console.print(f"Report: {summary['report']}", markup=False, soft_wrap=True)
 

@@ -36,8 +36,7 @@ class Results:
         stopped = self.described.get("stopDate") or datetime.now(UTC)
         evaluation, outcome = self._json("evaluation/evaluation.json"), self.outcome()
         report = self._download("report/")
-        if "index.html" in report:
-            self._fetch_data_report()
+        self._fetch_data_report()
         return {
             "status": self.described["status"],
             "execution_arn": self.arn,
@@ -117,10 +116,11 @@ class Results:
             raise DarkroomError(str(error), f"What is there: aws s3 ls s3://{bucket}/{prefix}") from None
 
     def _fetch_data_report(self) -> None:
-        """What was found in the photos, beside the report, which links to it."""
+        """What was found in the photos, where a report would link to it: a failed execution may have left this page only."""
         bucket, prefix = executions.folder(self.target, self.name)
         key = f"{prefix}prepared/{DATA_REPORT}"
         if key in self._keys(f"prepared/{DATA_REPORT}"):
+            (self.folder / "report").mkdir(exist_ok=True)
             self.target.client("s3").download_file(bucket, key, str(self.folder / "report" / DATA_REPORT))
 
     def _download(self, folder: str) -> list[str]:

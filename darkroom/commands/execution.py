@@ -1,12 +1,13 @@
 """run, follow, report, approve: executions of the deployed pipeline."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from contract.hyperparameters import RULES
 from contract.names import ENDPOINTS
-from darkroom import executions, live, stacks, story
+from darkroom import executions, kept, live, local, stacks, story
 from darkroom.commands.shared import Context, json_option, yes_option
 from darkroom.failure import DarkroomError
 from darkroom.summary import Results
@@ -117,26 +118,44 @@ def _concluded(context: Context, arn: str, endpoint: bool, as_json: bool) -> int
 @click.argument("execution", required=False)
 @json_option
 @click.pass_obj
-def report(context: Context, execution: str | None, as_json: bool) -> None:
-    """Fetch the report of an execution (the last one by default) and say where it lies.
+def report(context: Context, execution: str | None, as_json: bool) -> int:
+    """Fetch the report of an execution (the last one by default) and say where it lies, or what failed.
 
     \b
     darkroom report
+    darkroom report photos-20260101-120000-ab12
+    \b
+    Where no local cloud runs, what earlier commands have fetched into runs/ is shown.
     """
     context.speak_json(as_json)
-    target = context.target
-    results = Results(target, executions.find(target, execution))
+    target, console = context.target, context.console
+    if target.is_local and local.find(target.home) is None:
+        path = kept.find(target, execution)
+        summary = kept.read(path)
+        console.print("No local cloud runs; this was fetched before:", markup=False)
+        if summary["status"] != "SUCCEEDED":
+            story.say_failure(console, summary)
+    else:
+        path, summary = _fetched(context, Results(target, executions.find(target, execution)))
+    story.say_where(console, path, summary)
+    if as_json:
+        context.print_json({"status": summary["status"], "summary": str(path), "report": summary["report"]})
+    return 0 if summary["report"] and summary["status"] in ("SUCCEEDED", "RUNNING") else EXIT_FAILED
+
+
+def _fetched(context: Context, results: Results) -> tuple[Path, dict[str, Any]]:
+    """The summary of an execution that is over, and its files; says why it failed."""
     summary = results.summary()
-    if summary["report"] is None:
+    over = summary["status"] in executions.FINAL
+    if summary["report"] is None and (not over or summary["status"] == "SUCCEEDED"):
         raise DarkroomError(
-            f"Execution {results.name} ({summary['status']}) has no report (yet).",
+            f"Execution {results.name} ({summary['status']}) has no report{'' if over else ' yet'}.",
             f"Its course: darkroom follow {results.name}",
         )
-    kept = results.folder / "summary.json"
-    path = kept if kept.exists() else results.write(summary)
-    story.say_where(context.console, path, summary)
-    if as_json:
-        context.print_json({"summary": str(path), "report": summary["report"]})
+    if over and summary["status"] != "SUCCEEDED":
+        story.explain_failure(context.target, context.console, results, summary)
+    written = results.folder / kept.SUMMARY
+    return (written if written.exists() else results.write(summary)), summary
 
 
 @click.command()

@@ -229,3 +229,56 @@ def test_an_endpoints_refusal_is_a_sentence_in_whatever_form_it_comes():
             {"Error": {"Code": "ModelError", "Message": "m"}, "OriginalMessage": original}, "InvokeEndpoint"
         )
         assert _reason(error) == said
+
+
+def keep(home: Path, name: str, **changed) -> Path:
+    """What `run` leaves of an execution, without a cloud that could be asked."""
+    folder = home / "runs" / name
+    (folder / "report").mkdir(parents=True)
+    summary = {"status": "SUCCEEDED", "steps": [], "report": "/moved/away/index.html", "error": None}
+    (folder / "summary.json").write_text(json.dumps(summary | changed))
+    return folder
+
+
+def test_a_report_that_was_fetched_needs_no_cloud(darkroom):
+    good = keep(darkroom.home, "good")
+    (good / "report" / "index.html").write_text("<title>report</title>")
+    error = {"name": "TrainFailed", "reason": "no memory", "log": "group g", "fix": "Use a smaller batch."}
+    steps = [
+        {"name": "Prepare", "status": "Succeeded", "seconds": 1},
+        {"name": "Train", "status": "Failed", "seconds": 2},
+    ]
+    bad = keep(darkroom.home, "bad", status="FAILED", error=error, steps=steps)
+    (bad / "report" / "data_report.html").write_text("<title>photos</title>")
+    os.utime(good / "summary.json", (1, 1))
+    answer = darkroom("report", "good")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines()[-1] == f"Report: {good}/report/index.html"
+    by_arn = darkroom("report", "arn:aws:states:us-east-1:000000000000:execution:m:good", "--json")
+    assert json.loads(by_arn.stdout)["report"] == f"{good}/report/index.html"
+    last = darkroom("report")
+    assert last.returncode == 1
+    for text in (
+        "State: Train",
+        "Reason: no memory",
+        "Log: group g",
+        "What to do: Use a smaller batch.",
+        f"{bad}/report/data_report.html",
+    ):
+        assert text in last.stdout, text
+    assert not [line for line in last.stdout.splitlines() if line.startswith("Report:")]
+
+
+def test_a_report_that_is_neither_here_nor_to_be_asked_for_is_refused_with_what_is(darkroom):
+    nothing = darkroom("report")
+    assert nothing.returncode == 1 and "No local cloud runs" in nothing.stderr and "darkroom up" in nothing.stderr
+    assert not (darkroom.home / "runs").exists()
+    keep(darkroom.home, "photos-1")
+    typo = darkroom("report", "fotos-1")
+    assert typo.returncode == 1 and "no results of fotos-1" in typo.stderr and "Did you mean 'photos-1'?" in typo.stderr
+    half = darkroom("report", "../runs/photos-1")
+    assert half.returncode == 1 and "no results of" in half.stderr
+    for text in ('{"status": ', "[]", "{}"):
+        (darkroom.home / "runs" / "photos-1" / "summary.json").write_text(text)
+        half = darkroom("report")
+        assert half.returncode == 1 and "summary.json" in half.stderr and "Traceback" not in half.stderr

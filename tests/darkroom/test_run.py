@@ -187,8 +187,20 @@ def test_a_failed_run_says_where_why_and_what_to_do(pipeline, photos):
     assert summary["status"] == "FAILED" and summary["report"] is None and summary["test"] is None
     assert summary["error"]["name"] == "LookFailed" and summary["error"]["fix"] == "Look."
     assert summary["steps"][0]["status"] == "Failed"
-    none = pipeline("report", "bad")
-    assert none.returncode == 1 and "has no report" in none.stderr
+    bucket = pipeline.client("s3")
+    bucket.put_object(Bucket="tiny", Key="executions/bad/prepared/data_report.html", Body=b"<title>photos</title>")
+    told = pipeline("report", "bad")
+    assert told.returncode == 1, told.stderr
+    for text in (
+        "State: Look",
+        "class 'broken': no photo",
+        "Job: tiny-bad",
+        "What to do: Look.",
+        "darkroom logs tiny-bad",
+    ):
+        assert text in told.stdout, text
+    page = pipeline.home / "runs" / "bad" / "report" / "data_report.html"
+    assert f"Data report: {page}" in told.stdout and page.read_text() == "<title>photos</title>"
 
 
 def test_no_wait_returns_while_the_execution_runs(pipeline, photos):
