@@ -205,7 +205,7 @@ def print_table(console: Console, comparison: dict[str, Any]) -> None:
             near.setdefault(row["note"], []).append(row["name"])
     for note, names in near.items():
         console.print(f"near-equivalent weights: {', '.join(names)} ({note})", markup=False, soft_wrap=True)
-    for advice in comparison["recommendations"]:
+    for advice in [*comparison["recommendations"], comparison["chosen"]]:
         chosen = advice["candidate"] or "none"
         console.print(
             f"[bold]{escape(advice['purpose'])}: {escape(chosen)}[/bold] ({escape(advice['reason'])})", soft_wrap=True
@@ -219,12 +219,12 @@ def print_table(console: Console, comparison: dict[str, Any]) -> None:
 
 
 def _say_next(console: Console, comparison: dict[str, Any]) -> None:
-    """How to go on with the model that is recommended."""
+    """How to go on with the candidate that the comparison has chosen, the one that `--start-pipeline` takes."""
     models = {row["name"]: row["model"] for row in comparison["candidates"]}
     if started := comparison["pipeline"]:
         name = started.rpartition(":")[2]
         console.print(f"The pipeline goes on with the winner: darkroom follow {name}", markup=False, soft_wrap=True)
-    elif winner := comparison["recommendations"][0]["candidate"]:
+    elif winner := comparison["chosen"]["candidate"]:
         console.print(
             f'Next: open the page, then train {winner} with everything on: the same command with --start-pipeline, or '
             f"darkroom run --data YOUR_PHOTOS --model {models[winner]}",

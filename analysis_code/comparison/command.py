@@ -20,7 +20,7 @@ from analysis_code.comparison.candidates import Candidate, read_candidates, rela
 from analysis_code.comparison.page import render
 from analysis_code.comparison.photos import disagreements
 from analysis_code.comparison.prices import Prices
-from analysis_code.comparison.recommend import pareto_front, recommend
+from analysis_code.comparison.recommend import choose, pareto_front, recommend
 from analysis_code.comparison.statistics import (
     Pair,
     balanced_accuracy_interval,
@@ -73,6 +73,7 @@ def compare(candidates: Sequence[Candidate], request: Mapping[str, Any], prices:
     learnt = [r for r in finished if r["pretrained"]]
     base = request.get("base") or (finished[0]["name"] if finished else None)
     base_row = next((r for r in finished if r["name"] == base), None)
+    advice = recommend(finished, pairs, request.get("minimum"), request.get("weights"))
     return {
         "dataset": request.get("dataset"),
         "second_dataset": request.get("evaluate_on"),
@@ -82,9 +83,8 @@ def compare(candidates: Sequence[Candidate], request: Mapping[str, Any], prices:
         "relative": relative_to(finished, base, RELATIVE) if base_row else {},
         "pareto": {cost: sorted(pareto_front(learnt, cost)) for cost in COSTS},
         "pairs": [asdict(p) | {"distinguishable": p.distinguishable} for p in pairs],
-        "recommendations": [
-            asdict(r) for r in recommend(finished, pairs, request.get("minimum"), request.get("weights"))
-        ],
+        "chosen": asdict(choose(advice)),
+        "recommendations": [asdict(r) for r in advice],
         "prices": {"as_of": prices.as_of, "region": prices.region, "source": prices.source,
                    "training_instance": training, "serving_instance": serving},
         "machine": next((c.benchmark.get("machine") for c in candidates if c.finished), None),
@@ -92,8 +92,8 @@ def compare(candidates: Sequence[Candidate], request: Mapping[str, Any], prices:
 
 
 def winner(result: Mapping[str, Any], candidates: Sequence[Candidate], request: Mapping[str, Any]) -> dict[str, Any]:
-    """The most accurate candidate and the pipeline's input for it; name None where none can be recommended."""
-    name = next(r["candidate"] for r in result["recommendations"])
+    """The candidate that was chosen and the pipeline's input for it; name None where none can be recommended."""
+    name = result["chosen"]["candidate"]
     if name is None:
         return {"name": None}
     chosen = next(c for c in candidates if c.name == name)

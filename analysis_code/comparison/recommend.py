@@ -10,6 +10,9 @@ from analysis_code.comparison.statistics import Pair
 
 Row = Mapping[str, Any]
 
+MOST_ACCURATE, CHEAPEST, BY_WEIGHTS = "Most accurate", "Cheapest that is accurate enough", "By your weights"
+TAKE = "Take"
+
 
 @dataclass(frozen=True)
 class Recommendation:
@@ -51,20 +54,34 @@ def recommend(
     smoke, rows = [r for r in rows if not r.get("pretrained", True)], [r for r in rows if r.get("pretrained", True)]
     if not rows and smoke:
         reason = "every candidate that finished has random weights: a smoke test says nothing of accuracy"
-        return [Recommendation("Most accurate", None, reason), _fastest(smoke), _smallest(smoke)]
+        return [Recommendation(MOST_ACCURATE, None, reason), _fastest(smoke), _smallest(smoke)]
     if not rows:
-        return [Recommendation("Most accurate", None, "no candidate finished, so there is nothing to recommend")]
+        return [Recommendation(MOST_ACCURATE, None, "no candidate finished, so there is nothing to recommend")]
     best = _best(rows, "balanced_accuracy", True)
     tied = [name for name in _tied_with(best["name"], pairs) if name in {r["name"] for r in rows}]
     reason = f"balanced accuracy {best['balanced_accuracy']:.1%} on the test photos"
     if tied:
         reason += f"; on this test set it cannot be told apart from {', '.join(tied)} (McNemar, Holm-corrected)"
-    advice = [Recommendation("Most accurate", best["name"], reason)]
+    advice = [Recommendation(MOST_ACCURATE, best["name"], reason)]
     advice += [_fastest(rows), _smallest(rows)]
     advice.append(_cheapest(rows, best, tied, minimum))
     if weights:
         advice.append(_weighted(rows, weights))
     return advice
+
+
+def choose(advice: Sequence[Recommendation]) -> Recommendation:
+    """The one candidate to go on with, for the page, the command line and `--start-pipeline` alike.
+
+    The user's weights decide where there are some. Else it is the cheapest of those that are accurate enough: among models that the test
+    photos cannot tell apart, the one that is a photo ahead by chance is no better, only dearer.
+    """
+    by_purpose = {one.purpose: one for one in advice}
+    for purpose in (BY_WEIGHTS, CHEAPEST, MOST_ACCURATE):
+        one = by_purpose.get(purpose)
+        if one and one.candidate:
+            return Recommendation(TAKE, one.candidate, f"{purpose[0].lower()}{purpose[1:]}: {one.reason}")
+    return Recommendation(TAKE, None, advice[0].reason)
 
 
 def _extreme(rows: Sequence[Row], purpose: str, key: str, say: Callable[[Row], str]) -> Recommendation:
@@ -92,7 +109,7 @@ def _cheapest(rows: Sequence[Row], best: Row, tied: Sequence[str], minimum: floa
         low = (best.get("balanced_accuracy_interval") or (0.0, 1.0))[0]
         enough = [r for r in rows if r["name"] in {best["name"], *tied} and r["balanced_accuracy"] >= low]
         rule = "cannot be told apart from the most accurate and lies within its interval"
-    purpose = "Cheapest that is accurate enough"
+    purpose = CHEAPEST
     if not enough:
         reached = f"the best reaches {best['balanced_accuracy']:.1%}"
         return Recommendation(purpose, None, f"no candidate {rule}; {reached}")
@@ -115,7 +132,7 @@ def _weighted(rows: Sequence[Row], weights: Mapping[str, float]) -> Recommendati
     """Highest weighted sum of columns scaled to 0 (worst) … 1 (best) over the candidates that have them all."""
     known = [r for r in rows if all(isinstance(r.get(k), int | float) for k in weights)]
     if not known:
-        return Recommendation("By your weights", None, f"no candidate has a value for all of {sorted(weights)}")
+        return Recommendation(BY_WEIGHTS, None, f"no candidate has a value for all of {sorted(weights)}")
     scores = dict.fromkeys((r["name"] for r in known), 0.0)
     for column, weight in weights.items():
         values = [r[column] for r in known]
@@ -127,4 +144,4 @@ def _weighted(rows: Sequence[Row], weights: Mapping[str, float]) -> Recommendati
     total = sum(weights.values())
     weighed = ", ".join(f"{k} × {v:g}" for k, v in weights.items())
     how = f"score {scores[winner]:.2f} of {total:g}: {weighed}, each from 0 (worst candidate) to 1 (best)"
-    return Recommendation("By your weights", winner, how)
+    return Recommendation(BY_WEIGHTS, winner, how)

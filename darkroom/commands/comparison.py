@@ -34,7 +34,7 @@ from darkroom.failure import DarkroomError
 @click.option("--random-weights", is_flag=True, help="Start from random weights: a smoke test, labelled as such.")
 @click.option("--minimum", type=float, help="Wished balanced accuracy, for the cheapest that is good enough.")
 @click.option("--weigh", multiple=True, metavar="COLUMN=WEIGHT", help="Your own weights, e.g. balanced_accuracy=2.")
-@click.option("--start-pipeline", is_flag=True, help="Run the whole pipeline with the most accurate candidate.")
+@click.option("--start-pipeline", is_flag=True, help="Run the whole pipeline with the candidate to take.")
 @click.option(
     "--input", "input_file", type=click.Path(path_type=Path), help="More fields as JSON (docs/comparison.md)."
 )

@@ -31,11 +31,14 @@ def row(name: str, **changed) -> dict:
     return known | changed
 
 
-def printed(*rows: dict, width: int = 60, recommendations=(), pipeline: str | None = None) -> str:
+def printed(
+    *rows: dict, width: int = 60, recommendations=(), chosen: str | None = None, pipeline: str | None = None
+) -> str:
     console = Console(file=io.StringIO(), width=width)
     advice = list(recommendations) or [{"purpose": "Most accurate", "candidate": None, "reason": "-"}]
     document = {
-        "candidates": list(rows), "recommendations": advice, "report": "/x/comparison.html", "seconds": 100.0,
+        "candidates": list(rows), "recommendations": advice, "chosen": {"purpose": "Take", "candidate": chosen, "reason": "-"},
+        "report": "/x/comparison.html", "seconds": 100.0,
         "estimated_seconds": 300.0, "pipeline": pipeline,
     }  # fmt: skip
     comparisons.print_table(console, document)
@@ -100,11 +103,14 @@ def test_the_estimate_names_what_the_budget_leaves_out():
 
 
 def test_the_last_lines_say_how_to_go_on_with_the_winner():
-    advice = [{"purpose": "Most accurate", "candidate": "alexnet", "reason": "-"}]
-    text = printed(row("alexnet"), recommendations=advice)
+    advice = [{"purpose": "Most accurate", "candidate": "vgg11", "reason": "-"}]
+    text = printed(row("vgg11"), row("alexnet"), recommendations=advice, chosen="alexnet")
+    assert "Take: alexnet (-)" in text and "train alexnet with" in text
     assert "Took 100 s, estimated 5 min." in text
     assert "darkroom run --data YOUR_PHOTOS --model timm/alexnet\n" in text
-    started = printed(row("alexnet"), recommendations=advice, pipeline="arn:aws:states:r:0:execution:m:next-one")
+    started = printed(
+        row("alexnet"), recommendations=advice, chosen="alexnet", pipeline="arn:aws:states:r:0:execution:m:next-one"
+    )
     assert "darkroom follow next-one" in started and "--model" not in started
     assert "Next:" not in printed(row("alexnet"))
 
