@@ -14,7 +14,7 @@ from analysis_code.report.pictures import mistake_pictures
 from analysis_code.report.results import results
 from analysis_code.report.run import Run
 from analysis_code.report.timeline import read_timeline
-from analysis_code.report.training import read_epochs, read_search, read_training_job, read_tuning
+from analysis_code.report.training import read_decisions, read_epochs, read_search, read_training_job, read_tuning
 from contract.failure import base_directory
 
 log = logging.getLogger("report")
@@ -65,6 +65,7 @@ def collect(inputs: RunInputs, execution_arn: str | None, tuning_job: str | None
         tuning=read_search(tuning, training.get("model_data")) if in_one_job else read_tuning(tuning_job or tuning),
         training_job=read_training_job(training_job or training.get("job")),
         epochs=read_epochs(training.get("model_data")),
+        decisions=read_decisions(training.get("model_data")),
         health=inputs.json("health/health.json"),
         explanations=inputs.json("explanations/analysis.json"),
         evaluation=evaluation,

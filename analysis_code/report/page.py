@@ -14,6 +14,7 @@ from analysis_code import pages
 from analysis_code.clarify.meaning import MEANINGS, reading
 from analysis_code.clarify.page import bias_sections
 from analysis_code.pages import charts
+from analysis_code.report import kept_weights
 from analysis_code.report.inputs import Missing
 from analysis_code.report.results import bias_findings
 from analysis_code.report.run import Run
@@ -64,6 +65,7 @@ def write_page(path: Path, run: Run) -> None:
         tuning_plots=_tuning_plots(run, tuned),
         noted_tuning=run.noted("tuning", "hyperparameters"),
         curves=_curves(run),
+        kept_weights=kept_weights.sentence(run, marked=_kept_epoch(run) is not None),
         training_facts=_training_facts(run),
         health=_health(run.health),
         run_uri=run.noted("names", "uri"),
@@ -94,7 +96,7 @@ def _model(run: Run) -> dict[str, Any]:
         how.append("pretrained" if values["pretrained"] == "true" else "from random weights")
     if values.get("image_size", "0") != "0":  # 0: the size that the weights were trained with
         how.append(f"{values['image_size']} pixels")
-    if values.get("refit") == "true":
+    if kept_weights.refitted(run):
         how.append("refitted on training and validation photos")
     return {"architecture": values.get("model"), "how": ", ".join(how)}
 
@@ -199,11 +201,12 @@ def _curves(run: Run) -> list[Markup] | Missing:
     for group in groups:
         series = [charts.Series(name, [(row["epoch"], row[name]) for row in rows if name in row]) for name in group]
         if series:
-            plots.append(charts.lines(series, "epoch", _kept_epoch(run, rows)))
+            plots.append(charts.lines(series, "epoch", _kept_epoch(run)))
     return plots
 
 
-def _kept_epoch(run: Run, rows: list[dict[str, Any]]) -> float | None:
+def _kept_epoch(run: Run) -> float | None:
+    rows = [row for row in run.epochs or [] if isinstance(row.get("epoch"), int | float)]
     objective = ((run.plan or {}).get("tuning") or {}).get("objective") or {}
     name = objective.get("MetricName")
     scored = [row for row in rows if name in row]

@@ -24,6 +24,7 @@ class Run:
     tuning: Tuning | Missing
     training_job: dict[str, Any] | Missing
     epochs: list[dict[str, Any]] | Missing
+    decisions: dict[str, Any] | Missing
     health: dict[str, Any] | Missing
     explanations: dict[str, Any] | Missing
     evaluation: Evaluation | Missing

@@ -12,6 +12,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from analysis_code import aws
 from analysis_code.report.inputs import Missing
 from contract.foreign_json import parse
+from contract.state_file import read_state_file
+from contract.validation import InvalidField
 
 _QUICK = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 2, "mode": "standard"})
 
@@ -140,6 +142,20 @@ def read_epochs(model_data: str | None) -> list[dict[str, Any]] | Missing:
         return [json.loads(line) for line in text.splitlines()]
     except ValueError as error:
         return Missing(f"epochs.jsonl of the training cannot be read: {error}", failed=True)
+
+
+def read_decisions(model_data: str | None) -> dict[str, Any] | Missing:
+    """`training.json` from the training's output: what was decided while it ran, such as a refit that was done."""
+    text = _from_output(model_data, "training.json")
+    if isinstance(text, Missing):
+        return text
+    try:
+        found = read_state_file("training.json of the training", text)
+        if "refit" in found and not {"photos", "epochs"} <= set(found["refit"] or ()):
+            raise InvalidField("training.json of the training: refit", found["refit"], "photos and epochs")
+    except InvalidField as error:
+        return Missing(str(error), failed=True)
+    return found
 
 
 def _from_output(model_data: str | None, name: str) -> str | Missing:

@@ -6,6 +6,7 @@ import json
 import re
 import tarfile
 from html.parser import HTMLParser
+from types import MappingProxyType
 
 import pytest
 
@@ -76,7 +77,8 @@ def archive(**files: str) -> bytes:
     return packed.getvalue()
 
 
-def give_everything(job, aws, stopped_by=None):
+def give_everything(job, aws, stopped_by=None, decisions=MappingProxyType({})):
+    """`decisions`: what the training's training.json says; None: there is none."""
     job.give("outcome/outcome.json", OUTCOME)
     job.give("evaluation/predictions.csv", predictions())
     job.give("prepared/manifest.csv", manifest())
@@ -120,7 +122,9 @@ def give_everything(job, aws, stopped_by=None):
     epochs = "".join(json.dumps({"epoch": e, "train:loss": 1 / e, "validation:loss": 0.5, "validation:accuracy": v}) + "\n"
                      for e, v in ((1, 0.5), (2, 0.9), (3, 0.8)))  # fmt: skip
     aws.objects[f"{folder}/training/train-1/output/output.tar.gz"] = archive(
-        epochs_jsonl=epochs, observations__epochs_jsonl="{}\n"
+        epochs_jsonl=epochs,
+        observations__epochs_jsonl="{}\n",
+        **({} if decisions is None else {"training_json": json.dumps(dict(decisions))}),
     )
     for index in (6, 7, 11):
         label = ANSWERS[index][0]
@@ -245,11 +249,34 @@ def test_a_training_that_a_rule_stopped_is_named_so(job, aws):
     assert job.result("report/results.json")["health"]["stopped_by"] == "Overfit"
 
 
+REFIT = {"refit": {"photos": 14, "epochs": 3}}
+STOPPED = {"stopped": {"by": "signal", "epoch": 2, "step": 9, "kept_epoch": 2}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "decisions", "said", "unsaid"),
+    [
+        (False, {}, "Dashed: the best epoch, whose weights were kept.", "trained once more"),
+        (True, REFIT, "on all 14 training and validation photos for 3 epochs; the weights of its last epoch were kept", "whose weights"),
+        (True, STOPPED, "whose weights were kept. The refit that was asked for was not done", "last epoch"),
+        (True, None, "whether it was done is not known (the training's output.tar.gz holds no training.json)", "were kept"),
+    ],
+)  # fmt: skip
+def test_which_weights_are_served_is_said_by_what_the_training_did(
+    job, aws, monkeypatch, asked, decisions, said, unsaid
+):
+    monkeypatch.setitem(OUTCOME["training"]["hyperparameters"], "refit", str(asked).lower())
+    give_everything(job, aws, decisions=decisions)
+    page = report(job)
+    assert said in page.sections["training"] and unsaid not in page.sections["training"]
+    assert ("refitted" in page.sections["summary"]) is (asked and decisions is not STOPPED)
+
+
 def test_a_model_that_learnt_from_the_validation_photos_too_is_said_to_have(job, aws, monkeypatch):
     give_everything(job, aws)
     assert "refitted" not in report(job).sections["summary"]
     monkeypatch.setitem(OUTCOME["training"]["hyperparameters"], "refit", "true")
-    give_everything(job, aws)
+    give_everything(job, aws, decisions=REFIT)
     assert "refitted on training and validation photos" in report(job).sections["summary"]
 
 
