@@ -195,6 +195,89 @@ def test_other_tasks_are_refused_by_what_they_are(tmp_path, name, text, words):
         read(write_tree(tmp_path, IMAGES | {name: text}))
 
 
+def annotated(photo: str, note: str, parts=("train", "val"), text="0 0.5 0.5 0.2 0.2") -> dict[str, str]:
+    """Photos and, beside them or in a tree of their own, a note for each."""
+    names = [(part, f"{part}{n}") for part in parts for n in range(6)]
+    return {photo.format(part=part, name=name): name for part, name in names} | {
+        note.format(part=part, name=name): text for part, name in names
+    }
+
+
+COCO = json.dumps({"info": {}, "images": [], "annotations": [], "categories": []})
+VOC = annotated("V/JPEGImages/{name}.jpg", "V/Annotations/{name}.xml", text="<annotation/>")
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (annotated("images/{part}/{name}.jpg", "labels/{part}/{name}.txt") | {"data.yaml": "names: [a, b]"}, "YOLO"),
+        (annotated("{part}/images/{name}.jpg", "{part}/labels/{name}.txt"), "YOLO"),
+        (annotated("{name}.jpg", "{name}.txt", ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j")), "YOLO"),  # more than 50
+        (VOC | {"V/ImageSets/Main/train.txt": "train0\ntrain1"}, "Pascal VOC"),
+        (VOC | {f"V/ImageSets/Main/{c}_train.txt": f"train0 {s}\ntrain1 {-s}" for c, s in (("cat", 1), ("dog", -1))}, "Pascal VOC"),
+        (VOC | {f"V/SegmentationClass/train{n}.png": f"mask {n}" for n in range(6)}, "Pascal VOC"),
+        (annotated("{part}/{name}.jpg", "{part}/{name}.xml", text="<annotation/>"), "Pascal VOC"),
+        (annotated("{part}2017/{name}.jpg", "annotations/instances_{part}2017.json", text=COCO), "COCO"),
+        (annotated("{part}/{name}.jpg", "{part}/_annotations.coco.json", text=COCO), "COCO"),
+        (annotated("images/{name}.jpg", "result.json", text=COCO), "COCO"),
+    ],
+)  # fmt: skip
+def test_annotation_sets_are_refused_by_what_they_are(tmp_path, files, words):
+    with pytest.raises(JobFailure, match=f"{words} writes.*object detection") as refused:
+        read(write_tree(tmp_path, files))
+    assert "one class for a whole photo" in str(refused.value)
+
+
+def test_json_that_is_not_cocos_is_not_called_so(tmp_path):
+    with pytest.raises(JobFailure, match=r"camera\.json cannot be read") as refused:
+        read(write_tree(tmp_path, IMAGES | {"camera.json": '{"lens": 50}'}))
+    assert "COCO" not in str(refused.value)
+
+
+def test_notes_beside_photos_in_class_folders_are_no_reason_to_stop(tmp_path):
+    assert read(write_tree(tmp_path, annotated("{part}/{name}.jpg", "{part}/{name}.txt", ("cat", "dog")))).classes == [
+        "cat",
+        "dog",
+    ]
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "words"),
+    [
+        ("o.manifest", '{{"source-ref": "images/{n}", "label": {deep}}}', "nested too deeply"),
+        ("metadata.jsonl", '{{"file_name": "{n}", "label": {deep}}}', "nested too deeply"),
+        ("labels.csv", "{n},{deep}", "multi-label"),
+    ],
+)  # fmt: skip
+def test_deeply_nested_brackets_end_in_a_sentence_and_one_such_line_is_only_left_out(tmp_path, name, line, words):
+    header = ["file_name,label"] if name.endswith("csv") else []
+    lines = [line.format(n=n, deep=DEEP) for n, _ in ROWS]
+    with pytest.raises(JobFailure, match=words) as refused:
+        read(write_tree(tmp_path, IMAGES | {name: csv_of(*header, *lines)}))
+    assert len(str(refused.value)) < 800
+    if not header:
+        plain = [line.format(n=n, deep=json.dumps(c)) for n, c in ROWS]
+        layout = read(write_tree(tmp_path, {name: csv_of(lines[0], *plain[1:])}))
+        assert placed(layout) == {(None, "cat"): 5, (None, "dog"): 6}
+        assert any("1 line(s) left out" in notice and "nested too deeply" in notice for notice in layout.notices)
+
+
+@pytest.mark.parametrize("number", ["nan", "0.5", "inf", "1e400", "1e30", "cat"])
+def test_a_class_number_of_a_list_that_is_not_whole_is_a_bad_line(tmp_path, number):
+    lines = [f"{i}\t{i % 2}\timages/{n}" for i, (n, _) in enumerate(ROWS)]
+    layout = read(write_tree(tmp_path, IMAGES | {"all.lst": csv_of(*lines[1:], f"0\t{number}\timages/c0.jpg")}))
+    assert placed(layout) == {(None, "0"): 5, (None, "1"): 6}
+    assert any("1 line(s) left out, for example line 12" in notice for notice in layout.notices)
+
+
+def test_labels_of_thousands_of_digits_are_names_and_not_numbers(tmp_path):
+    rows = [f"{n},{i % 2}{'1' * 5000}" for i, (n, _) in enumerate(ROWS)]
+    assert len(read(write_tree(tmp_path, IMAGES | {"labels.csv": csv_of("file_name,label", *rows)})).classes) == 2
+
+
 def test_one_hot_columns_are_classes(tmp_path):
     rows = [f"{n},{c == 'cat':d}, {c == 'dog':d}" for n, c in ROWS]
     assert placed(read(write_tree(tmp_path, IMAGES | {"_classes.csv": csv_of("filename, cat, dog", *rows)}))) == {

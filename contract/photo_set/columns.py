@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
 
 from contract.failure import JobFailure
+from contract.foreign_json import parse
 from contract.photo_set.questions import TwoReadings, some
 from contract.photo_set.words import split_of
 
@@ -195,7 +195,7 @@ def one_hot(table: str, header: Sequence[str], free: Sequence[int], cells: Seque
 
 def several_labels(table: str, count: int, example: str) -> JobFailure:
     return JobFailure(
-        f"dataset: {table} gives {count:,} photo(s) several labels (multi-label, for example {example}); allowed: "
+        f"dataset: {table} gives {count:,} photo(s) several labels (multi-label, for example {example[:80]}); allowed: "
         f"one class for each photo. "
         "Leave these photos out of the table, or make a class of each combination."
     )
@@ -206,9 +206,7 @@ def single(value: str) -> str | list[str]:
     if not _LIST.match(value):
         return value
     try:
-        found = json.loads(
-            value.replace("'", '"').replace("(", "[").replace(")", "]").replace("{", "[").replace("}", "]")
-        )
+        found = parse(value.replace("'", '"').replace("(", "[").replace(")", "]").replace("{", "[").replace("}", "]"))
     except ValueError:
         found = [part.strip(" '\"") for part in value.strip(" []{}()").split(",") if part.strip(" '\"")]
         if len(found) < 2 and not value.startswith("["):

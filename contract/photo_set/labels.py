@@ -6,6 +6,7 @@ the class, words for splits that say nothing.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from contract.photo_set.table import Table
 from contract.photo_set.words import split_of
 
 SAMPLE = 400  # rows by which the columns are told apart
-MOST_BAD = 0.5
+LONGEST_NUMBER = 15  # digits; what is longer is a name
 
 
 @dataclass
@@ -214,7 +215,9 @@ class _Reader:
             raise columns.several_labels(
                 self.table.name, sum(counts[v] for v in counts if len(v) >= len(example)), repr(example)
             )
-        self.meaning.numbered = all(label.removesuffix(".0").isdecimal() for label in counts)
+        self.meaning.numbered = all(
+            len(label) <= LONGEST_NUMBER and label.removesuffix(".0").isdecimal() for label in counts
+        )
         if self.meaning.numbered and any("." in label for label in counts):
             for said in self.meaning.said:
                 said.label = said.label.removesuffix(".0")
@@ -234,13 +237,13 @@ def _of_list(table: Table, index: PathIndex) -> Meaning:
     for line, row in table.rows:
         if len(row) == 2:  # class and path, without the number
             row = ["", *row]
-        if len(row) < 3 or not _is_number(row[1]):
+        if len(row) < 3 or _class_number(row[1]) is None:
             meaning.bad.append((line, f"not number, class, path between tabs: {' '.join(row)[:60]!r}"))
             continue
         path = " ".join(row[2:])
         found = index.find(path, table.file.parts[:-1], stem)
         if len(found) == 1:
-            meaning.said.append(Said(line, found[0], _class_number(row[1])))
+            meaning.said.append(Said(line, found[0], str(_class_number(row[1]))))
         else:
             (meaning.unclear if found else meaning.unfound).append(path)
     return meaning
@@ -254,7 +257,7 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _class_number(text: str) -> str:
-    """im2rec writes class 1 as 1.000000."""
-    number = float(text)
-    return str(int(number)) if number.is_integer() else text
+def _class_number(text: str) -> int | None:
+    """im2rec writes class 1 as 1.000000; None for what is no whole number."""
+    number = float(text) if _is_number(text) else math.nan
+    return int(number) if number.is_integer() and abs(number) < 10**LONGEST_NUMBER else None

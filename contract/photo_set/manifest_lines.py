@@ -46,12 +46,17 @@ def flatten(table: Table, wanted: str = "") -> None:
             table.bad.append((number, "no 'source-ref' with the photo's path"))
         elif "failure-reason" in described or value is None or value == -1:
             table.bad.append((number, f"no label ({described.get('failure-reason', f'no {attribute}')})"))
-        elif isinstance(value, list | dict) and not (isinstance(value, list) and len(value) == 1):
+        elif isinstance(value, list | dict) and not _is_one(value):
             several.append(json.dumps(value))
         else:
             table.rows.append((number, [path, _class_name(value, described)]))
     if several:
         raise several_labels(table.name, len(several), several[0])
+
+
+def _is_one(value: list | dict) -> bool:
+    """`["cat"]` is a label in a list; `[["cat"]]` is not."""
+    return isinstance(value, list) and len(value) == 1 and not isinstance(value[0], list | dict)
 
 
 def _attribute(table: Table, wanted: str) -> str:

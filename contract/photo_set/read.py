@@ -9,11 +9,11 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from contract.failure import JobFailure
-from contract.photo_set import folders, names
+from contract.photo_set import folders, names, other_tasks
 from contract.photo_set.files import DELIMITED, JSON_LINES, TABLE_ENDINGS, WORKBOOKS, File
 from contract.photo_set.folders import NoClasses, names_in_files, place_by_folder
 from contract.photo_set.labels import Meaning, meaning_of
-from contract.photo_set.path_index import PathIndex, stem
+from contract.photo_set.path_index import PathIndex
 from contract.photo_set.questions import Asked, Layout, Placed, TwoReadings, some
 from contract.photo_set.sources import LEFT_BEHIND, Source
 from contract.photo_set.splits import given_parts, id_lists, settle_splits, take_parts
@@ -30,6 +30,7 @@ def read_set(source: Source, files: Sequence[File], asked: Asked | None = None) 
     photos = [file for file in files if file.is_photo]
     if not photos:
         raise JobFailure(_no_photo(files))
+    other_tasks.refuse_voc(files, asked)
     first = Layout([])
     photos = list(folders.without_copies(photos, first, lambda a, b: source.read(a) == source.read(b)))
     by_folder, failure = _by_folder(photos, asked)
@@ -43,7 +44,7 @@ def read_set(source: Source, files: Sequence[File], asked: Asked | None = None) 
     layout = _from_tables(labelled, photos, asked, by_folder) if labelled else by_folder
     if layout is None:
         assert failure is not None
-        raise _explained(failure, files, meanings, quiet)
+        raise _explained(failure, source, files, meanings, quiet)
     layout.notices[:0] = first.notices
     layout.passed_over[:0] = first.passed_over
     take_parts(layout, meanings, labelled, asked)
@@ -366,25 +367,20 @@ def _no_photo(files: Sequence[File]) -> str:
 
 
 def _explained(
-    failure: JobFailure, files: Sequence[File], meanings: Sequence[Meaning], quiet: Sequence[Table]
+    failure: JobFailure, source: Source, files: Sequence[File], meanings: Sequence[Meaning], quiet: Sequence[Table]
 ) -> JobFailure:
     """Why there is no class, with what lies beside the photos: boxes of single photos, tables that name none of them."""
     if isinstance(failure, TwoReadings):
         return failure
-    stems = {stem(file.parts[-1]) for file in files if file.is_photo}
-    for end, what in (("txt", "YOLO"), ("xml", "Pascal VOC")):
-        those = [file for file in files if file.ending == end and file.parts[-1].rpartition(".")[0] in stems]
-        if len(those) > 1 and len(those) * 2 >= len(stems):
-            return JobFailure(
-                f"dataset: {len(those):,} .{end} files are named like the photos (boxes as {what} writes them: "
-                f"object detection), and no folder names "
-                "a class. Darkroom learns one class for a whole photo: cut the boxes out into photos of their own, "
-                "in a folder per class."
-            )
-    annotations = [file.name for file in files if file.ending == "json"]
+    if other := other_tasks.boxes_beside(files) or other_tasks.coco(source, files):
+        return other
     text = str(failure)
-    if annotations:
-        text += f" {some(annotations)} cannot be read: JSON as COCO writes it holds boxes and masks; write a CSV with file_name and label."
+    for name, bad in (*((meaning.table.name, meaning.bad) for meaning in meanings), *((t.name, t.bad) for t in quiet)):
+        if bad:
+            line, why = bad[0]
+            text += f" {name}: {len(bad):,} line(s) cannot be used, for example line {line}: {why}."
+    if annotations := [file.name for file in files if file.ending == "json"]:
+        text += f" {some(annotations)} cannot be read: allowed is a CSV with file_name and label."
     if quiet:
         text += f" No line of {some(table.name for table in quiet)} names a photo of this set by its file name."
     if meanings:

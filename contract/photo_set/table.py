@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import json
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from charset_normalizer import from_bytes
 
 from contract.failure import JobFailure
+from contract.foreign_json import parse
 from contract.photo_set.files import JSON_LINES, LISTS, WORKBOOKS, File
 from contract.photo_set.sources import Source
 
@@ -125,13 +125,12 @@ def _read_json_lines(text: str, table: Table) -> None:
         if not line.strip():
             continue
         try:
-            document = json.loads(line)
-        except (ValueError, RecursionError):
-            document = None
-        if isinstance(document, dict):
+            document = parse(line)
+            if not isinstance(document, dict):
+                raise ValueError("not an object")
             table.documents.append((number, document))
-        else:
-            table.bad.append((number, f"not a JSON object: {line[:60]!r}"))
+        except ValueError as error:
+            table.bad.append((number, f"not a JSON object ({error}): {line[:60]!r}"))
 
 
 def _read_cells(text: str, table: Table) -> None:
