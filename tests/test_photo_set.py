@@ -341,10 +341,3 @@ def test_all_classes_that_are_tested_and_never_trained_are_named_together(tmp_pa
 )
 def test_a_word_that_only_holds_a_split_is_none(word):
     assert split_of(word) is None
-
-
-def test_a_workbook_beside_class_folders_is_told_and_not_fatal(tmp_path):
-    layout = read(write_tree(tmp_path, photos("ant", "bee") | {"notes.xlsx": "PK"}))
-    assert layout.classes == ["ant", "bee"] and any("notes.xlsx" in notice for notice in layout.notices)
-    with pytest.raises(JobFailure, match=r"labels\.xlsx .*CSV"):
-        read(write_tree(tmp_path / "flat", IMAGES | {"labels.xlsx": "PK"}))

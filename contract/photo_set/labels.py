@@ -18,6 +18,7 @@ from contract.photo_set.path_index import PathIndex
 from contract.photo_set.questions import Asked, some
 from contract.photo_set.table import Table
 from contract.photo_set.words import split_of
+from contract.photo_set.workbook import Unshown
 
 SAMPLE = 400  # rows by which the columns are told apart
 LONGEST_NUMBER = 15  # digits; what is longer is a name
@@ -202,6 +203,9 @@ class _Reader:
         if not self.meaning.has_labels:
             return
         several = []
+        unshown = [(said.line, said.label) for said in self.meaning.said if isinstance(said.label, Unshown)]
+        if unshown:
+            raise _not_text(self.table.name, self.meaning.column, unshown)
         for said in self.meaning.said:
             value = columns.single(said.label)
             if isinstance(value, list):
@@ -221,6 +225,15 @@ class _Reader:
         if self.meaning.numbered and any("." in label for label in counts):
             for said in self.meaning.said:
                 said.label = said.label.removesuffix(".0")
+
+
+def _not_text(table: str, column: str, unshown: Sequence[tuple[int, Unshown]]) -> JobFailure:
+    line, cell = unshown[0]
+    return JobFailure(
+        f"dataset: in {len(unshown):,} row(s) of {table} the class (column {column}) is not a text, for example in row {line}: "
+        f"{cell.what}, {str(cell)!r}. How it is shown depends on the computer; allowed: text and plain numbers. Give the column "
+        "the format Text, write the names of the classes again, or save the sheet as CSV (UTF-8) and remove the workbook."
+    )
 
 
 def _of_list(table: Table, index: PathIndex) -> Meaning:

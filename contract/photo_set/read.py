@@ -19,6 +19,7 @@ from contract.photo_set.sources import LEFT_BEHIND, Source
 from contract.photo_set.splits import given_parts, id_lists, settle_splits, take_parts
 from contract.photo_set.table import Table, read_table
 from contract.photo_set.words import says_nothing, split_of
+from contract.photo_set.workbook import UnreadableWorkbook
 
 MOST_TABLES = 200
 MOST_TEXTS = 50  # more .txt files are notes of single photos, not tables
@@ -50,6 +51,7 @@ def read_set(source: Source, files: Sequence[File], asked: Asked | None = None) 
     take_parts(layout, meanings, labelled, asked)
     id_lists(source, files, layout, index, asked)
     _add_facets(layout, meanings)
+    layout.notices += [notice for table in quiet for notice in table.notices if table.file.ending in WORKBOOKS]
     _tell(layout, source, files, meanings, photos)
     _name_classes(layout, asked)
     settle_splits(layout, asked)
@@ -88,8 +90,6 @@ def _meanings(
         if file.ending in TABLE_ENDINGS and not file.is_photo and (file.ending != "txt" or texts <= MOST_TEXTS)
     ]
     tables = [file for file in tables if "submission" not in file.parts[-1].lower()]
-    if not needed:  # folders name the classes: a workbook beside them is told as not looked at
-        tables = [file for file in tables if file.ending not in WORKBOOKS or file.name in asked.labels]
     if len(tables) > MOST_TABLES:
         raise JobFailure(
             f"dataset: received {len(tables):,} tables ({some(f.name for f in tables)}); allowed: at most "
@@ -104,8 +104,14 @@ def _meanings(
         )
     found, quiet = [], []
     for file in tables:
-        table = read_table(source, file)
         chosen = named in ("auto", "folders") or file.name.endswith(named)
+        try:
+            table = read_table(source, file)
+        except UnreadableWorkbook as error:
+            if needed or (chosen and named not in ("auto", "folders")):
+                raise
+            quiet.append(Table(file, notices=[f"Not used, because the folders name the classes: {error}"]))
+            continue
         meaning = meaning_of(table, index, asked, needed and chosen)
         if meaning is None:
             quiet.append(table)

@@ -20,6 +20,7 @@ from contract.failure import JobFailure
 from contract.foreign_json import parse
 from contract.photo_set.files import JSON_LINES, LISTS, WORKBOOKS, File
 from contract.photo_set.sources import Source
+from contract.photo_set.workbook import read_workbook
 
 LARGEST_TABLE = 256 * 1024 * 1024
 _MARKS = (
@@ -52,7 +53,12 @@ def read_table(source: Source, file: File) -> Table:
     table = Table(file)
     data = _bytes(source, file)
     if file.ending in WORKBOOKS:
-        table.rows = _workbook(file, data)
+        sheet = read_workbook(file.name, data)
+        table.rows = sheet.rows
+        if sheet.others:
+            table.notices.append(
+                f"Of the workbook {table.name} the sheet {sheet.name!r} was read, and not {', '.join(sheet.others)}."
+            )
         return table
     text = _text(data, table)
     if file.ending in JSON_LINES:
@@ -95,29 +101,6 @@ def _without_mark(data: bytes) -> str:
         return "cp1252"
     best = from_bytes(data[:65536], cp_isolation=_LIKELY).best()
     return best.encoding if best else "cp1252"
-
-
-def _workbook(file: File, data: bytes) -> list[tuple[int, list[str]]]:
-    try:
-        from openpyxl import load_workbook
-    except ImportError:
-        raise JobFailure(
-            f"dataset: {file.name} is an Excel workbook, which cannot be read here; save its sheet as CSV (UTF-8) "
-            f"beside it "
-            "and remove the workbook."
-        ) from None
-    try:
-        book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-        cells = list(book.worksheets[0].iter_rows(values_only=True))
-    except Exception as error:  # a damaged workbook raises whatever zipfile or an XML parser does
-        raise JobFailure(f"dataset: {file.name} cannot be read ({error}); save its sheet as CSV (UTF-8).") from None
-    return [(n, [_cell(value) for value in row]) for n, row in enumerate(cells, 1) if any(v is not None for v in row)]
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return "" if value is None else unicodedata.normalize("NFC", str(value)).strip()
 
 
 def _read_json_lines(text: str, table: Table) -> None:
