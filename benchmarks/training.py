@@ -135,7 +135,12 @@ def our_fine_tuning(data: Path, batch: int, steps: int, precision: str) -> dict[
             (f"v{i}", name, "validation", "jpg", path) for i, (path, name) in enumerate(photos_of(validation)[::10])
         ]
         files = {row[0]: row[4] for row in rows}
-        write_pack(base / "input/data/photos", [row[:4] for row in rows], lambda one: files[one].read_bytes())
+        write_pack(
+            base / "input/data/photos",
+            [row[:4] for row in rows],
+            lambda one: files[one].read_bytes(),
+            sorted({row[1] for row in rows}),
+        )
         settings = {"model": MODEL, "fine_tune": "all", "batch_size": str(batch), "epochs": "9", "precision": precision}
         (base / "input/config").mkdir(parents=True)
         (base / "input/config/hyperparameters.json").write_text(json.dumps(settings))

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
+from contract import sheet
 from contract.failure import JobFailure, base_directory
 from contract.foreign_json import parse
 from training_code.measurement import measure
@@ -92,12 +93,12 @@ def _plan(path: Path) -> dict[str, Any]:
 def join(manifest: Path, transform: Path, classes: Sequence[str]) -> Answers:
     """Every test photo with its answer; JobFailure when any has none or one that is no answer."""
     with manifest.open(newline="", encoding="utf-8") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["split"] == "test"]
-    missing = [row["object"] for row in rows if not (transform / f"{row['object']}.out").is_file()]
+        rows = [row for row in sheet.read_rows(stream) if row["split"] == "test"]
+    missing = [row for row in rows if not (transform / f"{row['object']}.out").is_file()]
     if missing:
         raise JobFailure(
-            f"evaluate: {len(missing)} of {len(rows)} test photos have no answer, first {missing[0]}.out; allowed: one .out for "
-            "each. Look at the log of the batch transform job."
+            f"evaluate: {len(missing)} of {len(rows)} test photos have no answer, first {missing[0]['path']} "
+            f"({missing[0]['object']}.out); allowed: one .out for each. Look at the log of the batch transform job."
         )
     found = np.empty((len(rows), len(classes)))
     for position, row in enumerate(rows):
@@ -137,7 +138,7 @@ def _write_predictions(path: Path, answers: Answers) -> None:
          *(row[f"facet_{name}"] for name in facets)]
         for row, predicted, probabilities in zip(answers.rows, answers.predicted, answers.probabilities, strict=True)
     )  # fmt: skip
-    _write_csv(path, [*columns, *(_column(name) for name in facets)], rows)
+    _write_whole(path, lambda stream: sheet.write_rows(stream, [[*columns, *map(_column, facets)], *rows]))
 
 
 def _column(facet: str) -> str:
@@ -181,18 +182,15 @@ def _write_bias_input(folder: Path, answers: Answers, bias: Mapping[str, Any]) -
         for row, predicted in zip(answers.rows, answers.predicted, strict=True)
         if all(row[f"facet_{name}"] for name in names)
     )
-    # Clarify takes the column names from `headers` and every line of the file as data.
-    _write_csv(folder / "data" / "predictions.csv", None, rows)
+    # Clarify takes the column names from `headers`, every line of the file as data, and every text as it stands.
+    _write_whole(folder / "data" / "predictions.csv", lambda stream: csv.writer(stream).writerows(rows))
 
 
-def _write_csv(path: Path, header: Sequence[str] | None, rows) -> None:
+def _write_whole(path: Path, write: Callable[[TextIO], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.part")
     with unfinished.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        if header:
-            writer.writerow(header)
-        writer.writerows(rows)
+        write(stream)
     unfinished.replace(path)
 
 

@@ -9,7 +9,6 @@ pipeline that goes on with the winner.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -28,6 +27,7 @@ from analysis_code.comparison.statistics import (
     wilson_interval,
 )
 from analysis_code.outputs import write_json
+from contract import sheet
 from contract.failure import base_directory
 from contract.state_file import read_state_file
 from contract.whole_file import whole_file
@@ -130,8 +130,6 @@ def write(result: Mapping[str, Any], page: str, folder: Path) -> None:
     rows = result["candidates"]
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with whole_file(folder / "comparison.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+        sheet.write_rows(file, [columns, *([row.get(column, "") for column in columns] for row in rows)])
     with whole_file(folder / "comparison.html") as temporary:
         temporary.write_text(page, encoding="utf-8")

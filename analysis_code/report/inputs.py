@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from contract import sheet
 from contract.state_file import read_state_file
 from contract.validation import InvalidField
 
@@ -38,7 +39,7 @@ class RunInputs:
 
         def rows(path: Path) -> list[dict[str, str]]:
             with path.open(newline="", encoding="utf-8") as lines:
-                return list(csv.DictReader(lines))
+                return list(sheet.read_rows(lines))
 
         return self._read(name, rows)
 

@@ -1,6 +1,5 @@
 """predict: ask an endpoint about photos."""
 
-import csv
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from contract import sheet
 from darkroom import predictions
 from darkroom.commands.shared import Context, json_option
 from darkroom.failure import DarkroomError
@@ -96,15 +96,16 @@ def _write_csv(answers: Sequence[predictions.Prediction | Refused]) -> None:
             label for one in answers if isinstance(one, predictions.Prediction) for label in one.probabilities
         )
     )
-    writer = csv.writer(sys.stdout)
-    writer.writerow(["file", "label", "probability", "error", *(f"probability:{label}" for label in classes)])
+    header = ["file", "label", "probability", "error", *(f"probability:{label}" for label in classes)]
+    rows = []
     for one in answers:
         if isinstance(one, Refused):
-            writer.writerow([one.file, "", "", one.reason, *[""] * len(classes)])
+            rows.append([one.file, "", "", one.reason, *[""] * len(classes)])
         else:
-            writer.writerow(
+            rows.append(
                 [one.file, one.label, one.probability, "", *(one.probabilities.get(label, "") for label in classes)]
             )
+    sheet.write_rows(sys.stdout, [header, *rows])
 
 
 COMMANDS = [predict]

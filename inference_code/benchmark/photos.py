@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from contract import sheet
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,6 @@ class PhotoSet:
     labels: np.ndarray
     read: Callable[[int], bytes]
     left_out: int = 0
-    names: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -28,7 +28,7 @@ class PhotoSet:
 def from_tree(folder: Path, manifest: Path, classes: Sequence[str]) -> PhotoSet:
     """The test photos: files named by photo id anywhere below `folder`, labels from the manifest of `prepare`."""
     with manifest.open(newline="", encoding="utf-8") as stream:
-        labels = {row["photo_id"]: row["label"] for row in csv.DictReader(stream)}
+        labels = {row["photo_id"]: row["label"] for row in sheet.read_rows(stream)}
     index = {name: i for i, name in enumerate(classes)}
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.stem in labels)
     chosen = [p for p in files if labels[p.stem] in index]
@@ -44,7 +44,7 @@ def from_pack(folder: Path, classes: Sequence[str]) -> PhotoSet:
     """The validation photos of the packed `photos/` output of `prepare`: byte ranges of a few stored zips."""
     index = {name: i for i, name in enumerate(classes)}
     with (folder / "manifest.csv").open(newline="", encoding="utf-8") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["split"] == "validation"]
+        rows = [row for row in sheet.read_rows(stream) if row["split"] == "validation"]
     chosen = [row for row in rows if row["label"] in index]
 
     def read(i: int) -> bytes:

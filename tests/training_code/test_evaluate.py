@@ -13,10 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
+from contract import sheet
 from contract.failure import JobFailure
+from contract.photo_set.files import File
+from contract.photo_set.questions import Placed
 from tests.training_code.photo_sets import write
 from training_code.evaluate import evaluate, probabilities_in
 from training_code.measurement import calibration_error, measure, wilson
+from training_code.prepare.inspection import Photo
+from training_code.prepare.outputs import write_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ["ant", "bee", "wasp"]
@@ -134,7 +139,9 @@ def test_without_facets_nothing_is_measured_and_no_output_stays_empty(tmp_path):
 def test_a_test_photo_without_an_answer_is_an_error(tmp_path):
     write_job(tmp_path)
     min((tmp_path / "input/transform/bee").iterdir()).unlink()
-    with pytest.raises(JobFailure, match=r"1 of 30 test photos have no answer, first bee/0+1\.png\.out"):
+    with pytest.raises(
+        JobFailure, match=r"1 of 30 test photos have no answer, first test/ü 1\.png \(bee/0+1\.png\.out\)"
+    ):
         evaluate(tmp_path)
 
 
@@ -234,3 +241,34 @@ def test_the_command_starts_without_pytorch_and_leaves_a_message_when_it_fails(t
     )
     assert failed.returncode == 1
     assert "run Prepare dataset again" in (tmp_path / "output/message").read_text()
+
+
+def test_hostile_names_run_in_no_spreadsheet_and_reach_clarify_and_the_report_as_they_are(tmp_path):
+    """The manifest is the one that `prepare` writes; the table of Clarify, which no person opens, has the texts themselves."""
+    classes, file, facet = ["=1+1", "ant"], "-x.jpg", "@camera"
+    photos = []
+    for number in range(4):
+        name = file if number == 0 else f"{number}.jpg"
+        placed = Placed(File((name,), 9, None), classes[number % 2], "test", {facet: "+old" if number % 2 else "new"})
+        photos.append(Photo(placed, photo_id=f"{number:016x}", split="test", width=9, height=9))
+        answered = {"predictions": [{"probabilities": {"=1+1": 0.7, "ant": 0.3}}]}
+        write(tmp_path / f"input/transform/c/{number}.jpg.out", json.dumps(answered))
+    objects = {photo.photo_id: f"c/{number}.jpg" for number, photo in enumerate(photos)}
+    write_manifest(tmp_path / "input/prepared/manifest.csv", photos, objects)
+    bias = {"enabled": True, "reason": "", "positive_labels": ["=1+1"], "facets": [{"name": facet, "values": ["+old"]}]}
+    write(tmp_path / "input/prepared/evaluation_plan.json", json.dumps({**PLAN, "classes": classes, "bias": bias}))
+    found = evaluate(tmp_path)
+    assert set(found["per_class"]) == set(classes)
+    for table in ("input/prepared/manifest.csv", "output/evaluation/predictions.csv"):
+        with (tmp_path / table).open(newline="", encoding="utf-8") as stream:
+            cells = [cell for row in csv.reader(stream) for cell in row]
+        assert not [cell for cell in cells if cell[:1] in ("=", "+", "-", "@")]
+        assert "'=1+1" in cells
+    with (tmp_path / "output/evaluation/predictions.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(sheet.read_rows(stream))
+    assert (rows[0]["file"], rows[0]["label"], rows[1][facet]) == (file, "=1+1", "+old")
+    assert [row["predicted_label"] for row in rows] == ["=1+1"] * 4
+    with (tmp_path / "output/bias-input/data/predictions.csv").open(newline="", encoding="utf-8") as stream:
+        assert list(csv.reader(stream))[1] == ["ant", "=1+1", "+old"]
+    config = json.loads((tmp_path / "output/bias-input/config/analysis_config.json").read_text())
+    assert config["headers"][-1] == facet

@@ -203,13 +203,13 @@ def test_an_unknown_command_is_refused_with_the_known_ones(tmp_path):
 def test_packed_photos_are_read_back_from_several_shards(tmp_path):
     data = {f"id{i}": bytes([i]) * (100 + i) for i in range(7)}
     photos = [(name, "ants", "train" if i % 2 else "validation", "png") for i, name in enumerate(data)]
-    write_pack(tmp_path, photos, data.__getitem__, shard_bytes=250)
+    write_pack(tmp_path, photos, data.__getitem__, ["ants"], shard_bytes=250)
     pack = PhotoPack(tmp_path)
     assert {photo.photo_id: pack.read(photo) for photo in pack.photos} == data
     assert len(list(tmp_path.glob("*.zip"))) == 3
     assert zipfile.ZipFile(tmp_path / "photos-00000.zip").read("id0.png") == data["id0"]
     with pytest.raises(ValueError, match="holds train and validation only"):
-        write_pack(tmp_path, [("x", "ants", "test", "png")], data.__getitem__)
+        write_pack(tmp_path, [("x", "ants", "test", "png")], data.__getitem__, ["ants"])
 
 
 def test_the_examples_of_this_test_are_valid_requests(tmp_path):

@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 
 from contract.decode import decode
+from contract.failure import JobFailure
+from contract.hyperparameters import Hyperparameters
+from contract.photo_set.read import read_set
+from contract.photo_set.sources import open_source
 from contract.preprocessing import Preprocessing, Resize, resize_and_crop
+from tests.training_code.photo_sets import write_set
+from tests.training_code.tiny_jobs import photo as tiny_photo
 from tests.training_code.tiny_jobs import tiny_photos
-from training_code.prepare.photo_pack import PhotoPack
+from training_code.compare.extract import extract
+from training_code.features.feature_set import FeatureSet
+from training_code.prepare.inspection import inspect_all
+from training_code.prepare.outputs import write_photos
+from training_code.prepare.photo_pack import PhotoPack, write_pack
 from training_code.train.loader import Loader
 from training_code.train.photos import PhotoCache
 
@@ -40,6 +50,41 @@ def test_without_augmentation_training_sees_what_serving_sees(pack, resize):
     finally:
         loader.close()
         cache.close()
+
+
+def test_without_features_the_classes_keep_the_order_of_the_pack_and_not_the_alphabets(tmp_path):
+    """Numbered classes as numbers, or as a list numbers them: what `prepare` decided."""
+    order, data = ["=1+1", "2 euro", "10 euro"], {}
+    random = np.random.default_rng(0)
+    rows = [(f"{split}{n}", order[n], split, "jpg") for split in ("train", "validation") for n in (2, 0, 1)]
+    data = {row[0]: tiny_photo(int(row[0][-1]), random) for row in rows}
+    write_pack(tmp_path / "photos", rows, data.__getitem__, order)
+    cache = PhotoCache(tmp_path / "photos", Preprocessing((28, 28), Resize("squash", 28)), 1)
+    cache.close()
+    assert cache.classes == order
+    assert cache.train.labels.tolist() == [2, 0, 1]
+
+
+def test_photos_without_the_order_of_their_classes_are_refused(pack):
+    (pack / "classes.json").unlink()
+    with pytest.raises(JobFailure, match=r"classes\.json is missing.*run `prepare` again"):
+        PhotoPack(pack)
+
+
+def test_a_candidates_features_keep_the_order_of_the_classes_of_prepare(tmp_path, monkeypatch):
+    """The folders are numbered: `10` comes behind `2`."""
+    monkeypatch.delenv("FEATURE_CACHE_URI", raising=False)
+    base = tmp_path / "processing"
+    write_set(base / "input/dataset", {"10": 6, "2": 6, "1": 6})
+    source = open_source(base / "input/dataset")
+    layout = read_set(source, source.files())
+    photos = inspect_all(layout.photos, source)
+    for index, one in enumerate(photos):
+        one.split = ("train", "validation")[index % 2]
+    write_photos(base / "input/photos", photos, lambda one: source.read(one.placed.file), layout.classes)
+    settings = {"model": "timm/test_efficientnet", "pretrained": "false", "image_size": "32", "precision": "float32"}
+    extract(Hyperparameters.from_strings(settings), base)
+    assert FeatureSet.read(base / "output/features").classes == ["1", "2", "10"]
 
 
 def test_validation_photos_follow_the_training_photos_of_a_refit(cache):

@@ -56,7 +56,7 @@ def tiny_photos(folder: Path, train: int = 24, validation: int = 9) -> None:
             label = index % len(CLASSES)
             rows.append((f"{split}{index}", CLASSES[label], split, "jpg"))
             data[f"{split}{index}"] = photo(label, random)
-    write_pack(folder, rows, data.__getitem__)
+    write_pack(folder, rows, data.__getitem__, CLASSES)
 
 
 def job_folder(

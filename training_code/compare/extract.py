@@ -60,8 +60,7 @@ def extract(settings: Hyperparameters, folder: Path) -> None:
         spec.preprocessing,
         decoded,
     )
-    classes = sorted({photo.label for photo in pack.photos})
-    features = write_channels(folder / "output", spec, found, settings, samples, classes, pixels.load)
+    features = write_channels(folder / "output", spec, found, settings, samples, pack.classes, pixels.load)
     counted = {name: features.facts[name] for name in ("from_cache", "computed")}
     outputs.write_json(folder / "output" / "extraction" / "extraction.json", counted)
     said = f"{features.facts['from_cache']} from the cache, {pixels.decoded} photos decoded"

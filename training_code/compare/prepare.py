@@ -63,7 +63,7 @@ def prepare(asked: ComparisonInput, folder: Path) -> dict[str, Any]:
     )
     out = folder / "output"
     objects = outputs.write_test(out / "test", photos, read)
-    outputs.write_photos(out / "photos", photos, read)
+    outputs.write_photos(out / "photos", photos, read, classes)
     outputs.write_manifest(out / "prepared" / "manifest.csv", photos, objects)
     if second:
         objects = outputs.write_test(out / "second-test", second, read_second)

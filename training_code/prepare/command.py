@@ -89,7 +89,7 @@ def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[st
         bias = bias_plan(execution.bias, photos, classes)
         with timed("write photos", seconds):
             objects = outputs.write_test(out / "test", photos, read)
-            outputs.write_photos(out / "photos", photos, read)
+            outputs.write_photos(out / "photos", photos, read, classes)
             explained = outputs.write_explain(
                 out / "explain", photos, read, execution.explain.photos, classes, model_name,
                 execution.instances.transform, execution.seed,

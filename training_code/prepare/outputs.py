@@ -6,7 +6,6 @@ that are no text.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import re
@@ -18,6 +17,7 @@ from typing import Any
 
 import cv2
 
+from contract import sheet
 from contract.decode import decode
 from training_code.prepare.inspection import Photo
 from training_code.prepare.photo_pack import write_pack
@@ -95,7 +95,7 @@ def thumbnail(data: bytes, side: int = 112) -> bytes:
     return _encoded(_shrunk(decode(data), side), "jpg")
 
 
-def write_photos(folder: Path, photos: Sequence[Photo], read: Read) -> None:
+def write_photos(folder: Path, photos: Sequence[Photo], read: Read, classes: Sequence[str]) -> None:
     """Train and validation photos, packed."""
     by_id = {photo.photo_id: photo for photo in photos}
     packed = [
@@ -103,7 +103,7 @@ def write_photos(folder: Path, photos: Sequence[Photo], read: Read) -> None:
         for photo in photos
         if photo.split in ("train", "validation") and not photo.left_out
     ]
-    write_pack(folder, packed, lambda photo_id: read(by_id[photo_id]))
+    write_pack(folder, packed, lambda photo_id: read(by_id[photo_id]), classes)
 
 
 def write_explain(
@@ -168,8 +168,7 @@ def write_manifest(path: Path, photos: Sequence[Photo], objects: Mapping[str, st
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.part")
     with unfinished.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow([*MANIFEST_COLUMNS, *(f"facet_{name}" for name in facets)])
+        rows: list[list[Any]] = [[*MANIFEST_COLUMNS, *(f"facet_{name}" for name in facets)]]
         for photo in photos:
             split = "left_out" if photo.left_out else photo.split
             row = [photo.photo_id, photo.name, photo.label, split, objects.get(photo.photo_id, "")]
@@ -181,7 +180,8 @@ def write_manifest(path: Path, photos: Sequence[Photo], objects: Mapping[str, st
                 photo.detail,
                 " ".join(photo.notes),
             ]
-            writer.writerow([*row, *(photo.placed.facets.get(name, "") for name in facets)])
+            rows.append([*row, *(photo.placed.facets.get(name, "") for name in facets)])
+        sheet.write_rows(stream, rows)
     unfinished.replace(path)
 
 

@@ -1,18 +1,24 @@
 """The `photos/` output: train and validation photos as a few large objects instead of thousands of small ones.
 
 `photos-00000.zip`, … are ordinary zips without compression, so that any tool opens them; `manifest.csv` says where each photo's
-bytes begin, so that a reader needs one seek and no zip library. Test photos are refused: nothing that trains may hold them.
+bytes begin, so that a reader needs one seek and no zip library, and `classes.json` holds the classes in the order of the plan.
+Test photos are refused: nothing that trains may hold them.
 """
 
 from __future__ import annotations
 
-import csv
+import json
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract import sheet
+from contract.failure import JobFailure
+from contract.whole_file import whole_file
+
 SHARD_BYTES = 256 * 1024 * 1024
+CLASSES_FILE = "classes.json"
 COLUMNS = ("photo_id", "label", "split", "shard", "offset", "length")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same photos give the same bytes
 _LOCAL_HEADER = 30  # then the name and the extra field: APPNOTE.TXT 4.3.7
@@ -34,6 +40,7 @@ def write_pack(
     folder: Path,
     photos: Iterable[tuple[str, str, str, str]],
     read: Callable[[str], bytes],
+    classes: Sequence[str],
     shard_bytes: int = SHARD_BYTES,
 ) -> list[PackedPhoto]:
     """Pack (photo_id, label, split, file extension) of train and validation; `read` gives the bytes of a photo id."""
@@ -60,12 +67,11 @@ def write_pack(
     finally:
         if shard is not None:
             shard.close()
-    unfinished = folder / ".manifest.csv.part"
-    with unfinished.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
-        writer.writerows([getattr(photo, column) for column in COLUMNS] for photo in packed)
-    unfinished.replace(folder / "manifest.csv")
+    with whole_file(folder / CLASSES_FILE) as path:
+        path.write_text(json.dumps(list(classes), ensure_ascii=False) + "\n", encoding="utf-8")
+    with whole_file(folder / "manifest.csv") as path, path.open("w", newline="", encoding="utf-8") as stream:
+        rows = ([getattr(photo, column) for column in COLUMNS] for photo in packed)
+        sheet.write_rows(stream, [COLUMNS, *rows])
     return packed
 
 
@@ -79,8 +85,11 @@ class PhotoPack:
                 PackedPhoto(
                     row["photo_id"], row["label"], row["split"], row["shard"], int(row["offset"]), int(row["length"])
                 )
-                for row in csv.DictReader(stream)
+                for row in sheet.read_rows(stream)
             ]
+        if not (folder / CLASSES_FILE).is_file():
+            raise JobFailure(f"channel 'photos': {CLASSES_FILE} is missing in {folder}; run `prepare` again.")
+        self.classes: list[str] = json.loads((folder / CLASSES_FILE).read_text(encoding="utf-8"))
 
     def read(self, photo: PackedPhoto) -> bytes:
         """The photo's bytes as they were in the data set."""

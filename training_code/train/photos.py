@@ -52,7 +52,7 @@ class PhotoCache:
 
     def __init__(self, folder: Path, preprocessing: Preprocessing, workers: int, classes: Sequence[str] = ()) -> None:
         self._pack, self._preprocessing, self._workers = PhotoPack(folder), preprocessing, workers
-        self.classes = list(classes) or sorted({photo.label for photo in self._pack.photos})
+        self.classes = list(classes) or self._pack.classes
         self.folder = Path(tempfile.mkdtemp(prefix="darkroom-photos-"))
         self.kept: dict[str, dict[str, np.ndarray]] = {}  # what a frozen front answers, for all trials of a search
         self.kept_before: dict[str, dict[str, np.ndarray]] = {}  # the same of the photos that these begin with

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from contract import sheet
 from contract.metrics import BY_NAME, metric_line
 from training_code.train.checkpoints import write_whole
 from training_code.train.measures import is_better
@@ -95,9 +95,11 @@ def write_predictions(
 
     def write(target: Path) -> None:
         with target.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["photo_id", "label", "prediction", *(f"probability:{name}" for name in classes)])
-            for one, label, row in zip(ids, labels, probabilities, strict=True):
-                writer.writerow([one, classes[label], classes[int(row.argmax())], *(f"{value:.6g}" for value in row)])
+            rows = (
+                [one, classes[label], classes[int(row.argmax())], *(f"{value:.6g}" for value in row)]
+                for one, label, row in zip(ids, labels, probabilities, strict=True)
+            )
+            header = ["photo_id", "label", "prediction", *(f"probability:{name}" for name in classes)]
+            sheet.write_rows(stream, [header, *rows])
 
     write_whole(path, write)
