@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from training_code.compare.candidates import KNOWN, RANDOM_PREFIX
+from contract.comparison_candidates import KNOWN, RANDOM_PREFIX
 
 BEGIN, END = "<!-- runs: begin -->", "<!-- runs: end -->"
 ENOUGH = 100  # test photos

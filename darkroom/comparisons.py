@@ -39,7 +39,8 @@ def begin(
     left: story.Leaving,
     yes: bool = False,
 ) -> str:
-    """Look at both sets, upload them and start the comparison; its ARN, which `left` is told."""
+    """Look at the input and both sets, upload them and start the comparison; its ARN, which `left` is told."""
+    look.check_comparison(document)
     machine = target.parameter(MACHINE)
     document = look.look(console, data, document, yes)
     if second:

@@ -28,9 +28,9 @@ def read_input(path: Path | None) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except (OSError, UnicodeDecodeError) as error:
         raise DarkroomError(f"--input {path} cannot be read: {error}.", "Give a JSON file.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # thousands of brackets
         raise DarkroomError(
-            f"--input {path} is no JSON: {error}.", 'Example: {"model": "resnet18", "seed": 1}'
+            f"--input {path} is not JSON that can be read: {error}.", 'Example: {"model": "resnet18", "seed": 1}'
         ) from None
     if not isinstance(value, dict):
         raise DarkroomError(

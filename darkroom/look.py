@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from contract.comparison_input import ComparisonInput
 from contract.execution_input import ExecutionInput
 from contract.failure import JobFailure
 from contract.photo_set.questions import Asked, Layout, TwoReadings
@@ -42,6 +43,19 @@ def check_run(document: Mapping[str, Any]) -> ExecutionInput:
             f"Execution input (--input and options): {failure}", "Nothing was uploaded or started."
         ) from None
     return execution
+
+
+def check_comparison(document: Mapping[str, Any]) -> ComparisonInput:
+    """The input of a comparison as its job will check it; DarkroomError with its sentence."""
+    try:
+        asked = ComparisonInput.from_json({**document, "dataset": "s3://not-known-yet/"})
+        for one in asked.candidates:
+            asked.hyperparameters_of(one.model, one.pretrained)
+    except JobFailure as failure:
+        raise DarkroomError(
+            f"Input of the comparison (--input and options): {failure}", "Nothing was uploaded or started."
+        ) from None
+    return asked
 
 
 def look(console: Console, data: str, document: dict[str, Any], yes: bool) -> dict[str, Any]:

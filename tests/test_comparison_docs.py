@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from contract.comparison_candidates import KNOWN, PRESETS, Candidate
+from contract.comparison_input import WEIGHABLE, ComparisonInput
 from darkroom.commands.comparison import compare
-from training_code.compare.candidates import KNOWN, PRESETS, Candidate
-from training_code.compare.request import WEIGHABLE, ComparisonInput
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "comparison.md").read_text(encoding="utf-8")
 

@@ -9,9 +9,9 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
+from contract.comparison_input import ComparisonInput
 from contract.execution_input import ExecutionInput
 from contract.plan import make_plan
-from training_code.compare.request import ComparisonInput
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 FILES = sorted(EXAMPLES.glob("*.json"))

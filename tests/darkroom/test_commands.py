@@ -109,7 +109,7 @@ def test_a_command_before_the_deploy_says_what_is_missing(running, words, reason
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "is no JSON"),
+        ("", "is not JSON"),
         ("[1]", "not an object"),
         ('{"seed": NaN}', "NaN"),
         ('{"dataset": "s3://x/y"}', "names a dataset itself"),

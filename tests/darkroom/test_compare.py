@@ -226,6 +226,17 @@ def test_a_weight_that_is_no_number_is_refused_before_anything_starts(running, m
     assert len(asked()) == before
 
 
+def test_a_wrong_input_is_refused_before_the_upload_as_the_job_would(running, machine, tmp_path):
+    asked, photos = machine
+    before = len(asked())
+    request = tmp_path / "wrong.json"
+    request.write_text(json.dumps({"epoch": 3}))
+    answer = running("compare", "--data", str(photos), "--input", str(request))
+    assert answer.returncode == 1
+    assert "epoch: no such field" in answer.stderr and "Nothing was uploaded" in answer.stderr
+    assert len(asked()) == before and "Traceback" not in answer.stderr
+
+
 def test_ctrl_c_leaves_the_comparison_running_and_says_how_to_go_on(running, machine, tmp_path):
     asked, photos = machine
     request = tmp_path / "slow.json"

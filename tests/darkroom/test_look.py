@@ -64,6 +64,34 @@ def test_a_wrong_field_or_range_is_refused_before_anything_is_uploaded(document,
     assert "Nothing was uploaded" in refused.value.advice
 
 
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"sed": 1}, "sed: no such field.*Did you mean 'seed'"), ({"epochs": 0}, "epochs: received 0"),
+        ({"models": 5}, "models: received 5"),
+        ({"models": "jumpstart:resnet18"}, "models: received"), ({"weights": {"beauty": 1}}, "beauty"),
+        ({"prices": 5}, "prices: received 5"),
+        ({"hyperparameters": [1]}, r"hyperparameters: received \[1\]"), ({"base": "vgg11"}, "base: received 'vgg11'"),
+        ({"evaluate_on": "photos/"}, "evaluate_on: received"), ({"tune": 99}, "tune: received 99"), ({"layout": "classes"}, "layout"),
+    ],
+)  # fmt: skip
+def test_a_wrong_field_of_a_comparison_is_refused_before_anything_is_uploaded(document, words):
+    with pytest.raises(DarkroomError, match=words) as refused:
+        look.check_comparison(document)
+    assert "Nothing was uploaded" in refused.value.advice
+
+
+def test_a_good_input_of_a_comparison_passes():
+    document = {"models": "offline,random:keras-4", "tune": 3, "hyperparameters": {"dropout": 0.1}, "minimum": 0.9}
+    assert len(look.check_comparison(document).candidates) == 7
+
+
+def test_an_input_of_thousands_of_brackets_is_a_sentence(tmp_path):
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(DarkroomError, match=r"deep\.json is not JSON that can be read"):
+        executions.read_input(tmp_path / "deep.json")
+
+
 def test_options_of_run_are_fields_of_the_execution_input_and_checked_like_them():
     given = {"model": "resnet18", "epochs": 3, "fine_tune": "all"}
     document = executions.with_options({"seed": 1, "hyperparameters": {"dropout": 0.1}}, given)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from contract.comparison_input import ComparisonInput
 from tests.infra.pipeline_run import Account
-from training_code.compare.request import ComparisonInput
 
 SAMPLE = {"dataset": "s3://data/datasets/photos.zip", "models": ["alexnet", "resnet18", "googlenet"]}
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from contract.comparison_candidates import choose
+from contract.comparison_input import ComparisonInput
 from contract.failure import JobFailure
 from contract.validation import InvalidField
-from training_code.compare.candidates import choose
 from training_code.compare.estimate import Cost, Work, cost_of, estimate, within_budget
-from training_code.compare.request import ComparisonInput
 
 PRICES = {"as_of": "today", "region": "r", "source": "s", "per_hour": {"ml.m5.large": 0.1}}
 WORK = Work(train=100, validation=20, test=30)

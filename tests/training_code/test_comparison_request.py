@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from contract.comparison_candidates import KNOWN, PRESETS, choose
+from contract.comparison_input import ComparisonInput
 from contract.validation import InvalidField
-from training_code.compare.candidates import KNOWN, PRESETS, choose
-from training_code.compare.request import ComparisonInput
 
 URI = "s3://some-bucket/photos.zip"
 

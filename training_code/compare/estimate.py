@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract import benchmark
+from contract.comparison_input import ComparisonInput
 from contract.failure import JobFailure
 from contract.hyperparameters import RULES
-from training_code.compare.request import ComparisonInput
 from training_code.models import backbone, catalogue
 
 BATCH = {"cpu": 1, "cuda": 32}

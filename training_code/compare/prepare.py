@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import contract
+from contract.comparison_input import ComparisonInput
 from contract.failure import JobFailure, base_directory
 from contract.photo_set.questions import Asked
 from contract.photo_set.read import read_set
 from contract.photo_set.sources import Source, open_source
 from training_code.compare.estimate import Work, estimate, within_budget
-from training_code.compare.request import ComparisonInput
 from training_code.models import catalogue
 from training_code.prepare import outputs
 from training_code.prepare.command import describe, read_request, say

@@ -8,7 +8,7 @@ it shows that the candidate runs and what it costs, not what it can learn, and s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -109,15 +109,15 @@ PRESETS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def choose(models: str | Iterable[str]) -> list[Candidate]:
+def choose(models: str | Sequence[str]) -> list[Candidate]:
     """From names in a list or with commas: presets, candidates of ours, and torchvision's or timm's names.
 
     Whether such a model exists is decided once, by `training_code.models.catalogue.resolve`.
     """
-    names = [part.strip() for part in models.split(",")] if isinstance(models, str) else list(models)
-    if not names or not all(isinstance(name, str) and name for name in names):
+    names = [part.strip() for part in models.split(",")] if isinstance(models, str) else models
+    if not names or not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
         allowed = f"presets ({', '.join(PRESETS)}) and model names, as a list or with commas"
-        raise InvalidField("models", names, allowed)
+        raise InvalidField("models", models, allowed)
     names = [each for name in names for each in _members(name)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

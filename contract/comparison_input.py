@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from contract import comparison_candidates
 from contract.execution_input import ExecutionInput, Instances, Split, known_fields
 from contract.hyperparameters import RULES
 from contract.photo_set.questions import Asked
 from contract.plan import search_of, tuning_of
 from contract.validation import InvalidField, a_boolean, a_number, an_integer, unknown_field
-from training_code.compare import candidates
 
 SECTIONS = {"split": Split, "instances": Instances}
 # Fields that change what is shown or chosen, never what is measured of a candidate.
@@ -64,6 +64,8 @@ class ComparisonInput:
     instances: Instances = field(default_factory=Instances)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.hyperparameters, Mapping):
+            raise InvalidField("hyperparameters", self.hyperparameters, 'an object such as {"freeze_epochs": 1}')
         self.as_execution(self.candidates[0].model)  # the pipeline's own rules hold for all that both have
         if self.evaluate_on:
             self._uri("evaluate_on", self.evaluate_on)
@@ -100,8 +102,12 @@ class ComparisonInput:
         """Now and not when the page is written: by then the models are trained."""
         if not self.prices:
             return
-        missing = sorted({"as_of", "region", "source", "per_hour"} - set(self.prices))
-        if missing or not isinstance(self.prices["per_hour"], Mapping):
+        needed = {"as_of", "region", "source", "per_hour"}
+        if (
+            not isinstance(self.prices, Mapping)
+            or not needed <= set(self.prices)
+            or not isinstance(self.prices["per_hour"], Mapping)
+        ):
             raise InvalidField(
                 "prices", self.prices, "an object with as_of, region, source and per_hour, itself an object"
             )
@@ -123,8 +129,8 @@ class ComparisonInput:
         return cls(**given)
 
     @property
-    def candidates(self) -> list[candidates.Candidate]:
-        chosen = candidates.choose(self.models)
+    def candidates(self) -> list[comparison_candidates.Candidate]:
+        chosen = comparison_candidates.choose(self.models)
         return chosen if self.pretrained else [one.from_random_weights() for one in chosen]
 
     @property
