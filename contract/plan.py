@@ -1,4 +1,5 @@
-"""`plan.json`: everything that the state machine needs to know after `prepare`, already in the shape of the SageMaker API.
+"""`plan.json`: everything that was decided by `prepare`, already in the shape of the SageMaker API; `state.json`: what of it the
+state machine carries.
 
 JSONPath can pick values but not choose between shapes, so what depends on the input (a strategy's own settings, a grid
 without a number of jobs) is decided here.
@@ -16,6 +17,7 @@ from contract.search_space import parameter_ranges
 from contract.validation import InvalidField
 
 SCHEMA_VERSION = 1
+STATE_FILE = "plan/state.json"  # below an execution's folder
 
 
 def make_plan(
@@ -42,6 +44,21 @@ def make_plan(
         "explain": {"enabled": execution.explain.enabled, "photos": execution.explain.photos},
         "bias": dict(bias),
         "quality_gate": {"metric": execution.quality_gate.metric, "minimum": minimum},
+    }
+
+
+def for_state(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of the plan that the state machine reads: nothing in it grows with the classes, photos or columns.
+
+    The whole state of an execution is limited to 256 KiB, and the names of 1,200 classes alone may be 90 KiB.
+    https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+    """
+    dataset = plan["dataset"]
+    return {
+        **{name: plan[name] for name in ("schema_version", "name", "features", "training", "tuning", "quality_gate")},
+        "dataset": {name: dataset[name] for name in ("fingerprint", "counts", "left_out")},
+        "explain": {"enabled": plan["explain"]["enabled"]},
+        "bias": {"enabled": plan["bias"]["enabled"]},
     }
 
 

@@ -50,7 +50,8 @@ def collect(inputs: RunInputs, execution_arn: str | None, tuning_job: str | None
     outcome = inputs.json("outcome/outcome.json")
     noted: dict[str, Any] = outcome or {}
     names = noted.get("names") or {}
-    plan = noted.get("plan") or inputs.json("plan/plan.json")
+    written = inputs.json("plan/plan.json")  # whole; what the state machine noted has no names of classes
+    plan = written or noted.get("plan") or written
     classes = (plan.get("dataset") or {}).get("classes") if plan else None
     training, tuning = noted.get("training") or {}, (noted.get("tuning") or {}).get("job")
     in_one_job = ((plan or {}).get("tuning") or {}).get("mode") == "single_job" and not tuning_job

@@ -16,6 +16,7 @@ from contract.names import (
     TARGET_MODELS,
     execution_key,
 )
+from contract.plan import STATE_FILE
 from infra import grants
 from infra.images import ImagesStack
 from infra.settings import Settings
@@ -105,7 +106,7 @@ def keeps_books(
             resources=[
                 *below(
                     storage.artifacts,
-                    f"{OF_EXECUTION}/plan/plan.json",
+                    f"{OF_EXECUTION}/{STATE_FILE}",
                     f"{OF_EXECUTION}/tuning/best.json",
                     f"{OF_EXECUTION}/evaluation/evaluation.json",
                     f"{OF_EXECUTION}/health/verdict.json",

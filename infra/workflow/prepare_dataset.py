@@ -6,6 +6,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from contract.names import WEIGHTS
+from contract.plan import STATE_FILE
 from infra.workflow import requests, step
 from infra.workflow.platform import Platform
 
@@ -13,7 +14,7 @@ OUTPUTS = ("plan", "prepared", "photos", "features", "weights", "test", "explain
 
 
 class PrepareDataset:
-    """States `Prepare dataset` and `Read plan`; `$.prepared.plan` is what `prepare` decided."""
+    """States `Prepare dataset` and `Read plan`; `$.prepared.plan` is what the state machine needs of what `prepare` decided."""
 
     def __init__(self, scope: Construct, platform: Platform) -> None:
         self.job = step.job(
@@ -22,7 +23,7 @@ class PrepareDataset:
             selector={"job.$": "$.ProcessingJobName"},
         )  # fmt: skip
         self.read_plan = step.read_json(
-            scope, "Read plan", bucket=platform.artifacts_bucket, key="plan/plan.json", result="$.prepared",
+            scope, "Read plan", bucket=platform.artifacts_bucket, key=STATE_FILE, result="$.prepared",
             field="plan",
         )  # fmt: skip
         self.use_plan = sfn.Pass(scope, "Use plan", input_path="$.prepared.plan", result_path="$.plan")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from contract.execution_input import ExecutionInput
-from contract.plan import make_plan
+from contract.plan import for_state, make_plan
 from tests.infra.state_machine import Outcome, StateMachine, TaskFailed
 
 SAMPLE = {"dataset": "s3://data/datasets/photos.zip"}
@@ -65,8 +65,8 @@ class Account:
     def _plan(self) -> dict[str, Any]:
         given = json.loads(self.objects["executions/run-1/input/input.json"])
         execution = ExecutionInput.from_json(given)
-        dataset = {"fingerprint": "f" * 16, "classes": ["ant", "bee"], "counts": {"train": 10}}
-        return make_plan(execution, dataset, {"enabled": execution.bias.enabled, "facets": []}, {})
+        dataset = {"fingerprint": "f" * 16, "classes": ["ant", "bee"], "counts": {"train": 10}, "left_out": 0}
+        return for_state(make_plan(execution, dataset, {"enabled": execution.bias.enabled, "facets": []}, {}))
 
     def _listObjectsV2(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"KeyCount": int(any(key.startswith(request["Prefix"]) for key in self.objects))}

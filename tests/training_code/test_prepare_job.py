@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from contract.execution_input import ExecutionInput
+from contract.plan import STATE_FILE, for_state, make_plan
 from tests.browser import fits
 from tests.training_code.photo_sets import photo, write, write_request, write_set
 from training_code.__main__ import main
@@ -72,11 +73,27 @@ def test_the_plan_says_what_the_state_machine_needs(prepared):
     assert plan["dataset"]["classes"] == ["ants", "bees 'n' wasps 🐝"]
     assert plan["dataset"]["counts"] == {"train": 30, "validation": 7, "test": 12}
     assert plan["dataset"]["left_out"] == 2
+    assert json.loads((out / STATE_FILE).read_text()) == for_state(plan)
     assert plan["bias"]["enabled"]
     assert plan["bias"]["facets"] == [{"name": "camera", "values": ["new", "old"]}]
     assert plan["explain"]["enabled"]
     assert plan["training"]["hyperparameters"]["model"] == "squeezenet1_1"
     assert "features: 0 in the cache, 67 to compute" in first.stdout
+
+
+def test_what_the_state_machine_carries_of_the_plan_does_not_grow_with_classes_photos_or_columns():
+    """The state of an execution is limited to 256 KiB."""
+
+    def carried(many: int) -> str:
+        names = [f"{i:05d} {200 * 'x'}" for i in range(many)]
+        dataset = {"fingerprint": "f", "classes": names, "counts": {"train": 99}, "left_out": 0}
+        bias = {"enabled": True, "reason": "", "facets": [{"name": n} for n in names], "positive_labels": names}
+        plan = make_plan(ExecutionInput.from_json({"dataset": "s3://some-bucket/x.zip", "quality_gate": {"minimum": 0.1}}),
+                         dataset, bias, {"key": "k"})  # fmt: skip
+        plan["explain"]["photos"] = names
+        return json.dumps(for_state(plan))
+
+    assert carried(5000) == carried(2)
 
 
 @pytest.mark.slow

@@ -72,7 +72,8 @@ def prepare(asked: ComparisonInput, folder: Path) -> dict[str, Any]:
     outputs.write_json(out / "asked" / "request.json", _request(asked, dataset, candidates, left_out))
     plan = {
         "key": asked.key(dataset["fingerprint"], outputs.fingerprint(second) if second else "", code_version()),
-        "dataset": dataset,
+        # No names of classes: this plan travels in the execution's state, which is limited to 256 KiB.
+        "dataset": {name: dataset[name] for name in ("fingerprint", "counts", "left_out")},
         "second": bool(asked.evaluate_on),
         "start_pipeline": asked.start_pipeline,
         "candidates": candidates,

@@ -23,7 +23,7 @@ from contract.execution_input import ExecutionInput
 from contract.failure import base_directory
 from contract.photo_set.read import read_set
 from contract.photo_set.sources import open_source
-from contract.plan import make_plan
+from contract.plan import STATE_FILE, for_state, make_plan
 from contract.state_file import read_state_file
 from training_code.features.channel import write_channels
 from training_code.features.extraction import Sample
@@ -100,7 +100,7 @@ def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[st
             ]
             features = write_channels(out, spec, found, settings, samples, classes, pixels.load)
     dataset = describe(photos, classes)
-    # The state of an execution is limited to 256 KiB: what grows with the classes stays in the report.
+    # Photos of every class in every split are for the report alone.
     planned = {name: dataset[name] for name in ("fingerprint", "classes", "counts", "left_out")}
     facts = {name: features.facts[name] for name in ("engine", "arithmetic", "from_cache", "computed")}
     plan = make_plan(execution, planned, bias, {"key": features.key, "width": features.width, **facts})
@@ -113,6 +113,7 @@ def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[st
         )
     evaluation = {"classes": classes, "bias": bias, "quality_gate": plan["quality_gate"], "seed": execution.seed}
     outputs.write_json(out / "prepared" / "evaluation_plan.json", evaluation)
+    outputs.write_json(out / STATE_FILE, for_state(plan))
     outputs.write_json(out / "plan" / "plan.json", plan)
     totals = ", ".join(f"{dataset['counts'][split]} {split}" for split in SPLITS)
     times = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
