@@ -69,10 +69,6 @@ def run(
     context.speak_json(as_json)
     target, console = context.target, context.console
     document = executions.read_input(input_file)
-    if "dataset" in document:
-        raise DarkroomError(
-            f"--input {input_file} names a dataset itself.", "Remove it: --data says where the photos are."
-        )
     document = executions.with_options(document, {"model": model, "epochs": epochs, "fine_tune": fine_tune})
     wants = _wants_endpoint(context, endpoint, yes)
     with story.leaving(console) as left:

@@ -226,14 +226,21 @@ def test_a_weight_that_is_no_number_is_refused_before_anything_starts(running, m
     assert len(asked()) == before
 
 
-def test_a_wrong_input_is_refused_before_the_upload_as_the_job_would(running, machine, tmp_path):
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"epoch": 3}, "epoch: no such field"),
+        ({"dataset": "s3://somewhere/else/"}, "names a dataset itself"),
+    ],
+)
+def test_a_wrong_input_is_refused_before_the_upload(running, machine, tmp_path, document, words):
     asked, photos = machine
     before = len(asked())
     request = tmp_path / "wrong.json"
-    request.write_text(json.dumps({"epoch": 3}))
+    request.write_text(json.dumps(document))
     answer = running("compare", "--data", str(photos), "--input", str(request))
     assert answer.returncode == 1
-    assert "epoch: no such field" in answer.stderr and "Nothing was uploaded" in answer.stderr
+    assert words in answer.stderr
     assert len(asked()) == before and "Traceback" not in answer.stderr
 
 
