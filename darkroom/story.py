@@ -107,8 +107,11 @@ def _serve(target: Target, console: Console, results: Results, package: str | No
         return None
     name = target.parameter("cpu-endpoint")
     predictions.wait_in_service(target, name)
-    answers = [predictions.predict(target, name, path) for path in results.test_photos(PHOTOS_TO_PREDICT)]
-    return {"name": name, "predictions": [answer.short() for answer in answers]}
+    answers = [
+        predictions.predict(target, name, path).short() | {"file": called, "copy": str(path)}
+        for path, called in results.test_photos(PHOTOS_TO_PREDICT)
+    ]
+    return {"name": name, "predictions": answers}
 
 
 def _serves(target: Target, package: str) -> bool:
@@ -188,7 +191,7 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
             )
             rows.append((f"Bias {facet}={group}", values))
     for answer in (summary["endpoint"] or {}).get("predictions", []):
-        rows.append(("Prediction", f"{Path(answer['file']).name}: {answer['label']} ({answer['probability']:.3f})"))
+        rows.append(("Prediction", f"{answer['file']}: {answer['label']} ({answer['probability']:.3f})"))
     if summary["endpoint"]:
         rows.append(("Endpoint", summary["endpoint"]["name"]))
     if summary["target_model"]:

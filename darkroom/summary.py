@@ -3,6 +3,7 @@
 The schema is docs/cli.md's; a field whose step did not run is null, never a made-up value.
 """
 
+import io
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from contract import sheet
 from contract.state_file import read_state_file
 from contract.validation import InvalidField
 from darkroom import executions, jobs
@@ -67,20 +69,28 @@ class Results:
         """The step at which the execution failed."""
         return next((step for step in reversed(self.steps) if step.status not in ("Succeeded", "Running")), None)
 
-    def test_photos(self, count: int) -> list[Path]:
-        """A few photos of the test split, spread over it, downloaded."""
+    def test_photos(self, count: int) -> list[tuple[Path, str]]:
+        """A few photos of the test split, spread over it, downloaded, with what the user's data set calls them."""
         bucket, prefix = executions.folder(self.target, self.name)
         kinds = (".jpg", ".jpeg", ".png")
         names = [key for key in self._keys("test/") if key.lower().endswith(kinds)]
         chosen = [names[index * len(names) // count] for index in range(min(count, len(names)))]
         place = self.folder / "photos"
         place.mkdir(exist_ok=True)
-        paths = []
+        photos, called = [], self._photo_names()
         for key in dict.fromkeys(chosen):
-            path = place / key.removeprefix(f"{prefix}test/").replace("/", "_")
+            name = key.removeprefix(f"{prefix}test/")
+            path = place / name.replace("/", "_")
             self.target.client("s3").download_file(bucket, key, str(path))
-            paths.append(path)
-        return paths
+            photos.append((path, called.get(name, name)))
+        return photos
+
+    def _photo_names(self) -> dict[str, str]:
+        """By object below `test/`, from the manifest of `prepare`."""
+        bucket, prefix = executions.folder(self.target, self.name)
+        body = self.target.client("s3").get_object(Bucket=bucket, Key=f"{prefix}prepared/manifest.csv")["Body"].read()
+        rows = sheet.read_rows(io.StringIO(body.decode(), newline=""))
+        return {row["object"]: row["path"] for row in rows if row["object"]}
 
     def _tuning(self, outcome: dict[str, Any]) -> dict[str, Any] | None:
         tuned = [step for step in self.steps if step.resource.startswith("createHyperParameterTuningJob") and step.job]

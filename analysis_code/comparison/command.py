@@ -2,8 +2,8 @@
 
 A SageMaker processing job; `--test-uri` is where the test photos lie. Inputs below `<base>/processing/input/`:
 `candidates/<name>/…` (see candidates.py), `asked/request.json` (what was asked) and `asked/outcomes.json` (what became of
-each candidate, as the state machine saw it). Output: `<base>/processing/output/comparison/`, with `winner.json` for a
-pipeline that goes on with the winner.
+each candidate, as the state machine saw it), `prepared/manifest.csv` (what the user calls each photo). Output:
+`<base>/processing/output/comparison/`, with `winner.json` for a pipeline that goes on with the winner.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from analysis_code.comparison.candidates import Candidate, read_candidates, relative_to, table_row
 from analysis_code.comparison.page import render
-from analysis_code.comparison.photos import disagreements
+from analysis_code.comparison.photos import disagreements, user_names
 from analysis_code.comparison.prices import Prices
 from analysis_code.comparison.recommend import choose, pareto_front, recommend
 from analysis_code.comparison.statistics import (
@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> None:
     prices = Prices.from_table(request["prices"], "prices") if request.get("prices") else Prices.read()
     candidates = read_candidates(base / "input" / "candidates", outcomes)
     result = compare(candidates, request, prices)
-    photos = disagreements(candidates, test_uri)
+    photos = disagreements(candidates, test_uri, user_names(base / "input" / "prepared" / "manifest.csv"))
     output = base / "output" / "comparison"
     write(result, render(result, candidates, photos), output)
     write_json(output / "winner.json", winner(result, candidates, request))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from analysis_code.aws import client
 from analysis_code.comparison.candidates import Candidate
+from contract import sheet
 from contract.decode import UnreadablePhoto, decode
 
 THUMBNAIL = 144
@@ -19,15 +21,23 @@ THUMBNAIL = 144
 
 @dataclass(frozen=True)
 class Disagreement:
-    """One test photo: its label, what each candidate answered, and a small picture of it as a data URI."""
+    """One test photo: what its owner calls it, its label, what each candidate answered, and a small picture of it as a data URI."""
 
-    photo_id: str
+    name: str
     label: str
     answers: dict[str, tuple[str, float]]
     picture: str | None
 
 
-def disagreements(candidates: Sequence[Candidate], test_uri: str | None, most: int = 12) -> list[Disagreement]:
+def user_names(manifest: Path) -> dict[str, str]:
+    """By the object of a test photo its path in the user's data set, from the manifest that `prepare` wrote."""
+    with manifest.open(newline="", encoding="utf-8") as stream:
+        return {row["object"]: row["path"] for row in sheet.read_rows(stream) if row["object"]}
+
+
+def disagreements(
+    candidates: Sequence[Candidate], test_uri: str | None, names: Mapping[str, str], most: int = 12
+) -> list[Disagreement]:
     """Ordered by how evenly right and wrong are divided; photos that all answer alike are left out.
 
     Smoke tests take part only where there are not two others.
@@ -45,7 +55,7 @@ def disagreements(candidates: Sequence[Candidate], test_uri: str | None, most: i
     test = done[0].splits["test"]
     return [
         Disagreement(
-            photo_id=test.photo_ids[i],
+            name=names.get(test.photo_ids[i], test.photo_ids[i]),
             label=classes[test.labels[i]],
             answers={
                 c.name: (

@@ -53,7 +53,7 @@ def demo(context: Context, data: str | None, as_json: bool) -> int:
     if summary["status"] != "SUCCEEDED":
         return 1
     console.print(f"\nAll of it took {time.monotonic() - begun:.0f} s. The cloud stays up. To try next:")
-    photo = ((summary["endpoint"] or {}).get("predictions") or [{"file": "PHOTO"}])[0]["file"]
+    photo = ((summary["endpoint"] or {}).get("predictions") or [{"copy": "PHOTO"}])[0]["copy"]
     for command in (
         "darkroom status", f"darkroom predict {photo}", 'eval "$(darkroom env)"; aws sagemaker list-training-jobs; cdk diff',
         "darkroom run --data YOUR_PHOTOS", "darkroom down        (stops the cloud; darkroom destroy removes everything)",

@@ -69,7 +69,7 @@ class ComparisonStack(Stack):
         )  # fmt: skip
         self.compare_role = self._role(
             "Compare", "compares the candidates",
-            grants.reads(artifacts, COMPARISONS, f"{own}asked/", f"{own}test/"),
+            grants.reads(artifacts, COMPARISONS, f"{own}asked/", f"{own}prepared/", f"{own}test/"),
             grants.writes(artifacts, f"{own}comparison/"),
             grants.pulls(images.analysis),
         )  # fmt: skip

@@ -166,6 +166,7 @@ class Comparison:
             arguments_path="States.Array('compare', '--test-uri', States.Format('{}/test/', $.names.uri))", minutes=minutes,
             inputs=[
                 requests.processing_input("asked", requests.in_execution("asked/")),
+                requests.processing_input("prepared", requests.in_execution("prepared/")),
                 requests.processing_input("candidates", "States.Format('{}/', $.shared.results)"),
             ],
             outputs=[requests.processing_output("comparison", requests.in_execution("comparison/"))],

@@ -15,7 +15,7 @@ from analysis_code.comparison.candidates import read_candidates
 from analysis_code.comparison.charts import Look, linear_ticks, log_ticks, scatter
 from analysis_code.comparison.command import compare, winner, write
 from analysis_code.comparison.page import render
-from analysis_code.comparison.photos import disagreements
+from analysis_code.comparison.photos import disagreements, user_names
 from analysis_code.comparison.prices import Prices
 from analysis_code.comparison.recommend import pareto_front, recommend
 from analysis_code.comparison.statistics import (
@@ -26,6 +26,7 @@ from analysis_code.comparison.statistics import (
     mcnemar_p,
     wilson_interval,
 )
+from contract import sheet
 from contract.failure import JobFailure
 from tests.browser import fits, in_browser
 
@@ -130,7 +131,7 @@ def test_the_users_weights_decide(three):
 
 def test_a_failed_candidate_is_reported_with_its_reason_and_stops_nobody(three, tmp_path):
     result = compare(three, {"base": "large"}, Prices.read())
-    page = render(result, three, disagreements(three, None))
+    page = render(result, three, disagreements(three, None, {}))
     write(result, page, tmp_path / "out")
     assert "AlgorithmError: &lt;no weights&gt; for broken" in page
     assert {r["name"]: r["status"] for r in result["candidates"]}["broken"] == "failed"
@@ -147,10 +148,23 @@ def test_a_base_that_failed_is_said_and_nothing_is_shown_relative_to_it(three):
 
 
 def test_photos_of_disagreement_are_those_where_right_and_wrong_divide(three):
-    photos = disagreements(three, None)
+    photos = disagreements(three, None, {})
     assert photos
     for photo in photos:
         assert len({label for label, _ in photo.answers.values()}) > 1
+
+
+def test_photos_of_disagreement_are_called_as_in_the_users_folder(three, tmp_path):
+    """Also names that the manifest had to mark, and that are no HTML."""
+    objects = {f"bees/{i}.jpg": f"-my <bees>/{i}.jpg" for i in range(300)}
+    with (tmp_path / "manifest.csv").open("w", newline="", encoding="utf-8") as stream:
+        sheet.write_rows(stream, [["object", "path"], *objects.items(), ["", "train/1.jpg"]])
+    photos = disagreements(three, None, user_names(tmp_path / "manifest.csv"))
+    assert photos
+    assert {photo.name for photo in photos} <= set(objects.values())
+    page = render(compare(three, {}, Prices.read()), three, photos)
+    assert "-my &lt;bees&gt;/" in page
+    assert "bees/1.jpg" not in page.replace("-my &lt;bees&gt;/", "")
 
 
 def test_a_price_table_that_lacks_its_date_is_refused(tmp_path):
@@ -299,7 +313,7 @@ SHOWN = (
 @pytest.fixture
 def page(three, tmp_path):
     path = tmp_path / "comparison.html"
-    path.write_text(render(compare(three, {}, Prices.read()), three, disagreements(three, None)), encoding="utf-8")
+    path.write_text(render(compare(three, {}, Prices.read()), three, disagreements(three, None, {})), encoding="utf-8")
     return path
 
 
@@ -335,7 +349,7 @@ def test_the_page_fits_into_a_window(page, width):
 
 
 def test_answers_are_grouped_the_right_one_first(three):
-    page = render(compare(three, {}, Prices.read()), three, disagreements(three, None))
+    page = render(compare(three, {}, Prices.read()), three, disagreements(three, None, {}))
     first = re.search(r'<div class="photo">.*?</div>', page, re.DOTALL)[0]
     said = re.findall(r'<b class="(right|failed)">', first)
     assert len(said) == 2 and said[0] == "right"
@@ -344,9 +358,9 @@ def test_answers_are_grouped_the_right_one_first(three):
 
 def test_random_weights_take_part_in_the_photos_of_disagreement_only_where_there_is_nobody_else(three):
     smoke = replace(three[2], description={"pretrained": False})
-    photos = disagreements([three[0], three[1], smoke], None)
+    photos = disagreements([three[0], three[1], smoke], None, {})
     assert all(set(photo.answers) == {"large", "middle"} for photo in photos)
-    assert set(disagreements([three[0], smoke], None)[0].answers) == {"large", "small"}
+    assert set(disagreements([three[0], smoke], None, {})[0].answers) == {"large", "small"}
 
 
 def test_what_is_measured_far_below_the_best_is_not_accurate_enough_because_photos_are_few():

@@ -1,5 +1,6 @@
 """`darkroom run` against a small pipeline of its own: one real job, from upload to summary.json, and a failing one."""
 
+import io
 import json
 import os
 import re
@@ -12,6 +13,10 @@ from pathlib import Path
 import boto3
 import pytest
 
+from contract import sheet
+from darkroom.home import Home
+from darkroom.summary import Results
+from darkroom.target import Target
 from tests.darkroom.conftest import started
 
 pytestmark = pytest.mark.slow
@@ -145,6 +150,22 @@ def test_a_zip_and_a_manifest_are_data_like_a_folder(pipeline, photos, kind, tmp
     assert answer.returncode == 0, answer.stdout + answer.stderr
     # The job of this small pipeline counts the files of the archive that it is given: the manifest goes along.
     assert json.loads(answer.stdout)["test"]["n"] == {"zip": 2, "manifest": 3}[kind]
+
+
+def test_photos_that_the_endpoint_is_asked_about_are_called_as_in_the_users_data_set(pipeline, photos, monkeypatch):
+    """In S3 they lie under an id; the name may be one that the manifest had to mark."""
+    answer = pipeline("run", "--data", str(photos), "--name", "named", "--no-endpoint", "--json")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    table = io.StringIO(newline="")
+    sheet.write_rows(table, [["object", "path"], ["ant/1a.jpg", "-my ants/ü 1.jpg"], ["", "ant/2.jpg"]])
+    s3 = pipeline.client("s3")
+    for name, body in (("prepared/manifest.csv", table.getvalue().encode()), ("test/ant/1a.jpg", b"photo")):
+        s3.put_object(Bucket="tiny", Key=f"executions/named/{name}", Body=body)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    target = Target("local", Home(pipeline.home), named=frozenset({"project", "environment"}))
+    ((path, name),) = Results(target, json.loads(answer.stdout)["execution_arn"]).test_photos(3)
+    assert name == "-my ants/ü 1.jpg"
+    assert path.read_bytes() == b"photo"
 
 
 def test_a_run_ends_with_a_summary_a_report_and_where_they_lie(pipeline, photos):
