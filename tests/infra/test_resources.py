@@ -52,7 +52,7 @@ def test_data_and_models_keep_versions_and_artifacts_expire(default):
         for rule in found["Artifacts"]["LifecycleConfiguration"]["Rules"]
         if "ExpirationInDays" in rule
     }
-    assert expiring == {"executions/": 90, "feature-cache/": 30}
+    assert expiring == {"executions/": 90, "comparisons/": 365, "feature-cache/": 30}
     assert not [r for r in found["Models"]["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in r]
 
 
