@@ -169,6 +169,10 @@ def test_splits_that_lists_name_are_kept_and_a_photo_in_two_lists_stops_the_run(
         read(tmp_path)
 
 
+def test_running_numbers_leave_the_names_and_keep_the_order(tmp_path):
+    assert read(write_tree(tmp_path, photos("1.zebra", "2.ant", "3.moose"))).classes == ["zebra", "ant", "moose"]
+
+
 def test_class_numbers_of_a_list_are_the_positions_in_the_answer_even_where_folders_name_them(tmp_path):
     files = photos("zebra", "ant", "moose")
     lines = [

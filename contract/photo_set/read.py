@@ -343,8 +343,6 @@ def _name_classes(layout: Layout, asked: Asked) -> None:
     if short := names.without_running_numbers(labels):
         for photo in layout.photos:
             photo.label = short[photo.label]
-        layout.classes = [short[label] for label in names.in_order(labels)]
-        layout.classes = names.in_order(layout.classes)
         layout.notices.append("The numbers in front of the class names are left out.")
     layout.alike = names.alike(photo.label for photo in layout.photos)
     if layout.alike and asked.alike_names == "merge":
@@ -360,7 +358,10 @@ def _name_classes(layout: Layout, asked: Asked) -> None:
             'to make one of them, set "alike_names": "merge".'
         )
     layout.notices += [doubt for doubt in layout.doubts if "differ only by case" in doubt]
-    layout.classes = names.in_order({photo.label for photo in layout.photos})
+    present = {photo.label for photo in layout.photos}
+    # The numbers are left out of the names; their order is what the user gave.
+    numbers = [short[label] for label in names.in_order(labels)] if short else []
+    layout.classes = numbers if set(numbers) == present else names.in_order(present)
 
 
 def _no_photo(files: Sequence[File]) -> str:
