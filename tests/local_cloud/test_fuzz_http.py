@@ -33,9 +33,9 @@ def test_whatever_a_client_sends_the_answer_is_no_500_and_holds_no_word_of_pytho
 def test_the_fuzzer_sends_requests_that_reach_the_services(cloud):
     said = cloud.description
     fuzzer = Fuzzer(cloud.endpoint, said["access_key_id"], said["secret_access_key"], cloud.region, seed=1)
-    answers = [answer_to(fuzzer.host, fuzzer.request()) for _ in range(150)]
-    assert sum(answer.startswith(b"HTTP/1.1 200") for answer in answers) > 3
-    assert sum(b"SignatureDoesNotMatch" in a or b"InvalidSignature" in a for a in answers) < 50
+    answers = [answer_to(fuzzer.host, fuzzer.request()) for _ in range(600)]
+    assert sum(answer.startswith(b"HTTP/1.1 200") for answer in answers) > 5
+    assert sum(b"SignatureDoesNotMatch" in a or b"InvalidSignature" in a for a in answers) < 200
 
 
 @pytest.mark.parametrize(
