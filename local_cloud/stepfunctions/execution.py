@@ -13,8 +13,9 @@ from local_cloud.errors import words_for
 from local_cloud.persistence.database import Database
 from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure, outcome_of
 from local_cloud.stepfunctions.history import History, data_details
-from local_cloud.stepfunctions.interpreter import Branch, TaskRunner, iso
+from local_cloud.stepfunctions.interpreter import Branch, TaskRunner
 from local_cloud.stepfunctions.map_runs import MapRuns
+from local_cloud.stepfunctions.moments import iso
 from local_cloud.stepfunctions.payload import dump
 from local_cloud.stepfunctions.scope import Context, Scope
 

@@ -7,7 +7,6 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from local_cloud.stepfunctions import map_runs
@@ -15,6 +14,7 @@ from local_cloud.stepfunctions.choice import holds
 from local_cloud.stepfunctions.concurrently import Outcome, run_all
 from local_cloud.stepfunctions.failures import ExecutionCancelled, QueryFailed, StateFailure, matches, outcome_of
 from local_cloud.stepfunctions.history import History, data_details
+from local_cloud.stepfunctions.moments import iso
 from local_cloud.stepfunctions.paths import place
 from local_cloud.stepfunctions.payload import dump, require_size, select
 from local_cloud.stepfunctions.query import JsonataQuery, PathQuery, is_distributed, query_of
@@ -35,11 +35,6 @@ class TaskRunner(Protocol):
     def run(
         self, resource: str, arguments: Callable[[], Any], branch: Branch, scope: Scope, times: dict[str, Any]
     ) -> Any: ...
-
-
-def iso(moment: float) -> str:
-    """A time as the context object shows it."""
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 @dataclass

@@ -6,10 +6,10 @@ https://docs.aws.amazon.com/step-functions/latest/dg/input-output-resultwriter.h
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from local_cloud.stepfunctions.failures import StateFailure
+from local_cloud.stepfunctions.moments import iso
 
 if TYPE_CHECKING:
     from local_cloud.stepfunctions.interpreter import Branch
@@ -45,13 +45,9 @@ def _entry(record: dict[str, Any]) -> dict[str, Any]:
     shown = {
         "ExecutionArn": record["executionArn"], "Input": record["input"], "InputDetails": {"Included": True},
         "Name": record["name"], "RedriveCount": 0, "RedriveStatus": "NOT_REDRIVABLE",
-        "StartDate": _iso(record["startDate"]), "StateMachineArn": record["stateMachineArn"], "Status": record["status"],
-        "StopDate": _iso(record["stopDate"]),
+        "StartDate": iso(record["startDate"]), "StateMachineArn": record["stateMachineArn"], "Status": record["status"],
+        "StopDate": iso(record["stopDate"]),
     }  # fmt: skip
     if "output" in record:
         shown |= {"Output": record["output"], "OutputDetails": {"Included": True}}
     return shown | {name.capitalize(): record[name] for name in ("error", "cause") if name in record}
-
-
-def _iso(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"

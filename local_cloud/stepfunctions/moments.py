@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from local_cloud.stepfunctions.failures import PathMissing, StateFailure
@@ -13,6 +13,11 @@ from local_cloud.stepfunctions.payload import expression
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)")
 # Recorded on AWS: 24,855 days are waited for, 24,856 are not.
 MAXIMUM_WAIT_SECONDS = 2**31 - 1
+
+
+def iso(moment: float) -> str:
+    """A time as the context object shows it."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 def timestamp(text: Any) -> datetime | None:

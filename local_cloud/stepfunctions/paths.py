@@ -45,12 +45,17 @@ def _compiled(path: str) -> Any:
     return parse(path)
 
 
+def _from_its_root(path: str) -> str:
+    """A path of the context or of a variable, as it reads from there."""
+    named = VARIABLE.match(path)
+    return f"${path[named.end() :]}" if named else path.removeprefix("$") if path.startswith("$$") else path
+
+
 def check_path(path: Any, reference: bool = False) -> None:
     """Raise ValueError unless `path` is a JSONPath, and with `reference` one that names a single node."""
     if not isinstance(path, str) or not path.startswith("$"):
         raise ValueError(f"Value is not a {'Reference Path' if reference else 'valid JSONPath'}: {path!r}")
-    named = None if reference else VARIABLE.match(path)
-    plain = f"${path[named.end() :]}" if named else path[1:] if path.startswith("$$") else path
+    plain = path[1:] if reference and path.startswith("$$") else path if reference else _from_its_root(path)
     if reference_steps(plain) is not None:
         return
     if reference:
@@ -95,9 +100,7 @@ def exists(path: str, data: Any, context: dict[str, Any]) -> bool:
         found = resolve(path, data, context)
     except StateFailure:
         return False
-    named = VARIABLE.match(path)
-    plain = f"${path[named.end() :]}" if named else path[1:] if path.startswith("$$") else path
-    return reference_steps(plain) is not None or bool(found)
+    return reference_steps(_from_its_root(path)) is not None or bool(found)
 
 
 def place(path: str, data: Any, value: Any) -> Any:

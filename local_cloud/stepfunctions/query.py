@@ -21,8 +21,6 @@ from local_cloud.stepfunctions.payload import (
 if TYPE_CHECKING:
     from local_cloud.stepfunctions.interpreter import Branch
 
-Context = dict[str, Any]
-
 
 class PathQuery:
     """One state's fields in JSONPath."""
