@@ -1,10 +1,12 @@
 """One deployment of an endpoint configuration: the containers of its variants, healthy, chosen by weight, revived."""
 
+import contextlib
 import itertools
 import random
 import secrets
 import shutil
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from local_cloud.errors import AwsError, words_for
@@ -16,6 +18,7 @@ from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.store import Document, now
 
 HEALTHY_SECONDS = 480.0
+DRAIN_SECONDS = 60.0  # the longest that a container may take for one answer
 _RESTART_PAUSES = (0.2, 1.0, 5.0, 15.0)
 
 
@@ -63,6 +66,8 @@ class Deployment:
         self.ready = threading.Event()
         self._stopped = threading.Event()
         self._lock = threading.Lock()
+        self._calls, self._retired = 0, False
+        self._none_left = threading.Condition(self._lock)
         self.folder = runtime.folder / "endpoints" / f"{endpoint}-{secrets.token_hex(4)}"
         self.blocks = variants
         self.variants: list[Variant] = []
@@ -85,6 +90,26 @@ class Deployment:
             for instance in variant.instances:
                 if not instance.server.running:  # it ended after its ping and before `ready`
                     self._ended(variant, instance)
+
+    @contextlib.contextmanager
+    def call(self) -> Iterator[bool]:
+        """Holds the containers for one call; False when they are on their way out and a successor answers."""
+        with self._lock:
+            admitted = not self._retired
+            self._calls += admitted
+        try:
+            yield admitted
+        finally:
+            with self._none_left:
+                self._calls -= admitted
+                self._none_left.notify_all()
+
+    def retire(self) -> None:
+        """Stops after the calls that are under way have their answers: an update interrupts nobody."""
+        with self._none_left:
+            self._retired = True
+            self._none_left.wait_for(lambda: not self._calls or self.runtime.stopping.is_set(), DRAIN_SECONDS)
+        self.stop()
 
     def choose(self, wanted: str | None) -> Variant:
         """The variant of one call: the one asked for, else by weight."""

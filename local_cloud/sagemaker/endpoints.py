@@ -67,15 +67,21 @@ class Endpoints:
         self._runtime.store.change(NOUN, name, ProductionVariants=[v.summary() for v in deployment.variants])
 
     def invoke(self, name: str, body: bytes, headers: Mapping[str, str]) -> InvocationResponse:
-        deployment = self._serving.get(name)
-        if deployment is None:
-            raise AwsError(
-                "ValidationError", f"Endpoint {name} of account {self._runtime.context.account_id} not found."
-            )
+        while True:
+            deployment = self._serving.get(name)
+            if deployment is None:
+                raise AwsError(
+                    "ValidationError", f"Endpoint {name} of account {self._runtime.context.account_id} not found."
+                )
+            with deployment.call() as admitted:
+                if admitted:
+                    return self._answer(deployment, body, headers)
+
+    def _answer(self, deployment: Deployment, body: bytes, headers: Mapping[str, str]) -> InvocationResponse:
         if not deployment.ready.wait(READY_SECONDS) or deployment.stopped:
             raise AwsError(
                 "ServiceUnavailable",
-                f"The endpoint {name} has no healthy container. See the log group {deployment.log_group}.",
+                f"The endpoint {deployment.endpoint} has no healthy container. See the log group {deployment.log_group}.",
                 503,
             )
         return invoke(deployment, self._runtime, body, headers, self._meter)
@@ -116,7 +122,7 @@ class Endpoints:
             _Variants=deployment.blocks,
         )
         if old is not None and old is not deployment:
-            old.stop()
+            old.retire()
 
     def _failed(self, name: str, deployment: Deployment, reason: str) -> None:
         """A failed update leaves the old deployment in service, a failed creation leaves a Failed endpoint."""

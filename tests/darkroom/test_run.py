@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import zipfile
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.slow
 IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/tiny:1"
 DOCKERFILE = 'FROM python:3.11-slim\nWORKDIR /opt/program\nCOPY job.py .\nENTRYPOINT ["python", "job.py"]\n'
 JOB = """\
-import json, os, pathlib, time, zipfile
+import json, os, pathlib, socket, zipfile
 base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"], "processing")
 archive = next((base / "input/dataset").glob("*.zip"))
 names = zipfile.ZipFile(archive).namelist()
@@ -34,8 +35,8 @@ if any("broken" in name for name in names):
     (base.parent / "output/message").write_text("class 'broken': no photo can be read. Remove it.")
     raise SystemExit(1)
 for name in names:
-    while "wait" in name and not pathlib.Path(zipfile.ZipFile(archive).read(name).decode()).exists():
-        time.sleep(0.05)
+    if "wait" in name:  # until the test hangs up
+        socket.create_connection(("127.0.0.1", int(zipfile.ZipFile(archive).read(name)))).recv(1)
 out = base / "output/all"
 for folder in ("report", "evaluation", "outcome", "bias"):
     (out / folder).mkdir(parents=True, exist_ok=True)
@@ -233,8 +234,8 @@ def test_no_wait_returns_while_the_execution_runs(pipeline, photos):
 
 @pytest.mark.parametrize(("name", "moment"), [("left", "job tiny-left"), ("begun", "execution begun started")])
 def test_ctrl_c_leaves_the_execution_running_and_says_how_to_follow(pipeline, photos, tmp_path, name, moment):
-    release = tmp_path / "release"
-    (photos / "ant" / "wait.jpg").write_text(str(release))
+    gate = socket.create_server(("127.0.0.1", 0))
+    (photos / "ant" / "wait.jpg").write_text(str(gate.getsockname()[1]))
     command = [sys.executable, "-u", "-m", "darkroom.cli", "run", "--data", str(photos), "--name", name]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "DARKROOM_HOME": str(pipeline.home)}
     with started(command, env=environment, cwd=tmp_path) as process:
@@ -243,7 +244,8 @@ def test_ctrl_c_leaves_the_execution_running_and_says_how_to_follow(pipeline, ph
         rest = process.stdout.read()
     assert process.returncode == 130
     assert f"The execution goes on. Follow it again: darkroom follow {name}" in rest
-    release.touch()
+    gate.accept()[0].close()
+    gate.close()
     assert pipeline("follow", name, "--no-endpoint").returncode == 0
 
 

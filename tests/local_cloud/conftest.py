@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 READY_SECONDS = 60
 
 
-def wait_until(condition: Any, seconds: float = 20, what: str = "the condition") -> Any:
+def wait_until(condition: Any, seconds: float = 120, what: str = "the condition") -> Any:
     """The first true value of `condition()`; fails when the deadline passes."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -39,7 +39,7 @@ def finished(platform: Platform, arn: str) -> dict:
         described = api.describe_execution(executionArn=arn)
         return described if described["status"] != "RUNNING" else None
 
-    return wait_until(ended, 60, arn)
+    return wait_until(ended, 180, arn)
 
 
 def train(platform: Platform, program: str, **fields) -> dict:

@@ -35,7 +35,7 @@ def finished(states, arn: str) -> dict:
         described = states.describe_execution(executionArn=arn)
         return described if described["status"] != "RUNNING" else None
 
-    return wait_until(ended, 20, f"the end of {arn}")
+    return wait_until(ended, 120, f"the end of {arn}")
 
 
 def one(state: dict) -> dict:

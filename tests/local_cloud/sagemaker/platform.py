@@ -33,7 +33,7 @@ exec(json.loads(hyperparameters["program"]))
 
 # A model server: answers with its model's text and the request; speaks the multi-model contract with room for two.
 SERVER = """
-import json, os, pathlib, sys, time
+import json, os, pathlib, socket, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
 text = lambda folder: (pathlib.Path(folder) / "model.txt").read_text()
@@ -72,6 +72,7 @@ class Server(BaseHTTPRequestHandler):
         if body == b"fail": return self.answer(500, b"it broke")
         if body == b"refuse": return self.answer(415, b"not a photo")
         if body == b"die": os._exit(7)
+        if body.startswith(b"wait:"): socket.create_connection(("127.0.0.1", int(body[5:]))).recv(1)  # until the test hangs up
         if self.headers["Content-Type"] == "text/csv":
             return self.answer(200, b"\\n".join(b"%d" % len(line) for line in body.split(b"\\n")) + b"\\n")
         self.answer(200, text(base / "model").encode() + b":" + body, **{"Content-Type": self.headers["Accept"] or "text/plain"})
@@ -206,7 +207,7 @@ class Platform:
 
     def saying(self, job: str, line: str) -> None:
         """Waits until a training job has printed a line."""
-        wait_until(lambda: line in self.lines("/aws/sagemaker/TrainingJobs", f"{job}/"), 20, f"{line!r} of {job}")
+        wait_until(lambda: line in self.lines("/aws/sagemaker/TrainingJobs", f"{job}/"), 120, f"{line!r} of {job}")
 
     def model_archive(self, key: str, text: str) -> str:
         """A model.tar.gz for the server image, in S3."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError
@@ -76,7 +78,7 @@ def test_a_container_that_dies_is_started_again(platform):
         except ClientError:
             return False
 
-    wait_until(answers, 15, "a restarted container")
+    wait_until(answers, 120, "a restarted container")
 
 
 def test_an_update_serves_without_a_gap(platform):
@@ -93,13 +95,26 @@ def test_an_update_serves_without_a_gap(platform):
     try:
         platform.api.update_endpoint(EndpointName=name, EndpointConfigName=config)
         platform.settled(name)
-        wait_until(lambda: "new:hello" in seen, 10, "an answer of the new model")
+        wait_until(lambda: "new:hello" in seen, 120, "an answer of the new model")
     finally:
         done.set()
         thread.join()
     assert set(seen) == {"old:hello", "new:hello"}
     assert seen == sorted(seen, reverse=True)
     assert platform.api.describe_endpoint(EndpointName=name)["EndpointConfigName"] == config
+
+
+def test_an_answer_that_is_under_way_when_an_endpoint_is_updated_still_comes_from_the_old_model(platform):
+    name = platform.endpoint(platform.model("old"))
+    config = platform.endpoint_config(platform.model("new"))
+    with socket.create_server(("127.0.0.1", 0)) as gate, ThreadPoolExecutor(1) as pool:
+        words = f"wait:{gate.getsockname()[1]}"
+        answer = pool.submit(platform.invoke, name, words.encode())
+        with gate.accept()[0]:
+            platform.api.update_endpoint(EndpointName=name, EndpointConfigName=config)
+            platform.settled(name)
+            assert platform.invoke(name) == "new:hello"
+        assert answer.result() == f"old:{words}"
 
 
 def test_a_failed_update_leaves_the_old_model_serving(platform):
@@ -128,7 +143,7 @@ def test_a_deleted_endpoint_is_gone(platform):
     def gone():
         return name not in [e["EndpointName"] for e in platform.api.list_endpoints(NameContains=name)["Endpoints"]]
 
-    wait_until(gone, 15, "a deleted endpoint")
+    wait_until(gone, 120, "a deleted endpoint")
     assert refused(platform.runtime.invoke_endpoint, EndpointName=name, Body=b"")["Error"]["Code"] == "ValidationError"
 
 
@@ -170,7 +185,7 @@ def test_many_models_share_one_container(platform):
     assert "TargetModel" in refused(platform.runtime.invoke_endpoint, EndpointName=name, Body=b"")["Error"]["Message"]
     # An overwritten model is noticed within seconds.
     platform.model_archive(f"{prefix}/ant/model.tar.gz", "wasp")
-    wait_until(lambda: platform.invoke(name, TargetModel="ant/model.tar.gz") == "wasp of 2", 10, "the new model")
+    wait_until(lambda: platform.invoke(name, TargetModel="ant/model.tar.gz") == "wasp of 2", 120, "the new model")
 
 
 @pytest.mark.parametrize(

@@ -44,11 +44,11 @@ def test_after_a_restart_jobs_have_failed_and_endpoints_serve(own_platform, how)
     own_platform.api.create_training_job(**training)
     tuning = tuning_request(own_platform, "time.sleep(60)")
     own_platform.api.create_hyper_parameter_tuning_job(**tuning)
-    wait_until(lambda: own_platform.lines(LOGS, f"{name}/"), 20, "the job's first line")
+    wait_until(lambda: own_platform.lines(LOGS, f"{name}/"), 120, "the job's first line")
     assert len(processes_of(name)) >= 2
 
     getattr(own_platform.cloud, how)()
-    wait_until(lambda: not processes_of(name), 10, "the end of the job's processes")
+    wait_until(lambda: not processes_of(name), 120, "the end of the job's processes")
 
     again = restarted(own_platform)
     job = again.describe("TrainingJob", name)
