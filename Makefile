@@ -17,7 +17,9 @@ export UV_NO_PROGRESS := 1
 unexport VIRTUAL_ENV
 unexport PYTHONPATH
 
-LOCK := $(UV) pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q
+# Our own distributions are installed from their folders; their dependencies are the locked ones.
+OURS := packages/local-cloud
+LOCK := $(UV) pip compile --no-emit-package local-cloud --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q
 
 .PHONY: help demo install test test-fast lint lock kills walk-settings bench-training fuzz-cloud fuzz-decode clean
 
@@ -38,11 +40,10 @@ install: .venv/.installed-demo node_modules/.installed-demo ## Install what `dar
 	@.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@touch $@
 
-# `darkroom` itself is installed from this folder; its dependencies are the locked ones.
-.venv/.installed-demo: .venv/bin/uv requirements/demo.txt pyproject.toml
+.venv/.installed-demo: .venv/bin/uv requirements/demo.txt pyproject.toml $(OURS:%=%/pyproject.toml)
 	@echo "Installing the Python packages of the command line, the CDK app and the local cloud"
 	@$(UV) pip install -q --python .venv --require-hashes -r requirements/demo.txt
-	@$(UV) pip install -q --python .venv --no-deps --no-build-isolation -e .
+	@$(UV) pip install -q --python .venv --no-deps --no-build-isolation $(OURS:%=-e %) -e .
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed-demo requirements/dev.txt
@@ -73,12 +74,14 @@ test: .venv/.installed-dev node_modules/.installed-dev $(ROOMS:%=.venv-%/.instal
 	@failed=; run() { echo "── $$1"; shift; "$$@" || failed=1; }; \
 	for room in $(ROOMS); do run "$$room, in the packages of its image" .venv-$$room/bin/python -m pytest -q -n $(PYTEST_WORKERS) tests/$$room -m "not alone" --junitxml=build/test-results/$$room.xml; done; \
 	run "rules that watch the whole machine, one at a time" .venv-training_code/bin/python -m pytest -q tests/training_code -m alone --junitxml=build/test-results/alone.xml; \
-	run "infrastructure, local cloud, command line, end to end" .venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope $(ROOMS:%=--ignore=tests/%) tests --durations=10 --junitxml=build/test-results/main.xml; \
+	run "local cloud" .venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope packages/local-cloud/tests --durations=10 --junitxml=build/test-results/local-cloud.xml; \
+	run "infrastructure, command line, end to end" .venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope $(ROOMS:%=--ignore=tests/%) tests --durations=10 --junitxml=build/test-results/main.xml; \
 	[ -z "$$failed" ] || { echo "Some tests failed. Results: $(CURDIR)/build/test-results"; exit 1; }
 	@echo "All tests passed. Results: $(CURDIR)/build/test-results"
 
 test-fast: .venv/.installed-dev node_modules/.installed-dev $(ROOMS:%=.venv-%/.installed) lint ## The tests that take less than five seconds each
 	@failed=; for room in $(ROOMS); do .venv-$$room/bin/python -m pytest -q -n $(PYTEST_WORKERS) -m "not slow and not alone" tests/$$room || failed=1; done; \
+	.venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope -m "not slow" packages/local-cloud/tests || failed=1; \
 	.venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope -m "not slow" $(ROOMS:%=--ignore=tests/%) tests || failed=1; \
 	[ -z "$$failed" ] || { echo "Some tests failed."; exit 1; }
 
@@ -100,14 +103,14 @@ bench-training: .venv-training_code/.installed ## Measure tuning and training ag
 	@.venv-training_code/bin/python -m benchmarks.training $(if $(DATA),--data "$(DATA)")
 
 fuzz-cloud: .venv/.installed-dev ## Send hostile requests to a local cloud of its own (REQUESTS=20000 SEED=…)
-	@.venv/bin/python tests/local_cloud/fuzz.py --requests $(or $(REQUESTS),20000) $(if $(SEED),--seed $(SEED))
+	@.venv/bin/python packages/local-cloud/tests/fuzz.py --requests $(or $(REQUESTS),20000) $(if $(SEED),--seed $(SEED))
 
 fuzz-decode: .venv-inference_code/.installed ## Decode 120,000 mutated and generated photos (CASES=, SEED=)
 	@.venv-inference_code/bin/python -m tests.inference_code.fuzz --cases $(or $(CASES),120000) --seed $(or $(SEED),2)
 
 kills: .venv/.installed-dev node_modules/.installed-dev ## Kill the local cloud 60 times over S3 writes, jobs and `cdk deploy` (KILLS=60), and show what survived
 	@mkdir -p build; rm -f build/kills.md
-	@DARKROOM_KILLS=$(or $(KILLS),60) .venv/bin/python -m pytest -q -p no:xdist tests/local_cloud/test_kills.py && status=0 || status=$$?; \
+	@DARKROOM_KILLS=$(or $(KILLS),60) .venv/bin/python -m pytest -q -p no:xdist packages/local-cloud/tests/test_kills.py && status=0 || status=$$?; \
 	  printf '%s\n' "| work | kills | acknowledged | cut off | wrong afterwards |" "| --- | ---: | ---: | ---: | ---: |"; cat build/kills.md; exit $$status
 
 clean: ## Remove environments, builds and the local cloud's state

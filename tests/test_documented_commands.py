@@ -19,6 +19,8 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "packages").glob("*/*.md")),
+    *sorted((ROOT / "packages").glob("*/docs/*.md")),
     *sorted((ROOT / "examples").glob("*.md")),
 ]
 TOOLS = ("darkroom", "cdk", "aws")

@@ -7,9 +7,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from local_cloud.testing import RunningCloud
 from tests.infra.conftest import Synthesis
 from tests.infra.setting_walk import PRECIOUS
-from tests.local_cloud.conftest import RunningCloud
 
 # What the bootstrap would have made: the CDK's templates ask for it.
 BOOTSTRAP_PARAMETER = "/cdk-bootstrap/hnb659fds/version"

@@ -7,10 +7,10 @@ import os
 
 import pytest
 
+from local_cloud.testing import RunningCloud
 from tests.infra.conftest import resolve
 from tests.infra.deployed import Deployment
 from tests.infra.setting_walk import OTHER, TOGETHER, left_out, locked
-from tests.local_cloud.conftest import RunningCloud
 
 SHORT = {**{name: OTHER[name] for name in ("encryption", "clarify", "endpoints.gpu.enabled")}, **TOGETHER}
 

@@ -1,0 +1,124 @@
+"""Writes coverage.md beside this file from the code: `python -m local_cloud.coverage`. A test holds the page to it.
+
+What a cloud can do is never remembered, only read from what it does.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from local_cloud.environment import isolate
+
+PAGE = Path(__file__).with_suffix(".md")
+
+HEAD = """# What the local cloud supports
+
+Generated from the code by `python -m local_cloud.coverage`; do not edit. Everything that is not on this page is refused
+by name: with the error `NotImplemented` (or the service's own error), never with a made-up answer.
+"""
+
+
+def _operations(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names)) or "none"
+
+
+def _services() -> Iterator[str]:
+    from local_cloud.cloudformation.service import CloudFormationService
+    from local_cloud.moto_services import implemented_operations
+    from local_cloud.sagemaker.service import OPERATIONS
+    from local_cloud.services import REFUSED_OPERATIONS, SERVICES
+    from local_cloud.stepfunctions.service import StatesService
+
+    own = {
+        "sagemaker": [*OPERATIONS, "InvokeEndpoint"],
+        "states": StatesService.operations(),
+        "cloudformation": CloudFormationService.operations(),
+    }
+    yield "## Services\n"
+    yield "| service | answered by | operations |\n| --- | --- | --- |"
+    for name, service in SERVICES.items():
+        if service.owner == "cloud":
+            yield f"| {name} | the local cloud | {_operations(own[name])} |"
+            continue
+        refused = {operation for signing, operation in REFUSED_OPERATIONS if signing == name}
+        supported = implemented_operations(service.moto) - refused
+        yield f"| {name} | moto | {len(supported)} operations: {_operations(list(supported))} |"
+    yield "\nRefused although moto has an answer:\n"
+    for (name, operation), reason in REFUSED_OPERATIONS.items():
+        yield f"- `{name}:{operation}`: {reason}"
+
+
+def _states() -> Iterator[str]:
+    from local_cloud.stepfunctions.choice import COMPARISONS
+    from local_cloud.stepfunctions.definition import FIELDS, JSONATA_FIELDS
+    from local_cloud.stepfunctions.intrinsics import FUNCTIONS
+    from local_cloud.stepfunctions.message_tasks import ACTIONS
+    from local_cloud.stepfunctions.sagemaker_tasks import JOBS, PLAIN
+    from local_cloud.stepfunctions.sdk_tasks import SDK_SERVICES
+
+    yield "\n## Amazon States Language\n"
+    yield "| state | fields in JSONPath | fields in JSONata |\n| --- | --- | --- |"
+    for kind, fields in FIELDS.items():
+        yield f"| {kind} | {', '.join(sorted(fields))} | {', '.join(sorted(JSONATA_FIELDS[kind]))} |"
+    yield f"\nIntrinsic functions: {_operations(list(FUNCTIONS))}.\n"
+    yield "JSONata functions of Step Functions' own: `$partition`, `$range`, `$hash`, `$random`, `$uuid`, `$parse`.\n"
+    yield f"Comparison operators: {_operations(list(COMPARISONS))}.\n"
+    yield "Refused when the state machine is created:\n"
+    yield "- `type: EXPRESS`, versions, aliases, activities, Lambda functions, redrive"
+    yield "\n| integration | actions |\n| --- | --- |"
+    yield f"| `sagemaker` | {_operations([*PLAIN, *JOBS])}; `.sync`: {_operations(list(JOBS))} |"
+    for service, actions in ACTIONS.items():
+        yield f"| `{service}` | {_operations(list(actions))}, also `.waitForTaskToken` |"
+    yield "| `states` | `startExecution`, `.sync`, `.sync:2` |"
+    yield f"| `aws-sdk` | every supported operation of {_operations(list(SDK_SERVICES))} |"
+    yield (
+        "\nA distributed map is a map run with an execution for each item or batch, up to 64 at a time: its items come from an "
+        "array or from S3 (`listObjectsV2`, JSON, JSONL, CSV), its results go back or, with `ResultWriter`, to S3 (without "
+        "`WriterConfig`). `UpdateMapRun` is not supported."
+    )
+
+
+def _stacks() -> Iterator[str]:
+    from local_cloud.cloudformation.resources import REFUSED, TYPES, WITHOUT_EFFECT
+
+    yield "\n## CloudFormation resource types\n"
+    yield "A property that is not named here fails the deployment before anything is made.\n"
+    yield "| type | properties | accepted without effect, because |\n| --- | --- | --- |"
+    for name, kind in sorted(TYPES.items()):
+        idle = "; ".join(f"{prop}: {reason}" for prop, reason in sorted(kind.without_effect.items()))
+        yield f"| `{name}` | {', '.join(sorted(kind.properties))} | {idle} |"
+    yield "\nTypes that are accepted and make nothing:\n"
+    for name, reason in WITHOUT_EFFECT.items():
+        yield f"- `{name}`: {reason}"
+    yield "\nRefused, like every other type; the reason for those that people meet most:\n"
+    for name, reason in REFUSED.items():
+        yield f"- `{name}`: {reason}"
+    yield "- `Custom::*` (CDK's autoDeleteObjects, autoDeleteImages, log retention): they need Lambda functions"
+    yield "- template sections `Transform` and `Hooks`; `CreationPolicy`; importing resources; nested stacks"
+
+
+def _requests() -> Iterator[str]:
+    from local_cloud.cloudformation.accepted import IDLE, REFUSED
+    from local_cloud.cloudformation.evaluate import FUNCTIONS
+
+    yield "\n## CloudFormation functions and requests\n"
+    yield f"Functions: {_operations(list(FUNCTIONS))}.\n"
+    yield "Refused when they ask for something; the local cloud"
+    for name, (_asks, cannot) in sorted(REFUSED.items()):
+        yield f"- `{name}`: {cannot}"
+    yield f"\nAccepted, with nothing here to act on: {_operations(list(IDLE))}."
+    yield "`RoleARN` names a role that must exist; permissions are not checked."
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [HEAD, *_services(), *_states(), *_stacks(), *_requests()]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    isolate("us-east-1")
+    PAGE.write_text(page())
+    sys.stdout.write(f"{PAGE}\n")

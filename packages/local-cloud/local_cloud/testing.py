@@ -1,0 +1,105 @@
+"""A real cloud process on a folder of its own, and boto3 clients that reach it: for tests, of this package and of whoever uses it.
+
+There is nothing here that a program could not do with `python -m local_cloud` and boto3; it is written once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+READY_SECONDS = 60
+
+
+def wait_until(condition: Any, seconds: float = 120, what: str = "the condition") -> Any:
+    """The first true value of `condition()`; fails when the deadline passes."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"{what} was not reached in {seconds} s")
+
+
+@dataclass
+class RunningCloud:
+    """One cloud process; `client(service)` gives a boto3 client with its credentials."""
+
+    state: Path
+    region: str = "us-east-1"
+    process: subprocess.Popen | None = None
+    description: dict[str, Any] = field(default_factory=dict)
+
+    def start(self, **environment: str) -> None:
+        """Start the process and wait until it is ready."""
+        (self.state / "cloud.json").unlink(missing_ok=True)
+        self.state.mkdir(parents=True, exist_ok=True)
+        log = (self.state / "cloud.log").open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "local_cloud", "--state", str(self.state), "--region", self.region],
+            stdout=log, stderr=log, env={**os.environ, **environment},
+        )  # fmt: skip
+        log.close()
+        wait_until(self._ready, READY_SECONDS, f"a ready cloud (see {self.state}/cloud.log)")
+        self.description = json.loads((self.state / "cloud.json").read_text())
+
+    def _ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"the cloud ended with {self.process.returncode}:\n{self.log()[-3000:]}")
+        return (self.state / "cloud.json").exists()
+
+    def log(self) -> str:
+        """What the process has printed."""
+        return (self.state / "cloud.log").read_text()
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(timeout=30)
+
+    @property
+    def endpoint(self) -> str:
+        """The base URL of all its APIs."""
+        return self.description["endpoint"]
+
+    def environment(self) -> dict[str, str]:
+        """The variables that lead AWS's tools to this cloud, for tools run as processes."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+        return inherited | {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": self.description["access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": self.description["secret_access_key"],
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def client(self, service: str, **options: Any) -> Any:
+        """A boto3 client of this cloud."""
+        config = Config(retries={"total_max_attempts": 1}).merge(options.pop("config", Config()))
+        settings = {
+            "endpoint_url": self.endpoint,
+            "region_name": self.region,
+            "aws_access_key_id": self.description["access_key_id"],
+            "aws_secret_access_key": self.description["secret_access_key"],
+        }
+        return boto3.client(service, config=config, **(settings | options))
