@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from contract import comparison_candidates
-from contract.execution_input import ExecutionInput, Instances, Split, known_fields
+from contract.execution_input import ExecutionInput, Instances, Split
 from contract.hyperparameters import RULES
 from contract.photo_set.questions import Asked
 from contract.plan import search_of, tuning_of
-from contract.validation import InvalidField, a_boolean, a_number, an_integer, unknown_field
+from contract.validation import InvalidField, a_boolean, a_number, an_integer, input_fields, keep, unknown_field
 
 SECTIONS = {"split": Split, "instances": Instances}
 # Fields that change what is shown or chosen, never what is measured of a candidate.
@@ -64,23 +64,25 @@ class ComparisonInput:
     instances: Instances = field(default_factory=Instances)
 
     def __post_init__(self) -> None:
+        keep(self, concurrency=an_integer("concurrency", self.concurrency, 1, 40))
+        keep(self, tune=an_integer("tune", self.tune, 0, 50), pretrained=a_boolean("pretrained", self.pretrained))
+        keep(self, image_size=RULES["image_size"].check("image_size", self.image_size))
+        keep(self, seed=RULES["seed"].check("seed", self.seed))
         if not isinstance(self.hyperparameters, Mapping):
             raise InvalidField("hyperparameters", self.hyperparameters, 'an object such as {"freeze_epochs": 1}')
         self.as_execution(self.candidates[0].model)  # the pipeline's own rules hold for all that both have
         if self.evaluate_on:
             self._uri("evaluate_on", self.evaluate_on)
         for name in ("epochs", "learning_rate", "batch_size"):
-            RULES[name].check(name, getattr(self, name))
+            keep(self, **{name: RULES[name].check(name, getattr(self, name))})
             if name in self.hyperparameters:
                 raise InvalidField(f"hyperparameters.{name}", self.hyperparameters[name], f"this is given by {name}")
         if self.base and self.base not in [candidate.name for candidate in self.candidates]:
             raise InvalidField("base", self.base, ", ".join(c.name for c in self.candidates))
         if self.minimum is not None:
-            a_number("minimum", self.minimum, 0, 1)
-        an_integer("concurrency", self.concurrency, 1, 40)
-        an_integer("tune", self.tune, 0, 50)
-        a_number("budget_minutes", self.budget_minutes, 0, 100_000)
-        a_boolean("start_pipeline", self.start_pipeline)
+            keep(self, minimum=a_number("minimum", self.minimum, 0, 1))
+        keep(self, budget_minutes=a_number("budget_minutes", self.budget_minutes, 0, 100_000))
+        keep(self, start_pipeline=a_boolean("start_pipeline", self.start_pipeline))
         self._check_weights()
         self._check_prices()
 
@@ -97,6 +99,7 @@ class ComparisonInput:
             if name not in WEIGHABLE:
                 raise unknown_field("weights", name, WEIGHABLE)
             a_number(f"weights.{name}", value, 0, 1000)
+        keep(self, weights={name: float(value) for name, value in self.weights.items()})
 
     def _check_prices(self) -> None:
         """Now and not when the page is written: by then the models are trained."""
@@ -111,22 +114,13 @@ class ComparisonInput:
             raise InvalidField(
                 "prices", self.prices, "an object with as_of, region, source and per_hour, itself an object"
             )
-        for instance, dollars in self.prices["per_hour"].items():
-            a_number(f"prices.per_hour.{instance}", dollars, 1e-6, 1e6)
+        given = self.prices["per_hour"]
+        per_hour = {name: a_number(f"prices.per_hour.{name}", dollars, 1e-6, 1e6) for name, dollars in given.items()}
+        keep(self, prices={**self.prices, "per_hour": per_hour})
 
     @classmethod
     def from_json(cls, value: Any) -> ComparisonInput:
-        if not isinstance(value, Mapping):
-            raise InvalidField("comparison input", value, 'an object such as {"dataset": "s3://…"}')
-        given = known_fields(cls, value, "")
-        if "dataset" not in given:
-            raise InvalidField("dataset", None, "an S3 URI", "It is the one field that must be given.")
-        for name, section in SECTIONS.items():
-            if name in given:
-                if not isinstance(given[name], Mapping):
-                    raise InvalidField(name, given[name], "an object")
-                given[name] = section(**known_fields(section, given[name], name))
-        return cls(**given)
+        return cls(**input_fields(cls, SECTIONS, value, "comparison input"))
 
     @property
     def candidates(self) -> list[comparison_candidates.Candidate]:

@@ -23,7 +23,8 @@ from contract.validation import (
     a_number,
     a_text,
     an_integer,
-    unknown_field,
+    input_fields,
+    keep,
 )
 
 QUALITY_METRICS = ("accuracy", "balanced_accuracy", "worst_class_recall", "macro_f1")
@@ -41,8 +42,8 @@ class Split:
     test: float = 0.2
 
     def __post_init__(self) -> None:
-        a_number("split.validation", self.validation, 0.02, 0.5)
-        a_number("split.test", self.test, 0.02, 0.5)
+        keep(self, validation=a_number("split.validation", self.validation, 0.02, 0.5))
+        keep(self, test=a_number("split.test", self.test, 0.02, 0.5))
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class NearDuplicates:
 
     def __post_init__(self) -> None:
         a_choice("near_duplicates.treatment", self.treatment, ("group", "keep", "drop"))
-        a_number("near_duplicates.threshold", self.threshold, 0.9, 1)
+        keep(self, threshold=a_number("near_duplicates.threshold", self.threshold, 0.9, 1))
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,11 @@ class Tuning:
     ranges: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        a_boolean("tuning.enabled", self.enabled)
+        keep(self, enabled=a_boolean("tuning.enabled", self.enabled))
         a_choice("tuning.mode", self.mode, ("sagemaker", "single_job"))
         a_choice("tuning.strategy", self.strategy, search_space.STRATEGIES)
-        an_integer("tuning.max_jobs", self.max_jobs, 1, 750)
-        an_integer("tuning.max_parallel_jobs", self.max_parallel_jobs, 1, 100)
+        keep(self, max_jobs=an_integer("tuning.max_jobs", self.max_jobs, 1, 750))
+        keep(self, max_parallel_jobs=an_integer("tuning.max_parallel_jobs", self.max_parallel_jobs, 1, 100))
         a_choice("tuning.early_stopping", self.early_stopping, ("Off", "Auto"))
         a_choice("tuning.objective", self.objective, OBJECTIVES)
         if self.strategy == "Hyperband" and self.early_stopping != "Off":
@@ -91,8 +92,8 @@ class Explain:
     photos: int = 3
 
     def __post_init__(self) -> None:
-        a_boolean("explain.enabled", self.enabled)
-        an_integer("explain.photos", self.photos, 1, 50)
+        keep(self, enabled=a_boolean("explain.enabled", self.enabled))
+        keep(self, photos=an_integer("explain.photos", self.photos, 1, 50))
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Bias:
     positive_labels: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        a_boolean("bias.enabled", self.enabled)
+        keep(self, enabled=a_boolean("bias.enabled", self.enabled))
         for name in ("facets", "positive_labels"):
             value = getattr(self, name)
             if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
@@ -121,7 +122,7 @@ class QualityGate:
     def __post_init__(self) -> None:
         a_choice("quality_gate.metric", self.metric, QUALITY_METRICS)
         if self.minimum is not None:
-            a_number("quality_gate.minimum", self.minimum, 0, 1)
+            keep(self, minimum=a_number("quality_gate.minimum", self.minimum, 0, 1))
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,12 @@ class Instances:
             value = getattr(self, item)
             if not isinstance(value, str) or not re.fullmatch(r"ml\.[a-z0-9-]+\.[a-z0-9]+", value):
                 raise InvalidField(f"instances.{item}", value, "an instance type such as ml.m5.xlarge")
-        an_integer("instances.training_count", self.training_count, 1, 64)
+        keep(self, training_count=an_integer("instances.training_count", self.training_count, 1, 64))
 
 
+SHORTEST_TUNING_MINUTES = (
+    2  # of a SageMaker tuning job. https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceLimits.html
+)
 SECTIONS = {
     "split": Split, "near_duplicates": NearDuplicates, "tuning": Tuning, "explain": Explain, "bias": Bias,
     "quality_gate": QualityGate, "instances": Instances,
@@ -150,7 +154,10 @@ SECTIONS = {
 
 @dataclass(frozen=True)
 class ExecutionInput:
-    """One run: `dataset` is an S3 URI of a zip, or of a prefix with photos; `name` is the model's, by default that of the data set."""
+    """One run: `dataset` is an S3 URI of a zip, or of a prefix with photos; `name` is the model's, by default that of the data set.
+
+    `minutes`: what the search may take, from its start; no trial starts after them, and one that runs then ends with its best so far.
+    """
 
     dataset: str
     name: str | None = None
@@ -159,6 +166,7 @@ class ExecutionInput:
     fine_tune: str = Hyperparameters.fine_tune
     pretrained: bool = Hyperparameters.pretrained
     seed: int = Hyperparameters.seed
+    minutes: float | None = None
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     layout: str = "auto"
     labels: str = "auto"
@@ -178,12 +186,12 @@ class ExecutionInput:
         ):
             raise InvalidField("dataset", self.dataset, "an S3 URI: s3://bucket/prefix/ or s3://bucket/photos.zip")
         if self.name is None:
-            object.__setattr__(self, "name", model_name(self.dataset))
+            keep(self, name=model_name(self.dataset))
         a_text("name", self.name, longest=LONGEST_MODEL_NAME, empty=False)
         if not re.fullmatch(r"[a-z0-9](-?[a-z0-9])*", self.name):
             raise InvalidField("name", self.name, "small letters, digits and single hyphens between them")
         for name in ("model", "image_size", "fine_tune", "pretrained", "seed"):
-            RULES[name].check(name, getattr(self, name))
+            keep(self, **{name: RULES[name].check(name, getattr(self, name))})
         check_reading(self.layout, self.labels, self.splits, self.alike_names)
         if not isinstance(self.hyperparameters, dict):
             raise InvalidField("hyperparameters", self.hyperparameters, "an object")
@@ -199,23 +207,25 @@ class ExecutionInput:
                     "a fixed value or a range in tuning.ranges, not both",
                 )
         check_hyperparameters(self.hyperparameters)
+        if self.minutes is not None:
+            self._check_minutes()
+
+    def _check_minutes(self) -> None:
+        keep(self, minutes=a_number("minutes", self.minutes, 0.1, 7200))
+        if not self.tuning.enabled:
+            raise InvalidField("minutes", self.minutes, "nothing with tuning.enabled: false", "It limits the search.")
+        if self.tuning.mode == "sagemaker":
+            hint = "SageMaker's tuning jobs know no less; tuning.mode: single_job does."
+            if self.minutes < SHORTEST_TUNING_MINUTES:
+                raise InvalidField("minutes", self.minutes, f"at least {SHORTEST_TUNING_MINUTES}", hint)
+        elif self.instances.training_count > 1 and self.fine_tune != "head":
+            # Each machine walks through the same trials; their clocks would end them at different places.
+            raise InvalidField("minutes", self.minutes, "one machine (instances.training_count) in mode single_job")
 
     @classmethod
     def from_json(cls, value: Any) -> ExecutionInput:
         """From the parsed JSON; a null is a field not given."""
-        if not isinstance(value, Mapping):
-            raise InvalidField("execution input", value, 'an object such as {"dataset": "s3://…"}')
-        given = known_fields(cls, value, "")
-        if "dataset" not in given:
-            raise InvalidField("dataset", None, "an S3 URI", "It is the one field that must be given.")
-        for name, section in SECTIONS.items():
-            if name in given:
-                if not isinstance(given[name], Mapping):
-                    raise InvalidField(
-                        name, given[name], f"an object with {', '.join(f.name for f in fields(section))}"
-                    )
-                given[name] = section(**known_fields(section, given[name], name))
-        return cls(**given)
+        return cls(**input_fields(cls, SECTIONS, value, "execution input"))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -284,12 +294,3 @@ def defaults() -> dict[str, Any]:
         elif item.default_factory is not MISSING:
             found[item.name] = item.default_factory()
     return found
-
-
-def known_fields(section: type, value: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """The fields of a section that were given and are not null; the first unknown one is an InvalidField."""
-    known = tuple(item.name for item in fields(section))
-    for name in value:
-        if name not in known:
-            raise unknown_field(path, name, known)
-    return {name: item for name, item in value.items() if item is not None}

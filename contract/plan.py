@@ -70,6 +70,8 @@ def tuning_of(execution: ExecutionInput, ranges: Mapping[str, Any], fixed: Mappi
     limits = {"MaxParallelTrainingJobs": min(asked.max_parallel_jobs, asked.max_jobs)}
     if asked.strategy != "Grid":  # SageMaker counts the cells of a grid itself
         limits["MaxNumberOfTrainingJobs"] = asked.max_jobs
+    if execution.minutes is not None and asked.mode == "sagemaker":
+        limits["MaxRuntimeInSeconds"] = round(execution.minutes * 60)
     config: dict[str, Any] = {
         "Strategy": asked.strategy,
         "HyperParameterTuningJobObjective": objective,
@@ -89,6 +91,7 @@ def tuning_of(execution: ExecutionInput, ranges: Mapping[str, Any], fixed: Mappi
         "mode": asked.mode,
         "strategy": asked.strategy,
         "max_jobs": asked.max_jobs,
+        "minutes": execution.minutes,
         "max_parallel_jobs": limits["MaxParallelTrainingJobs"],
         "early_stopping": asked.early_stopping,
         "objective": objective,
@@ -100,7 +103,7 @@ def tuning_of(execution: ExecutionInput, ranges: Mapping[str, Any], fixed: Mappi
 
 def search_of(tuning: Mapping[str, Any]) -> str:
     """The hyperparameter `search` of a single-job search; hyperparameters hold 2,500 characters."""
-    wanted = ("strategy", "max_jobs", "early_stopping", "objective", "parameter_ranges")
+    wanted = ("strategy", "max_jobs", "minutes", "early_stopping", "objective", "parameter_ranges")
     text = json.dumps({name: tuning[name] for name in wanted}, separators=(",", ":"))
     if len(text) > 2500:
         raise InvalidField("tuning.ranges", f"{len(text)} characters of JSON", "at most 2500 in mode single_job")

@@ -51,7 +51,7 @@ def with_options(document: dict[str, Any], options: dict[str, Any]) -> dict[str,
         if value is None or not isinstance(place, dict):  # what is no object is refused with all other fields
             continue
         before = place.get(name)
-        if before is not None and str(before) != str(value):
+        if before is not None and before != value and str(before) != str(value):
             option = f"--{name.replace('_', '-')}"
             raise DarkroomError(
                 f"{option} says {value!r}, and {path} in the file of --input says {before!r}.", "Give one of them."

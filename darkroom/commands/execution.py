@@ -36,6 +36,7 @@ def _wants_endpoint(context: Context, endpoint: bool | None, yes: bool) -> bool:
 @click.option("--model", metavar="NAME", help="Architecture: efficientnet_lite0, or a torchvision or timm name.")
 @click.option("--epochs", type=int, metavar="N", help="Passes over the training photos.")
 @click.option("--fine-tune", metavar="MODE", help=f"Which part learns: {RULES['fine_tune'].allowed}.")
+@click.option("--minutes", type=float, metavar="N", help="What the search may take.  [default: until all trials ended]")
 @click.option("--name", help="Name of the execution.  [default: from the folder and the time]")
 @click.option("--no-wait", is_flag=True, help="Return when the execution has started.")
 @endpoint_option
@@ -49,6 +50,7 @@ def run(
     model: str | None,
     epochs: int | None,
     fine_tune: str | None,
+    minutes: float | None,
     name: str | None,
     no_wait: bool,
     endpoint: bool | None,
@@ -59,7 +61,7 @@ def run(
 
     \b
     darkroom run --data photos/
-    darkroom run --data photos/ --model resnet18 --fine-tune last_block --epochs 10
+    darkroom run --data photos/ --model resnet18 --fine-tune last_block --epochs 10 --minutes 30
     darkroom run --data photos/ --input settings.json --name first-try
     darkroom run --data s3://bucket/photos.zip --no-wait
     \b
@@ -69,7 +71,8 @@ def run(
     context.speak_json(as_json)
     target, console = context.target, context.console
     document = executions.read_input(input_file)
-    document = executions.with_options(document, {"model": model, "epochs": epochs, "fine_tune": fine_tune})
+    options = {"model": model, "epochs": epochs, "fine_tune": fine_tune, "minutes": minutes}
+    document = executions.with_options(document, options)
     wants = _wants_endpoint(context, endpoint, yes)
     with story.leaving(console) as left:
         arn = story.begin(target, console, data, document, name, left, yes)

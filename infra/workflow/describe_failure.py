@@ -51,6 +51,12 @@ FIXES = (
         "higher max_runtime_minutes.",
     ),
     (
+        "trials",
+        ("*No training job succeeded*",),
+        "No trial of the search gave a value of its objective. Look at their logs; where `minutes` is given, a trial needs "
+        "more of them; lower learning rates in `tuning.ranges` help against losses that are no numbers.",
+    ),
+    (
         "memory",
         ("*OutOfMemory*", "*ut of memory*", "*MemoryError*"),
         "The job ran out of memory. Choose a larger instance in `instances`; for a training also a smaller "

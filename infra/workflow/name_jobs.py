@@ -16,8 +16,8 @@ from infra.workflow.platform import Platform
 from infra.workflow.step import call
 
 
-def check_input(scope: Construct, then: sfn.IChainable) -> sfn.Choice:
-    """A missing data set, and what the merge below could not take, fail here with a sentence."""
+def check_input(scope: Construct, then: sfn.IChainable, most_minutes: int | None = None) -> sfn.Choice:
+    """A missing data set, what the merge below could not take, and more minutes than a search has here, fail with a sentence."""
     dataset = sfn.Fail(
         scope, "No dataset", error="InvalidExecutionInput",
         cause="dataset: nothing was given, or no S3 URI. Give the photos as s3://bucket/photos.zip or "
@@ -38,12 +38,28 @@ def check_input(scope: Construct, then: sfn.IChainable) -> sfn.Choice:
         sfn.Condition.is_string("$.instances"), sfn.Condition.is_numeric("$.instances"),
         sfn.Condition.is_boolean("$.instances"), sfn.Condition.is_null("$.instances"),
     )  # fmt: skip
-    return (
+    check = (
         sfn.Choice(scope, "Check input")
         .when(sfn.Condition.not_(given), dataset)
         .when(sfn.Condition.and_(sfn.Condition.is_present("$.instances"), scalar), instances)
-        .otherwise(whole_folder(scope, then))
     )
+    if most_minutes is not None:
+        check.when(*_too_many_minutes(scope, most_minutes))
+    return check.otherwise(whole_folder(scope, then))
+
+
+def _too_many_minutes(scope: Construct, most: int) -> tuple[sfn.Condition, sfn.Fail]:
+    """The state of the search would time out, and the search with it: only this deployment knows when."""
+    more = sfn.Condition.and_(
+        sfn.Condition.is_present("$.minutes"),
+        sfn.Condition.is_numeric("$.minutes"),
+        sfn.Condition.number_greater_than("$.minutes", most),
+    )
+    cause = (
+        f"minutes: more than the {most} that a search may take in this deployment. Ask for fewer, or deploy with a higher "
+        "max_runtime_minutes.tuning."
+    )
+    return more, sfn.Fail(scope, "Too many minutes", error="InvalidExecutionInput", cause=cause)
 
 
 def whole_folder(scope: Construct, then: sfn.IChainable) -> sfn.Choice:

@@ -70,7 +70,7 @@ class Pipeline:
             name_jobs.save_input(scope, platform), self.prepare.job, self.prepare.read_plan, self.prepare.use_plan,
             tune,
         )  # fmt: skip
-        return name_jobs.check_input(scope, then=prepare)
+        return name_jobs.check_input(scope, prepare, platform.settings.max_runtime_minutes.tuning)
 
     def _tuning(self, train: sfn.IChainable, trained: sfn.IChainable) -> sfn.Choice:
         one_job = self.tune_in_one_job

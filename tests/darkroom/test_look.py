@@ -110,6 +110,7 @@ def test_options_of_run_are_fields_of_the_execution_input_and_checked_like_them(
     [
         ({"model": "resnet18"}, {"model": "resnet50"}, r"--model says 'resnet50', and model in .* says 'resnet18'"),
         ({"hyperparameters": {"epochs": 3}}, {"epochs": 4}, r"--epochs says 4, and hyperparameters\.epochs .* says 3"),
+        ({"minutes": 30}, {"minutes": 20.0}, r"--minutes says 20\.0, and minutes in .* says 30"),
         ({"fine_tune": "all"}, {"fine_tune": "head"}, r"--fine-tune says 'head', and fine_tune in .* says 'all'"),
     ],
 )

@@ -70,6 +70,7 @@ def test_the_jobs_reason_and_its_log_are_named(default, step, reason, group):
         ("AlgorithmError: the process was killed from outside (SIGKILL), exit code: 137", "killed from outside"),
         ("AlgorithmError: , exit code: 137", "nothing says that memory was short"),
         ("AlgorithmError: learning_rate must be positive", "what the reason names"),
+        ("No training job succeeded after 5 attempts. For additional details, please take a look", "`minutes`"),
     ],
 )
 def test_the_kind_of_error_decides_the_advice(default, reason, advice):

@@ -106,6 +106,15 @@ def test_tuning_in_one_job_searches_trains_and_exports_in_that_job(default):
     assert outcome.output["hyperparameters"]["learning_rate"] == "0.0042"
 
 
+@pytest.mark.parametrize("minutes", [721, 7200.5])
+def test_more_minutes_than_the_deployment_gives_a_search_are_refused_at_once(default, minutes):
+    """The state would time out and take the whole search with it."""
+    outcome = Account(default.definition).run({**SAMPLE, "minutes": minutes})
+    assert (outcome.status, outcome.error) == ("FAILED", "InvalidExecutionInput")
+    assert "more than the 720" in outcome.cause and not outcome.requests
+    assert Account(default.definition).run({**SAMPLE, "minutes": 720}).status == "SUCCEEDED"
+
+
 def test_without_tuning_the_planned_hyperparameters_are_trained(default):
     outcome = Account(default.definition).run({**SAMPLE, "tuning": {"enabled": False}})
     assert "Tune hyperparameters" not in outcome.visited

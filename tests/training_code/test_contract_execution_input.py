@@ -41,6 +41,11 @@ WRONG = [
     ({**DATASET, "bias": {"facets": "cell"}}, "bias.facets", "a list of texts"),
     ({**DATASET, "quality_gate": {"minimum": 95}}, "quality_gate.minimum", "from 0 to 1"),
     ({**DATASET, "instances": {"training": "p3.big"}}, "instances.training", "ml.m5.xlarge"),
+    ({**DATASET, "minutes": 1}, "minutes", "at least 2. SageMaker"),
+    ({**DATASET, "minutes": "soon"}, "minutes", "a number from 0.1 to 7200"),
+    ({**DATASET, "minutes": 5, "tuning": {"enabled": False}}, "minutes", "tuning.enabled: false"),
+    ({**DATASET, "minutes": 5, "fine_tune": "all", "tuning": {"mode": "single_job"}, "instances": {"training_count": 2}}, "minutes",
+     "one machine"),
 ]  # fmt: skip
 
 
@@ -50,6 +55,38 @@ def test_what_is_wrong_is_named_with_its_path_and_what_is_allowed(value, path, w
         ExecutionInput.from_json(value).ranges  # noqa: B018
     assert str(failure.value).startswith(f"{path}:")
     assert words in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [
+        ({"seed": "3", "pretrained": "false", "image_size": "224"}, {"seed": 3, "pretrained": False, "image_size": 224}),
+        ({"tuning": {"enabled": "false", "max_jobs": "9"}}, {"tuning": {"enabled": False, "max_jobs": 9}}),
+        ({"tuning": {"max_jobs": "1", "max_parallel_jobs": "3"}}, {"tuning": {"max_jobs": 1, "max_parallel_jobs": 3}}),
+        ({"explain": {"enabled": "False", "photos": "2"}}, {"explain": {"enabled": False, "photos": 2}}),
+        ({"bias": {"enabled": "0"}}, {"bias": {"enabled": False}}),
+        ({"split": {"test": "0.3", "validation": "0.1"}}, {"split": {"test": 0.3, "validation": 0.1}}),
+        ({"near_duplicates": {"threshold": "0.99"}}, {"near_duplicates": {"threshold": 0.99}}),
+        ({"quality_gate": {"minimum": "0.5"}}, {"quality_gate": {"minimum": 0.5}}),
+        ({"instances": {"training_count": "2"}, "minutes": "5"}, {"instances": {"training_count": 2}, "minutes": 5}),
+    ],
+    ids=lambda value: ",".join(value),
+)  # fmt: skip
+def test_a_number_or_a_switch_that_is_given_as_text_is_what_it_says(given, same):
+    """`"false"` was accepted, and then true: a text that is not empty."""
+    read, meant = ExecutionInput.from_json(DATASET | given), ExecutionInput.from_json(DATASET | same)
+    assert read == meant
+    assert make_plan(read, FACTS, {}, {}) == make_plan(meant, FACTS, {}, {})
+
+
+def test_minutes_limit_the_tuning_job_or_the_search_inside_one_job():
+    asked = {**DATASET, "minutes": 2.5}
+    job = make_plan(ExecutionInput.from_json(asked), FACTS, {}, {})
+    assert job["tuning"]["config"]["ResourceLimits"]["MaxRuntimeInSeconds"] == 150
+    alone = make_plan(ExecutionInput.from_json({**asked, "tuning": {"mode": "single_job"}}), FACTS, {}, {})
+    assert json.loads(alone["training"]["hyperparameters"]["search"])["minutes"] == 2.5
+    without = make_plan(ExecutionInput.from_json(DATASET), FACTS, {}, {})
+    assert "MaxRuntimeInSeconds" not in without["tuning"]["config"]["ResourceLimits"]
 
 
 def test_a_fixed_value_and_a_range_of_the_same_hyperparameter_contradict_each_other():

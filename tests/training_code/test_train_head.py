@@ -34,7 +34,7 @@ from training_code.train.measures import class_weights, fit_temperature, score
 from training_code.train.optimizers import Optimizer
 from training_code.train.record import Record
 from training_code.train.sampling import Sampler
-from training_code.train.search import Search, TrialLog
+from training_code.train.search import Search, TrialLog, best_of_search
 from training_code.train.stopping import StopRequest
 
 OBJECTIVE = "validation:balanced_accuracy"
@@ -321,6 +321,50 @@ def test_a_search_inside_one_job_finds_the_better_learning_rate_and_goes_on_afte
     assert "going on after 3 finished trials" in capfd.readouterr().out
     again = json.loads((base / "checkpoints/trials.json").read_text())["trials"]
     assert [{**one, "seconds": 0} for one in again] == [{**one, "seconds": 0} for one in all_of_them["trials"]]
+
+
+class Ticks:
+    """A clock that goes on by a second whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1
+        return self.now
+
+
+def timed_search(base, minutes):
+    search = {
+        "strategy": "Random", "max_jobs": 5, "minutes": minutes, "early_stopping": "Off",
+        "objective": {"Type": "Maximize", "MetricName": OBJECTIVE},
+        "parameter_ranges": {"ContinuousParameterRanges": [{"Name": "learning_rate", "MinValue": "0.001", "MaxValue": "0.1"}]},
+    }  # fmt: skip
+    job_folder(base, {"epochs": "10", "export": "false", "search": json.dumps(search)}, features=tiny_features())
+    best_of_search(Job.read(base), StopRequest(), Ticks())
+    return json.loads((base / "checkpoints/trials.json").read_text())["trials"]
+
+
+def test_the_minutes_of_a_search_cut_the_trial_that_runs_and_start_no_other(tmp_path, capfd):
+    trials = timed_search(tmp_path, minutes=20 / 60)  # a trial of ten epochs looks at the clock about 13 times
+    assert [trial["state"] for trial in trials] == ["Completed", "Stopped"]
+    assert 0 < trials[1]["epochs"] < 10 and "minutes of the search were over" in trials[1]["reason"]
+    assert trials[1]["objective"] is not None, "it may win"
+    assert "minutes are over after 2 of 5 trials" in capfd.readouterr().out
+
+
+def test_a_search_with_no_time_at_all_ends_with_one_epoch_of_one_trial(tmp_path):
+    assert [(t["state"], t["epochs"]) for t in timed_search(tmp_path, minutes=0.001)] == [("Stopped", 1)]
+
+
+def test_a_search_that_was_interrupted_goes_on_with_the_minutes_that_are_left(tmp_path):
+    first = timed_search(tmp_path, minutes=30 / 60)
+    stored = json.loads((tmp_path / "checkpoints/search.json").read_text())
+    kept = {**stored, "trials": stored["trials"][:1], "seconds": [29.5]}
+    (tmp_path / "checkpoints/search.json").write_text(json.dumps(kept))
+    again = timed_search(tmp_path, minutes=30 / 60)
+    assert len(first) > 2 and again[0]["objective"] == first[0]["objective"]
+    assert len(again) == 1, "half a second is over when the clock is looked at"
 
 
 def test_what_passes_through_the_state_machine_does_not_grow_with_the_trials(tmp_path):

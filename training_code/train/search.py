@@ -2,7 +2,8 @@
 
 Same ranges, strategies and objective as a SageMaker tuning job, by Optuna. Each finished trial is kept under
 `/opt/ml/checkpoints`, so that an interrupted search goes on. `best.json` says what won, and no more: it passes through the state machine,
-whose whole state is limited to 256 KiB. All trials are in `trials.json`. Refuses a `search` it cannot read.
+whose whole state is limited to 256 KiB. All trials are in `trials.json`. `minutes` are those of the search over all its interruptions:
+no trial starts after them, and the one that runs is cut at the end of its epoch. Refuses a `search` it cannot read.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +33,10 @@ class Pruned(Exception):
     """This trial is not worth finishing."""
 
 
+class OutOfTime(Exception):
+    """The minutes of the search are over."""
+
+
 @dataclass(frozen=True)
 class Search:
     """The hyperparameter `search`, read; `ranges` in the shape of the SageMaker API."""
@@ -41,6 +47,7 @@ class Search:
     objective: str
     maximize: bool
     ranges: dict[str, list[dict[str, Any]]]
+    minutes: float | None = None
 
     @classmethod
     def read(cls, text: str) -> Search:
@@ -53,6 +60,7 @@ class Search:
                 objective=raw["objective"]["MetricName"],
                 maximize=raw["objective"]["Type"] == "Maximize",
                 ranges={kind: list(raw["parameter_ranges"].get(kind, [])) for kind in EVERY},
+                minutes=None if raw.get("minutes") is None else float(raw["minutes"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise JobFailure(
@@ -69,6 +77,8 @@ class Search:
             raise JobFailure(f"search.objective: received {self.objective!r}; allowed: {', '.join(OBJECTIVES)}.")
         if self.max_jobs < 1:
             raise JobFailure(f"search.max_jobs: received {self.max_jobs}; allowed: a whole number of at least 1.")
+        if self.minutes is not None and not self.minutes > 0:
+            raise JobFailure(f"search.minutes: received {self.minutes}; allowed: a number above 0.")
         names = [entry["Name"] for kind in EVERY for entry in self.ranges[kind]]
         unknown = [name for name in names if name not in RULES]
         if unknown or not names:
@@ -130,7 +140,18 @@ class TrialLog:
         return [{**trial, "seconds": seconds} for trial, seconds in zip(self.trials, self.seconds, strict=True)]
 
 
-def best_of_search(job: Job, stop: StopRequest) -> Job:
+class Budget:
+    """The seconds that a search may take; `used`: those of the trials that ended before it was interrupted."""
+
+    def __init__(self, search: Search, used: float, clock: Callable[[], float]) -> None:
+        self._limit = math.inf if search.minutes is None else search.minutes * 60
+        self._clock, self._began = clock, clock() - used
+
+    def is_over(self) -> bool:
+        return self._clock() - self._began >= self._limit
+
+
+def best_of_search(job: Job, stop: StopRequest, clock: Callable[[], float] = time.perf_counter) -> Job:
     """Run (or go on with) the search; the job with the best trial's hyperparameters, both files beside the checkpoints."""
     search = Search.read(job.settings.search)
     if job.settings.fine_tune == "head" and job.rank > 0:
@@ -138,7 +159,7 @@ def best_of_search(job: Job, stop: StopRequest) -> Job:
     log = TrialLog(job, search)
     if log.trials:
         print(f"search: going on after {len(log.trials)} finished trials", flush=True)
-    _run_trials(job, search, log, stop)
+    _run_trials(job, search, log, stop, clock)
     finished = [trial for trial in log.trials if trial["objective"] is not None]
     if not finished:
         raise JobFailure(
@@ -158,7 +179,7 @@ def best_of_search(job: Job, stop: StopRequest) -> Job:
     return job.with_settings({**best["hyperparameters"], "search": ""}, checkpoints="best")
 
 
-def _run_trials(job: Job, search: Search, log: TrialLog, stop: StopRequest) -> None:
+def _run_trials(job: Job, search: Search, log: TrialLog, stop: StopRequest, clock: Callable[[], float]) -> None:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -169,19 +190,24 @@ def _run_trials(job: Job, search: Search, log: TrialLog, stop: StopRequest) -> N
     count = search.max_jobs
     if search.strategy == "Grid":
         count = math.prod(len(entry["Values"]) for entry in search.ranges["CategoricalParameterRanges"])
+    budget = Budget(search, sum(log.seconds), clock)
     for number in range(len(log.trials), count):
+        if budget.is_over() and any(trial["objective"] is not None for trial in log.trials):
+            print(f"search: its {search.minutes:g} minutes are over after {number} of {count} trials", flush=True)
+            break
         # A sampler of its own for each trial: what it draws depends on what has been found, not on where the search was cut.
         study.sampler = _sampler(search, job.settings.seed + number, count)
         asked = study.ask(space)
         values = _grid_cell(search, number) if search.strategy == "Grid" else dict(asked.params)
-        started = time.perf_counter()
-        trial = _run_trial(job, search, number, values, asked, study, stop)
-        log.add(trial, time.perf_counter() - started)
+        started = clock()
+        trial = _run_trial(job, search, number, values, asked, study, stop, budget)
+        log.add(trial, clock() - started)
 
 
 def _run_trial(
-    job: Job, search: Search, number: int, values: dict[str, Any], asked: Any, study: Any, stop: StopRequest
-) -> dict[str, Any]:
+    job: Job, search: Search, number: int, values: dict[str, Any], asked: Any, study: Any, stop: StopRequest,
+    budget: Budget,
+) -> dict[str, Any]:  # fmt: skip
     import optuna
 
     from training_code.train.run import train
@@ -196,14 +222,18 @@ def _run_trial(
         asked.report(metrics[search.objective], epoch)
         if (search.early_stopping or search.strategy == "Hyperband") and asked.should_prune():
             raise Pruned
+        if budget.is_over():
+            raise OutOfTime
 
     try:
         outcome = train(trial, stop, NoObserver(), watch=watch)
         entry |= {"objective": outcome.metrics[search.objective], "state": "Completed"}
         study.tell(asked, entry["objective"])
-    except Pruned:
+    except (Pruned, OutOfTime) as cut:
         best = (max if search.maximize else min)(seen)
         entry |= {"objective": best, "state": "Stopped", "epochs": len(seen)}
+        if isinstance(cut, OutOfTime):
+            entry["reason"] = f"The {search.minutes:g} minutes of the search were over after epoch {len(seen)}."
         study.tell(asked, state=optuna.trial.TrialState.PRUNED)
     except JobFailure as error:
         # A learning rate that makes the loss NaN is an answer of the search, not its end.
