@@ -256,6 +256,8 @@ def isolation(home: Home) -> dict[str, str]:
         "AWS_CONFIG_FILE": str(folder / "config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(folder / "credentials"),
         "AWS_EC2_METADATA_DISABLED": "true",
+        # StartSyncExecution and TestState would go to http://sync-127.0.0.1.
+        "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
         **direct,
     }
 

@@ -25,7 +25,7 @@ IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/tiny:1"
 DOCKERFILE = 'FROM python:3.11-slim\nWORKDIR /opt/program\nCOPY job.py .\nENTRYPOINT ["python", "job.py"]\n'
 JOB = """\
 import json, os, pathlib, socket, zipfile
-base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"], "processing")
+base = pathlib.Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"), "processing")
 archive = next((base / "input/dataset").glob("*.zip"))
 names = zipfile.ZipFile(archive).namelist()
 print("found", len(names), "files")

@@ -26,9 +26,9 @@ from local_cloud.s3.content import ContentStore
 from local_cloud.s3.entry import check_names, take_body
 from local_cloud.s3.fast_path import FastPath
 from local_cloud.s3.rows import Abandoned, ObjectRows
-from local_cloud.services import COVERAGE_PAGE, SERVICES, Service, changes_state
+from local_cloud.services import COVERAGE_PAGE, SERVICES, Service, changes_state, protocol_of
 from local_cloud.validation import Validator
-from local_cloud.wire import Answer, Request, error_answer, json_answer
+from local_cloud.wire import Answer, Request, error_answer, json_answer, spoken
 
 logger = logging.getLogger("local_cloud")
 
@@ -81,8 +81,9 @@ class Application:
                 return self._health_answer()
             if not self.loaded:
                 raise AwsError("ServiceUnavailable", "The local cloud is starting; try again in a moment.", 503)
-            service = SERVICES.get(self._guard.service_name(request))
-            protocol = service.protocol if service else protocol
+            named = self._guard.service_name(request)
+            service = SERVICES.get(named)
+            protocol = spoken(request, protocol_of(named, request.raw_path == "/"))
             signed_for = self._guard.admit(request)
             if request.raw_path == "/_darkroom/shutdown" and request.method == "POST":
                 self.on_shutdown()
@@ -111,9 +112,10 @@ class Application:
         try:
             return self.dispatch(request, service)
         except AwsError as error:
-            return error_answer(service.protocol, error, request.raw_path)
+            return error_answer(spoken(request, service.protocol), error, request.raw_path)
         except Exception as fault:
-            return error_answer(service.protocol, refusal_of(fault) or _internal(request), request.raw_path)
+            refused = refusal_of(fault) or _internal(request)
+            return error_answer(spoken(request, service.protocol), refused, request.raw_path)
 
     def dispatch(self, request: Request, service: Service) -> Answer:
         """Hand the request to the service; what it changed is on disk when this returns."""

@@ -53,6 +53,8 @@ class CloudContext:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
+            # There is no host sync-127.0.0.1 (StartSyncExecution).
+            "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
         }
 
     def _role(self, role_arn: str) -> Any:

@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 COVERAGE_PAGE = "local_cloud/coverage.md"
@@ -53,6 +57,9 @@ REFUSED_OPERATIONS = {
     ("logs", "StartLiveTail"): "moto answers it with a canned stream; use FilterLogEvents",
 }
 
+# The metadata of a model stand at its beginning.
+MODEL_HEAD_BYTES = 4096
+
 READ_PREFIXES = (
     "Get", "List", "Describe", "Head", "Lookup", "Search", "Filter", "BatchGet", "BatchCheck", "Validate", "Simulate",
     "Decode", "Decrypt", "Encrypt", "GenerateDataKey", "GenerateRandom", "Sign", "Verify", "Test", "Estimate",
@@ -70,6 +77,33 @@ def changes_state(operation: str) -> bool:
 def service_model(name: str) -> Any:
     """botocore's model of a service; it is the authority on operations, shapes and errors."""
     return _session().get_service_model(name)
+
+
+@cache
+def protocol_of(signing_name: str, at_root: bool) -> str:
+    """The protocol in which clients of a service understand a refusal, also of one that is not offered here.
+
+    Several services may sign with one name: those with REST protocols have paths, the others are asked `at_root`.
+    """
+    service = SERVICES.get(signing_name)
+    if service:
+        return service.protocol
+    named = _foreign_protocols().get(signing_name, {})
+    fitting = {name: said for name, said in named.items() if said.startswith("rest-") is not at_root} or named
+    return fitting.get(signing_name) or next(iter(fitting.values()), "rest-json")
+
+
+@cache
+def _foreign_protocols() -> dict[str, dict[str, str]]:
+    """Protocols by signing name and service, from the heads of botocore's models: all of them whole take seconds."""
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted(Path(find_spec("botocore").origin).parent.glob("data/*/*/service-2.json.gz")):
+        with gzip.open(path) as model:
+            head = model.read(MODEL_HEAD_BYTES).decode("utf-8", "ignore")
+        said = dict(re.findall(r'"(signingName|endpointPrefix|protocol)":\s*"([^"]+)"', head))
+        signs = said.get("signingName") or said.get("endpointPrefix", "")
+        found.setdefault(signs, {})[path.parts[-3]] = said.get("protocol", "rest-json")
+    return found
 
 
 @cache

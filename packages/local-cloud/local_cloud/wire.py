@@ -158,10 +158,31 @@ def json_answer(response: dict[str, Any], version: str = "1.1") -> Answer:
     return Answer(200, headers, json.dumps(response, default=_plain, separators=(",", ":")).encode())
 
 
+def spoken(request: Request, usual: str) -> str:
+    """The protocol of this very request: some services speak several, and `usual` is what they speak without a sign."""
+    if request.header("smithy-protocol") == "rpc-v2-cbor":
+        return "smithy-rpc-v2-cbor"
+    if request.header("x-amz-target"):
+        return "json"
+    if usual == "json" and request.header("content-type").startswith("application/x-www-form-urlencoded"):
+        return "query"
+    return usual
+
+
 def error_answer(protocol: str, error: AwsError, resource: str = "") -> Answer:
     """AWS's error as the client of that protocol expects it."""
     request_id = error.request_id or str(uuid.uuid4())
     message = _xml(error.message)
+    if protocol == "ec2":
+        body = (
+            f'<?xml version="1.0" encoding="UTF-8"?>\n<Response><Errors><Error><Code>{_xml(error.code)}</Code>'
+            f"<Message>{message}</Message></Error></Errors><RequestID>{request_id}</RequestID></Response>"
+        )
+        return Answer(error.status, {"Content-Type": "text/xml", "x-amzn-RequestId": request_id}, body.encode())
+    if protocol == "smithy-rpc-v2-cbor":
+        # As Amazon CloudWatch: https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html#operation-error-serialization
+        headers = {"Content-Type": "application/cbor", "smithy-protocol": "rpc-v2-cbor", "x-amzn-RequestId": request_id}
+        return Answer(error.status, headers, _cbor_map({"__type": error.code, "message": error.message}))
     if protocol == "rest-xml":
         body = (
             f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{_xml(error.code)}</Code>'
@@ -183,6 +204,21 @@ def error_answer(protocol: str, error: AwsError, resource: str = "") -> Answer:
     }
     details = {"__type": error.code, "message": error.message, **getattr(error, "details", {})}
     return Answer(error.status, headers, json.dumps(details).encode())
+
+
+def _cbor_map(texts: dict[str, str]) -> bytes:
+    """A map of texts in CBOR (RFC 8949, section 3.1)."""
+    parts = [_cbor_head(5, len(texts))]
+    for text in (text.encode() for pair in texts.items() for text in pair):
+        parts += [_cbor_head(3, len(text)), text]
+    return b"".join(parts)
+
+
+def _cbor_head(major: int, size: int) -> bytes:
+    if size < 24:
+        return bytes([major << 5 | size])
+    width = 1 if size < 1 << 8 else 2 if size < 1 << 16 else 4
+    return bytes([major << 5 | {1: 24, 2: 25, 4: 26}[width]]) + size.to_bytes(width, "big")
 
 
 def _xml(text: str) -> str:

@@ -6,10 +6,13 @@ import http.client
 import socket
 
 import pytest
+import requests
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from botocore.parsers import create_parser
+from botocore.session import get_session
 
 
 def signed(cloud, method: str, path: str, service: str, body: bytes = b"", **headers: str) -> dict[str, str]:
@@ -53,8 +56,6 @@ def test_packed_bodies_are_unpacked(cloud):
 
 def test_a_signed_shutdown_stops_the_cloud(own_cloud):
     own_cloud.start()
-    import requests
-
     headers = signed(own_cloud, "POST", "/_darkroom/shutdown", "sts")
     assert requests.post(f"{own_cloud.endpoint}/_darkroom/shutdown", headers=headers, timeout=5).status_code == 200
     assert own_cloud.process.wait(timeout=20) == 0
@@ -96,3 +97,29 @@ def test_what_aws_rejects_is_rejected_with_its_words(cloud, service, operation, 
     with pytest.raises(ClientError, match=words) as refused:
         getattr(client, operation)(**arguments)
     assert code in (None, refused.value.response["Error"]["Code"])
+
+
+@pytest.mark.parametrize(("service", "operation"), [
+    ("ec2", "describe_vpcs"), ("autoscaling", "describe_auto_scaling_groups"), ("dynamodb", "list_tables"),
+    ("lambda", "list_functions"), ("cloudfront", "list_distributions"), ("cloudhsmv2", "describe_clusters"),
+    ("elbv2", "describe_load_balancers"), ("route53", "list_hosted_zones"), ("sesv2", "list_contact_lists"),
+])  # fmt: skip
+def test_a_service_that_is_not_offered_is_refused_in_its_own_protocol(cloud, service, operation):
+    with pytest.raises(ClientError) as refused:
+        getattr(cloud.client(service), operation)()
+    assert refused.value.response["Error"]["Code"] == "UnknownService"
+    assert "The local cloud has no service" in refused.value.response["Error"]["Message"]
+
+
+@pytest.mark.parametrize(("protocol", "path", "headers", "body"), [
+    ("smithy-rpc-v2-cbor", "/service/GraniteServiceVersion20100801/operation/ListMetrics", {"smithy-protocol": "rpc-v2-cbor"}, b""),
+    ("json", "/", {"x-amz-target": "GraniteServiceVersion20100801.ListMetrics"}, b"{}"),
+    ("query", "/", {"content-type": "application/x-www-form-urlencoded"}, b"Action=ListMetrics&Version=2010-08-01"),
+])  # fmt: skip
+def test_a_refusal_speaks_the_protocol_of_the_request_where_a_service_has_several(cloud, protocol, path, headers, body):
+    sent = signed(cloud, "POST", path, "monitoring", body, **headers)
+    sent["Authorization"] = sent["Authorization"].replace(cloud.description["access_key_id"], "AKIAUNKNOWN")
+    answer = requests.post(cloud.endpoint + path, data=body, headers=sent, timeout=60)
+    shape = get_session().get_service_model("cloudwatch").operation_model("ListMetrics").output_shape
+    raw = {"status_code": answer.status_code, "headers": answer.headers, "body": answer.content, "context": {}}
+    assert create_parser(protocol).parse(raw, shape)["Error"]["Code"] == "InvalidClientTokenId"

@@ -21,20 +21,26 @@ def pack(folders: Iterable[Path], archive: Path, outputs: Outputs) -> bool:
     partial = archive.with_name(f".{archive.name}.partial")
     with tarfile.open(partial, "w:gz", compresslevel=1) as tar:
         for folder in folders:
-            own, real = set(outputs.files(folder)), folder.resolve()
+            own, real = set(outputs.files(folder)), outputs.real(folder)
             for path in sorted(folder.rglob("*")):
                 name = path.relative_to(folder).as_posix()
-                if name in seen or not (
-                    path in own or (path.is_dir() and real.is_relative_to(root) and path.resolve().is_relative_to(real))
-                ):
+                if name in seen or not (path in own or _is_own_folder(path, real, root, outputs)):
                     continue
                 seen.add(name)
-                tar.add(path.resolve(), arcname=name, recursive=False)
+                tar.add(outputs.real(path), arcname=name, recursive=False)
     if not seen:
         partial.unlink()
         return False
     os.replace(partial, archive)
     return True
+
+
+def _is_own_folder(path: Path, folder: Path, root: Path, outputs: Outputs) -> bool:
+    try:
+        real = outputs.real(path)
+    except FileNotFoundError:
+        return False
+    return real.is_dir() and folder.is_relative_to(root) and real.is_relative_to(folder)
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -124,8 +124,10 @@ def arrange(spec: dict) -> None:
     seal(AT_FDCWD, "/")
     readable = [(clone(source), target) for source, target in spec["readable"]]
     mask_disks()
+    if spec["opt"]:
+        make_room(*spec["opt"])  # first: what is covered below it stays covered
     for folder in spec["covered"]:
-        call("mount", b"tmpfs", os.fsencode(folder), b"tmpfs", NOSUID | NODEV, b"mode=0755,size=1m")
+        cover(folder)
     call("mount", b"tmpfs", b"/dev/shm", b"tmpfs", NOSUID | NODEV, b"mode=1777")
     for tree, target in sorted([*writable, *readable], key=lambda pair: pair[1].count("/")):
         attach(tree, target)
@@ -137,6 +139,18 @@ def arrange(spec: dict) -> None:
         tree = clone(folder)
         seal(tree, "")
         attach(tree, folder)
+
+
+def cover(folder: str) -> None:
+    call("mount", b"tmpfs", os.fsencode(folder), b"tmpfs", NOSUID | NODEV, b"mode=0755,size=1m")
+
+
+def make_room(folder: str, kept: list[str]) -> None:
+    """A folder that is read-only gets places for mounts: covered, and what was in it brought back."""
+    trees = [(clone(path), path) for path in kept]
+    cover(folder)
+    for tree, path in trees:
+        attach(tree, path)
 
 
 def clone(path: str) -> int:

@@ -7,20 +7,30 @@ from pathlib import Path
 from typing import Any
 
 from local_cloud.sagemaker.containers import Container, plain_process
-from local_cloud.sagemaker.namespaces import PLAIN, UNCUT, Room, available, environment_places, hidden_places
+from local_cloud.sagemaker.namespaces import (
+    HOME,
+    PLAIN,
+    UNCUT,
+    Room,
+    available,
+    environment_places,
+    has_opt_ml,
+    hidden_places,
+)
 from local_cloud.sagemaker.paths import OPT_ML, relocated
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.support import invalid
 
 
 def literal_base(runtime: Runtime, base: Path) -> Path:
-    """The path under which a container sees its tree: the tree itself, or /opt/ml when that is mounted."""
-    if not runtime.settings.mount_opt_ml:
+    """The path under which a container sees its tree: /opt/ml, or the tree itself where nothing can be mounted."""
+    wanted = runtime.settings.mount_opt_ml
+    if wanted is False or (wanted is None and not has_opt_ml()):
         return base
-    if not available():
+    if not has_opt_ml():
         raise invalid(
-            "LOCAL_CLOUD_MOUNT_OPT_ML is set, but this kernel gives no user namespaces to ordinary processes. "
-            "Unset it; images then find their folder through SAGEMAKER_BASE_DIR."
+            "LOCAL_CLOUD_MOUNT_OPT_ML is set, but this machine gives containers no namespaces of their own, or has no folder "
+            f"{OPT_ML.parent}. Unset it; images then find their folder through SAGEMAKER_BASE_DIR."
         )
     return Path(OPT_ML)
 
@@ -57,8 +67,11 @@ def launch(
     mounted = seen != base
     own, there = str(base), str(seen)
     argv = [word.replace(own, there) for word in process.argv] if mounted else list(process.argv)
-    image_env = {key: value.replace(own, there) for key, value in process.env.items()} if mounted else process.env
-    env = {"PATH": os.defpath, "HOME": there, **image_env, **environment}
+    image_env = dict(process.env)
+    if mounted:
+        image_env = {key: value.replace(own, there) for key, value in process.env.items()} | {"HOME": HOME}
+        del image_env["SAGEMAKER_BASE_DIR"]
+    env = {"PATH": os.defpath, **image_env, **environment}
     if not available():
         on_lines([UNCUT if isolated else PLAIN])
         return Container(plain_process(argv, env, process.cwd), runtime.watchdog, on_lines, on_exit)

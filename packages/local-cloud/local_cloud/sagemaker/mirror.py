@@ -32,7 +32,7 @@ class Mirror:
         for path in self.outputs.files(self.folder):
             name = path.relative_to(self.folder).as_posix()
             try:
-                status = path.stat()
+                status = self.outputs.real(path).stat()
                 stamp = (status.st_mtime_ns, status.st_size)
                 settled = final or self._seen.get(name) == stamp
                 self._seen[name] = stamp

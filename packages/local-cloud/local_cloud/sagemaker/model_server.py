@@ -22,7 +22,7 @@ from local_cloud.sagemaker.containers import Container
 from local_cloud.sagemaker.launch import launch, literal_base, role_environment
 from local_cloud.sagemaker.model_hosting import HostedModel, bring_model, discard
 from local_cloud.sagemaker.namespaces import available
-from local_cloud.sagemaker.paths import relocated_values
+from local_cloud.sagemaker.paths import base_variables, relocated_values
 from local_cloud.sagemaker.runtime import Runtime
 
 PING_TIMEOUT = 2.0
@@ -69,7 +69,7 @@ class ModelServer:
         self.connections = Connections(self.port, door, secret)
         literal = literal_base(self.runtime, self.base)
         environment = role_environment(self.runtime, self.model.role, self.model.isolated) | {
-            "SAGEMAKER_BASE_DIR": str(literal),
+            **base_variables(literal),
             "SAGEMAKER_BIND_TO_PORT": str(self.port),
             "LOCAL_CLOUD_SERVER_SECRET": secret,
             "SAGEMAKER_SAFE_PORT_RANGE": f"{self.port}-{self.port}",

@@ -2,8 +2,9 @@
 
 Hidden are the state of the cloud with all other jobs' folders, every home, /run and /tmp; the rest of the machine is
 read-only. Brought back are the job's own tree, its image's files and environment, and the Python that this one links to.
-FastFile channels are read-only (their files are the stored objects themselves), the hosts of a cluster have names, and on
-request a job's tree stands at the literal /opt/ml. In network isolation there is loopback and the cluster's peers alone.
+FastFile channels are read-only (their files are the stored objects themselves), hosts have their names, and the job's
+tree stands at the literal /opt/ml, with a home of its own at /root. In network isolation there is loopback and the
+cluster's peers alone.
 
 Elsewhere (macOS, kernels before 5.12, machines that forbid user namespaces, LOCAL_CLOUD_CONFINE=0) a container is a
 process of the user who runs the cloud, and can do what that user can.
@@ -32,7 +33,7 @@ RUN, KEPT_IN_RUN = (
     "/run",
     ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager/resolv.conf", "/run/nvidia*"),
 )
-OPT, TMP = "/opt", "/tmp"  # noqa: S108 - the container's own, a folder beside its tree
+OPT, TMP, HOME = "/opt", "/tmp", "/root"  # noqa: S108 - the container's own, folders beside its tree
 PLAIN = (
     "This machine gives containers no namespaces: they are processes of the user who runs the cloud, and can read what "
     "that user can."
@@ -76,6 +77,11 @@ def _ways() -> bool | None:
 def available() -> bool:
     """Whether containers may be confined here."""
     return os.environ.get("LOCAL_CLOUD_CONFINE", "1") != "0" and _ways() is not None
+
+
+def has_opt_ml() -> bool:
+    """Whether a container can see its tree at /opt/ml: where there is no /opt, nobody but root could make one."""
+    return available() and os.path.isdir(OPT)
 
 
 class Launchers:
@@ -130,24 +136,33 @@ def _send(line: socket.socket, spec: dict[str, object], door: socket.socket | No
 
 
 def _specification(argv: Sequence[str], env: Mapping[str, str], cwd: str, room: Room, user: bool) -> dict[str, object]:
-    scratch = room.base.parent / f"{room.base.name}.tmp"
-    scratch.mkdir(parents=True, exist_ok=True)
-    scratch.chmod(0o777 | stat.S_ISVTX)
-    writable = [(str(scratch), TMP), (str(room.base), str(room.base))]
+    writable = [(_beside(room, "tmp", 0o777 | stat.S_ISVTX), TMP)]
+    sealed = [str(folder) for folder in room.read_only]
+    beside: list[str] = []
+    if room.opt_ml:
+        beside = [path for path in glob.glob(f"{OPT}/*") if os.path.isdir(path) and path != f"{OPT}/ml"]
+        writable += [(str(room.base), f"{OPT}/ml"), (_beside(room, "home", 0o700), HOME)]
+        sealed = [f"{OPT}/ml/{folder.relative_to(room.base)}" for folder in room.read_only]
+    else:
+        writable.append((str(room.base), str(room.base)))
     readable = [place for kept in room.kept for place in _places(kept)]
     readable += [(path, path) for pattern in KEPT_IN_RUN for path in glob.glob(pattern)]
     covered = _outermost([*room.hidden, *map(Path, (*HOMES, RUN))])
     if room.hosts_file:
         readable.append((str(room.hosts_file), "/etc/hosts"))
-    if room.opt_ml:
-        covered.append(OPT)
-        readable += [(path, path) for path in glob.glob(f"{OPT}/*") if os.path.isdir(path) and path != f"{OPT}/ml"]
-        writable.append((str(room.base), f"{OPT}/ml"))
     return {
         "argv": list(argv), "env": dict(env), "cwd": cwd, "user": user, "isolated": room.isolated, "join": room.joined or 0,
         "writable": writable, "readable": readable, "covered": covered,
-        "links": list(room.links), "sealed": [str(folder) for folder in room.read_only],
+        "links": list(room.links), "sealed": sealed, "opt": [OPT, beside] if room.opt_ml else [],
     }  # fmt: skip
+
+
+def _beside(room: Room, name: str, mode: int) -> str:
+    """A private folder of the container, beside its tree."""
+    folder = room.base.parent / f"{room.base.name}.{name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(mode)
+    return str(folder)
 
 
 def hidden_places(state: Path) -> list[Path]:

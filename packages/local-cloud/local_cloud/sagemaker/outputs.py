@@ -2,17 +2,24 @@
 
 The cloud uploads with the rights of its user, the job names the files: a symbolic link out of the job's folder and a hard
 link to a foreign file are left behind, each with a line in the job's log. (Confined jobs cannot make the latter: their
-tree is a mount of its own.) Devices, sockets and pipes are no files.
+tree is a mount of its own.) Devices, sockets and pipes are no files. Links are followed as the job sees them: where its
+tree stands at /opt/ml, a link to /opt/ml/model/x leads into the tree.
 """
 
+import errno
 import os
 import stat
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from local_cloud.sagemaker.paths import OPT_ML
 
 OPENED = Path("/proc/self/fd") if Path("/proc/self/fd").exists() else Path("/dev/fd")
+# As many as Linux follows (path_resolution(7)).
+MAXIMUM_LINKS = 40
 
 
 @dataclass
@@ -21,6 +28,7 @@ class Outputs:
 
     root: Path
     say: Callable[[list[str]], None]
+    mounted: bool = False  # whether the job's tree stood at /opt/ml
     _told: set[Path] = field(default_factory=set)
 
     def files(self, folder: Path) -> Iterator[Path]:
@@ -30,7 +38,7 @@ class Outputs:
         for path in sorted(folder.rglob("*")):
             try:
                 if path.parent not in parents:
-                    parents[path.parent] = path.parent.resolve(strict=True)
+                    parents[path.parent] = self.real(path.parent)
                 refused = self._refusal(path, parents[path.parent] / path.name, root)
             except FileNotFoundError:  # the job deleted it in between
                 continue
@@ -41,6 +49,35 @@ class Outputs:
             elif path not in self._told:
                 self._told.add(path)
                 self.say([f"{path.relative_to(self.root)} was not uploaded: {refused}"])
+
+    def real(self, path: Path) -> Path:
+        """Where a path leads, every link followed; FileNotFoundError when that is a circle."""
+        tree, at, links = self._tree(path), Path("/"), 0
+        rest = deque(path.absolute().parts[1:])
+        while rest:
+            part = rest.popleft()
+            if part == "..":
+                at = at.parent
+                continue
+            try:
+                target = PurePosixPath(os.readlink(at / part))
+            except OSError:  # no link, or nothing
+                at = at / part
+                continue
+            links += 1
+            if links > MAXIMUM_LINKS:
+                raise FileNotFoundError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+            if self.mounted and target.is_relative_to(OPT_ML):
+                target = tree / target.relative_to(OPT_ML)
+            if target.is_absolute():
+                at = Path("/")
+            rest.extendleft(part for part in reversed(target.parts) if part != "/")
+        return at
+
+    def _tree(self, path: Path) -> Path:
+        """The /opt/ml tree that holds a path: the job's, or that of one of its hosts."""
+        parts = path.relative_to(self.root).parts
+        return self.root.joinpath(*parts[: parts.index("ml") + 1]) if "ml" in parts else self.root
 
     def text(self, path: Path, limit: int) -> str:
         """What stands in a file of the job; empty when there is none that is its own."""
@@ -53,7 +90,7 @@ class Outputs:
     @contextmanager
     def opened(self, path: Path) -> Iterator[Path]:
         """The file under a name that cannot be exchanged any more; FileNotFoundError when it is none of the job's now."""
-        real = path.resolve()
+        real = self.real(path)
         try:
             descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -69,7 +106,10 @@ class Outputs:
         """Why a path is left behind; empty when it is a file to upload, None when it is no file at all."""
         status = real.lstat()
         if stat.S_ISLNK(status.st_mode):
-            real = path.resolve()
+            try:
+                real = self.real(path)
+            except FileNotFoundError:
+                return "it is a link that leads in a circle"
             if not real.is_relative_to(root):
                 return f"it is a link that leads out of the job's folder, to {real}"
             if not real.exists():

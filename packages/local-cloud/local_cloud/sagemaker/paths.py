@@ -1,7 +1,7 @@
-"""/opt/ml as a job sees it: a folder of its own, named by SAGEMAKER_BASE_DIR.
+"""/opt/ml as a job sees it: the literal path, or where that cannot be, a folder of its own named by SAGEMAKER_BASE_DIR.
 
-AWS's contract names literal paths. Wherever one is handed to a container (arguments, entrypoint, environment,
-hyperparameters) the job's own folder takes the place of /opt/ml.
+AWS's contract names literal paths. In the second case the job's own folder takes the place of /opt/ml wherever that is
+handed to a container (arguments, entrypoint, environment, hyperparameters).
 """
 
 import re
@@ -21,6 +21,11 @@ def relocated(text: str, base: Path) -> str:
 
 def relocated_values(values: Mapping[str, str], base: Path) -> dict[str, str]:
     return {key: relocated(value, base) for key, value in values.items()}
+
+
+def base_variables(literal: Path) -> dict[str, str]:
+    """Where a container finds its tree, in the words of AWS's toolkit; nothing where that is /opt/ml, as on AWS."""
+    return {} if literal == Path(OPT_ML) else {"SAGEMAKER_BASE_DIR": str(literal)}
 
 
 def inside(local_path: str, base: Path, field: str) -> Path:

@@ -14,7 +14,7 @@ from local_cloud.sagemaker.containers import Container, stop_all
 from local_cloud.sagemaker.job_logs import JobLog, stream_name
 from local_cloud.sagemaker.launch import launch, literal_base, role_environment
 from local_cloud.sagemaker.mirror import Mirror
-from local_cloud.sagemaker.paths import inside, relocated, relocated_values
+from local_cloud.sagemaker.paths import base_variables, inside, relocated, relocated_values
 from local_cloud.sagemaker.runs import FAILURE_LIMIT, JobFailed, JobRun, read_message
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.s3_locations import Location, sources_of
@@ -101,7 +101,6 @@ class ProcessingRun(JobRun):
         log = JobLog(self.context, LOG_GROUP, stream_name(self.name, host.name))
         if host.index == 0:
             self.log = log.write
-        names = hosts_file(self.hosts, self.folder / "hosts") if len(self.hosts) > 1 else None
         return launch(
             self.runtime,
             self.context.images.resolve(app["ImageUri"]),
@@ -111,7 +110,7 @@ class ProcessingRun(JobRun):
             on_exit=self.control.ring,
             arguments=app.get("ContainerArguments", ()),
             entrypoint=app.get("ContainerEntrypoint"),
-            hosts_file=names,
+            hosts_file=hosts_file(self.hosts, self.folder / "hosts"),
             isolated=isolated,
             peer=next(iter(self.containers), None),
         )
@@ -121,7 +120,7 @@ class ProcessingRun(JobRun):
         return {
             "PROCESSING_JOB_NAME": self.name,
             "PROCESSING_JOB_ARN": self.job["ProcessingJobArn"],
-            "SAGEMAKER_BASE_DIR": str(literal),
+            **base_variables(literal),
             **relocated_values(self.job.get("Environment", {}), literal),
         }
 

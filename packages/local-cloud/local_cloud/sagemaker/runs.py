@@ -10,6 +10,7 @@ from typing import Any
 
 from local_cloud.errors import AwsError, words_for
 from local_cloud.sagemaker.containers import Container
+from local_cloud.sagemaker.launch import literal_base
 from local_cloud.sagemaker.outputs import Outputs
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.store import now
@@ -65,7 +66,8 @@ class JobRun:
         self.containers: list[Container] = []
         # What may be uploaded of it; lines about the rest go to the log of its first host.
         self.log: Callable[[list[str]], None] = lambda lines: None
-        self.outputs = Outputs(self.folder, lambda lines: self.log(lines))
+        mounted = literal_base(runtime, self.folder) != self.folder
+        self.outputs = Outputs(self.folder, lambda lines: self.log(lines), mounted)
         self._thread = threading.Thread(target=self._guarded, name=f"{self.kind} {name}", daemon=True)
 
     def start(self) -> None:

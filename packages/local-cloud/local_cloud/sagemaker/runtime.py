@@ -26,7 +26,8 @@ class Settings:
     rules_image: str = (
         ""  # LOCAL_CLOUD_RULES_IMAGE: evaluates rules of trainings whose own image does not (see rules.py)
     )
-    mount_opt_ml: bool = False  # LOCAL_CLOUD_MOUNT_OPT_ML: bind each job's tree at /opt/ml (user namespaces)
+    # LOCAL_CLOUD_MOUNT_OPT_ML: whether each job's tree stands at /opt/ml; unset: wherever it can
+    mount_opt_ml: bool | None = None
 
     @classmethod
     def from_environment(cls) -> "Settings":
@@ -38,7 +39,7 @@ class Settings:
             sync_seconds=float(os.environ.get("LOCAL_CLOUD_SYNC_SECONDS", cls.sync_seconds)),
             rules_image=os.environ.get("LOCAL_CLOUD_RULES_IMAGE", ""),
             keep_job_folders=flag("LOCAL_CLOUD_KEEP_JOB_FOLDERS"),
-            mount_opt_ml=flag("LOCAL_CLOUD_MOUNT_OPT_ML"),
+            mount_opt_ml=flag("LOCAL_CLOUD_MOUNT_OPT_ML") if os.environ.get("LOCAL_CLOUD_MOUNT_OPT_ML") else None,
         )
 
 

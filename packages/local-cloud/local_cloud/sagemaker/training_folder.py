@@ -8,7 +8,7 @@ from pathlib import Path
 
 from local_cloud.sagemaker.channels import input_data_config
 from local_cloud.sagemaker.cluster import Host, resource_config
-from local_cloud.sagemaker.paths import inside, relocated, relocated_values
+from local_cloud.sagemaker.paths import OPT_ML, base_variables, inside, relocated, relocated_values
 from local_cloud.sagemaker.store import Document
 
 TENSORS = "/opt/ml/output/tensors"
@@ -97,14 +97,20 @@ def debugging_folders(job: Document, base: Path) -> list[tuple[Path, str]]:
     return pairs
 
 
+def debugger_variables(config: Path) -> dict[str, str]:
+    """smdebug's own names for files that it looks for below /opt/ml."""
+    return {
+        "SMDEBUG_CONFIG_FILE_PATH": str(config / "debughookconfig.json"),
+        "SMPROFILER_CONFIG_PATH": str(config / "profilerconfig.json"),
+    }
+
+
 def training_environment(job: Document, base: Path) -> dict[str, str]:
     """The variables that a training container gets besides its image's and the role's."""
-    config = base / "input" / "config"
     return {
         "TRAINING_JOB_NAME": job["TrainingJobName"],
         "TRAINING_JOB_ARN": job["TrainingJobArn"],
-        "SAGEMAKER_BASE_DIR": str(base),
-        "SMDEBUG_CONFIG_FILE_PATH": str(config / "debughookconfig.json"),
-        "SMPROFILER_CONFIG_PATH": str(config / "profilerconfig.json"),
+        **base_variables(base),
+        **(debugger_variables(base / "input" / "config") if base != Path(OPT_ML) else {}),
         **relocated_values(job.get("Environment", {}), base),
     }

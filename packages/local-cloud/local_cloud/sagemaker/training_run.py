@@ -197,7 +197,6 @@ class TrainingRun(JobRun):
         entrypoint = algorithm.get("ContainerEntrypoint")
         # An image that names no command of its own is run as `image train`: that is SageMaker's contract.
         arguments = algorithm.get("ContainerArguments") or ([] if entrypoint else ["train"])
-        names = hosts_file(self.hosts, self.folder / "hosts") if len(self.hosts) > 1 else None
         return launch(
             self.runtime,
             self.context.images.resolve(algorithm["TrainingImage"]),
@@ -207,7 +206,7 @@ class TrainingRun(JobRun):
             on_exit=self.control.ring,
             arguments=arguments,
             entrypoint=entrypoint,
-            hosts_file=names,
+            hosts_file=hosts_file(self.hosts, self.folder / "hosts"),
             read_only=self._linked_folders(base),
             isolated=self.job["EnableNetworkIsolation"],
             peer=next(iter(self.containers), None),

@@ -25,7 +25,7 @@ STATUS = {"TrainingJob": "training_job", "HyperParameterTuningJob": "hyper_param
 # A training image whose program comes as a hyperparameter, so that a test shows its whole job in one place.
 TRAINER = """
 import json, os, pathlib, signal, sys, time
-base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
+base = pathlib.Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
 hyperparameters = json.loads((base / "input/config/hyperparameters.json").read_text())
 config = lambda name: json.loads((base / f"input/config/{name}.json").read_text())
 say = lambda *words: print(*words, flush=True)
@@ -36,7 +36,7 @@ exec(json.loads(hyperparameters["program"]))
 SERVER = """
 import json, os, pathlib, socket, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
+base = pathlib.Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
 text = lambda folder: (pathlib.Path(folder) / "model.txt").read_text()
 models = {}
 if os.environ.get("BREAK") == "1":

@@ -56,7 +56,7 @@ files = lambda top: [os.path.join(f, n) for f, _, names in os.walk(top) for n in
 outside = [path for path in files(state) if not path.startswith((str(base), state + "/images/rootfs/", sys.prefix))]
 print(json.dumps(dict(
     credentials=tried(lambda: open(state + "/credentials.json").read()), outside=outside,
-    jobs=os.listdir(base.parents[1]), hidden=files(hidden), ssh=os.path.exists(home + "/.ssh"),
+    jobs=tried(lambda: os.listdir(state + "/sagemaker")), hidden=files(hidden), ssh=os.path.exists(home + "/.ssh"),
     sessions=tried(lambda: files("/run/user")), tmp=os.listdir("/tmp") == [] or files("/tmp") != [],
     processes=sorted(int(n) for n in os.listdir("/proc") if n.isdigit()),
 )), flush=True)
@@ -65,7 +65,7 @@ print(json.dumps(dict(
     watched.api.stop_training_job(TrainingJobName=other["TrainingJobName"])
     assert seen["credentials"] in ("FileNotFoundError", "NotADirectoryError")
     assert seen["outside"] == [] and seen["hidden"] == [] and seen["sessions"] == []
-    assert len(seen["jobs"]) == 1 and not seen["ssh"]
+    assert seen["jobs"] in ("FileNotFoundError", []) and not seen["ssh"]
     assert len(seen["processes"]) <= 3, "a job sees its own processes, so no watchdog and no cloud"
 
 
@@ -195,6 +195,7 @@ out = base / "model"
 (out / "inside").symlink_to(out / "kept")
 (out / "outside").symlink_to({str(secret)!r})
 (out / "folder").symlink_to("/etc")
+(out / "circle").symlink_to("circle")
 (out / "again").hardlink_to(out / "kept")
 os.mkfifo(out / "pipe")
 """
@@ -282,3 +283,29 @@ def test_a_python_in_a_home_is_kept_without_the_home(tmp_path, home):
     assert [place for _, place in links] == [str(tmp_path / "environment/bin/python"), str(user / "python")]
     wanted = [installation / "bin/python3.11", installation / "lib/python3.11"]
     assert all(any(path == place or place in path.parents for place in kept) for path in wanted)
+
+
+@confined
+def test_opt_ml_is_literally_there_and_a_linked_channel_is_read_only_in_it(platform):
+    platform.put("linked/1.txt", b"original")
+    seen = said(
+        platform,
+        """
+print(json.dumps(dict(
+    told="SAGEMAKER_BASE_DIR" in os.environ, home=os.environ["HOME"], cache=tried(lambda: open("/root/cache", "w").close()),
+    read=open("/opt/ml/input/data/train/1.txt").read(), write=tried(lambda: open("/opt/ml/input/data/train/1.txt", "w")),
+    new=tried(lambda: open("/opt/ml/input/data/train/2.txt", "w")), model=tried(lambda: open("/opt/ml/model/m", "w").close()),
+)), flush=True)
+""",
+        channels={"train": platform.uri("linked/")},
+        AlgorithmSpecification={"TrainingInputMode": "FastFile"},
+    )
+    assert seen == {"told": False, "home": "/root", "cache": None, "read": "original", "write": "OSError", "new": "OSError",
+                    "model": None}  # fmt: skip
+    assert platform.read("linked/1.txt") == b"original"
+
+
+@confined
+def test_the_only_host_of_a_job_has_its_name(platform):
+    seen = said(platform, "import socket; print(json.dumps(socket.gethostbyname('algo-1')), flush=True)")
+    assert seen == "127.0.0.1"

@@ -66,7 +66,7 @@ def test_the_job_can_change_its_inputs_without_changing_the_bucket(platform):
 
 
 def test_a_failing_job_reports_its_message_and_exit_code(platform):
-    message = "open(os.environ['SAGEMAKER_BASE_DIR'] + '/output/message', 'w')"
+    message = "open(os.environ.get('SAGEMAKER_BASE_DIR', '/opt/ml') + '/output/message', 'w')"
     program = f"import os, sys; print('No photo found.', end='', file={message}); sys.exit(4)"
     job = process(platform, program, ProcessingOutputConfig={"Outputs": [output(platform.uri("never"))]})
     assert job["ProcessingJobStatus"] == "Failed" and job["ExitMessage"] == "No photo found."
