@@ -11,6 +11,7 @@ from typing import Any
 
 from local_cloud import __version__, moto_adjustments
 from local_cloud.application import Application
+from local_cloud.clock import MACHINE, Clock
 from local_cloud.cloudformation.service import CloudFormationService
 from local_cloud.context import CloudContext
 from local_cloud.docker.store import ImageStore
@@ -38,7 +39,8 @@ DAMAGED_SHOWN = 20
 class Cloud:
     """Everything behind the endpoint. `start` reloads, `stop` ends jobs and closes files."""
 
-    def __init__(self, state_dir: Path, region: str, endpoint: str):
+    def __init__(self, state_dir: Path, region: str, endpoint: str, clock: Clock = MACHINE):
+        self.clock = clock
         self.state_dir = state_dir
         self.region = region
         self.endpoint = endpoint
@@ -122,6 +124,7 @@ class Cloud:
             logs=Logs(ACCOUNT_ID, self.region, on_new_stream=self.snapshot.save),
             metrics=Metrics(ACCOUNT_ID, self.region, self.database),
             images=ImageStore(self.state_dir),
+            clock=self.clock,
         )
 
     def _versions_of(self, bucket: str, name: str) -> list[Any]:

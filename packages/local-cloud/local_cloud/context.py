@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from local_cloud.clock import Clock
 from local_cloud.errors import AwsError
 from local_cloud.logs import Logs
 from local_cloud.metrics import Metrics
@@ -35,6 +36,7 @@ class CloudContext:
     logs: Logs
     metrics: Metrics
     images: ImageStore
+    clock: Clock
 
     def job_environment(self, role_arn: str) -> dict[str, str]:
         """What AWS gives a job: region and credentials of its role; here also where the cloud is, and nothing else.

@@ -1,4 +1,4 @@
-"""A real cloud process on a folder of its own, and boto3 clients that reach it: for tests, of this package and of whoever uses it.
+"""For tests, of this package and of whoever uses it: a real cloud process on a folder of its own, and a clock to move by hand.
 
 There is nothing here that a program could not do with `python -m local_cloud` and boto3; it is written once.
 """
@@ -10,13 +10,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.config import Config
+
+from local_cloud.clock import Clock
 
 READY_SECONDS = 60
 
@@ -30,6 +34,50 @@ def wait_until(condition: Any, seconds: float = 120, what: str = "the condition"
             return value
         time.sleep(0.01)
     raise AssertionError(f"{what} was not reached in {seconds} s")
+
+
+class ManualClock(Clock):
+    """A clock that stands until it is moved. A wait moves it, by as long as it takes, and takes no time itself.
+
+    `at` says what others do meanwhile; what wakes the wait ends it then. `waits` is how long each one took.
+    """
+
+    def __init__(self, now: float = 1_700_000_000.0):
+        self._now = now
+        self._planned: list[tuple[float, Callable[[], Any]]] = []
+        self.waits: list[float] = []
+
+    def now(self) -> float:
+        return self._now
+
+    def ticks(self) -> float:
+        return self._now
+
+    def at(self, seconds: float, action: Callable[[], Any]) -> None:
+        """Do something so many seconds from now, as soon as a wait or `advance` gets there."""
+        self._planned.append((self._now + seconds, action))
+
+    def advance(self, seconds: float, event: threading.Event | None = None) -> None:
+        """Let so much time pass; no more when the event comes."""
+        end = self._now + seconds
+        for moment, action in sorted((plan for plan in self._planned if plan[0] <= end), key=lambda plan: plan[0]):
+            if event and event.is_set():
+                return
+            self._planned.remove((moment, action))
+            self._now = moment
+            action()
+        if not (event and event.is_set()):
+            self._now = end
+
+    def wait(self, event: threading.Event, seconds: float | None) -> bool:
+        if event.is_set():
+            return True
+        if seconds is None:
+            raise AssertionError("This wait would never end: nobody else moves a manual clock.")
+        began = self._now
+        self.advance(seconds, event)
+        self.waits.append(self._now - began)
+        return event.is_set()
 
 
 @dataclass

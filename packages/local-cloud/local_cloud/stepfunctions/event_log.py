@@ -41,7 +41,7 @@ def logger_for(machine: dict[str, Any], record: dict[str, Any], logs: Logs) -> C
     if level == "OFF" or not arns:
         return None
     group = arns[0].split(":log-group:", 1)[1].removesuffix(":*")
-    day = datetime.now(UTC).strftime("%Y-%m-%d")
+    day = datetime.fromtimestamp(record["startDate"], UTC).strftime("%Y-%m-%d")
     stream = logs.stream(group, f"states/{machine['name']}/{day}/{record['name']}")
     with_data = configuration.get("includeExecutionData", False)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
+from local_cloud.clock import Clock
 from local_cloud.errors import words_for
 from local_cloud.persistence.database import Database
 from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure, outcome_of
@@ -31,15 +31,16 @@ class Execution:
     def __init__(
         self, record: dict[str, Any], machine: dict[str, Any], database: Database, tasks: TaskRunner,
         log: Callable[[dict[str, Any]], None] | None, keep: Callable[[dict[str, Any]], None],
+        clock: Clock,
     ):  # fmt: skip
-        self.record = record
+        self.record, self._clock = record, clock
         self._database = database
         self._definition = json.loads(machine["definition"])
         self._machine = machine
-        self._history = History(database, record["executionArn"], log)
-        self._scope = Scope(None, self._definition.get("TimeoutSeconds"), EXECUTION_TIMEOUT)
+        self._history = History(database, record["executionArn"], log, clock)
+        self._scope = Scope(None, self._definition.get("TimeoutSeconds"), EXECUTION_TIMEOUT, clock)
         self._tasks = tasks
-        self._map_runs = MapRuns(database, record, machine, keep, save)
+        self._map_runs = MapRuns(database, record, machine, keep, save, clock)
         self._ended = threading.Event()
         self._stop_reason: tuple[str | None, str | None] | None = None
         self._lock = threading.Lock()
@@ -103,7 +104,7 @@ class Execution:
     def _end(self, status: str, event: str, previous: int, details: dict[str, Any], **outcome: str) -> None:
         try:
             self._history.add(previous, event, details)
-            self.record.update(status=status, stopDate=time.time(), **outcome)
+            self.record.update(status=status, stopDate=self._clock.now(), **outcome)
             save(self._database, self.record)
         finally:
             self._ended.set()
@@ -114,16 +115,16 @@ def save(database: Database, record: dict[str, Any]) -> None:
     database.write("INSERT OR REPLACE INTO execution VALUES (?,?)", (record["executionArn"], json.dumps(record)))
 
 
-def end_abandoned(database: Database, record: dict[str, Any]) -> None:
+def end_abandoned(database: Database, record: dict[str, Any], clock: Clock) -> None:
     """Mark an execution of an earlier process, which nobody runs any more, as aborted."""
     told = {
         "error": "LocalCloud.Stopped",
         "cause": "The local cloud stopped while this execution ran.",
     }
-    history = History.reopened(database, record["executionArn"])
+    history = History.reopened(database, record["executionArn"], clock)
     history.add(0, "ExecutionAborted", told)
     for run in record.get("mapRuns", []):
         if run["status"] == "RUNNING":
-            run.update(status="ABORTED", stopDate=time.time())
-    record.update(status="ABORTED", stopDate=time.time(), **told)
+            run.update(status="ABORTED", stopDate=clock.now())
+    record.update(status="ABORTED", stopDate=clock.now(), **told)
     save(database, record)

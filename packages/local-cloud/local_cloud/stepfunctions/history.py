@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
+from local_cloud.clock import MACHINE, Clock
 from local_cloud.persistence.database import Database
 
 # Fields that hold execution data: left out when a caller asks for a history without it.
@@ -17,7 +17,10 @@ EXECUTION_DATA = {"input", "output", "parameters", "inputDetails", "outputDetail
 class History:
     """The history of one execution."""
 
-    def __init__(self, database: Database, arn: str, log: Callable[[dict[str, Any]], None] | None = None):
+    def __init__(
+        self, database: Database, arn: str, log: Callable[[dict[str, Any]], None] | None = None, clock: Clock = MACHINE
+    ):
+        self._clock = clock
         self._database = database
         self._arn = arn
         self._log = log
@@ -26,7 +29,7 @@ class History:
 
     def add(self, previous: int, kind: str, details: dict[str, Any] | None = None, field: str | None = None) -> int:
         """Append an event after `previous`; the number of the new event."""
-        event: dict[str, Any] = {"timestamp": time.time(), "type": kind, "previousEventId": previous}
+        event: dict[str, Any] = {"timestamp": self._clock.now(), "type": kind, "previousEventId": previous}
         if details is not None:
             event[field or f"{kind[0].lower()}{kind[1:]}EventDetails"] = details
         with self._lock:
@@ -40,9 +43,9 @@ class History:
         return number
 
     @classmethod
-    def reopened(cls, database: Database, arn: str) -> History:
+    def reopened(cls, database: Database, arn: str, clock: Clock) -> History:
         """The history of an execution of an earlier process."""
-        history = cls(database, arn)
+        history = cls(database, arn, clock=clock)
         ((last,),) = database.read("SELECT COALESCE(MAX(id), 0) FROM execution_event WHERE arn=?", (arn,))
         history._last = last
         return history

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -77,7 +76,7 @@ class Branch:
 
     def _state(self, name: str, state: dict[str, Any], raw: Any) -> tuple[Any, str | None]:
         kind = state["Type"]
-        self.context["State"] = {"Name": name, "EnteredTime": iso(time.time())}
+        self.context["State"] = {"Name": name, "EnteredTime": iso(self.scope.clock.now())}
         if kind in RETRIED:
             self.context["State"]["RetryCount"] = 0
         before = self.last_event
@@ -199,7 +198,7 @@ class Branch:
 
     def _wait(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
         given = query.given()
-        self.scope.wait(query.seconds(given))
+        self.scope.wait(query.seconds(given, self.scope.clock.now()))
         if isinstance(query, JsonataQuery):
             return self._ended(state, query, given)
         assigned = query.assigned(state, given) if "Assign" in state else {}

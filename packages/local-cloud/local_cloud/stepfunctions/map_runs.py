@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from local_cloud.clock import Clock
 from local_cloud.persistence.database import Database
 from local_cloud.stepfunctions import map_items, map_results
 from local_cloud.stepfunctions.concurrently import Outcome, run_all
@@ -42,6 +42,7 @@ class MapRuns:
     machine: dict[str, Any]
     keep: Callable[[dict[str, Any]], None]
     save: Callable[[Database, dict[str, Any]], None]
+    clock: Clock
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, label: str, **given: Any) -> MapRun:
@@ -50,7 +51,7 @@ class MapRuns:
         run = {
             "mapRunArn": f"{base}/{label}:{uuid.uuid4()}", "executionArn": self.record["executionArn"],
             "stateMachineArn": f"{self.machine['stateMachineArn']}/{label}", "status": "RUNNING",
-            "startDate": time.time(), **given, "counts": dict.fromkeys(COUNTS, 0),
+            "startDate": self.clock.now(), **given, "counts": dict.fromkeys(COUNTS, 0),
             "items": dict.fromkeys(COUNTS, 0),
         }  # fmt: skip
         with self.lock:
@@ -79,10 +80,10 @@ class MapRun:
         base = machine["stateMachineArn"].replace(":stateMachine:", ":execution:")
         record = {
             "executionArn": f"{base}/{self.label}:{name}", "stateMachineArn": self.run["stateMachineArn"], "name": name,
-            "status": "RUNNING", "startDate": time.time(), "input": dump(value), "mapRunArn": self.run["mapRunArn"],
+            "status": "RUNNING", "startDate": self.runs.clock.now(), "input": dump(value), "mapRunArn": self.run["mapRunArn"],
             "machine": self.runs.record["machine"],
         }  # fmt: skip
-        history = History(self.runs.database, record["executionArn"])
+        history = History(self.runs.database, record["executionArn"], clock=self.runs.clock)
         history.add(0, "ExecutionStarted", {**data_details(input=record["input"]), "roleArn": machine["roleArn"]})
         self.runs.keep(record)
         self.runs.save(self.runs.database, record)
@@ -92,7 +93,7 @@ class MapRun:
         """The execution of one item has ended."""
         kind = {"SUCCEEDED": "ExecutionSucceeded", "FAILED": "ExecutionFailed", "ABORTED": "ExecutionAborted"}[status]
         history.add(history.last, kind, data_details(**told) if status == "SUCCEEDED" else told)
-        record.update(status=status, stopDate=time.time(), **told)
+        record.update(status=status, stopDate=self.runs.clock.now(), **told)
         self.runs.save(self.runs.database, record)
 
     def end(self, status: str) -> None:
@@ -101,7 +102,7 @@ class MapRun:
             for counts in (self.run["counts"], self.run["items"]):
                 counts["aborted"] += counts["pending"]
                 counts["pending"] = 0
-            self.run.update(status=status, stopDate=time.time())
+            self.run.update(status=status, stopDate=self.runs.clock.now())
             self.runs.save(self.runs.database, self.runs.record)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,21 +30,21 @@ def timestamp(text: Any) -> datetime | None:
         return None
 
 
-def from_now(moment: datetime) -> float:
+def from_now(moment: datetime, now: float) -> float:
     """Seconds until a moment; negative when it is over."""
-    return moment.timestamp() - time.time()
+    return moment.timestamp() - now
 
 
-def seconds_to_wait(state: dict[str, Any], given: Any, context: dict[str, Any]) -> float:
+def seconds_to_wait(state: dict[str, Any], given: Any, context: dict[str, Any], now: float) -> float:
     """Seconds from now; States.Runtime for what AWS refuses."""
     if "Seconds" in state:
         seconds = state["Seconds"]
     elif "SecondsPath" in state:
         seconds = _seconds(state["SecondsPath"], given, context)
     elif "Timestamp" in state:
-        seconds = from_now(timestamp(state["Timestamp"]))
+        seconds = from_now(timestamp(state["Timestamp"]), now)
     else:
-        seconds = _until(state["TimestampPath"], given, context)
+        seconds = _until(state["TimestampPath"], given, context, now)
     if seconds > MAXIMUM_WAIT_SECONDS:
         raise StateFailure("States.Runtime", "Wait state delay is too long.")
     return max(seconds, 0)
@@ -64,7 +63,7 @@ def _seconds(path: str, given: Any, context: dict[str, Any]) -> int:
     return value
 
 
-def _until(path: str, given: Any, context: dict[str, Any]) -> float:
+def _until(path: str, given: Any, context: dict[str, Any], now: float) -> float:
     value = _value("TimestampPath", path, given, context)
     moment = timestamp(value)
     if moment is None:
@@ -73,7 +72,7 @@ def _until(path: str, given: Any, context: dict[str, Any]) -> float:
             "The TimestampPath parameter does not reference a valid ISO-8601 extended offset date-time format string: "
             f"{path} == {value}",
         )
-    return from_now(moment)
+    return from_now(moment, now)
 
 
 def _value(field: str, path: str, given: Any, context: dict[str, Any]) -> Any:

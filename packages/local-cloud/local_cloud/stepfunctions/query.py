@@ -41,9 +41,9 @@ class PathQuery:
         """The result of a Pass state."""
         return copy.deepcopy(self.state["Result"]) if "Result" in self.state else self.arguments()
 
-    def seconds(self, given: Any) -> float:
+    def seconds(self, given: Any, now: float) -> float:
         """How long a Wait state waits."""
-        return seconds_to_wait(self.state, given, self.context)
+        return seconds_to_wait(self.state, given, self.context, now)
 
     def time(self, name: str, given: Any) -> Any:
         """TimeoutSeconds or HeartbeatSeconds."""
@@ -104,7 +104,7 @@ class JsonataQuery:
     def passed(self) -> Any:
         return self.raw
 
-    def seconds(self, given: Any) -> float:
+    def seconds(self, given: Any, now: float) -> float:
         field = "Seconds" if "Seconds" in self.state else "Timestamp"
         value = self._evaluate(self.state[field], field)
         if field == "Seconds":
@@ -122,7 +122,7 @@ class JsonataQuery:
                     field,
                     beside=False,
                 )
-            seconds = from_now(moment)
+            seconds = from_now(moment, now)
         if seconds > MAXIMUM_WAIT_SECONDS:
             raise StateFailure("States.Runtime", "Wait state delay is too long.")
         return max(seconds, 0)

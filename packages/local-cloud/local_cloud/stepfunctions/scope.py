@@ -6,10 +6,15 @@ Cancelling a scope wakes everything that waits below it, at once.
 from __future__ import annotations
 
 import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from local_cloud.clock import MACHINE, Clock
 from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure
+
+# The longest that a lock may be waited for differs between machines; a Wait state may take a year.
+LONGEST_WAIT_SECONDS = 3600
 
 
 class Context(dict):
@@ -23,11 +28,15 @@ class Context(dict):
 class Scope:
     """One level of the tree, with the moment by which it must be done."""
 
-    def __init__(self, parent: Scope | None = None, seconds: float | None = None, timeout_error: str = ""):
+    def __init__(
+        self, parent: Scope | None = None, seconds: float | None = None, timeout_error: str = "", clock: Clock = MACHINE
+    ):
+        self.clock = parent.clock if parent else clock
         self._parent = parent
         self._children: list[Scope] = []
         self._event = threading.Event()
-        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._woken: list[threading.Event] = []
+        self._deadline = None if seconds is None else self.clock.ticks() + seconds
         self._timeout_error = timeout_error
         if parent is not None:
             parent._children.append(self)
@@ -41,7 +50,8 @@ class Scope:
 
     def cancel(self) -> None:
         """Cancel this scope and everything below it."""
-        self._event.set()
+        for event in (self._event, *list(self._woken)):
+            event.set()
         for child in list(self._children):
             child.cancel()
 
@@ -56,13 +66,13 @@ class Scope:
             raise ExecutionCancelled
         scope: Scope | None = self
         while scope is not None:
-            if scope._deadline is not None and time.monotonic() >= scope._deadline:
+            if scope._deadline is not None and self.clock.ticks() >= scope._deadline:
                 raise StateFailure(scope._timeout_error)
             scope = scope._parent
 
     def remaining(self, at_most: float) -> float:
         """Seconds that a wait may take before a deadline of this scope or one above it."""
-        now, scope, left = time.monotonic(), self, at_most
+        now, scope, left = self.clock.ticks(), self, at_most
         while scope is not None:
             if scope._deadline is not None:
                 left = min(left, scope._deadline - now)
@@ -71,8 +81,24 @@ class Scope:
 
     def wait(self, seconds: float) -> None:
         """Sleep; raises as `check` does, as soon as there is reason to."""
-        end = time.monotonic() + seconds
+        self.wait_for(self._event, seconds)
+
+    def wait_for(self, event: threading.Event, seconds: float) -> bool:
+        """Wait for an event that `cancel` sets as well (`waking`); whether it came. Raises as `check` does."""
+        end = self.clock.ticks() + seconds
         self.check()
-        while (left := end - time.monotonic()) > 0:
-            self._event.wait(self.remaining(min(left, 3600)))
+        while not event.is_set() and (left := end - self.clock.ticks()) > 0:
+            self.clock.wait(event, self.remaining(min(left, LONGEST_WAIT_SECONDS)))
             self.check()
+        return event.is_set()
+
+    @contextmanager
+    def waking(self, event: threading.Event) -> Iterator[None]:
+        """Within it, whoever cancels this scope also sets the event."""
+        self._woken.append(event)
+        try:
+            if self.cancelled:
+                event.set()
+            yield
+        finally:
+            self._woken.remove(event)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -37,9 +36,9 @@ class StatesService:
     """All state machines and executions of this cloud."""
 
     def __init__(self, context: CloudContext, clients: Callable[[str], Any], sagemaker: Any, database: Database):
-        self._context = context
+        self._context, self._clock = context, context.clock
         self._database = database
-        self._tokens = Tokens()
+        self._tokens = Tokens(context.clock)
         sdk = SdkTasks(clients)
         messages = MessageTasks(sdk)
         nested = NestedExecutions(
@@ -64,7 +63,7 @@ class StatesService:
         self._executions = {arn: json.loads(r) for arn, r in self._database.read("SELECT arn, record FROM execution")}
         for record in self._executions.values():
             if record["status"] == "RUNNING":
-                end_abandoned(self._database, record)
+                end_abandoned(self._database, record, self._clock)
 
     def stop(self) -> None:
         """Abort what runs, so that its jobs end too."""
@@ -116,7 +115,7 @@ class StatesService:
                 "roleArn": request["roleArn"],
                 "type": "STANDARD",
                 "status": "ACTIVE",
-                "creationDate": time.time(),
+                "creationDate": self._clock.now(),
                 "revisionId": None,
                 "tags": [{"key": key, "value": value} for key, value in _tags(request.get("tags", [])).items()],
                 **self._kept(request),
@@ -142,7 +141,7 @@ class StatesService:
                 changes["revisionId"] = str(uuid.uuid4())
             machine = {**machine, **changes}
             self._save(machine)
-        return {"updateDate": datetime.now(UTC), "revisionId": machine["revisionId"]}
+        return {"updateDate": self._clock.moment(), "revisionId": machine["revisionId"]}
 
     def _op_DescribeStateMachine(self, request: dict[str, Any]) -> dict[str, Any]:
         machine = self._machine(request["stateMachineArn"])
@@ -201,7 +200,7 @@ class StatesService:
                 "stateMachineArn": machine["stateMachineArn"],
                 "name": name,
                 "status": "RUNNING",
-                "startDate": round(time.time(), 3),  # as it is shown, to the millisecond
+                "startDate": round(self._clock.now(), 3),  # as it is shown, to the millisecond
                 "input": given,
                 "machine": {
                     k: machine[k] for k in ("stateMachineArn", "name", "definition", "roleArn", *KEPT) if k in machine
@@ -209,7 +208,7 @@ class StatesService:
                 | {"updateDate": machine.get("updateDate", machine["creationDate"])},
             }
             log = logger_for(machine, record, self._context.logs)
-            execution = Execution(record, machine, self._database, self.integrations, log, self._keep)
+            execution = Execution(record, machine, self._database, self.integrations, log, self._keep, self._clock)
             self._executions[arn] = record
             self._running = {a: e for a, e in self._running.items() if not e.join(0)} | {arn: execution}
         try:
@@ -226,7 +225,7 @@ class StatesService:
         running = self._running.get(request["executionArn"])
         if running:
             running.stop(request.get("error"), request.get("cause"))
-        return {"stopDate": _moment(record.get("stopDate", time.time()))}
+        return {"stopDate": _moment(record.get("stopDate", self._clock.now()))}
 
     def _op_DescribeExecution(self, request: dict[str, Any]) -> dict[str, Any]:
         return self._describe_by_arn(request["executionArn"])

@@ -5,35 +5,36 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 import uuid
 from typing import Any
 
+from local_cloud.clock import Clock
 from local_cloud.errors import AwsError
 from local_cloud.stepfunctions.failures import HeartbeatMissed, StateFailure
-from local_cloud.stepfunctions.scope import Scope
+from local_cloud.stepfunctions.scope import LONGEST_WAIT_SECONDS, Scope
 
 TOKEN = re.compile("[0-9a-f]{64}")
 
 
 class _Waiting:
-    def __init__(self) -> None:
+    def __init__(self, beat: float) -> None:
         self.done = threading.Event()
         self.result: Any = None
         self.failure: StateFailure | None = None
-        self.beat = time.monotonic()
+        self.beat = beat
 
 
 class Tokens:
     """The tokens that are waited for now; they do not survive the process, as their executions do not."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._waiting: dict[str, _Waiting] = {}
 
     def make(self) -> str:
         """A new token."""
         token = uuid.uuid4().hex + uuid.uuid4().hex
-        self._waiting[token] = _Waiting()
+        self._waiting[token] = _Waiting(self._clock.ticks())
         return token
 
     def drop(self, token: str) -> None:
@@ -43,14 +44,18 @@ class Tokens:
     def wait(self, token: str, scope: Scope, heartbeat: float | None) -> Any:
         """What SendTaskSuccess brought; fails as SendTaskFailure, timeouts and cancellation say."""
         waiting = self._waiting[token]
-        while not waiting.done.wait(0.05):
-            scope.check()
-            if heartbeat is not None and time.monotonic() - waiting.beat > heartbeat:
-                # Recorded on AWS: the events say States.Timeout, without a cause; a Catch may name either.
-                raise HeartbeatMissed("States.Timeout")
+        with scope.waking(waiting.done):
+            while not scope.wait_for(waiting.done, self._patience(waiting, heartbeat)):
+                if self._patience(waiting, heartbeat) <= 0:
+                    # Recorded on AWS: the events say States.Timeout, without a cause; a Catch may name either.
+                    raise HeartbeatMissed("States.Timeout")
         if waiting.failure:
             raise waiting.failure
         return waiting.result
+
+    def _patience(self, waiting: _Waiting, heartbeat: float | None) -> float:
+        """Seconds until a heartbeat is missed; where none is asked for, until it is time to look again."""
+        return LONGEST_WAIT_SECONDS if heartbeat is None else waiting.beat + heartbeat - self._clock.ticks()
 
     def succeed(self, token: str, output: str) -> None:
         """SendTaskSuccess."""
@@ -69,7 +74,7 @@ class Tokens:
 
     def beat(self, token: str) -> None:
         """SendTaskHeartbeat."""
-        self._find(token).beat = time.monotonic()
+        self._find(token).beat = self._clock.ticks()
 
     def _find(self, token: str) -> _Waiting:
         if not TOKEN.fullmatch(token):
