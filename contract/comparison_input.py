@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from contract import comparison_candidates
-from contract.execution_input import ExecutionInput, Instances, Split
+from contract.execution_input import ExecutionInput, Split
 from contract.hyperparameters import RULES
+from contract.instances import Instances
 from contract.photo_set.questions import Asked
 from contract.plan import search_of, tuning_of
 from contract.validation import InvalidField, a_boolean, a_number, an_integer, input_fields, keep, unknown_field

@@ -13,6 +13,7 @@ from typing import Any
 
 from contract import search_space
 from contract.hyperparameters import RULES, Hyperparameters, check_hyperparameters
+from contract.instances import Instances
 from contract.metrics import DEFAULT_OBJECTIVE, OBJECTIVES
 from contract.names import LONGEST_MODEL_NAME, model_name
 from contract.photo_set.questions import LEVELS, Asked
@@ -123,24 +124,6 @@ class QualityGate:
         a_choice("quality_gate.metric", self.metric, QUALITY_METRICS)
         if self.minimum is not None:
             keep(self, minimum=a_number("quality_gate.minimum", self.minimum, 0, 1))
-
-
-@dataclass(frozen=True)
-class Instances:
-    """Instance types by kind of job; `training_count` machines train together."""
-
-    prepare: str = "ml.m5.xlarge"
-    training: str = "ml.m5.xlarge"
-    analysis: str = "ml.m5.xlarge"
-    transform: str = "ml.m5.xlarge"
-    training_count: int = 1
-
-    def __post_init__(self) -> None:
-        for item in ("prepare", "training", "analysis", "transform"):
-            value = getattr(self, item)
-            if not isinstance(value, str) or not re.fullmatch(r"ml\.[a-z0-9-]+\.[a-z0-9]+", value):
-                raise InvalidField(f"instances.{item}", value, "an instance type such as ml.m5.xlarge")
-        keep(self, training_count=an_integer("instances.training_count", self.training_count, 1, 64))
 
 
 SHORTEST_TUNING_MINUTES = (
@@ -284,8 +267,8 @@ def check_reading(layout: Any, labels: Any, splits: Any, alike_names: Any) -> No
 
 
 def defaults() -> dict[str, Any]:
-    """All defaults but `dataset`, as JSON: what the state machine merges the user's input over."""
-    found = {}
+    """All defaults but `dataset`, as JSON: what the state machine merges the user's input over. Instances are the deployment's."""
+    found: dict[str, Any] = {}
     for item in fields(ExecutionInput):
         if item.name in SECTIONS:
             found[item.name] = {key: value for key, value in asdict(SECTIONS[item.name]()).items() if value is not None}

@@ -15,42 +15,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from contract.instances import InstanceTypes, an_instance_type
 from contract.names import ENVIRONMENT, PROJECT, NameRefused, Names
-from contract.validation import did_you_mean
+from contract.validation import InvalidField, a_boolean, a_choice, an_integer, did_you_mean
 
-INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+")
 S3_PREFIX = re.compile(r"s3://[a-z0-9.-]{3,63}/.*")
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653)
 # Context that the CDK CLI or CDK users may put beside ours; all else without a colon or slash is a typing error.
 FOREIGN_CONTEXT = ("cli-telemetry", "acknowledged-issue-numbers")
 
 
-class SettingError(ValueError):
+class SettingError(InvalidField):
     """A setting that cannot be used: says which, the value received and what is allowed."""
 
 
 def _matches(path: str, value: str, pattern: re.Pattern[str], allowed: str) -> None:
     if not pattern.fullmatch(value):
-        raise SettingError(f"{path} is {value!r}: expected {allowed}.")
-
-
-def _within(path: str, value: int, least: int, most: int) -> None:
-    if not least <= value <= most:
-        raise SettingError(f"{path} is {value}: expected a whole number from {least} to {most}.")
-
-
-@dataclass(frozen=True)
-class Instances:
-    """Instance type for each kind of job; an execution may choose others in its input (`instances`)."""
-
-    prepare: str = "ml.m5.2xlarge"
-    training: str = "ml.m5.2xlarge"
-    analysis: str = "ml.m5.xlarge"
-    transform: str = "ml.m5.xlarge"
-
-    def __post_init__(self) -> None:
-        for kind, value in dataclasses.asdict(self).items():
-            _matches(f"instances.{kind}", value, INSTANCE_TYPE, "a SageMaker instance type such as ml.m5.xlarge")
+        raise SettingError(path, value, allowed)
 
 
 @dataclass(frozen=True)
@@ -62,8 +43,8 @@ class Endpoint:
     instance_count: int = 1
 
     def __post_init__(self) -> None:
-        _matches("endpoints.*.instance_type", self.instance_type, INSTANCE_TYPE, "an instance type such as ml.m5.large")
-        _within("endpoints.*.instance_count", self.instance_count, 1, 100)
+        an_instance_type("endpoints.*.instance_type", self.instance_type)
+        an_integer("endpoints.*.instance_count", self.instance_count, 1, 100)
 
 
 @dataclass(frozen=True)
@@ -88,7 +69,7 @@ class Runtimes:
 
     def __post_init__(self) -> None:
         for kind, value in dataclasses.asdict(self).items():
-            _within(f"max_runtime_minutes.{kind}", value, 1, 5 * 24 * 60)
+            an_integer(f"max_runtime_minutes.{kind}", value, 1, 5 * 24 * 60)
 
 
 @dataclass(frozen=True)
@@ -103,7 +84,7 @@ class Lifecycle:
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
-            _within(f"lifecycle.{name}", value, 1, 3650)
+            an_integer(f"lifecycle.{name}", value, 1, 3650)
 
 
 @dataclass(frozen=True)
@@ -116,8 +97,9 @@ class Network:
     def __post_init__(self) -> None:
         if bool(self.subnets) != bool(self.security_groups):
             raise SettingError(
-                f"network.subnets ({list(self.subnets)}) and network.security_groups ({list(self.security_groups)}) "
-                "belong together: give both, or neither to run outside a VPC."
+                "network",
+                dataclasses.asdict(self),
+                "subnets and security_groups together, or neither to run outside a VPC",
             )
         for name in self.subnets:
             _matches("network.subnets", name, re.compile(r"subnet-[0-9a-f]+"), "ids such as subnet-0a1b2c3d")
@@ -135,10 +117,8 @@ class Logs:
 
     def __post_init__(self) -> None:
         if self.retention_days not in RETENTION_DAYS:
-            raise SettingError(
-                f"logs.retention_days is {self.retention_days}: CloudWatch Logs allows "
-                f"{', '.join(map(str, RETENTION_DAYS))}."
-            )
+            days = ", ".join(map(str, RETENTION_DAYS))
+            raise SettingError("logs.retention_days", self.retention_days, f"what CloudWatch Logs takes: {days}")
 
 
 @dataclass(frozen=True)
@@ -147,7 +127,7 @@ class Settings:
 
     project: str = PROJECT
     environment: str = ENVIRONMENT
-    instances: Instances = Instances()
+    instances: InstanceTypes = field(default_factory=InstanceTypes)
     volume_gb: int = 50
     endpoints: Endpoints = Endpoints()
     debugger: Literal["open", "managed"] = "open"
@@ -167,13 +147,13 @@ class Settings:
         try:
             _ = self.names
         except NameRefused as error:
-            raise SettingError(str(error)) from None
-        _within("volume_gb", self.volume_gb, 1, 16384)
+            raise _sentence(str(error)) from None
+        an_integer("volume_gb", self.volume_gb, 1, 16384)
         for prefix in self.readable_prefixes:
             _matches("readable_prefixes", prefix, S3_PREFIX, "S3 prefixes such as s3://bucket/photos/")
         for key in self.tags:
             if key.startswith(("aws:", "darkroom:")):
-                raise SettingError(f"tags: {key!r} uses a reserved prefix; choose another than aws: and darkroom:.")
+                raise SettingError(f"tags.{key}", self.tags[key], "names that do not begin with aws: or darkroom:")
 
     @property
     def names(self) -> Names:
@@ -198,15 +178,20 @@ def read(context: Mapping[str, Any]) -> Settings:
     """Settings from a CDK context: the mapping `darkroom`, overridden by single keys. Raises SettingError."""
     values = context.get("darkroom", {})
     if not isinstance(values, Mapping):
-        raise SettingError(f"context 'darkroom' is {values!r}: expected an object, as in cdk.json.")
+        raise SettingError("context 'darkroom'", values, "an object, as in cdk.json")
     merged = _unfold(values)
     for key, value in context.items():
         if key == "darkroom" or any(mark in key for mark in ":/@") or key in FOREIGN_CONTEXT:
             continue
         if key not in paths():
-            raise SettingError(_unknown(key))
+            raise _unknown(key)
         _assign(merged, key, value)
-    return _build(Settings, merged, "")
+    try:
+        return _build(Settings, merged, "")
+    except SettingError:
+        raise
+    except InvalidField as error:  # from a check that executions share
+        raise _sentence(str(error)) from None
 
 
 def paths(kind: type = Settings, prefix: str = "") -> list[str]:
@@ -218,9 +203,16 @@ def paths(kind: type = Settings, prefix: str = "") -> list[str]:
     return found
 
 
-def _unknown(key: str) -> str:
+def _sentence(text: str) -> SettingError:
+    """A refusal that is a whole sentence already."""
+    error = SettingError("", None, "")
+    error.args = (text,)
+    return error
+
+
+def _unknown(key: str) -> SettingError:
     hint = did_you_mean(key, paths())
-    return f"{key!r} is not a setting. {hint + ' ' if hint else ''}Allowed: {', '.join(paths())}."
+    return _sentence(f"{key!r} is not a setting. {hint + ' ' if hint else ''}Allowed: {', '.join(paths())}.")
 
 
 def _unfold(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -237,12 +229,12 @@ def _assign(values: dict[str, Any], path: str, value: Any) -> None:
 def _build(kind: type, values: Mapping[str, Any], prefix: str, default: Any = None) -> Any:
     """An instance of a settings class from a mapping; what is not given stays as in `default`."""
     if not isinstance(values, Mapping):
-        raise SettingError(f"{prefix.rstrip('.')} is {values!r}: expected an object with {', '.join(paths(kind))}.")
+        raise SettingError(prefix.rstrip("."), values, f"an object with {', '.join(paths(kind))}")
     default = kind() if default is None else default
     hints = typing.get_type_hints(kind)
     for name in values:
         if name not in hints:
-            raise SettingError(_unknown(f"{prefix}{name}"))
+            raise _unknown(f"{prefix}{name}")
     given = {
         name: _build(hints[name], value, f"{prefix}{name}.", getattr(default, name))
         if dataclasses.is_dataclass(hints[name])
@@ -256,13 +248,11 @@ def _convert(path: str, value: Any, hint: Any) -> Any:
     """`-c` gives text only; cdk.json gives JSON types. Both end as the field's type."""
     origin = typing.get_origin(hint)
     if origin is Literal:
-        if value not in typing.get_args(hint):
-            raise SettingError(f"{path} is {value!r}: allowed are {', '.join(typing.get_args(hint))}.")
-        return value
-    if hint is bool and str(value).lower() in ("true", "false"):
-        return str(value).lower() == "true"
-    if hint is int and not isinstance(value, bool) and re.fullmatch(r"-?\d+", str(value)):
-        return int(value)
+        return a_choice(path, value, typing.get_args(hint))
+    if hint is bool:
+        return a_boolean(path, value)
+    if hint is int:
+        return an_integer(path, value)
     if hint is str and isinstance(value, str):
         return value
     if origin is tuple and isinstance(value, str | list | tuple):
@@ -271,7 +261,8 @@ def _convert(path: str, value: Any, hint: Any) -> Any:
             return tuple(items)
     if origin is not None and issubclass(origin, Mapping):
         return types.MappingProxyType(_mapping(path, value))
-    raise SettingError(f"{path} is {value!r}: expected {_described(hint)}.")
+    allowed = "text" if hint is str else "a list of texts, on the command line separated by commas"
+    raise SettingError(path, value, allowed)
 
 
 def _mapping(path: str, value: Any) -> dict[str, str]:
@@ -279,10 +270,4 @@ def _mapping(path: str, value: Any) -> dict[str, str]:
         value = dict(pair.split("=", 1) if "=" in pair else (pair, None) for pair in value.split(",") if pair)
     if isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values()):
         return dict(value)
-    raise SettingError(f"{path} is {value!r}: expected texts by name, on the command line as {path}=name=value.")
-
-
-def _described(hint: Any) -> str:
-    if typing.get_origin(hint) is tuple:
-        return "a list of texts, on the command line separated by commas"
-    return {bool: "true or false", int: "a whole number", str: "text"}[hint]
+    raise SettingError(path, value, f"texts by name, on the command line as {path}=name=value")

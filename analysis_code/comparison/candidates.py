@@ -17,6 +17,7 @@ import numpy as np
 
 from analysis_code.comparison.prices import Prices
 from contract.foreign_json import parse
+from contract.instances import Instances
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,8 @@ def _splits(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, Split]]:
         yield split, Split(arrays[f"{split}/labels"], arrays[f"{split}/probabilities"], ids)
 
 
-def table_row(candidate: Candidate, prices: Prices, training_instance: str, serving_instance: str) -> dict[str, Any]:
-    """One flat row; every value that was not measured is None."""
+def table_row(candidate: Candidate, prices: Prices, instances: Instances) -> dict[str, Any]:
+    """One flat row; every value that was not measured is None. Each second is priced as the machine on which it passed."""
     b = candidate.benchmark
     latency, sizes = b.get("latency", {}), b.get("size", {})
     row: dict[str, Any] = {
@@ -125,6 +126,7 @@ def table_row(candidate: Candidate, prices: Prices, training_instance: str, serv
             row[prefix + key] = judged.get(key)
     row |= {
         "training_seconds": candidate.training_seconds,
+        "extraction_seconds": b.get("extraction_seconds"),
         "tuning_seconds": candidate.tuning_seconds,
         "features_from_cache": b.get("features_from_cache"),
         "latency_p50_ms": latency.get("batch_1", {}).get("p50_ms"),
@@ -136,9 +138,19 @@ def table_row(candidate: Candidate, prices: Prices, training_instance: str, serv
         "memory_bytes": sizes.get("memory_bytes"),
         "disk_bytes": sizes.get("disk_bytes"),
     }
-    row["training_dollars"] = prices.training_dollars(row["training_seconds"], training_instance)
-    row["dollars_per_million"] = prices.dollars_per_million(row["seconds_per_photo"], serving_instance)
+    row["training_dollars"] = _training_dollars(row, prices, instances)
+    row["dollars_per_million"] = prices.dollars_per_million(row["seconds_per_photo"], instances.transform)
     return row
+
+
+def _training_dollars(row: Mapping[str, Any], prices: Prices, instances: Instances) -> float | None:
+    """Of `training_seconds`: features are computed on one kind of machine, the training runs on another."""
+    seconds, extraction = row["training_seconds"], row["extraction_seconds"]
+    if seconds is None or extraction is None:
+        return None
+    parts = ((extraction, instances.prepare), (seconds - extraction, instances.training))
+    dollars = [prices.training_dollars(time, instance) for time, instance in parts]
+    return None if None in dollars else sum(dollars)
 
 
 def relative_to(rows: list[dict[str, Any]], base: str, columns: tuple[str, ...]) -> dict[str, dict[str, float | None]]:

@@ -29,6 +29,7 @@ from analysis_code.comparison.statistics import (
 from analysis_code.outputs import write_json
 from contract import sheet
 from contract.failure import base_directory
+from contract.instances import Instances
 from contract.state_file import read_state_file
 from contract.whole_file import whole_file
 
@@ -58,9 +59,8 @@ def run(arguments: Sequence[str]) -> None:
 
 def compare(candidates: Sequence[Candidate], request: Mapping[str, Any], prices: Prices) -> dict[str, Any]:
     """Everything the page and the files show, as one JSON object."""
-    training = request.get("training_instance", "ml.m5.xlarge")
-    serving = request.get("serving_instance", "ml.m5.xlarge")
-    rows = [table_row(c, prices, training, serving) for c in candidates]
+    instances = Instances(**request["instances"])  # as decided, so with the deployment's own: no default stands here
+    rows = [table_row(c, prices, instances) for c in candidates]
     done = [c for c in candidates if c.finished and "test" in c.splits]
     estimates = request.get("estimates", {})
     for row in rows:
@@ -86,7 +86,8 @@ def compare(candidates: Sequence[Candidate], request: Mapping[str, Any], prices:
         "chosen": asdict(choose(advice)),
         "recommendations": [asdict(r) for r in advice],
         "prices": {"as_of": prices.as_of, "region": prices.region, "source": prices.source,
-                   "training_instance": training, "serving_instance": serving},
+                   "extraction_instance": instances.prepare, "training_instance": instances.training,
+                   "serving_instance": instances.transform},
         "machine": next((c.benchmark.get("machine") for c in candidates if c.finished), None),
     }  # fmt: skip
 

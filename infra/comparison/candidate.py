@@ -197,7 +197,9 @@ def benchmark_request(platform: ComparisonPlatform, second: bool) -> dict[str, A
         inputs.append(requests.processing_input("second-test", in_comparison("second-test/")))
         inputs.append(requests.processing_input("second", in_comparison("second/")))
     job = requests.processing_job(
-        base, step="bench", image=base.images.inference, role=platform.benchmark_role, instance="analysis",
+        base, step="bench", image=base.images.inference, role=platform.benchmark_role,
+        # As it would be served: what is measured here is priced as this machine.
+        instance="transform",
         entrypoint=["python", "-m", "inference_code.benchmark"], arguments=None,
         arguments_path="States.Array('--times', $.item.times)",
         minutes=base.settings.max_runtime_minutes.analysis, inputs=inputs,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
@@ -18,7 +16,7 @@ CANDIDATE = JobName.candidate("{}", "{}")
 PREPARED = ("plan", "prepared", "photos", "test", "asked")
 SECOND = ("second", "second-test")
 # What the state machine itself looks at; `prepare-comparison` fills in and checks all else.
-DEFAULTS = {"evaluate_on": "", "concurrency": 1, "instances": {}}
+DEFAULTS = {"evaluate_on": "", "concurrency": 1}
 
 
 class Comparison:
@@ -47,16 +45,10 @@ class Comparison:
             .otherwise(self._chain(self._preparation("Prepare photos", second=False), trained))
         )
         first = self._chain(
-            self._set_defaults(), name_jobs.merge_input(scope), name_jobs.name_jobs(scope, base),
-            name_jobs.save_input(scope, base), prepare,
+            name_jobs.set_defaults(scope, base, DEFAULTS), name_jobs.merge_input(scope), name_jobs.name_jobs(scope, base),
+            name_jobs.use_instances(scope), name_jobs.save_input(scope, base), prepare,
         )  # fmt: skip
         return name_jobs.check_input(scope, then=first)
-
-    def _set_defaults(self) -> sfn.Pass:
-        instances = dataclasses.asdict(self._base.settings.instances)
-        return sfn.Pass(
-            self._scope, "Set defaults", parameters={"defaults": DEFAULTS, "instances": instances, "given.$": "$"}
-        )
 
     def _preparation(self, name: str, *, second: bool) -> sfn.CustomState:
         base = self._base

@@ -5,12 +5,14 @@ The state machine merges one level deep; `prepare` resolves what lies deeper and
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from contract.execution_input import defaults
+from contract.instances import KINDS, decided
 from contract.names import execution_key
 from infra.workflow.platform import Platform
 from infra.workflow.step import call
@@ -27,7 +29,7 @@ def check_input(scope: Construct, then: sfn.IChainable, most_minutes: int | None
     instances = sfn.Fail(
         scope, "Instances not an object", error="InvalidExecutionInput",
         cause='instances: expected an object of instance types by kind of job, such as {"training": "ml.m5.2xlarge"}; '
-        "allowed are prepare, training, training_count, analysis and transform.",
+        f"allowed are {', '.join(KINDS)} and training_count.",
     )  # fmt: skip
     given = sfn.Condition.and_(
         sfn.Condition.is_present("$.dataset"),
@@ -79,9 +81,10 @@ def whole_folder(scope: Construct, then: sfn.IChainable) -> sfn.Choice:
     return sfn.Choice(scope, "Zip or folder").when(sfn.Condition.or_(*whole), then).otherwise(add.next(use).next(then))
 
 
-def set_defaults(scope: Construct, platform: Platform) -> sfn.Pass:
-    values = {**defaults(), "instances": {}}
-    instances = dataclasses.asdict(platform.settings.instances)
+def set_defaults(scope: Construct, platform: Platform, values: Mapping[str, Any] | None = None) -> sfn.Pass:
+    """Beside what was given: `values` (by default those of the execution input), and the deployment's instances."""
+    values = {**(defaults() if values is None else values), "instances": {}}
+    instances = decided(platform.settings.instances)
     return sfn.Pass(
         scope, "Set defaults", parameters={"defaults": values, "instances": instances, "given.$": "$"}
     )  # fmt: skip
@@ -96,7 +99,7 @@ def merge_input(scope: Construct) -> sfn.Pass:
 
 
 def name_jobs(scope: Construct, platform: Platform) -> sfn.Pass:
-    """`$.input` complete to the first level, `$.instances` complete, and `$.names`."""
+    """`$.instances` complete, and `$.names`."""
     bucket = platform.artifacts_bucket
     return sfn.Pass(
         scope,
@@ -113,6 +116,11 @@ def name_jobs(scope: Construct, platform: Platform) -> sfn.Pass:
             },
         },
     )
+
+
+def use_instances(scope: Construct) -> sfn.Pass:
+    """The input says on what the jobs run, not only what was asked for: whoever reads it later prices and starts the same machines."""
+    return sfn.Pass(scope, "Use instances", input_path="$.instances", result_path="$.input.instances")
 
 
 def save_input(scope: Construct, platform: Platform) -> sfn.CustomState:

@@ -67,8 +67,8 @@ class Pipeline:
         tune = self._tuning(self._chain(self.train.job, health), health)
         prepare = self._chain(
             name_jobs.set_defaults(scope, platform), name_jobs.merge_input(scope), name_jobs.name_jobs(scope, platform),
-            name_jobs.save_input(scope, platform), self.prepare.job, self.prepare.read_plan, self.prepare.use_plan,
-            tune,
+            name_jobs.use_instances(scope), name_jobs.save_input(scope, platform), self.prepare.job,
+            self.prepare.read_plan, self.prepare.use_plan, tune,
         )  # fmt: skip
         return name_jobs.check_input(scope, prepare, platform.settings.max_runtime_minutes.tuning)
 

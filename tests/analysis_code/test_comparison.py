@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import combinations
 
 import numpy as np
@@ -13,7 +13,8 @@ import pytest
 
 from analysis_code.comparison.candidates import read_candidates
 from analysis_code.comparison.charts import Look, linear_ticks, log_ticks, scatter
-from analysis_code.comparison.command import compare, winner, write
+from analysis_code.comparison.command import compare as compare_as_asked
+from analysis_code.comparison.command import winner, write
 from analysis_code.comparison.page import render
 from analysis_code.comparison.photos import disagreements, user_names
 from analysis_code.comparison.prices import Prices
@@ -28,9 +29,15 @@ from analysis_code.comparison.statistics import (
 )
 from contract import sheet
 from contract.failure import JobFailure
+from contract.instances import Instances
 from tests.browser import fits, in_browser
 
 CLASSES = ["ants", "bees", "wasps"]
+
+
+def compare(candidates, request, prices):
+    """The request as `prepare-comparison` leaves it: with the instances that the state machine decided."""
+    return compare_as_asked(candidates, {"instances": asdict(Instances())} | request, prices)
 
 
 def write_candidate(folder, name, hits, labels, latency, size):
@@ -50,6 +57,7 @@ def write_candidate(folder, name, hits, labels, latency, size):
         "size": {"parameters": size // 4, "memory_bytes": size, "disk_bytes": size},
         "peak_memory_bytes": size * 3,
         "training_seconds": 36.0,
+        "extraction_seconds": 12.0,
     }
     (target / "benchmark.json").write_text(json.dumps(benchmark))
     (target / "manifest.json").write_text(json.dumps({"classes": CLASSES}))
@@ -173,6 +181,20 @@ def test_a_price_table_that_lacks_its_date_is_refused(tmp_path):
     with pytest.raises(JobFailure, match="as_of"):
         Prices.read(path)
     assert Prices.read().training_dollars(3600, "ml.unknown.type") is None
+
+
+def test_each_second_is_priced_as_the_machine_on_which_it_passed(three):
+    prices = Prices("2026-01-01", "us-east-1", "test", {"ml.a.x": 36.0, "ml.b.x": 360.0, "ml.c.x": 3600.0})
+    instances = asdict(Instances(prepare="ml.a.x", training="ml.b.x", transform="ml.c.x"))
+    row = compare(three, {"instances": instances}, prices)["candidates"][0]
+    assert row["training_dollars"] == pytest.approx(12 * 0.01 + 24 * 0.1)  # of 36 seconds 12 went into features
+    assert row["dollars_per_million"] == pytest.approx(row["seconds_per_photo"] * 1e6)
+
+
+def test_a_machine_without_a_price_makes_the_training_one_without_a_price(three):
+    prices = Prices("2026-01-01", "us-east-1", "test", {"ml.b.x": 360.0})
+    instances = asdict(Instances(prepare="ml.a.x", training="ml.b.x"))
+    assert compare(three, {"instances": instances}, prices)["candidates"][0]["training_dollars"] is None
 
 
 def test_the_winner_carries_the_input_of_the_pipeline(three):

@@ -107,6 +107,7 @@ def test_a_benchmark_job_measures_what_is_served(inputs, tmp_path):
         {"n": 1, "accuracy": 1, "balanced_accuracy": 1, "loss": 0}, abs=0.05
     )
     assert (result["training_seconds"], result["tuning_seconds"]) == pytest.approx((6.5 - 4.5, 4.5))
+    assert result["extraction_seconds"] == pytest.approx(2.5)
     assert result["features_from_cache"] == 0.75
     assert result["size"]["parameters"] >= 6
     assert 0 < result["latency"]["batch_1"]["p50_ms"] <= result["latency"]["batch_1"]["p99_ms"]

@@ -12,6 +12,7 @@ import pytest
 from aws_cdk import App, Stack
 
 from infra.darkroom import Darkroom
+from tests.infra.snapshots import PlainlyNamed
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = json.loads((ROOT / "cdk.json").read_text())["context"]
@@ -105,6 +106,11 @@ PSEUDO = {
     "AWS::AccountId": "000000000000",
     "AWS::URLSuffix": "amazonaws.com",
 }
+
+
+@pytest.fixture
+def snapshot_json(snapshot):
+    return snapshot.use_extension(PlainlyNamed)
 
 
 @pytest.fixture(scope="session")

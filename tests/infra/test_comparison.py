@@ -8,11 +8,12 @@ import re
 import subprocess
 
 import pytest
-from syrupy.extensions.json import JSONSnapshotExtension
 
+from contract.comparison_input import ComparisonInput
 from tests.infra.api import problems
 from tests.infra.comparison_run import SAMPLE, ComparisonAccount
 from tests.infra.conftest import ROOT, resolve
+from tests.infra.snapshots import stale
 from tests.infra.state_machine import TaskFailed
 
 TASKS = [
@@ -22,6 +23,7 @@ TASKS = [
 ]  # fmt: skip
 OTHERS = [
     "Set defaults",
+    "Use instances",
     "Summarize",
     "Summarize with the pipeline",
     "Use plan",
@@ -57,11 +59,6 @@ def definition(default) -> dict:
     return definition_of(default)
 
 
-@pytest.fixture
-def snapshot_json(snapshot):
-    return snapshot.use_extension(JSONSnapshotExtension)
-
-
 def test_stack(default, snapshot_json):
     template = json.loads(re.sub(r"[0-9a-f]{64}", "<asset>", json.dumps(default.templates["Comparison"])))
     for resource in template["Resources"].values():
@@ -82,6 +79,13 @@ def test_state(definition, state, snapshot_json):
 @pytest.mark.parametrize("state", ["Train candidates", "Benchmark candidates"])
 def test_map(definition, state, snapshot_json):
     assert {k: v for k, v in definition["States"][state].items() if k != "ItemProcessor"} == snapshot_json
+
+
+def test_no_snapshot_is_kept_of_what_is_not_there_any_more():
+    states = {f"test_state[{name}]" for name in (*TASKS, *OTHERS)}
+    assert not stale(
+        "test_comparison", states | {"test_stack", "test_map[Train candidates]", "test_map[Benchmark candidates]"}
+    )
 
 
 def test_every_task_has_a_snapshot(definition):
@@ -226,6 +230,18 @@ def test_tuning_makes_each_training_search_first(definition):
         varied = {entry["Name"] for ranges in search["parameter_ranges"].values() for entry in ranges}
         assert "learning_rate" in varied
         assert not varied & set(one)
+
+
+@pytest.mark.parametrize(
+    "chosen", [{}, {"prepare": "ml.c5.xlarge", "training": "ml.g5.xlarge", "transform": "ml.c5.large"}]
+)
+def test_candidates_run_on_the_machines_that_the_page_prices(definition, chosen):
+    outcome = ComparisonAccount(definition).run({**SAMPLE, "instances": chosen})
+    priced = ComparisonInput.from_json(outcome.requests["Save input"]["Body"]).instances
+    for state, kind in (("Extract features", "prepare"), ("Benchmark", "transform")):
+        cluster = outcome.requests[state]["ProcessingResources"]["ClusterConfig"]
+        assert cluster["InstanceType"] == getattr(priced, kind), state
+    assert outcome.requests["Train candidate"]["ResourceConfig"]["InstanceType"] == priced.training
 
 
 def test_all_candidates_read_the_same_photos_and_write_their_own_folder(definition):

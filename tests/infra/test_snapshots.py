@@ -9,9 +9,9 @@ import json
 import re
 
 import pytest
-from syrupy.extensions.json import JSONSnapshotExtension
 
 from tests.infra.conftest import Synthesis, resolve
+from tests.infra.snapshots import stale
 
 TASKS = [
     "Save input", "Prepare dataset", "Read plan", "Tune hyperparameters", "Tune in one job", "Read best trial",
@@ -20,20 +20,19 @@ TASKS = [
     "Keep model", "Register model", "Publish", "Use target model", "Note target model", "Look for fixed name",
     "Publish fixed name", "Note model data", "Note approved model", "Save outcome", "Write report",
     "Zip or folder", "Name folder", "Use folder",
-    "Set defaults", "Merge input", "Name jobs", "Check input", "Describe failure", "Execution failed",
+    "Set defaults", "Merge input", "Name jobs", "Use instances", "Check input", "Describe failure", "Execution failed",
 ]  # fmt: skip
 
 
-@pytest.fixture
-def snapshot_json(snapshot):
-    return snapshot.use_extension(JSONSnapshotExtension)
+STACKS = ["Storage", "Images", "Pipeline", "Endpoints"]
+MANAGED = ["Train best model", "Ask for rule outcomes", "Save rule outcomes", "Check training health"]
 
 
 def without_hashes(value):
     return json.loads(re.sub(r"[0-9a-f]{64}", "<asset>", json.dumps(value)))
 
 
-@pytest.mark.parametrize("stack", ["Storage", "Images", "Pipeline", "Endpoints"])
+@pytest.mark.parametrize("stack", STACKS)
 def test_stack(default: Synthesis, stack, snapshot_json):
     template = without_hashes(default.templates[stack])
     for resource in template["Resources"].values():
@@ -52,9 +51,7 @@ def test_state(default: Synthesis, state, snapshot_json):
     assert without_hashes(default.definition["States"][state]) == snapshot_json
 
 
-@pytest.mark.parametrize(
-    "state", ["Train best model", "Ask for rule outcomes", "Save rule outcomes", "Check training health"]
-)
+@pytest.mark.parametrize("state", MANAGED)
 def test_state_in_managed_mode(full: Synthesis, state, snapshot_json):
     assert without_hashes(full.definition["States"][state]) == snapshot_json
 
@@ -62,3 +59,9 @@ def test_state_in_managed_mode(full: Synthesis, state, snapshot_json):
 def test_every_task_has_a_snapshot(default: Synthesis):
     tasks = {name for name, state in default.definition["States"].items() if state["Type"] == "Task"}
     assert tasks <= set(TASKS)
+
+
+def test_no_snapshot_is_kept_of_what_is_not_there_any_more():
+    of_managed = {f"test_state_in_managed_mode[{name}]" for name in MANAGED}
+    tests = {f"test_stack[{name}]" for name in STACKS} | {f"test_state[{name}]" for name in TASKS} | of_managed
+    assert not stale("test_snapshots", tests)

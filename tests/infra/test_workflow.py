@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 
+from contract.execution_input import ExecutionInput
+from contract.instances import Instances
 from infra.workflow.check_training_health import ASK_AT_MOST
 from tests.infra.api import problems
 from tests.infra.pipeline_run import SAMPLE, Account, written
@@ -85,6 +88,23 @@ def test_an_execution_chooses_its_own_instances(default):
     outcome = Account(default.definition).run({**SAMPLE, "instances": {"training": "ml.g4dn.xlarge"}})
     assert outcome.requests["Train best model"]["ResourceConfig"]["InstanceType"] == "ml.g4dn.xlarge"
     assert outcome.requests["Batch transform"]["TransformResources"]["InstanceType"] == "ml.m5.xlarge"
+
+
+def test_the_saved_input_says_on_what_the_jobs_run(synthesize):
+    """What `prepare` writes into Clarify's configuration, a deployment's choice too: the file is all that it reads."""
+    deployed = synthesize(**{"instances.transform": "ml.c5.4xlarge", "instances.training": "ml.c5.2xlarge"})
+    outcome = Account(deployed.definition).run({**SAMPLE, "instances": {"training": "ml.g4dn.xlarge"}})
+    saved = ExecutionInput.from_json(outcome.requests["Save input"]["Body"]).instances
+    assert (
+        saved.transform == outcome.requests["Batch transform"]["TransformResources"]["InstanceType"] == "ml.c5.4xlarge"
+    )
+    assert saved.training == outcome.requests["Train best model"]["ResourceConfig"]["InstanceType"] == "ml.g4dn.xlarge"
+    assert (saved.prepare, saved.training_count) == (Instances.prepare, 1)
+
+
+def test_a_deployment_and_an_input_have_the_same_default_instances(default):
+    saved = Account(default.definition).run(SAMPLE).requests["Save input"]["Body"]["instances"]
+    assert saved == dataclasses.asdict(ExecutionInput.from_json(SAMPLE).instances)
 
 
 def test_the_best_trial_goes_over_the_planned_hyperparameters(default):

@@ -139,7 +139,5 @@ def _request(
         "fingerprint": dataset["fingerprint"],
         "estimates": {one["name"]: one["estimate_seconds"] for one in [*candidates, *left_out]},
         "left_out": [{"candidate": one, "state": "left out", "cause": one["reason"]} for one in left_out],
-        "training_instance": asked.instances.training,
-        "serving_instance": asked.instances.transform,
         "pipeline_input": {name: pipeline[name] for name in kept},
     }
