@@ -108,10 +108,10 @@ fuzz-cloud: .venv/.installed-dev ## Send hostile requests to a local cloud of it
 fuzz-decode: .venv-inference_code/.installed ## Decode 120,000 mutated and generated photos (CASES=, SEED=)
 	@.venv-inference_code/bin/python -m tests.inference_code.fuzz --cases $(or $(CASES),120000) --seed $(or $(SEED),2)
 
-kills: .venv/.installed-dev node_modules/.installed-dev ## Kill the local cloud 60 times over S3 writes, jobs and `cdk deploy` (KILLS=60), and show what survived
+kills: .venv/.installed-dev node_modules/.installed-dev ## Kill the local cloud 60 times each over S3 writes, runs and `cdk deploy` (KILLS=60), and show what survived
 	@mkdir -p build; rm -f build/kills.md
 	@DARKROOM_KILLS=$(or $(KILLS),60) .venv/bin/python -m pytest -q -p no:xdist packages/local-cloud/tests/test_kills.py && status=0 || status=$$?; \
-	  printf '%s\n' "| work | kills | acknowledged | cut off | wrong afterwards |" "| --- | ---: | ---: | ---: | ---: |"; cat build/kills.md; exit $$status
+	  printf '%s\n' "| work | kills | acknowledged | cut off | wrong afterwards | processes | left over |" "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"; cat build/kills.md; exit $$status
 
 clean: ## Remove environments, builds and the local cloud's state
 	rm -rf .venv .venv-* node_modules cdk.out build .darkroom

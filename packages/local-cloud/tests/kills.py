@@ -1,14 +1,17 @@
 """Random `kill -9` of the cloud while it works, and a look at what is left (`test_kills.py` runs it, `make kills` longer).
 
-Three kinds of work: S3 writes (put, overwrite, delete, copy, multipart), training jobs, and `cdk deploy`. After each kill
-the cloud starts again and everything that it had acknowledged must be there, nothing half-written may be taken for done, and
-no process of a job may live on. A difference is a row in the table, never passed over.
+Three kinds of work: S3 writes (put, overwrite, delete, copy, multipart), runs of a state machine with training jobs, and
+`cdk deploy`. After each kill the cloud starts again and everything that it had acknowledged must be there, nothing
+half-written may be taken for done, and no process that the killed cloud had started may live on. A difference is a row in
+the table, never passed over.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import json
 import os
 import random
 import subprocess
@@ -23,12 +26,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_cloud.testing import RunningCloud, wait_until
 from tests.conftest import CDK
-from tests.sagemaker.platform import Platform, processes_of, quick_settings
+from tests.sagemaker.platform import Platform, new_name, quick_settings
 
 KEYS = 8
 PART = 5 * 1024 * 1024
@@ -45,11 +49,22 @@ class Tally:
     kills: int = 0
     acknowledged: int = 0
     interrupted: int = 0  # calls that the kill left without an answer
+    processes: int = 0  # that the cloud had started and that ran when it was killed
+    orphans: int = 0  # of these, the ones that lived on
     wrong: list[str] = field(default_factory=list)
 
     def row(self) -> str:
         """A line of the table."""
-        return f"| {self.work} | {self.kills} | {self.acknowledged} | {self.interrupted} | {len(self.wrong)} |"
+        cells = (
+            self.work,
+            self.kills,
+            self.acknowledged,
+            self.interrupted,
+            len(self.wrong),
+            self.processes,
+            self.orphans,
+        )
+        return "| " + " | ".join(map(str, cells)) + " |"
 
 
 class S3Writes:
@@ -75,7 +90,7 @@ class S3Writes:
         for writer in writers:
             writer.start()
         time.sleep(self.dice.uniform(0.05, 1.0))
-        self.cloud.kill()
+        kill(self.cloud, tally)
         for writer in writers:
             writer.join()
 
@@ -136,10 +151,13 @@ class S3Writes:
             yield f"{files} content files for {len(listed)} objects"
 
 
-class TrainingJobs:
-    """Jobs that write a checkpoint and a model; afterwards each is Completed with a whole model, or Failed."""
+class Runs:
+    """A state machine trains twice at once and then says so; each job writes a checkpoint and a model.
 
-    work = "training jobs with checkpoints and models"
+    Afterwards a job is Completed with a whole model, or Failed; a run is SUCCEEDED with its last word, or ABORTED.
+    """
+
+    work = "runs of a state machine with two training jobs, checkpoints and models"
     PROGRAM = """
         print("working", flush=True)
         for n in range(3):
@@ -151,58 +169,100 @@ class TrainingJobs:
     def __init__(self, cloud: RunningCloud, dice: random.Random):
         self.cloud, self.dice = cloud, dice
         self.platform = Platform(cloud, Path(tempfile.mkdtemp()))
-        self.jobs: list[str] = []
+        self.machine = ""
+        self.run, self.jobs = "", []
         self.done: set[str] = set()
+        self.all_runs: list[str] = []
+        self.usual_seconds = 10.0
 
     def prepare(self) -> None:
-        """The image and the role."""
-        _ = self.platform.trainer, self.platform.role, self.platform.bucket
+        """The image, the role and the state machine; one run to its end says how long one takes."""
+        bucket, states = self.platform.bucket, self.cloud.client("stepfunctions")
+        train = {"Type": "Task", "Resource": "arn:aws:states:::sagemaker:createTrainingJob.sync",
+                 "Parameters": self._job("$.name"), "End": True}  # fmt: skip
+        branches = [
+            {"StartAt": f"Train {n}", "States": {f"Train {n}": train | {"InputPath": f"$[{n}]"}}} for n in (0, 1)
+        ]
+        say = {"Type": "Task", "Resource": "arn:aws:states:::aws-sdk:s3:putObject", "End": True,
+               "Parameters": {"Bucket": bucket, "Key.$": "States.Format('said/{}', $$.Execution.Name)", "Body": "done"}}  # fmt: skip
+        both = {"Type": "Parallel", "Branches": branches, "Next": "Say"}
+        definition = json.dumps({"StartAt": "Both", "States": {"Both": both, "Say": say}})
+        made = states.create_state_machine(name="kills", definition=definition, roleArn=self.platform.role)
+        self.machine = made["stateMachineArn"]
+        began = time.monotonic()
+        self._start()
+        wait_until(lambda: self._status(states) == "SUCCEEDED", 120, "a run without a kill")
+        self.usual_seconds = time.monotonic() - began
+
+    def _job(self, name: str) -> dict[str, Any]:
+        request = self.platform.training_request(
+            self.PROGRAM, CheckpointConfig={"S3Uri": self.platform.uri("checkpoints")}
+        )
+        request.pop("TrainingJobName")
+        return request | {"TrainingJobName.$": name}
+
+    def _start(self) -> None:
+        self.jobs = [new_name("job") for _ in range(2)]
+        started = self.cloud.client("stepfunctions").start_execution(
+            stateMachineArn=self.machine, input=json.dumps([{"name": name} for name in self.jobs])
+        )
+        self.run = started["executionArn"]
+        self.all_runs.append(self.run)
+
+    def _status(self, states: Any) -> str:
+        return states.describe_execution(executionArn=self.run)["status"]
 
     def until_killed(self, tally: Tally) -> None:
-        """Start two jobs, look at what is done, kill at any moment of their lives."""
-        self.__dict__.pop("started", None)
-        kept = {k: v for k, v in self.platform.__dict__.items() if k in ("role", "bucket", "trainer")}
-        self.platform = Platform(self.cloud, self.platform.scratch)
-        self.platform.__dict__.update(kept)
-        started = []
-        for _ in range(2):
-            request = self.platform.training_request(
-                self.PROGRAM, CheckpointConfig={"S3Uri": self.platform.uri("checkpoints")}
-            )
-            self.platform.api.create_training_job(**request)
-            started.append(request["TrainingJobName"])
-            tally.acknowledged += 1
-        self.jobs += started
-        end = time.monotonic() + self.dice.uniform(0.1, 4.0)
+        """Start a run, look at what is done, kill at any moment of its life."""
+        self._start()
+        tally.acknowledged += 1
+        sagemaker, states = self.cloud.client("sagemaker"), self.cloud.client("stepfunctions")
+        end = time.monotonic() + self.dice.uniform(0.0, self.usual_seconds * 1.1)
         while time.monotonic() < end:
-            for name in started:
-                if self.platform.describe("TrainingJob", name)["TrainingJobStatus"] == "Completed":
-                    self.done.add(name)
-        self.cloud.kill()
-        tally.interrupted += len([name for name in started if name not in self.done])
+            for name in self.jobs:
+                with contextlib.suppress(ClientError):  # not made yet
+                    if sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "Completed":
+                        self.done.add(name)
+            if self._status(states) == "SUCCEEDED":
+                self.done.add(self.run)
+            time.sleep(0.05)
+        kill(self.cloud, tally)
+        tally.interrupted += self.run not in self.done
 
     def faults(self) -> Iterator[str]:
-        """Whatever a client could take for a finished job and is not, and every process that lives on."""
-        for name in self.jobs[-2:]:
-            try:
-                wait_until(lambda name=name: not processes_of(name), 10)
-            except AssertionError:
-                yield f"processes of {name} live on: {processes_of(name)}"
-            job = self.cloud.client("sagemaker").describe_training_job(TrainingJobName=name)
-            status = job["TrainingJobStatus"]
-            if name in self.done and status != "Completed":
-                yield f"{name} was Completed and is {status}"
-            if status not in ("Completed", "Failed"):
-                yield f"{name} is {status}"
-            if status == "Completed":
+        """Whatever a client could take for a finished run or job and is not."""
+        states, sagemaker = self.cloud.client("stepfunctions"), self.cloud.client("sagemaker")
+        status = self._status(states)
+        if status not in ("SUCCEEDED", "ABORTED") or (self.run in self.done and status != "SUCCEEDED"):
+            yield f"the run is {status}, and was {'SUCCEEDED' if self.run in self.done else 'running'}"
+        listed = {
+            job["TrainingJobName"]
+            for page in sagemaker.get_paginator("list_training_jobs").paginate()
+            for job in page["TrainingJobSummaries"]
+        }
+        for name in self.jobs:
+            job = sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] if name in listed else None
+            if job != "Completed" and (name in self.done or status == "SUCCEEDED"):
+                yield f"{name} was Completed and is {job}"
+            if job not in ("Completed", "Failed", None):
+                yield f"{name} is {job}"
+            if job == "Completed":
                 yield from self._model_faults(name)
+        if status == "SUCCEEDED" and json.loads(self._read(f"said/{self.run.rpartition(':')[2]}")) != "done":
+            yield "the run is SUCCEEDED without its last word"
+        pages = states.get_paginator("list_executions").paginate(stateMachineArn=self.machine)
+        missing = set(self.all_runs) - {e["executionArn"] for page in pages for e in page["executions"]}
+        if missing:
+            yield f"runs are gone: {missing}"
         left = list((self.cloud.state / "sagemaker" / "jobs").glob("*/*"))
         if left:
             yield f"folders are left: {left}"
 
+    def _read(self, key: str) -> bytes:
+        return self.cloud.client("s3").get_object(Bucket=self.platform.bucket, Key=key)["Body"].read()
+
     def _model_faults(self, name: str) -> Iterator[str]:
-        s3 = self.cloud.client("s3")
-        packed = s3.get_object(Bucket=self.platform.bucket, Key=f"out/{name}/output/model.tar.gz")["Body"].read()
+        packed = self._read(f"out/{name}/output/model.tar.gz")
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             if archive.extractfile("weights.bin").read() != b"w" * 2_000_000:
                 yield f"the model of {name} is not whole"
@@ -235,13 +295,26 @@ class Deployments:
         self.folder = Path(tempfile.mkdtemp())
         self.turn = 0
         self.acknowledged: str | None = None
+        self.usual_seconds = 0.0
 
     def prepare(self) -> None:
-        """Both assemblies, so that a deployment is the CLI and the cloud only."""
+        """Both assemblies, so that a deployment is the CLI and the cloud only; the first one says how long one takes."""
         (self.folder / "app.py").write_text(textwrap.dedent(self.APP))
         for word in "ab":
             command = [*self._cdk(f"{sys.executable} app.py"), "synth", "-q", "-c", f"word={word}", "-o", f"out-{word}"]
             subprocess.run(command, cwd=self.folder, env=self._environment(), check=True, capture_output=True)
+        cli = self._deploy()
+        began = self._begun(cli)
+        said, _ = cli.communicate()
+        assert cli.returncode == 0, said
+        self.usual_seconds = time.monotonic() - began
+
+    def _begun(self, cli: subprocess.Popen) -> float:
+        """When the first stack is deployed; the CLI has started by then."""
+        for line in cli.stdout:
+            if "deploying" in line:
+                break
+        return time.monotonic()
 
     def _cdk(self, app: str) -> list[str]:
         cdk = str(CDK)
@@ -259,16 +332,13 @@ class Deployments:
         )  # fmt: skip
 
     def until_killed(self, tally: Tally) -> None:
-        """Deploy the other template; kill when a random event of the deployment has been seen, or it is done."""
+        """Deploy the other template; kill at any moment from the first stack on until all is done."""
         self.turn += 1
-        cli, wanted, events = self._deploy(), self.dice.randint(0, 24), 0
-        for line in cli.stdout:
-            if "|" in line and "AWS::" in line:
-                events += 1
-                if events > wanted:
-                    break
-        time.sleep(self.dice.uniform(0, 0.2))
-        self.cloud.kill()
+        cli = self._deploy()
+        self._begun(cli)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            cli.wait(self.dice.uniform(0, self.usual_seconds * 1.1))
+        kill(self.cloud, tally)
         cli.communicate()
         self.acknowledged = "ab"[self.turn % 2] if cli.returncode == 0 else None
         tally.acknowledged += cli.returncode == 0
@@ -308,7 +378,36 @@ class Deployments:
             yield f"{len(queues)} queues for two stacks"
 
 
-KINDS = {"s3": S3Writes, "jobs": TrainingJobs, "deploy": Deployments}
+KINDS = {"s3": S3Writes, "runs": Runs, "deploy": Deployments}
+
+
+def kill(cloud: RunningCloud, tally: Tally) -> None:
+    """`kill -9` of the cloud; remembers which processes it had."""
+    theirs = set(psutil.Process(cloud.process.pid).children(recursive=True))
+    cloud.kill()
+    theirs |= {process for process in psutil.process_iter() if _belongs(process, cloud.state)}
+    tally.kills += 1
+    tally.processes += len(theirs)
+    cloud.description["killed"] = theirs
+
+
+def _belongs(process: psutil.Process, state: Path) -> bool:
+    """Whether a process names the cloud's folder: one whose parent is gone is nobody's child any more."""
+    try:
+        words = [*process.cmdline(), process.cwd(), *process.environ().values()]
+    except psutil.Error:
+        return False
+    return process.pid != os.getpid() and any(str(state) in word for word in words)
+
+
+def _living(processes: set[psutil.Process]) -> list[psutil.Process]:
+    """A process whose number was given to another does not count, nor one that only waits to be reaped."""
+    living = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                living.append(process)
+    return living
 
 
 def kill_randomly(cloud: RunningCloud, kind: type, kills: int, seed: int) -> Tally:
@@ -317,14 +416,19 @@ def kill_randomly(cloud: RunningCloud, kind: type, kills: int, seed: int) -> Tal
     work.prepare()
     for _ in range(kills):
         work.until_killed(tally)
-        tally.kills += 1
+        theirs, read = cloud.description["killed"], len(cloud.log())
         cloud.start(**quick_settings())
         try:
             tally.wrong += work.faults()
         except BROKEN as fault:
             tally.wrong.append(f"{type(fault).__name__}: {fault}")
-        if "Traceback" in cloud.log():
-            tally.wrong.append(f"a traceback in {cloud.state / 'cloud.log'}")
+        if "Traceback" in cloud.log()[read:]:
+            tally.wrong.append(f"a traceback in {cloud.state / 'cloud.log'}: {cloud.log()[-500:]}")
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda theirs=theirs: not _living(theirs), 60, "the end of what the killed cloud had started")
+        if orphans := _living(theirs):
+            tally.orphans += len(orphans)
+            tally.wrong.append(f"still there: {[process.cmdline() for process in orphans]}")
         print(tally.row(), tally.wrong[-3:], flush=True)
     return tally
 
