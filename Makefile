@@ -97,7 +97,9 @@ lock: .venv/bin/uv ## Resolve and pin every dependency again
 	set -e; for room in $(ROOMS); do for file in $$room/requirements*.in; do $(LOCK) $$file -o $${file%.in}.txt; done; done
 
 walk-settings: .venv/.installed-dev ## Deploy to a local cloud, then change each setting there and back (minutes)
-	@DARKROOM_WALK_SETTINGS=1 .venv/bin/python -m pytest -q tests/infra/test_updates.py
+	@mkdir -p build; rm -f build/walk.md
+	@DARKROOM_WALK_SETTINGS=build/walk.md .venv/bin/python -m pytest -q -p no:xdist tests/infra/test_updates.py && status=0 || status=$$?; \
+	  printf '%s\n' "| setting | there | updated | added | removed | replaced |" "| --- | --- | ---: | ---: | ---: | ---: |"; cat build/walk.md; exit $$status
 
 bench-training: .venv-training_code/.installed ## Measure tuning and training against the usual recipe (DATA=folder per class)
 	@.venv-training_code/bin/python -m benchmarks.training $(if $(DATA),--data "$(DATA)")

@@ -19,7 +19,14 @@ from contract.instances import InstanceTypes, an_instance_type
 from contract.names import ENVIRONMENT, PROJECT, NameRefused, Names
 from contract.validation import InvalidField, a_boolean, a_choice, an_integer, did_you_mean
 
-S3_PREFIX = re.compile(r"s3://[a-z0-9.-]{3,63}/.*")
+# No wildcard: the prefix becomes part of a policy, where `*` would let in more than it says.
+S3_PREFIX = re.compile(r"s3://(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^*?$]*")
+# What AWS gives out: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/resource-ids.html
+ID = "(?:[0-9a-f]{8}|[0-9a-f]{17})"
+SUBNET, SECURITY_GROUP = re.compile(f"subnet-{ID}"), re.compile(f"sg-{ID}")
+# What all services take: https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+TAG_KEY, TAG_VALUE = (re.compile(rf"[\w .:/=+\-@]{{{least},{most}}}") for least, most in ((1, 128), (0, 256)))
+MOST_TAGS = 40  # of 50: AWS and Darkroom add their own
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653)
 # Context that the CDK CLI or CDK users may put beside ours; all else without a colon or slash is a typing error.
 FOREIGN_CONTEXT = ("cli-telemetry", "acknowledged-issue-numbers")
@@ -102,9 +109,9 @@ class Network:
                 "subnets and security_groups together, or neither to run outside a VPC",
             )
         for name in self.subnets:
-            _matches("network.subnets", name, re.compile(r"subnet-[0-9a-f]+"), "ids such as subnet-0a1b2c3d")
+            _matches("network.subnets", name, SUBNET, "ids such as subnet-0a1b2c3d")
         for name in self.security_groups:
-            _matches("network.security_groups", name, re.compile(r"sg-[0-9a-f]+"), "ids such as sg-0a1b2c3d")
+            _matches("network.security_groups", name, SECURITY_GROUP, "ids such as sg-0a1b2c3d")
 
 
 @dataclass(frozen=True)
@@ -150,10 +157,20 @@ class Settings:
             raise _sentence(str(error)) from None
         an_integer("volume_gb", self.volume_gb, 1, 16384)
         for prefix in self.readable_prefixes:
-            _matches("readable_prefixes", prefix, S3_PREFIX, "S3 prefixes such as s3://bucket/photos/")
-        for key in self.tags:
-            if key.startswith(("aws:", "darkroom:")):
-                raise SettingError(f"tags.{key}", self.tags[key], "names that do not begin with aws: or darkroom:")
+            _matches(
+                "readable_prefixes", prefix, S3_PREFIX, "S3 prefixes without wildcards, such as s3://bucket/photos/"
+            )
+        self._check_tags()
+
+    def _check_tags(self) -> None:
+        if len(self.tags) > MOST_TAGS:
+            raise SettingError("tags", f"{len(self.tags)} names", f"at most {MOST_TAGS}")
+        for key, value in self.tags.items():
+            if key.lower().startswith(("aws:", "darkroom:")):
+                raise SettingError(f"tags.{key}", value, "names that do not begin with aws: or darkroom:")
+            signs = "letters, digits, spaces and _ . : / = + - @"
+            _matches("a name in tags", key, TAG_KEY, f"1 to 128 {signs}")
+            _matches(f"tags.{key}", value, TAG_VALUE, f"at most 256 {signs}")
 
     @property
     def names(self) -> Names:

@@ -78,10 +78,26 @@ class Deployment:
 
     def precious(self, synthesis: Synthesis) -> dict[str, str]:
         """Physical ids of what holds something, by stack and logical id."""
+        return {name: id for name, (kind, id, _) in self.resources(synthesis).items() if kind in PRECIOUS}
+
+    def resources(self, synthesis: Synthesis) -> dict[str, tuple[str, str, Any]]:
+        """Type, physical id and moment of the last change of everything, by stack and logical id."""
         return {
-            f"{stack.stack_name}/{one['LogicalResourceId']}": one["PhysicalResourceId"]
+            f"{stack.stack_name}/{one['LogicalResourceId']}":
+                (one["ResourceType"], one["PhysicalResourceId"], one["LastUpdatedTimestamp"])
             for stack in synthesis.stacks
             for page in self.cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack.stack_name)
             for one in page["StackResourceSummaries"]
-            if one["ResourceType"] in PRECIOUS
-        }
+        }  # fmt: skip
+
+
+def difference(before: dict[str, tuple[str, str, Any]], after: dict[str, tuple[str, str, Any]]) -> dict[str, int]:
+    """What an update did, in numbers of resources."""
+    both = before.keys() & after.keys()
+    replaced = {name for name in both if before[name][1] != after[name][1]}
+    return {
+        "updated": sum(before[name][2] != after[name][2] for name in both - replaced),
+        "added": len(after.keys() - both),
+        "removed": len(before.keys() - both),
+        "replaced": len(replaced),
+    }

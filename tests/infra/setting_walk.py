@@ -43,7 +43,7 @@ OTHER: dict[str, dict[str, str]] = {
     "logs.own_job_groups": {"logs.own_job_groups": "true"},
     # Both or neither.
     "network.subnets": {"network.subnets": "subnet-0a1b2c3d", "network.security_groups": "sg-0a1b2c3d"},
-    "network.security_groups": {"network.subnets": "subnet-0a1b2c3d", "network.security_groups": "sg-0a1b2c3d,sg-1a"},
+    "network.security_groups": {"network.subnets": "subnet-0a1b2c3d", "network.security_groups": "sg-0a1b2c3d,sg-1a2b3c4d"},
     "readable_prefixes": {"readable_prefixes": "s3://someone-elses-bucket/photos/"},
     "tags": {"tags": "cost-center=42"},
 }  # fmt: skip

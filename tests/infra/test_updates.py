@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from local_cloud.testing import RunningCloud
 from tests.infra.conftest import resolve
-from tests.infra.deployed import Deployment
+from tests.infra.deployed import Deployment, difference
 from tests.infra.setting_walk import OTHER, TOGETHER, left_out, locked
 
 SHORT = {**{name: OTHER[name] for name in ("encryption", "clarify", "endpoints.gpu.enabled")}, **TOGETHER}
@@ -106,12 +107,13 @@ def deployment(default, tmp_path_factory):
 def test_a_deployed_setting_can_be_changed_there_and_back_and_nothing_that_holds_data_is_replaced(
     deployment, default, synthesize, change
 ):
-    before = deployment.precious(default)
+    before, all_before = deployment.precious(default), deployment.resources(default)
     changed = synthesize(**EACH[change])
     deployment.deploy(changed)
-    there = deployment.precious(changed)
+    there, all_there = deployment.precious(changed), deployment.resources(changed)
     deployment.deploy(default)
-    back = deployment.precious(default)
+    back, all_back = deployment.precious(default), deployment.resources(default)
+    _note(change, difference(all_before, all_there), difference(all_there, all_back))
     assert len(before) >= 8
     assert before == back
     assert before.items() <= there.items()
@@ -119,3 +121,14 @@ def test_a_deployed_setting_can_be_changed_there_and_back_and_nothing_that_holds
     deployment.deploy(changed)
     deployment.deploy(default)
     assert deployment.precious(default) == before
+
+
+def _note(change: str, there: dict[str, int], back: dict[str, int]) -> None:
+    """A row of the table that `make walk-settings` shows."""
+    if "DARKROOM_WALK_SETTINGS" not in os.environ:
+        return
+    value = "; ".join(f"{name}={text}" if name != change else text for name, text in EACH[change].items())
+    cells = [f"`{change}`" if change in OTHER else change, f"`{value}`"]
+    cells += [" / ".join(str(way[what]) for way in (there, back)) for what in there]
+    with Path(os.environ["DARKROOM_WALK_SETTINGS"]).open("a") as table:
+        table.write("| " + " | ".join(cells) + " |\n")
