@@ -52,7 +52,7 @@ class Cloud:
         keys.install(self.content, self.rows)
         moto_adjustments.install(self.database)
         self.application = Application(
-            Guard(self.credentials["access_key_id"], self.credentials["secret_access_key"], ACCOUNT_ID, region),
+            Guard(self.credentials["access_key_id"], self.credentials["secret_access_key"], ACCOUNT_ID, region, clock),
             self.content,
             self.rows,
             FastPath(ACCOUNT_ID, self.content, self.rows),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from local_cloud.claim import Claim, claim_of, claimed_service
+from local_cloud.clock import MACHINE, Clock
 from local_cloud.errors import AwsError
 from local_cloud.presigned import access_key_of, token_of, verify_presigned
 from local_cloud.refusals import refusal
@@ -36,7 +37,10 @@ class Key:
 class Guard:
     """Checks every request before anything else looks at it."""
 
-    def __init__(self, access_key_id: str, secret_access_key: str, account_id: str, region: str):
+    def __init__(
+        self, access_key_id: str, secret_access_key: str, account_id: str, region: str, clock: Clock = MACHINE
+    ):
+        self._clock = clock
         self._access_key_id = access_key_id
         self._secret_access_key = secret_access_key
         self._account_id = account_id
@@ -60,12 +64,12 @@ class Guard:
         """The service that the request is signed for, once key, token, region, age and signature have been found right."""
         key_id = access_key_of(request)
         if key_id is not None and not request.header("authorization"):
-            verify_presigned(request, self._key(key_id, "s3", token_of(request)).secret)
+            verify_presigned(request, self._key(key_id, "s3", token_of(request)).secret, self._clock.now())
             return "s3"
         claim = claim_of(request)
         secret = self._key(claim.access_key_id, claim.service, claim.token).secret
         self._check_region(claim)
-        request.seal = verify(request, claim, secret)
+        request.seal = verify(request, claim, secret, self._clock.moment())
         return claim.service
 
     def _key(self, access_key_id: str, service: str, token: str) -> Key:
@@ -75,7 +79,7 @@ class Guard:
             raise refusal("unknown key", service)
         if not hmac.compare_digest(key.token.encode(), token.encode()):
             raise refusal("wrong token", service)
-        if key.expires and key.expires < datetime.now(UTC):
+        if key.expires and key.expires < self._clock.moment():
             raise refusal("expired token", service)
         return key
 

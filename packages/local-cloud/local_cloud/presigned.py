@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import time
 from urllib.parse import parse_qsl, unquote
 
 from botocore.auth import HmacV1Auth
@@ -41,8 +40,8 @@ def token_of(request: Request) -> str:
     return _named(request).get("x-amz-security-token") or request.header("x-amz-security-token")
 
 
-def verify_presigned(request: Request, secret: str) -> None:
-    """Raise unless the URL was signed with `secret` and has not expired."""
+def verify_presigned(request: Request, secret: str, now: float) -> None:
+    """Raise unless the URL was signed with `secret` and has not expired; `now` in seconds since the epoch."""
     named = _named(request)
     if not named.get("Signature") or not named.get("Expires"):
         raise AwsError(
@@ -53,7 +52,7 @@ def verify_presigned(request: Request, secret: str) -> None:
     expires = whole_number(named["Expires"])
     if expires is None:
         raise AwsError("AccessDenied", f"Invalid date (should be seconds since epoch): {named['Expires'][:50]}", 403)
-    if expires < time.time():
+    if expires < now:
         raise refusal("expired url", "s3")
     made = base64.b64encode(hmac.new(secret.encode(), _to_sign(request, named), hashlib.sha1).digest()).decode()
     if not hmac.compare_digest(made.encode(), named["Signature"].encode()):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
@@ -40,9 +40,9 @@ class Seal:
         return hmac.new(self.key, to_sign.encode(), hashlib.sha256).hexdigest()
 
 
-def verify(request: Request, claim: Claim, secret: str) -> Seal:
-    """Raise unless the request was signed with `secret`, lately, over all that matters. S3's bodies are checked later."""
-    _check_age(claim)
+def verify(request: Request, claim: Claim, secret: str, now: datetime) -> Seal:
+    """Raise unless the request was signed with `secret`, not long before or after `now`, over all that matters; not S3's body."""
+    _check_age(claim, now)
     payload = _payload(request, claim)
     key = _signing_key(secret, claim.day, claim.region, claim.service)
     canonical = "\n".join(
@@ -96,8 +96,8 @@ def _require_signed_headers(request: Request, claim: Claim) -> None:
         )
 
 
-def _check_age(claim: Claim) -> None:
-    signed, now = claim.signed_at(), datetime.now(UTC)
+def _check_age(claim: Claim, now: datetime) -> None:
+    signed = claim.signed_at()
     if claim.lifetime is not None:
         if signed + timedelta(seconds=claim.lifetime) < now:
             raise refusal("expired url", claim.service)

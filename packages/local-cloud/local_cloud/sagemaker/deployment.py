@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from local_cloud.errors import AwsError, words_for
 from local_cloud.sagemaker.job_logs import JobLog
@@ -15,7 +16,7 @@ from local_cloud.sagemaker.model_hosting import hosted_model
 from local_cloud.sagemaker.model_server import ModelServer
 from local_cloud.sagemaker.multi_model import MultiModel
 from local_cloud.sagemaker.runtime import Runtime
-from local_cloud.sagemaker.store import Document, now
+from local_cloud.sagemaker.store import Document
 
 HEALTHY_SECONDS = 480.0
 DRAIN_SECONDS = 60.0  # the longest that a container may take for one answer
@@ -40,6 +41,7 @@ class Variant:
     weight: float
     image: str
     startup_seconds: float
+    resolved: datetime
     instances: list[Instance] = field(default_factory=list)
 
     def least_busy(self) -> Instance:
@@ -53,7 +55,9 @@ class Variant:
             "DesiredWeight": self.weight,
             "CurrentInstanceCount": len(self.instances),
             "DesiredInstanceCount": len(self.instances),
-            "DeployedImages": [{"SpecifiedImage": self.image, "ResolvedImage": self.image, "ResolutionTime": now()}],
+            "DeployedImages": [
+                {"SpecifiedImage": self.image, "ResolvedImage": self.image, "ResolutionTime": self.resolved}
+            ],
         }
 
 
@@ -151,6 +155,7 @@ class Deployment:
             block.get("InitialVariantWeight", 1.0),
             model.image,
             float(block.get("ContainerStartupHealthCheckTimeoutInSeconds", HEALTHY_SECONDS)),
+            self.runtime.store.now(),
         )
         for number in range(block["InitialInstanceCount"]):
             stream = f"{variant.name}/i-{secrets.token_hex(9)[:17]}"

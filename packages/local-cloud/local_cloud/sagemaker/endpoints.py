@@ -13,7 +13,7 @@ from local_cloud.sagemaker.deployment import Deployment
 from local_cloud.sagemaker.invocation import InvocationResponse, Meter, invoke
 from local_cloud.sagemaker.listing import Listing
 from local_cloud.sagemaker.runtime import Runtime
-from local_cloud.sagemaker.store import Document, now, public
+from local_cloud.sagemaker.store import Document, public
 from local_cloud.sagemaker.support import invalid, refuse_unsupported
 from local_cloud.sagemaker.tags import forget_tags, keep_tags
 
@@ -166,7 +166,7 @@ class Endpoints:
 
 def create_endpoint(runtime: Runtime, request: Document) -> Document:
     refuse_unsupported("CreateEndpoint", request, ("EndpointName", "EndpointConfigName", "DeploymentConfig", "Tags"))
-    name, moment = request["EndpointName"], now()
+    name, moment = request["EndpointName"], runtime.store.now()
     config = runtime.store.get("EndpointConfig", request["EndpointConfigName"])
     arn = runtime.arn(NOUN, name)
     runtime.store.add(

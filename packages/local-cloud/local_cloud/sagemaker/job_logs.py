@@ -2,14 +2,17 @@
 
 import re
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from local_cloud.sagemaker.store import Document
 from local_cloud.sagemaker.support import invalid
+
+if TYPE_CHECKING:
+    from local_cloud.context import CloudContext
+    from local_cloud.logs import LogStream
 
 MetricSink = Callable[[str, float, float], None]
 
@@ -41,15 +44,15 @@ def metric_patterns(definitions: list[dict[str, str]]) -> list[MetricPattern]:
 class JobLog:
     """One log stream of one container; lines are written as they come."""
 
-    context: Any
+    context: "CloudContext"
     group: str
     stream_name: str
     patterns: list[MetricPattern] = field(default_factory=list)
     on_metric: MetricSink = lambda name, value, moment: None
-    _stream: Any = None
+    _stream: "LogStream | None" = None
 
     def write(self, lines: list[str]) -> None:
-        moment = time.time()
+        moment = self.context.clock.now()
         if self._stream is None:
             self._stream = self.context.logs.stream(self.group, self.stream_name)
         self._stream.write([(int(moment * 1000), line) for line in lines])
@@ -89,6 +92,6 @@ class FinalMetrics:
             ]
 
 
-def stream_name(job: str, host: str = "algo-1") -> str:
+def stream_name(job: str, now: float, host: str = "algo-1") -> str:
     """The name AWS gives a log stream."""
-    return f"{job}/{host}-{int(time.time())}"
+    return f"{job}/{host}-{int(now)}"

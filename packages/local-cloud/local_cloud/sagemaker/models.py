@@ -5,7 +5,7 @@ from local_cloud.sagemaker.listing import Listing
 from local_cloud.sagemaker.model_hosting import package_container
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.s3_locations import Location
-from local_cloud.sagemaker.store import Document, now, public
+from local_cloud.sagemaker.store import Document, public
 from local_cloud.sagemaker.support import invalid, refuse_unsupported
 from local_cloud.sagemaker.tags import forget_tags, keep_tags
 
@@ -144,7 +144,7 @@ def _add(runtime: Runtime, noun: str, request: Document) -> Document:
         {
             **document,
             f"{noun}Arn": arn,
-            "CreationTime": now(),
+            "CreationTime": runtime.store.now(),
             "EnableNetworkIsolation": request.get("EnableNetworkIsolation", False),
         },
     )

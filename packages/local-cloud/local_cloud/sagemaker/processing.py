@@ -8,7 +8,7 @@ from local_cloud.sagemaker.processing_run import ProcessingRun
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.s3_locations import Location
 from local_cloud.sagemaker.stopping import stop_job
-from local_cloud.sagemaker.store import Document, now, public
+from local_cloud.sagemaker.store import Document, public
 from local_cloud.sagemaker.support import invalid, refuse_unsupported
 from local_cloud.sagemaker.tags import keep_tags
 
@@ -50,7 +50,7 @@ def create_processing_job(runtime: Runtime, request: Document) -> Document:
     _check(runtime, request)
     name = request["ProcessingJobName"]
     arn = runtime.arn(NOUN, name)
-    moment = now()
+    moment = runtime.store.now()
     document = {
         **{key: value for key, value in request.items() if key != "Tags"},
         "ProcessingJobArn": arn,

@@ -4,7 +4,6 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/build-your-own-processing-contai
 """
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from local_cloud.sagemaker.paths import base_variables, inside, relocated, reloc
 from local_cloud.sagemaker.runs import FAILURE_LIMIT, JobFailed, JobRun, read_message
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.s3_locations import Location, sources_of
-from local_cloud.sagemaker.store import Document, now
+from local_cloud.sagemaker.store import Document
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 
@@ -40,12 +39,12 @@ class ProcessingRun(JobRun):
             self.context.objects.require_bucket(Location.parse(output["S3Uri"]).bucket)
         for host in self.hosts:
             self._prepare(host)
-        self.change(ProcessingStartTime=now())
+        self.change(ProcessingStartTime=self.now())
         if not self.control.stop_requested:
             for host in self.hosts:
                 self.containers.append(self._launch(host))
         continuous = any(output.get("S3UploadMode") == "Continuous" for output in self._outputs)
-        deadline = time.monotonic() + self.job["StoppingCondition"]["MaxRuntimeInSeconds"]
+        deadline = self.clock.ticks() + self.job["StoppingCondition"]["MaxRuntimeInSeconds"]
         outcome = self.await_containers(deadline, self._upload_continuous if continuous else None)
         if outcome != "exited":
             stop_all(self.containers, 0 if self.runtime.stopping.is_set() else self.runtime.settings.stop_grace_seconds)
@@ -57,17 +56,19 @@ class ProcessingRun(JobRun):
                 f"({self.job['StoppingCondition']['MaxRuntimeInSeconds']}). Raise it, or give the job less to do."
             )
         if outcome == "stop":
-            self.change(ProcessingJobStatus="Stopped", ProcessingEndTime=now(), ExitMessage=self._message() or None)
+            self.change(
+                ProcessingJobStatus="Stopped", ProcessingEndTime=self.now(), ExitMessage=self._message() or None
+            )
             return
         self._raise_if_failed()
         for _, mirror in self._mirrors:
             mirror.sync(final=True)
-        self.change(ProcessingJobStatus="Completed", ProcessingEndTime=now(), ExitMessage=self._message() or None)
+        self.change(ProcessingJobStatus="Completed", ProcessingEndTime=self.now(), ExitMessage=self._message() or None)
 
     def record_failure(self, reason: str) -> None:
         self.change(
             ProcessingJobStatus="Failed",
-            ProcessingEndTime=now(),
+            ProcessingEndTime=self.now(),
             FailureReason=reason,
             ExitMessage=self._message() or None,
         )
@@ -98,7 +99,7 @@ class ProcessingRun(JobRun):
         app = self.job["AppSpecification"]
         isolated = self.job.get("NetworkConfig", {}).get("EnableNetworkIsolation", False)
         environment = role_environment(self.runtime, self.job["RoleArn"], isolated) | self._environment(base)
-        log = JobLog(self.context, LOG_GROUP, stream_name(self.name, host.name))
+        log = JobLog(self.context, LOG_GROUP, stream_name(self.name, self.clock.now(), host.name))
         if host.index == 0:
             self.log = log.write
         return launch(

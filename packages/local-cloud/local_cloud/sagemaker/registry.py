@@ -8,7 +8,7 @@ import threading
 from local_cloud.errors import AwsError
 from local_cloud.sagemaker.listing import Listing
 from local_cloud.sagemaker.runtime import Runtime
-from local_cloud.sagemaker.store import Document, now, public
+from local_cloud.sagemaker.store import Document, public
 from local_cloud.sagemaker.support import invalid, refuse_unsupported
 from local_cloud.sagemaker.tags import forget_tags, keep_tags
 
@@ -95,7 +95,7 @@ def create_model_package_group(runtime: Runtime, request: Document) -> Document:
         {
             **{key: value for key, value in request.items() if key != "Tags"},
             "ModelPackageGroupArn": arn,
-            "CreationTime": now(),
+            "CreationTime": runtime.store.now(),
             "CreatedBy": {},
             "ModelPackageGroupStatus": "Completed",
             "_LastVersion": 0,
@@ -137,7 +137,7 @@ def create_model_package(runtime: Runtime, request: Document) -> Document:
             runtime.context.images.resolve(image)
     document = {key: value for key, value in request.items() if key not in ("Tags", "ClientToken")}
     document |= {
-        "CreationTime": now(),
+        "CreationTime": runtime.store.now(),
         "CreatedBy": {},
         "ModelPackageStatus": "Completed",
         "ModelPackageStatusDetails": {"ValidationStatuses": [], "ImageScanStatuses": []},

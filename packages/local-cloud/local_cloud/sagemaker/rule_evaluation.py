@@ -13,8 +13,7 @@ import shutil
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING
 
 from local_cloud.sagemaker.containers import Container, stop_all
 from local_cloud.sagemaker.job_logs import JobLog, stream_name
@@ -23,7 +22,10 @@ from local_cloud.sagemaker.mirror import store_file
 from local_cloud.sagemaker.rules import STATUSES, Evaluator, evaluator_of, output_of, rules_of
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.s3_locations import Location
-from local_cloud.sagemaker.store import Document, Store, now
+from local_cloud.sagemaker.store import Document, Store
+
+if TYPE_CHECKING:
+    from local_cloud.sagemaker.training_run import TrainingRun
 
 LOGGER = logging.getLogger(__name__)
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
@@ -39,7 +41,7 @@ def begin_evaluations(runtime: Runtime, job: Document) -> Document:
     fields: Document = {field: [] for field in STATUSES.values()}
     for field, rule in rules_of(job):
         name = f"{job['TrainingJobName'][:26]}-{rule['RuleConfigurationName'][:26].replace('_', '-')}-{uuid.uuid4().hex[:8]}"
-        arn, moment = runtime.arn("ProcessingJob", name), now()
+        arn, moment = runtime.arn("ProcessingJob", name), runtime.store.now()
         fields[STATUSES[field]].append({
             "RuleConfigurationName": rule["RuleConfigurationName"], "RuleEvaluationJobArn": arn,
             "RuleEvaluationStatus": "InProgress", "LastModifiedTime": moment,
@@ -58,7 +60,7 @@ def begin_evaluations(runtime: Runtime, job: Document) -> Document:
 class RuleEvaluation:
     """Evaluates the rules of one job on what its first host left in `base`; `run` is the training's own run."""
 
-    def __init__(self, run: Any, base: Path, mirrored: Sequence[Path]) -> None:
+    def __init__(self, run: "TrainingRun", base: Path, mirrored: Sequence[Path]) -> None:
         self.run, self.runtime, self.job = run, run.runtime, run.job
         self.base, self.mirrored = base, mirrored
         self.folder = run.folder / "rules"
@@ -98,7 +100,7 @@ class RuleEvaluation:
         self._lay_out(base, rules)
         container = self._launch(evaluator, base, [self._evaluation_job(field, rule) for rule in rules])
         self.run.containers = [container]
-        deadline = monotonic() + self.job["StoppingCondition"]["MaxRuntimeInSeconds"]
+        deadline = self.run.clock.ticks() + self.job["StoppingCondition"]["MaxRuntimeInSeconds"]
         while (outcome := self.run.await_containers(deadline)) == "interrupt":
             self.run.control.interrupt_requested = False  # it was meant for the training's spot instance
         if outcome != "exited":
@@ -125,7 +127,7 @@ class RuleEvaluation:
 
     def _launch(self, evaluator: Evaluator, base: Path, jobs: Sequence[str]) -> Container:
         host = "algo-1"
-        logs = [JobLog(self.runtime.context, LOG_GROUP, stream_name(name, host)) for name in jobs]
+        logs = [JobLog(self.runtime.context, LOG_GROUP, stream_name(name, self.run.clock.now(), host)) for name in jobs]
 
         def write(lines: list[str]) -> None:
             for log in logs:
@@ -169,7 +171,7 @@ class RuleEvaluation:
         return self._statuses(field, rule)[1]["RuleEvaluationJobArn"].rpartition("/")[2]
 
     def _end(self, field: str, rule: Document, status: str, details: str) -> None:
-        moment, said = now(), details[:DETAILS_LIMIT]
+        moment, said = self.run.now(), details[:DETAILS_LIMIT]
         statuses, mine = self._statuses(field, rule)
         mine |= {"RuleEvaluationStatus": status, "StatusDetails": said, "LastModifiedTime": moment}
         self.run.change(**{STATUSES[field]: statuses})
@@ -189,7 +191,7 @@ def abandon_evaluations(store: Store) -> None:
             statuses = job.get(field, [])
             open_ones = [one for one in statuses if one["RuleEvaluationStatus"] == "InProgress"]
             for one in open_ones:
-                one |= {"RuleEvaluationStatus": "Stopped", "StatusDetails": ABANDONED, "LastModifiedTime": now()}
+                one |= {"RuleEvaluationStatus": "Stopped", "StatusDetails": ABANDONED, "LastModifiedTime": store.now()}
             if open_ones:
                 changed[field] = statuses
         if changed:

@@ -4,8 +4,8 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from local_cloud.errors import AwsError, words_for
@@ -13,7 +13,7 @@ from local_cloud.sagemaker.containers import Container
 from local_cloud.sagemaker.launch import literal_base
 from local_cloud.sagemaker.outputs import Outputs
 from local_cloud.sagemaker.runtime import Runtime
-from local_cloud.sagemaker.store import now
+from local_cloud.sagemaker.store import Store
 
 LOGGER = logging.getLogger(__name__)
 FAILURE_LIMIT = 1024
@@ -60,7 +60,8 @@ class JobRun:
 
     def __init__(self, runtime: Runtime, name: str):
         self.runtime, self.name = runtime, name
-        self.context: Any = runtime.context
+        self.context = runtime.context
+        self.clock = runtime.context.clock
         self.control = Control()
         self.folder = runtime.folder / "jobs" / self.kind / name
         self.containers: list[Container] = []
@@ -79,6 +80,10 @@ class JobRun:
 
     def change(self, **fields: Any) -> None:
         self.runtime.store.change(self.kind, self.name, **fields)
+
+    def now(self) -> datetime:
+        """As AWS reports it."""
+        return self.runtime.store.now()
 
     def stop(self) -> None:
         """Asks for a stop; the run itself carries it out."""
@@ -107,7 +112,7 @@ class JobRun:
             )
 
         while True:
-            remaining = None if deadline is None else deadline - monotonic()
+            remaining = None if deadline is None else deadline - self.clock.ticks()
             if remaining is not None and remaining <= 0:
                 return "timeout"
             interval = self.runtime.settings.sync_seconds if tick else remaining
@@ -160,7 +165,7 @@ def remove_leftovers(runtime: Runtime) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def fail_abandoned(store: Any) -> None:
+def fail_abandoned(store: Store) -> None:
     """Marks the jobs that an earlier cloud process left unfinished; nothing of them runs any more."""
     ends = {
         "TrainingJob": "TrainingEndTime",
@@ -170,7 +175,7 @@ def fail_abandoned(store: Any) -> None:
     }
     for noun, end_field in ends.items():
         for job in store.all(noun, lambda d, n=noun: d[f"{n}Status"] in ("InProgress", "Stopping")):
-            fields: dict[str, Any] = {f"{noun}Status": "Failed", "FailureReason": CLOUD_STOPPED, end_field: now()}
+            fields: dict[str, Any] = {f"{noun}Status": "Failed", "FailureReason": CLOUD_STOPPED, end_field: store.now()}
             if noun == "TrainingJob":
                 fields["SecondaryStatus"] = "Failed"
             store.change(noun, job[f"{noun}Name"], **fields)

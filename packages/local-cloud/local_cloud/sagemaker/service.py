@@ -70,7 +70,8 @@ class SageMakerService:
     """SageMaker and its runtime for one account and region."""
 
     def __init__(self, context: "CloudContext", settings: Settings | None = None):
-        store = Store(context.state_dir / "sagemaker" / "resources.sqlite", context.region, context.account_id)
+        path = context.state_dir / "sagemaker" / "resources.sqlite"
+        store = Store(path, context.region, context.account_id, context.clock)
         self.runtime = Runtime(
             context, store, Watchdog(), settings or Settings.from_environment(), on_first_job=self._prepare_search
         )

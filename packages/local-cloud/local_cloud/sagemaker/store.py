@@ -9,22 +9,17 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from local_cloud.clock import Clock
 from local_cloud.errors import AwsError
 from local_cloud.persistence.database import DamagedState, explained_sqlite
 from local_cloud.sagemaker.kinds import FINAL_STATUSES, KINDS, arn
 
 Document = dict[str, Any]
-
-
-def now() -> datetime:
-    """The current time as AWS reports it: UTC with a zone, whole milliseconds."""
-    moment = datetime.now(UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def public(document: Document) -> Document:
@@ -35,7 +30,8 @@ def public(document: Document) -> Document:
 class Store:
     """Resources by kind and name."""
 
-    def __init__(self, path: Path, region: str, account_id: str):
+    def __init__(self, path: Path, region: str, account_id: str, clock: Clock):
+        self._clock = clock
         path.parent.mkdir(parents=True, exist_ok=True)
         self._region, self._account_id = region, account_id
         self._changed = threading.Condition(threading.RLock())
@@ -96,7 +92,7 @@ class Store:
             document = self._documents.get(noun, {}).get(name)
             if document is None:
                 raise self.error(noun, name, KINDS[noun].missing)
-            changed = {**document, **fields, "LastModifiedTime": now()}
+            changed = {**document, **fields, "LastModifiedTime": self.now()}
             self._write(noun, name, {key: value for key, value in changed.items() if value is not None})
             return copy.deepcopy(self._documents[noun][name])
 
@@ -131,6 +127,11 @@ class Store:
                 if remaining <= 0:
                     return
                 self._changed.wait(remaining)
+
+    def now(self) -> datetime:
+        """The current time as AWS reports it: UTC with a zone, whole milliseconds."""
+        moment = self._clock.moment()
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
     def close(self) -> None:
         with self._changed:

@@ -12,7 +12,7 @@ from local_cloud.sagemaker.rules import check_rules
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.s3_locations import Location
 from local_cloud.sagemaker.stopping import stop_job
-from local_cloud.sagemaker.store import Document, now, public
+from local_cloud.sagemaker.store import Document, public
 from local_cloud.sagemaker.support import invalid, refuse_unsupported
 from local_cloud.sagemaker.tags import keep_tags
 from local_cloud.sagemaker.training_run import TrainingRun
@@ -112,7 +112,7 @@ def start_training(runtime: Runtime, request: Document, **extra: Any) -> str:
     """Records a checked job and starts its run; `extra` goes to the run (tuning listens through it)."""
     name = request["TrainingJobName"]
     arn = runtime.arn(NOUN, name)
-    moment = now()
+    moment = runtime.store.now()
     fields = {key: value for key, value in request.items() if key != "Tags"}
     document = {
         **fields,

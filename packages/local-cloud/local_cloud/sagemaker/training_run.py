@@ -6,15 +6,14 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/how-it-works-training.html
 import contextlib
 import shutil
 import threading
-import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from local_cloud.errors import AwsError
 from local_cloud.sagemaker.artifacts import pack
+from local_cloud.sagemaker.billing import Bill
 from local_cloud.sagemaker.channels import deliver, is_linked, place
 from local_cloud.sagemaker.cluster import Host, hosts_file, hosts_of
 from local_cloud.sagemaker.containers import Container, stop_all
@@ -26,7 +25,7 @@ from local_cloud.sagemaker.rules import rules_of
 from local_cloud.sagemaker.runs import FAILURE_LIMIT, JobFailed, JobRun, read_message
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.s3_locations import Location, objects_under
-from local_cloud.sagemaker.store import Document, now
+from local_cloud.sagemaker.store import Document
 from local_cloud.sagemaker.training_folder import (
     debugging_folders,
     mirrored_folders,
@@ -69,13 +68,16 @@ class TrainingRun(JobRun):
         self._mirrors: list[Mirror] = []
         self._failed: Container | None = None
         self._started: datetime | None = None
-        self._busy_seconds = 0.0
-        self._wait_until = _deadline(job["StoppingCondition"].get("MaxWaitTimeInSeconds"))
+        self._bill = Bill(self.clock)
+        longest = job["StoppingCondition"].get("MaxWaitTimeInSeconds")
+        self._wait_until = None if longest is None else self.clock.ticks() + longest
 
     def execute(self) -> None:
-        self._started = now()
+        self._started = self.now()
         while True:
-            outcome = self._attempt()
+            with self._bill.running():
+                outcome = self._attempt()
+            self._sync(final=True)
             if outcome != "interrupt":
                 break
             self._interrupted()
@@ -114,7 +116,7 @@ class TrainingRun(JobRun):
 
     def _attempt(self) -> str:
         """One life on one set of instances; says how it ended."""
-        began = monotonic()
+        began = self.clock.ticks()
         self._require_buckets()
         self._secondary("Downloading", TrainingStartTime=self._started)
         for host in self.hosts:
@@ -130,7 +132,7 @@ class TrainingRun(JobRun):
             timer = threading.Timer(seconds, self.control.request_interrupt)
             timer.daemon = True
             timer.start()
-        limit = began + self.job["StoppingCondition"]["MaxRuntimeInSeconds"] - self._busy_seconds
+        limit = began + self.job["StoppingCondition"]["MaxRuntimeInSeconds"] - self._bill.seconds
         deadline = min(limit, self._wait_until or limit)
         outcome = self.await_containers(deadline, self._sync if self._mirrors else None, self._over)
         if outcome == "stop":
@@ -139,8 +141,6 @@ class TrainingRun(JobRun):
         self._failed = next((c for c in self.containers if c.returncode), None)
         if outcome != "exited" or self._failed:
             stop_all(self.containers, 0 if self.runtime.stopping.is_set() else self.runtime.settings.stop_grace_seconds)
-        self._busy_seconds += monotonic() - began
-        self._sync(final=True)
         if outcome == "timeout":
             return "MaxRuntimeExceeded" if deadline == limit else "MaxWaitTimeExceeded"
         return outcome
@@ -186,7 +186,7 @@ class TrainingRun(JobRun):
         log = JobLog(
             self.context,
             LOG_GROUP,
-            stream_name(self.name, host.name),
+            stream_name(self.name, self.clock.now(), host.name),
             metric_patterns(algorithm.get("MetricDefinitions", [])),
             self._metric,
         )
@@ -259,7 +259,7 @@ class TrainingRun(JobRun):
                 store_file(self.context.objects, where.below(name), archive, consume=True)
 
     def _secondary(self, status: str, **fields: Any) -> None:
-        moment = now()
+        moment = self.now()
         transitions = self.runtime.store.get(self.kind, self.name)["SecondaryStatusTransitions"]
         if transitions[-1]["Status"] == status:
             return
@@ -268,7 +268,7 @@ class TrainingRun(JobRun):
         self.change(SecondaryStatus=status, SecondaryStatusTransitions=transitions, **fields)
 
     def _finish(self, status: str, secondary: str, **fields: Any) -> None:
-        moment = now()
+        moment = self.now()
         transitions = self.runtime.store.get(self.kind, self.name)["SecondaryStatusTransitions"]
         transitions[-1].setdefault("EndTime", moment)
         message = fields.get("FailureReason", MESSAGES[secondary])
@@ -281,11 +281,7 @@ class TrainingRun(JobRun):
             TrainingEndTime=moment,
             TrainingTimeInSeconds=seconds,
             # For one instance: "multiply BillableTimeInSeconds by the number of instances" (DescribeTrainingJob).
-            BillableTimeInSeconds=max(1, round(self._busy_seconds)),
+            BillableTimeInSeconds=self._bill.billable,
             FinalMetricDataList=self.metrics.document() or None,
             **fields,
         )
-
-
-def _deadline(seconds: int | None) -> float | None:
-    return None if seconds is None else time.monotonic() + seconds

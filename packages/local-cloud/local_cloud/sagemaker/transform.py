@@ -6,7 +6,7 @@ from local_cloud.sagemaker.model_hosting import hosted_model
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.s3_locations import Location, sources_of
 from local_cloud.sagemaker.stopping import stop_job
-from local_cloud.sagemaker.store import Document, now, public
+from local_cloud.sagemaker.store import Document, public
 from local_cloud.sagemaker.support import invalid, refuse_unsupported
 from local_cloud.sagemaker.tags import keep_tags
 from local_cloud.sagemaker.transform_run import TransformRun
@@ -51,7 +51,7 @@ def create_transform_job(runtime: Runtime, request: Document) -> Document:
     _check(runtime, request)
     name = request["TransformJobName"]
     arn = runtime.arn(NOUN, name)
-    moment = now()
+    moment = runtime.store.now()
     document = {
         **{key: value for key, value in request.items() if key != "Tags"},
         "TransformJobArn": arn,

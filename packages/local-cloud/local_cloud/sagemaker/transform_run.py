@@ -14,7 +14,7 @@ from local_cloud.sagemaker.model_server import ModelServer
 from local_cloud.sagemaker.runs import JobFailed, JobRun
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.s3_locations import Location, Source, relative_path, sources_of
-from local_cloud.sagemaker.store import Document, now
+from local_cloud.sagemaker.store import Document
 from local_cloud.sagemaker.transform_records import MEGABYTE, Filters, batches, decompress
 
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
@@ -34,16 +34,16 @@ class TransformRun(JobRun):
         self._timeout = client.get("InvocationsTimeoutInSeconds", DEFAULT_TIMEOUT)
         self._retries = client.get("InvocationsMaxRetries", DEFAULT_RETRIES)
         self._failed = threading.Event()
-        self._data_log = JobLog(self.context, LOG_GROUP, f"{stream_name(self.name)}/data-log")
+        self._data_log = JobLog(self.context, LOG_GROUP, f"{stream_name(self.name, self.clock.now())}/data-log")
 
     def execute(self) -> None:
         output = Location.parse(self.job["TransformOutput"]["S3OutputPath"])
         self.context.objects.require_bucket(output.bucket)
         source = self.job["TransformInput"]["DataSource"]["S3DataSource"]
         sources = sources_of(self.context.objects, source["S3DataType"], source["S3Uri"])
-        log = JobLog(self.context, LOG_GROUP, stream_name(self.name))
+        log = JobLog(self.context, LOG_GROUP, stream_name(self.name, self.clock.now()))
         model = hosted_model(self.runtime, self.job["ModelName"])
-        self.change(TransformStartTime=now())
+        self.change(TransformStartTime=self.now())
         self.server = ModelServer(
             self.runtime, model, self.folder, log.write, {"SAGEMAKER_BATCH": "true", **self.job.get("Environment", {})}
         )
@@ -59,13 +59,13 @@ class TransformRun(JobRun):
                 0 if self.runtime.stopping.is_set() else min(5.0, self.runtime.settings.stop_grace_seconds)
             )
         self.check_stop()
-        self.change(TransformJobStatus="Stopped" if stopping else "Completed", TransformEndTime=now())
+        self.change(TransformJobStatus="Stopped" if stopping else "Completed", TransformEndTime=self.now())
 
     def record_failure(self, reason: str) -> None:
         if self.control.stop_requested and not self.runtime.stopping.is_set():
-            self.change(TransformJobStatus="Stopped", TransformEndTime=now())
+            self.change(TransformJobStatus="Stopped", TransformEndTime=self.now())
             return
-        self.change(TransformJobStatus="Failed", TransformEndTime=now(), FailureReason=reason)
+        self.change(TransformJobStatus="Failed", TransformEndTime=self.now(), FailureReason=reason)
 
     def stop(self) -> None:
         self._failed.set()

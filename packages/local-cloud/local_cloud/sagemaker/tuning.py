@@ -5,7 +5,7 @@ from local_cloud.sagemaker.listing import Listing
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.search_space import Parameter, combinations, search_space
 from local_cloud.sagemaker.stopping import stop_job
-from local_cloud.sagemaker.store import Document, now, public
+from local_cloud.sagemaker.store import Document, public
 from local_cloud.sagemaker.support import invalid, refuse_unsupported
 from local_cloud.sagemaker.tags import keep_tags
 from local_cloud.sagemaker.training import check_training
@@ -76,7 +76,7 @@ def create_tuning_job(runtime: Runtime, request: Document) -> Document:
     arn = runtime.arn(NOUN, name)
     config = dict(request["HyperParameterTuningJobConfig"])
     config.setdefault("TrainingJobEarlyStoppingType", "Off")
-    moment = now()
+    moment = runtime.store.now()
     document = {
         **{key: value for key, value in request.items() if key != "Tags"},
         "HyperParameterTuningJobConfig": config,

@@ -2,7 +2,6 @@
 
 import secrets
 import threading
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from local_cloud.sagemaker.runs import CLOUD_STOPPED, JobRun
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.search import Search
 from local_cloud.sagemaker.search_space import Parameter
-from local_cloud.sagemaker.store import Document, now
+from local_cloud.sagemaker.store import Document
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -88,12 +87,12 @@ class TuningRun(JobRun):
     def _search(self) -> str:
         """Runs trials until there is a reason to end; returns it."""
         seconds = self.config["ResourceLimits"].get("MaxRuntimeInSeconds")
-        deadline = None if seconds is None else time.monotonic() + seconds
+        deadline = None if seconds is None else self.clock.ticks() + seconds
         while not (reason := self._reason_to_end(deadline)):
             while self._may_start():
                 self._start_trial()
             waiting = self._open()
-            remaining = None if deadline is None else max(0.01, deadline - time.monotonic())
+            remaining = None if deadline is None else max(0.01, deadline - self.clock.ticks())
             self.control.wait(lambda w=waiting: self.control.stop_requested or any(a.ended for a in w), remaining)
             self._settle()
         return reason
@@ -105,7 +104,9 @@ class TuningRun(JobRun):
         self.control.wait(lambda: all(attempt.ended for attempt in self.attempts), None)
 
     def record_failure(self, reason: str) -> None:
-        self.change(HyperParameterTuningJobStatus="Failed", HyperParameterTuningEndTime=now(), FailureReason=reason)
+        self.change(
+            HyperParameterTuningJobStatus="Failed", HyperParameterTuningEndTime=self.now(), FailureReason=reason
+        )
 
     def _open(self) -> list[Attempt]:
         return [attempt for attempt in self.attempts if attempt not in self._settled]
@@ -125,7 +126,7 @@ class TuningRun(JobRun):
             return "stop"
         if len(self._settled) >= self.maximum_jobs:
             return "done"
-        if deadline is not None and time.monotonic() >= deadline:
+        if deadline is not None and self.clock.ticks() >= deadline:
             return "done"
         if self._best is None and len(self._settled) >= ATTEMPTS_WITHOUT_SUCCESS:
             return "hopeless"
@@ -241,14 +242,14 @@ class TuningRun(JobRun):
         if reason == "cloud" or self.runtime.stopping.is_set():
             self.record_failure(CLOUD_STOPPED)
         elif reason == "stop":
-            self.change(HyperParameterTuningJobStatus="Stopped", HyperParameterTuningEndTime=now())
+            self.change(HyperParameterTuningJobStatus="Stopped", HyperParameterTuningEndTime=self.now())
         elif self._best is None:
             self.record_failure(
                 f"No training job succeeded after {len(self._settled)} attempts. For additional details, please take a "
                 "look at the training job failures by listing training jobs for the hyperparameter tuning job."
             )
         else:
-            self.change(HyperParameterTuningJobStatus="Completed", HyperParameterTuningEndTime=now())
+            self.change(HyperParameterTuningJobStatus="Completed", HyperParameterTuningEndTime=self.now())
 
     def _learn_from_parents(self) -> None:
         """WarmStartConfig: the parents' trials inside of the ranges are known from the start."""
