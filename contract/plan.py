@@ -101,6 +101,12 @@ def tuning_of(execution: ExecutionInput, ranges: Mapping[str, Any], fixed: Mappi
     }
 
 
+def judged(gate: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan's gate with what was reached, and whether that is enough: `evaluate` judges, and everybody else reads it."""
+    value = measured[gate["metric"]]
+    return {**gate, "value": value, "passed": bool(value >= gate["minimum"])}
+
+
 def search_of(tuning: Mapping[str, Any]) -> str:
     """The hyperparameter `search` of a single-job search; hyperparameters hold 2,500 characters."""
     wanted = ("strategy", "max_jobs", "minutes", "early_stopping", "objective", "parameter_ranges")

@@ -19,10 +19,11 @@ import numpy as np
 from contract import sheet
 from contract.failure import JobFailure, base_directory
 from contract.foreign_json import parse
+from contract.plan import judged
 from training_code.measurement import measure
 
 # evaluation.json travels through the state machine, whose state is limited to 256 KiB: nothing that grows with classes or columns.
-TOO_LARGE_FOR_THE_STATE = frozenset({"classes", "per_class", "confusion_matrix", "facets"})
+TOO_LARGE_FOR_THE_STATE = frozenset({"classes", "per_class", "confusion_matrix", "facets", "calibration"})
 RESERVED = frozenset({"file", "label", "predicted_label"})
 
 
@@ -62,10 +63,8 @@ def evaluate(folder: Path) -> dict[str, Any]:
         name: [row[f"facet_{name}"] for row in answers.rows] for name in answers.facets()
     }  # fmt: skip
     thresholds = {facet["name"]: facet["threshold"] for facet in plan["bias"]["facets"] if "threshold" in facet}
-    details = measure(answers.truth, answers.probabilities, answers.classes, facet_values, thresholds, plan["seed"])
-    gate = plan["quality_gate"]
-    reached = details[gate["metric"]]
-    details["quality_gate"] = {**gate, "value": reached, "passed": reached >= gate["minimum"]}
+    details = measure(answers.truth, answers.probabilities, answers.classes, facet_values, thresholds)
+    details["quality_gate"] = judged(plan["quality_gate"], details)
     summary = {name: value for name, value in details.items() if name not in TOO_LARGE_FOR_THE_STATE}
     out = folder / "output"
     _write_predictions(out / "evaluation" / "predictions.csv", answers)

@@ -20,16 +20,12 @@ from analysis_code.comparison.page import render
 from analysis_code.comparison.photos import disagreements, user_names
 from analysis_code.comparison.prices import Prices
 from analysis_code.comparison.recommend import choose, pareto_front, recommend
-from analysis_code.comparison.statistics import (
-    Pair,
-    balanced_accuracy_interval,
-    compare_pairs,
-    wilson_interval,
-)
+from analysis_code.comparison.statistics import Pair, compare_pairs
 from analysis_code.outputs import write_json
 from contract import sheet
 from contract.failure import base_directory
 from contract.instances import Instances
+from contract.measures import balanced_accuracy_interval, wilson_interval
 from contract.state_file import read_state_file
 from contract.whole_file import whole_file
 

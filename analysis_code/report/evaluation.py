@@ -1,18 +1,17 @@
-"""How good the model is on photos it has never seen, counted from `predictions.csv` itself.
+"""How good the model is on photos it has never seen, as the step Evaluate predictions measured it.
 
-Intervals are 95 %: Wilson's for accuracy, a bootstrap within each class for balanced accuracy.
+Every number is read from its `details.json`, so that the page says what the registered package says. Only the worst mistakes are
+looked up in `predictions.csv`.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import Any, Final
 
-import numpy as np
-
-from analysis_code.comparison.statistics import balanced_accuracy, balanced_accuracy_interval, wilson_interval
 from analysis_code.report.inputs import Missing
 
 _PROBABILITY: Final = "probability:"
-_BINS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -66,80 +65,67 @@ class Evaluation:
         }
 
 
-def evaluate(rows: list[dict[str, str]] | Missing, classes: list[str] | None) -> Evaluation | Missing:
-    """Count; `classes` gives the order (all of the model's), else those that occur."""
+def evaluate(details: dict[str, Any] | Missing, rows: list[dict[str, str]] | Missing) -> Evaluation | Missing:
+    """From `details.json` and the rows of `predictions.csv`; what is of another shape is Missing with the reason."""
+    if isinstance(details, Missing):
+        return details
     if isinstance(rows, Missing):
         return rows
-    needed = {"file", "label", "predicted_label"}
-    if not rows or not needed <= set(rows[0]):
-        return Missing(f"predictions.csv has no rows with the columns {sorted(needed)}")
-    found = {row["label"] for row in rows} | {row["predicted_label"] for row in rows}
-    names = list(classes) if classes and found <= set(classes) else sorted(found)
-    place = {name: index for index, name in enumerate(names)}
-    labels = np.array([place[row["label"]] for row in rows])
-    predicted = np.array([place[row["predicted_label"]] for row in rows])
-    confusion = np.zeros((len(names), len(names)), dtype=int)
-    np.add.at(confusion, (labels, predicted), 1)
-    stated = np.array([_stated(row) for row in rows], dtype=float)
-    right = labels == predicted
-    calibration, error = _calibration(stated, right)
+    if not rows or not {"file", "label", "predicted_label"} <= set(rows[0]):
+        return Missing("predictions.csv has no rows with the columns file, label and predicted_label", failed=True)
+    try:
+        return _evaluation(details, rows)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        return Missing(f"details.json lacks what the page shows: {type(error).__name__} {error}", failed=True)
+
+
+def _evaluation(details: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> Evaluation:
+    names, confusion = details["classes"], details["confusion_matrix"]
+    low, high = details["intervals"]["accuracy"]
+    balanced_low, balanced_high = details["intervals"]["balanced_accuracy"]
     return Evaluation(
-        n=len(rows),
-        accuracy=float(right.mean()),
-        accuracy_interval=wilson_interval(int(right.sum()), len(rows)),
-        balanced_accuracy=balanced_accuracy(labels, predicted),
-        balanced_interval=balanced_accuracy_interval(labels, predicted),
-        majority=float(confusion.sum(axis=1).max() / len(rows)),
+        n=details["n"],
+        accuracy=details["accuracy"],
+        accuracy_interval=(low, high),
+        balanced_accuracy=details["balanced_accuracy"],
+        balanced_interval=(balanced_low, balanced_high),
+        majority=details["baseline_accuracy"],
         classes=names,
-        confusion=confusion.tolist(),
-        per_class=[_per_class(index, names, confusion) for index in range(len(names))],
-        calibration=calibration,
-        calibration_error=error,
-        mistakes=_mistakes(rows, stated),
+        confusion=confusion,
+        per_class=[_per_class(i, names, details["per_class"][name], confusion) for i, name in enumerate(names)],
+        calibration=[(stated, right, photos) for stated, right, photos in details["calibration"]],
+        calibration_error=details["expected_calibration_error"],
+        mistakes=_mistakes(rows),
     )
 
 
-def _stated(row: dict[str, str]) -> float:
+def _per_class(index: int, names: Sequence[str], scores: Mapping[str, float], confusion: list[list[int]]) -> PerClass:
+    """Its scores; one that divides by no photo is none, and not the 0 that a mean over classes counts."""
+    row, called = confusion[index], sum(row[index] for row in confusion)
+    others = [0 if place == index else count for place, count in enumerate(row)]
+    return PerClass(
+        name=names[index],
+        photos=scores["n"],
+        recall=scores["recall"] if scores["n"] else None,
+        precision=scores["precision"] if called else None,
+        f1=scores["f1"] if scores["n"] or called else None,
+        confused_with=names[others.index(max(others))] if any(others) else None,
+    )
+
+
+def _stated(row: Mapping[str, str]) -> float:
     """The probability of the predicted class, or NaN."""
     try:
-        return float(row.get(_PROBABILITY + row["predicted_label"]) or row.get("probability") or "nan")
+        return float(row.get(_PROBABILITY + row["predicted_label"]) or "nan")
     except ValueError:
-        return float("nan")
+        return nan
 
 
-def _per_class(index: int, names: list[str], confusion: np.ndarray) -> PerClass:
-    true, said, right = int(confusion[index].sum()), int(confusion[:, index].sum()), int(confusion[index, index])
-    recall = right / true if true else None
-    precision = right / said if said else None
-    f1 = 2 * right / (true + said) if true + said else None
-    wrong = confusion[index].copy()
-    wrong[index] = 0
-    return PerClass(names[index], true, recall, precision, f1, names[int(wrong.argmax())] if wrong.any() else None)
-
-
-def _calibration(stated: np.ndarray, right: np.ndarray) -> tuple[list[tuple[float, float, int]], float | None]:
-    """Bins of (mean stated, share right, photos), and the expected calibration error."""
-    if len(stated) == 0 or np.isnan(stated).any():
-        return [], None
-    place = np.minimum((stated * _BINS).astype(int), _BINS - 1)
-    bins = []
-    for index in np.unique(place):
-        mine = place == index
-        bins.append((float(stated[mine].mean()), float(right[mine].mean()), int(mine.sum())))
-    error = sum(abs(confidence - share) * count for confidence, share, count in bins) / len(stated)
-    return bins, float(error)
-
-
-def _mistakes(rows: list[dict[str, str]], stated: np.ndarray, most: int = 12) -> list[Mistake]:
+def _mistakes(rows: Sequence[Mapping[str, str]], most: int = 12) -> list[Mistake]:
     """The mistakes the model was surest of: wrong labels in the data hide among them."""
-    wrong = [index for index, row in enumerate(rows) if row["label"] != row["predicted_label"]]
-    wrong.sort(key=lambda index: -np.nan_to_num(stated[index], nan=0.0))
+    wrong = [(row, _stated(row)) for row in rows if row["label"] != row["predicted_label"]]
+    wrong.sort(key=lambda one: -(one[1] if one[1] == one[1] else 0.0))
     return [
-        Mistake(
-            rows[index]["file"],
-            rows[index]["label"],
-            rows[index]["predicted_label"],
-            None if np.isnan(stated[index]) else float(stated[index]),
-        )
-        for index in wrong[:most]
+        Mistake(row["file"], row["label"], row["predicted_label"], stated if stated == stated else None)
+        for row, stated in wrong[:most]
     ]

@@ -52,10 +52,11 @@ def collect(inputs: RunInputs, execution_arn: str | None, tuning_job: str | None
     names = noted.get("names") or {}
     written = inputs.json("plan/plan.json")  # whole; what the state machine noted has no names of classes
     plan = written or noted.get("plan") or written
-    classes = (plan.get("dataset") or {}).get("classes") if plan else None
-    training, tuning = noted.get("training") or {}, (noted.get("tuning") or {}).get("job")
+    training, searched = noted.get("training") or {}, noted.get("tuning") or {}
+    tuning = searched.get("job")
+    trained = searched.get("best_job") if tuning_job is None else None
     in_one_job = ((plan or {}).get("tuning") or {}).get("mode") == "single_job" and not tuning_job
-    evaluation = evaluate(inputs.table("evaluation/predictions.csv"), classes)
+    evaluation = evaluate(inputs.json("evaluation/details.json"), inputs.table("evaluation/predictions.csv"))
     photos = inputs.table("prepared/manifest.csv")
     return Run(
         folder=inputs.folder,
@@ -63,7 +64,9 @@ def collect(inputs: RunInputs, execution_arn: str | None, tuning_job: str | None
         plan=plan,
         photos=photos,
         data_report=inputs.json("prepared/data_report.json"),
-        tuning=read_search(tuning, training.get("model_data")) if in_one_job else read_tuning(tuning_job or tuning),
+        tuning=read_search(tuning, training.get("model_data"))
+        if in_one_job
+        else read_tuning(tuning_job or tuning, trained),
         training_job=read_training_job(training_job or training.get("job")),
         epochs=read_epochs(training.get("model_data")),
         decisions=read_decisions(training.get("model_data")),

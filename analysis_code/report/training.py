@@ -31,22 +31,18 @@ class Trial:
 
 @dataclass(frozen=True)
 class Tuning:
-    """A search with its best trial; `higher_is_better` decides which that is."""
+    """A search; `chosen` is the trial that was trained, as the search itself said. Equal objectives are common."""
 
     job: str
     objective_name: str
     higher_is_better: bool
     trials: list[Trial]
-    chosen: str = ""  # the trial that the tuning job itself calls the best
+    chosen: str = ""
 
     @property
     def best(self) -> Trial | None:
-        """The trial that was trained on: what the tuning job said, since equal objectives are common; else the best objective."""
-        if named := next((trial for trial in self.trials if trial.name == self.chosen), None):
-            return named
-        scored = [trial for trial in self.trials if trial.objective is not None]
-        key = (lambda trial: trial.objective) if self.higher_is_better else (lambda trial: -trial.objective)
-        return max(scored, key=key) if scored else None
+        """The trial whose hyperparameters were trained; None where the search named none."""
+        return next((trial for trial in self.trials if trial.name == self.chosen), None)
 
     def results(self) -> dict[str, Any]:
         """For programs."""
@@ -67,8 +63,8 @@ def client(service: str) -> Any:
     return aws.client(service, config=_QUICK)
 
 
-def read_tuning(job: str | None) -> Tuning | Missing:
-    """The trials of a tuning job."""
+def read_tuning(job: str | None, trained: str | None = None) -> Tuning | Missing:
+    """The trials of a tuning job; `trained`: the one that the state machine went on with, else SageMaker is asked for it."""
     if not job or job == "none":
         return Missing("no tuning job belongs to this run")
     try:
@@ -84,7 +80,7 @@ def read_tuning(job: str | None) -> Tuning | Missing:
         return Missing(f"SageMaker did not tell: {error}", failed=True)
     objective = described["HyperParameterTuningJobConfig"].get("HyperParameterTuningJobObjective", {})
     trials = [_trial(summary) for summary in sorted(summaries, key=lambda one: one["CreationTime"])]
-    chosen = (described.get("BestTrainingJob") or {}).get("TrainingJobName", "")
+    chosen = trained or (described.get("BestTrainingJob") or {}).get("TrainingJobName", "")
     return Tuning(job, objective.get("MetricName", "objective"), objective.get("Type") != "Minimize", trials, chosen)
 
 
@@ -128,7 +124,9 @@ def read_search(job: str | None, model_data: str | None) -> Tuning | Missing:
             )
             for one in found["trials"]
         ]
-        return Tuning(job or "one training job", found["objective"], bool(found["maximize"]), trials)
+        return Tuning(
+            job or "one training job", found["objective"], bool(found["maximize"]), trials, f"trial {found['best']}"
+        )
     except (ValueError, KeyError, TypeError) as error:
         return Missing(f"trials.json of the training cannot be read: {error}", failed=True)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from contract import sheet
+from contract.measures import balanced_accuracy, log_loss
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,9 @@ def judge(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
     if n == 0:
         return {"n": 0, "accuracy": None, "balanced_accuracy": None, "loss": None}
     predicted = probabilities.argmax(axis=1)
-    recalls = [float(np.mean(predicted[labels == c] == c)) for c in np.unique(labels)]
-    chosen = np.clip(probabilities[np.arange(n), labels].astype(np.float64), 1e-12, 1)
     return {
         "n": n,
         "accuracy": float(np.mean(predicted == labels)),
-        "balanced_accuracy": float(np.mean(recalls)),
-        "loss": float(-np.log(chosen).mean()),
+        "balanced_accuracy": balanced_accuracy(labels, predicted),
+        "loss": log_loss(labels, probabilities),
     }

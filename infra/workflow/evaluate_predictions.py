@@ -12,7 +12,7 @@ INPUTS, OUTPUTS = ("transform", "prepared"), ("evaluation", "bias-input")
 
 
 class EvaluatePredictions:
-    """States `Evaluate predictions` and `Read evaluation`; `$.evaluation` holds the metrics of the test photos."""
+    """States `Evaluate predictions` and `Read evaluation`; `$.evaluation` holds the metrics of the test photos and the gate as judged."""
 
     def __init__(self, scope: Construct, platform: Platform) -> None:
         self.job = step.job(

@@ -21,15 +21,13 @@ from analysis_code.comparison.prices import Prices
 from analysis_code.comparison.recommend import pareto_front, recommend
 from analysis_code.comparison.statistics import (
     Pair,
-    balanced_accuracy,
-    balanced_accuracy_interval,
     compare_pairs,
     mcnemar_p,
-    wilson_interval,
 )
 from contract import sheet
 from contract.failure import JobFailure
 from contract.instances import Instances
+from contract.measures import balanced_accuracy
 from tests.browser import fits, in_browser
 
 CLASSES = ["ants", "bees", "wasps"]
@@ -85,13 +83,6 @@ def three(tmp_path):
     cause = json.dumps({"FailureReason": "AlgorithmError: <no weights> for broken"})
     outcomes.append({"candidate": {"name": "broken", "description": describe}, "state": "failed", "cause": cause})
     return read_candidates(tmp_path, outcomes)
-
-
-def test_the_wilson_interval_agrees_with_the_published_example():
-    # Newcombe (1998), table I: 81 of 263 gives 0.2553 to 0.3662.
-    low, high = wilson_interval(81, 263)
-    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
-    assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
 def test_mcnemar_is_the_exact_binomial_test_on_the_disagreements():
@@ -283,21 +274,6 @@ def test_ticks_are_round_and_enclose_what_is_shown(low, high):
     assert even[0] <= low + 1e-9 and even[-1] >= high - 1e-9
     steps = np.diff(even)
     assert np.allclose(steps, steps[0]) and f"{steps[0]:.0e}"[0] in "125"
-
-
-def test_a_class_without_an_error_does_not_make_the_interval_vanish():
-    labels = np.array([0] * 10 + [1] * 10)
-    low, high = balanced_accuracy_interval(labels, labels)
-    assert 0.8 < low < 1 and high <= 1
-    wide = balanced_accuracy_interval(np.tile(labels, 1), np.zeros(20, int))
-    narrow = balanced_accuracy_interval(np.tile(labels, 50), np.zeros(1000, int))
-    assert narrow[1] - narrow[0] < wide[1] - wide[0]
-
-
-def test_the_interval_encloses_what_was_measured_even_where_nine_of_ten_classes_are_missed():
-    labels = np.repeat(np.arange(10), 75)
-    low, high = balanced_accuracy_interval(labels, np.zeros(750, int))
-    assert low <= 0.1 <= high < 0.15
 
 
 def test_no_two_names_in_a_chart_lie_on_each_other_and_the_front_is_named_first():

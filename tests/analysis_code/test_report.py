@@ -8,12 +8,14 @@ import tarfile
 from html.parser import HTMLParser
 from types import MappingProxyType
 
+import numpy as np
 import pytest
 
 from analysis_code.report.evaluation import evaluate
 from analysis_code.report.inputs import Missing
 from tests.browser import fits
 from tests.inference_code.photos import encode, scene
+from training_code.measurement import measure
 
 CLASSES = ["ant", "bee", "wasp"]
 NAUGHTY = "<script>alert(1)</script>"
@@ -25,7 +27,7 @@ OUTCOME = {
         "quality_gate": {"metric": "accuracy", "minimum": 0.5},
         "tuning": {"objective": {"Type": "Maximize", "MetricName": "validation:accuracy"}},
     },
-    "tuning": {"job": "tune-1", "hyperparameters": {"learning_rate": "0.01"}},
+    "tuning": {"job": "tune-1", "best_job": "trial-3", "hyperparameters": {"learning_rate": "0.01"}},
     "training": {
         "job": "train-1",
         "model_data": "s3://artifacts/executions/bees-1/training/train-1/output/model.tar.gz",
@@ -52,6 +54,13 @@ def predictions() -> str:
         row = [probability if name == said else (1 - probability) / 2 for name in CLASSES]
         writer.writerow([f"{label}/{index} {NAUGHTY}.jpg", label, said, *row, "north"])
     return text.getvalue()
+
+
+def details() -> dict:
+    """What Evaluate predictions says of these answers, by its own code."""
+    truth = np.array([CLASSES.index(label) for label, _, _ in ANSWERS])
+    answers = [[p if name == said else (1 - p) / 2 for name in CLASSES] for _, said, p in ANSWERS]
+    return measure(truth, np.array(answers), CLASSES, {}, {})
 
 
 def manifest() -> str:
@@ -81,6 +90,7 @@ def give_everything(job, aws, stopped_by=None, decisions=MappingProxyType({})):
     """`decisions`: what the training's training.json says; None: there is none."""
     job.give("outcome/outcome.json", OUTCOME)
     job.give("evaluation/predictions.csv", predictions())
+    job.give("evaluation/details.json", details())
     job.give("prepared/manifest.csv", manifest())
     job.give(
         "prepared/data_report.json",
@@ -295,20 +305,23 @@ def test_the_trials_of_a_search_inside_one_job_are_read_from_its_output(job, aws
         for number, rate, value, state in (
             (0, "0.0013", 0.7, "Completed"),
             (1, "0.077", 0.95, "Stopped"),
+            (3, "0.05", 0.95, "Completed"),
             (2, "9", None, "Failed"),
         )
     ]
-    trials = {"objective": "validation:accuracy", "maximize": True, "seconds": 1.2, "trials": found}
+    trials = {"objective": "validation:accuracy", "maximize": True, "seconds": 1.2, "best": 3, "trials": found}
     place = "artifacts/executions/bees-1/training/train-1/output/output.tar.gz"
     aws.objects[place] = archive(trials_json=json.dumps(trials))
     page = report(job)
     assert (
-        "3 trials" in page.sections["tuning"]
+        "4 trials" in page.sections["tuning"]
         and "trial 1" in page.sections["tuning"]
         and "0.077" in page.sections["tuning"]
     )
     results = json.loads((job.output / "report" / "results.json").read_text())
-    assert results["tuning"]["best_hyperparameters"] == {"learning_rate": "0.077"}
+    assert results["tuning"]["best_hyperparameters"] == {"learning_rate": "0.05"}, (
+        "of two equal ones, the one that was trained"
+    )
     aws.objects[place] = archive(trials_json="no JSON")
     assert "cannot be read" in report(job).sections["tuning"]
 
@@ -364,7 +377,8 @@ def test_a_run_of_which_nothing_is_left_still_has_a_page_that_says_so(job, aws):
 
 @pytest.mark.parametrize(
     ("name", "section"),
-    [("evaluation/predictions.csv", "evaluation"), ("prepared/manifest.csv", "data"), ("health/health.json", "health"),
+    [("evaluation/predictions.csv", "evaluation"), ("evaluation/details.json", "evaluation"),
+     ("prepared/manifest.csv", "data"), ("health/health.json", "health"),
      ("explanations/analysis.json", "explanations")],
 )  # fmt: skip
 @pytest.mark.parametrize("content", [None, "\x00\x01 damaged"])
@@ -424,7 +438,7 @@ def test_names_on_the_command_line_go_before_noted_ones(job, aws):
 
 def test_the_measures_are_those_of_the_textbook():
     rows = list(csv.DictReader(io.StringIO(predictions())))
-    found = evaluate(rows, CLASSES)
+    found = evaluate(details(), rows)
     assert found.confusion == [[6, 2, 0], [0, 3, 1], [0, 0, 4]]
     assert found.majority == 8 / 16
     bee = found.per_class[1]
@@ -432,22 +446,38 @@ def test_the_measures_are_those_of_the_textbook():
     assert bee.f1 == pytest.approx(2 * 3 / (4 + 5))
     low, high = found.accuracy_interval
     assert (low, high) == pytest.approx((0.5699, 0.9341), abs=1e-3)  # Wilson, 13 of 16
-    # 0.6: 4 right of 4; 0.7: 3 of 3; 0.8: 0 of 2; 0.9: 6 of 6 and 0.95: 0 of 1 share a bin
-    assert found.calibration_error == pytest.approx(
-        (4 * 0.4 + 3 * 0.3 + 2 * 0.8 + 7 * abs((6 * 0.9 + 0.95) / 7 - 6 / 7)) / 16
-    )
+    # Fifteen bins, so one for each stated probability: 4 right of 4, 3 of 3, 0 of 2, 6 of 6, 0 of 1.
+    assert found.calibration_error == pytest.approx((4 * 0.4 + 3 * 0.3 + 2 * 0.8 + 6 * 0.1 + 0.95) / 16)
 
 
-def test_predictions_without_probabilities_have_no_calibration():
-    found = evaluate(
-        [{"file": "a", "label": "x", "predicted_label": "y"}, {"file": "b", "label": "y", "predicted_label": "y"}], None
-    )
-    assert (found.calibration, found.calibration_error, found.mistakes[0].probability) == ([], None, None)
+def test_the_page_says_what_the_evaluation_decided_and_counts_nothing_again():
+    told = details() | {"accuracy": 0.123, "balanced_accuracy": 0.456, "expected_calibration_error": 0.789}
+    told["intervals"] = {"accuracy": [0.1, 0.2], "balanced_accuracy": [0.4, 0.5]}
+    found = evaluate(told, list(csv.DictReader(io.StringIO(predictions())))).results()
+    assert found == {
+        "accuracy": 0.123, "accuracy_interval": [0.1, 0.2], "balanced_accuracy": 0.456,
+        "balanced_accuracy_interval": [0.4, 0.5], "n": 16, "expected_calibration_error": 0.789,
+    }  # fmt: skip
+
+
+def test_a_score_that_divides_by_no_photo_is_none():
+    told = measure(np.array([0, 0]), np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0]]), CLASSES, {}, {})
+    _, bee, wasp = evaluate(told, list(csv.DictReader(io.StringIO(predictions())))).per_class
+    assert (bee.photos, bee.recall, bee.precision) == (0, None, 0)
+    assert (wasp.recall, wasp.precision, wasp.f1) == (None, None, None)
 
 
 @pytest.mark.parametrize("rows", [[], [{"photo": "a"}]])
 def test_predictions_of_another_shape_are_missing(rows):
-    assert isinstance(evaluate(rows, CLASSES), Missing)
+    assert isinstance(evaluate(details(), rows), Missing)
+
+
+@pytest.mark.parametrize("piece", ["calibration", "intervals", "per_class", "confusion_matrix"])
+def test_an_evaluation_of_another_shape_is_missing_with_what_it_lacks(piece):
+    told = details()
+    del told[piece]
+    found = evaluate(told, list(csv.DictReader(io.StringIO(predictions()))))
+    assert isinstance(found, Missing) and piece in found.reason
 
 
 def test_the_best_trial_is_the_one_that_the_tuning_job_named_where_objectives_are_equal():
@@ -455,4 +485,4 @@ def test_the_best_trial_is_the_one_that_the_tuning_job_named_where_objectives_ar
 
     equal = [Trial(name, "Completed", {}, 0.977679, 1.0) for name in ("tune-001", "tune-002")]
     assert Tuning("tune", "validation:accuracy", True, equal, "tune-002").best.name == "tune-002"
-    assert Tuning("tune", "validation:accuracy", True, equal).best.name == "tune-001"
+    assert Tuning("tune", "validation:accuracy", True, equal).best is None, "nobody said which was trained"

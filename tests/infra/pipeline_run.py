@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from contract.execution_input import ExecutionInput
-from contract.plan import for_state, make_plan
+from contract.plan import for_state, judged, make_plan
 from tests.infra.state_machine import Outcome, StateMachine, TaskFailed
 
 SAMPLE = {"dataset": "s3://data/datasets/photos.zip"}
@@ -60,7 +60,8 @@ class Account:
             return {"Body": json.dumps(self.verdict)}
         if folder == "tuning":
             return {"Body": json.dumps({"hyperparameters": BEST, "objective": 0.9})}
-        return {"Body": json.dumps(self.evaluation)}
+        gate = judged(self._plan()["quality_gate"], self.evaluation)
+        return {"Body": json.dumps({**self.evaluation, "quality_gate": gate})}
 
     def _plan(self) -> dict[str, Any]:
         given = json.loads(self.objects["executions/run-1/input/input.json"])

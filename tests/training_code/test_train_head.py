@@ -314,6 +314,8 @@ def test_a_search_inside_one_job_finds_the_better_learning_rate_and_goes_on_afte
     best, all_of_them = (json.loads((base / f"checkpoints/{name}.json").read_text()) for name in ("best", "trials"))
     assert best["hyperparameters"]["learning_rate"] == "0.02" and best["trials"] == len(all_of_them["trials"]) == 4
     assert json.loads((base / "output/data/trials.json").read_text()) == all_of_them, "for the report"
+    (named,) = [trial for trial in all_of_them["trials"] if trial["number"] == all_of_them["best"]]
+    assert named["hyperparameters"] == best["hyperparameters"]
     stored = json.loads((base / "checkpoints/search.json").read_text())
     (base / "checkpoints/search.json").write_text(json.dumps({**stored, "trials": stored["trials"][:3]}))
     capfd.readouterr()

@@ -111,7 +111,7 @@ def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[st
         write_report(
             out / "prepared", execution, dataset, photos, found_out, relations, layout.notices, bias, seconds, read
         )
-    evaluation = {"classes": classes, "bias": bias, "quality_gate": plan["quality_gate"], "seed": execution.seed}
+    evaluation = {"classes": classes, "bias": bias, "quality_gate": plan["quality_gate"]}
     outputs.write_json(out / "prepared" / "evaluation_plan.json", evaluation)
     outputs.write_json(out / STATE_FILE, for_state(plan))
     outputs.write_json(out / "plan" / "plan.json", plan)

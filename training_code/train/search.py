@@ -169,7 +169,10 @@ def best_of_search(job: Job, stop: StopRequest, clock: Callable[[], float] = tim
     best = (max if search.maximize else min)(finished, key=lambda trial: trial["objective"])
     seconds = sum(log.seconds)
     answer = {"hyperparameters": best["hyperparameters"], "objective": best["objective"]}
-    everything = {"objective": search.objective, "maximize": search.maximize, "seconds": seconds, "trials": log.timed()}
+    everything = {
+        "objective": search.objective, "maximize": search.maximize, "seconds": seconds, "best": best["number"],
+        "trials": log.timed(),
+    }  # fmt: skip
     files = {BEST_FILE: {**answer, "trials": len(log.trials), "seconds": seconds}, TRIALS_FILE: everything}
     for name, content in files.items():
         text = json.dumps(content, indent=2) + "\n"
