@@ -31,6 +31,8 @@ PROCESSING_LOGS: Final = "/aws/sagemaker/ProcessingJobs"
 TRAINING_LOGS: Final = "/aws/sagemaker/TrainingJobs"
 TRANSFORM_LOGS: Final = "/aws/sagemaker/TransformJobs"
 ENDPOINT_LOGS: Final = "/aws/sagemaker/Endpoints/"
+# Variable of the job that makes a shadow endpoint: how many days the endpoint's log is kept if the job fails.
+SHADOW_LOG_DAYS: Final = "SHADOW_ENDPOINT_LOG_DAYS"
 # Names below /aws/vendedlogs/ keep the account's log resource policy short:
 # https://docs.aws.amazon.com/step-functions/latest/dg/bp-cwl.html
 MACHINE_LOGS: Final = "/aws/vendedlogs/states/"
@@ -52,6 +54,8 @@ NOTHING: Final = "none"
 APPROVED_PACKAGE: Final = "approved-model-package"
 APPROVED_DATA: Final = "approved-model-data"
 TARGET_MODELS: Final = "target-models/"
+# Whose model has the name without a version: the parameter is made once and never overwritten, so of two first publications one wins.
+FIXED_MODELS: Final = "fixed-models/"
 # A parameter of the Pipeline stack that always says NOTHING: what endpoints serve until they are told to serve the approved model.
 NO_MODEL: Final = "no-model"
 
@@ -89,6 +93,11 @@ def model_name(dataset: str) -> str:
 def registered_key(execution: str) -> str:
     """The artifact of a registered model, in the models bucket."""
     return f"{REGISTERED}{execution}/{MODEL_FILE}"
+
+
+def registered_evaluation(execution: str) -> str:
+    """How a registered model was judged, in the models bucket: it must last as long as the model."""
+    return f"{REGISTERED}{execution}/evaluation.json"
 
 
 def target_model(name: str, execution: str) -> str:
@@ -241,6 +250,10 @@ class Names:
     def target_model_parameter(self, name: str) -> str:
         """Says which target model was published last under a name."""
         return self.parameter(f"{TARGET_MODELS}{name}")
+
+    def fixed_model_parameter(self, name: str) -> str:
+        """Says which execution's model has the name without a version."""
+        return self.parameter(f"{FIXED_MODELS}{name}")
 
     @property
     def key_alias(self) -> str:

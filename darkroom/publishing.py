@@ -6,9 +6,11 @@ The same steps are states in infra/workflow/publish.py; that module says why.
 from contract.names import (
     APPROVED_DATA,
     APPROVED_PACKAGE,
+    FIXED_MODELS,
     TARGET_MODELS,
     fixed_target_model,
     multi_model_key,
+    registered_key,
     target_model,
 )
 from darkroom.failure import DarkroomError
@@ -24,7 +26,9 @@ def publish(target: Target, package: str, data: str, name: str, execution: str) 
     fixed = multi_model_key(fixed_target_model(name))
     # Asked as a list, as the state machine does: to whoever may not list, a missing object is forbidden.
     if not s3.list_objects_v2(Bucket=bucket, Prefix=fixed, MaxKeys=1)["KeyCount"]:
-        s3.copy_object(Bucket=bucket, Key=fixed, CopySource=source)
+        owner = _claim(target, name, execution)
+        of_owner = source if owner == execution else {"Bucket": bucket, "Key": registered_key(owner)}
+        s3.copy_object(Bucket=bucket, Key=fixed, CopySource=of_owner)
     # The package last, because it is what makes endpoints possible.
     notes = {f"{TARGET_MODELS}{name}": asked, APPROVED_DATA: data, APPROVED_PACKAGE: package}
     for parameter, value in notes.items():
@@ -33,6 +37,16 @@ def publish(target: Target, package: str, data: str, name: str, execution: str) 
         )
     target.forget_parameters()
     return asked
+
+
+def _claim(target: Target, name: str, execution: str) -> str:
+    """The execution whose model has the name without a version: this one, unless another was first."""
+    ssm, parameter = target.client("ssm"), target.names.fixed_model_parameter(name)
+    try:
+        ssm.put_parameter(Name=parameter, Value=execution, Type="String", Overwrite=False)
+    except ssm.exceptions.ParameterAlreadyExists:
+        return ssm.get_parameter(Name=parameter)["Parameter"]["Value"]
+    return execution
 
 
 def find_target_model(target: Target, asked: str) -> str:
@@ -58,7 +72,7 @@ def remove_notes(target: Target) -> None:
     written = [
         target.names.parameter(name)
         for name in target.parameters
-        if name in (APPROVED_DATA, APPROVED_PACKAGE) or name.startswith(TARGET_MODELS)
+        if name in (APPROVED_DATA, APPROVED_PACKAGE) or name.startswith((TARGET_MODELS, FIXED_MODELS))
     ]
     for start in range(0, len(written), 10):  # more is refused
         target.client("ssm").delete_parameters(Names=written[start : start + 10])

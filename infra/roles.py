@@ -189,9 +189,13 @@ class JobRoles(Construct):
         ]
 
     def _shadow_logs(self) -> list[list[iam.PolicyStatement]]:
-        """SageMaker makes a group for each shadow endpoint, unless the job that makes the endpoint has made it before."""
-        group = grants.arn("logs", f"log-group:{log_group_of_endpoint(self._settings.names.shadows)}")
-        return [[iam.PolicyStatement(actions=["logs:CreateLogGroup"], resources=[group])]]
+        """Our Clarify image makes the group of its shadow endpoint; with AWS's image SageMaker makes it, by the model's role."""
+        if self._settings.clarify == "open":
+            return []
+        return [[iam.PolicyStatement(actions=["logs:CreateLogGroup"], resources=[self._group_of_shadows()])]]
+
+    def _group_of_shadows(self) -> str:
+        return grants.arn("logs", f"log-group:{log_group_of_endpoint(self._settings.names.shadows)}")
 
     def _shadow_endpoint(self) -> list[iam.PolicyStatement]:
         """Clarify asks the model through an endpoint that lives as long as its job.
@@ -216,5 +220,15 @@ class JobRoles(Construct):
             ),
             iam.PolicyStatement(
                 actions=["sagemaker:DescribeModel"], resources=[grants.arn("sagemaker", f"model/{names}")]
+            ),
+            *(
+                [
+                    iam.PolicyStatement(
+                        actions=["logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:PutRetentionPolicy"],
+                        resources=[self._group_of_shadows()],
+                    )
+                ]
+                if self._settings.clarify == "open"
+                else []
             ),
         ]

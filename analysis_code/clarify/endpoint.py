@@ -1,6 +1,7 @@
 """The model under explanation, asked through SageMaker: an endpoint that exists, or a shadow endpoint.
 
-A shadow endpoint lives as long as the job: whatever happens in between, endpoint and configuration are deleted.
+A shadow endpoint lives as long as the job: whatever happens in between, endpoint and configuration are deleted. Its log stays
+after a failure only, and not for ever (`shadow_logs.py`).
 """
 
 import base64
@@ -21,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from PIL import Image
 
 from analysis_code import aws
+from analysis_code.clarify import shadow_logs
 from analysis_code.clarify.config import JSON_TYPE, Predictor
 from contract.failure import JobFailure
 from contract.foreign_json import parse
@@ -123,6 +125,7 @@ def endpoint_for(predictor: Predictor) -> Iterator[str]:
     prefix = predictor.endpoint_name_prefix or predictor.model_name
     name = f"{prefix[:46]}-explain-{uuid.uuid4().hex[:8]}"
     try:
+        shadow_logs.make(name)
         try:
             _create(client, name, predictor)
         except (ClientError, BotoCoreError) as error:
@@ -130,8 +133,11 @@ def endpoint_for(predictor: Predictor) -> Iterator[str]:
                 f"predictor.model_name {predictor.model_name!r}: no endpoint could be made: {error}"
             ) from None
         yield name
-    finally:
+    except BaseException:
         _delete(client, name)
+        raise
+    _delete(client, name)
+    shadow_logs.delete(name)
 
 
 def _create(client: Any, name: str, predictor: Predictor) -> None:

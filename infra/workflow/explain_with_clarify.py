@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from constructs import Construct
 
+from contract.names import SHADOW_LOG_DAYS
 from infra.workflow import requests, step
 from infra.workflow.platform import Platform
 from infra.workflow.skip import skip
@@ -35,7 +36,7 @@ def request(platform: Platform) -> dict:
 
 def clarify_request(platform: Platform, name: str, *, config: str, data: str, output: str) -> dict:
     """CreateProcessingJob of a Clarify image: no command, `analysis_config.json` says what to do."""
-    return requests.processing_job(
+    job = requests.processing_job(
         platform, step=name, image=platform.images.clarify, role=platform.roles.analysis, instance="analysis",
         entrypoint=None, arguments=None, minutes=platform.settings.max_runtime_minutes.analysis,
         inputs=[
@@ -44,3 +45,6 @@ def clarify_request(platform: Platform, name: str, *, config: str, data: str, ou
         ],
         outputs=[requests.processing_output("analysis_result", requests.in_execution(output), requests.OUTPUT)],
     )  # fmt: skip
+    if platform.settings.clarify == "open":
+        job["Environment"] = {SHADOW_LOG_DAYS: str(platform.settings.logs.retention_days)}
+    return job

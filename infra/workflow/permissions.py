@@ -11,6 +11,7 @@ from constructs import Construct
 from contract.names import (
     APPROVED_DATA,
     APPROVED_PACKAGE,
+    FIXED_MODELS,
     MULTI_MODEL,
     REGISTERED,
     TARGET_MODELS,
@@ -94,7 +95,7 @@ def keeps_books(
     settings: Settings, storage: StorageStack, images: ImagesStack, group: str
 ) -> list[iam.PolicyStatement]:
     """Read the plan and the results, write what it knows itself, copy models, register and publish them."""
-    written = (APPROVED_DATA, APPROVED_PACKAGE, f"{TARGET_MODELS}*")
+    written = (APPROVED_DATA, APPROVED_PACKAGE, f"{TARGET_MODELS}*", f"{FIXED_MODELS}*")
     notes = [grants.arn("ssm", f"parameter{settings.parameter(name)}") for name in written]
 
     def below(bucket, *paths: str) -> list[str]:
@@ -147,4 +148,5 @@ def keeps_books(
             conditions={"StringLike": {"s3:prefix": [f"{MULTI_MODEL}*"]}},
         ),
         iam.PolicyStatement(actions=["ssm:PutParameter"], resources=notes),
+        iam.PolicyStatement(actions=["ssm:GetParameter"], resources=notes[-1:]),
     ]

@@ -89,9 +89,9 @@ class Pipeline:
     def _publication(self, platform: Platform, report: sfn.IChainable) -> sfn.IChainable:
         """A version that waits for a person's approval is not published."""
         if platform.settings.approval == "manual":
-            return self._chain(self.register.keep, self.register.call, report)
+            return self._chain(*self.register.states, report)
         publish = self.publish.connect(self._wiring, then=report)
-        return self._chain(self.register.keep, self.register.call, *publish)
+        return self._chain(*self.register.states, *publish)
 
     def _end(self) -> sfn.Choice:
         """A report is written in either case; an execution whose model missed the gate has failed all the same."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from constructs import Construct
 
-from contract.names import registered_key
-from infra.workflow import requests, step
+from contract.names import registered_evaluation, registered_key
+from infra.workflow import step
 from infra.workflow.platform import Platform
 
 CONTENT_TYPES = ["application/x-image", "image/jpeg", "image/png", "application/json"]
@@ -13,10 +13,10 @@ ANSWER_TYPES = ["application/json", "application/x-array"]
 
 
 class RegisterModel:
-    """States `Keep model` and `Register model`; `$.registered` has the package's ARN and the kept artifact's URI."""
+    """States `Keep model`, `Keep evaluation` and `Register model`; `$.registered` has the package's ARN."""
 
     def __init__(self, scope: Construct, platform: Platform) -> None:
-        # What lies below executions/ expires; a registered model must not.
+        # What lies below executions/ expires; a registered model must not, nor what it was judged by.
         self.keep = step.call(
             scope, "Keep model", action="aws-sdk:s3:copyObject", result="$.kept",
             parameters={
@@ -27,10 +27,19 @@ class RegisterModel:
             },
             selector={"etag.$": "$.CopyObjectResult.ETag"},
         )  # fmt: skip
+        self.keep_evaluation = step.call(
+            scope, "Keep evaluation", action="aws-sdk:s3:copyObject", result=None,
+            parameters={
+                "Bucket": platform.models_bucket,
+                "Key.$": f"States.Format('{registered_evaluation('{}')}', $.names.execution)",
+                "CopySource.$": f"States.Format('{platform.artifacts_bucket}/{{}}/evaluation/evaluation.json', $.names.key)",
+            },
+        )  # fmt: skip
         self.call = step.call(
             scope, "Register model", action="aws-sdk:sagemaker:createModelPackage", result="$.registered",
             parameters=request(platform), selector={"arn.$": "$.ModelPackageArn"},
         )  # fmt: skip
+        self.states = (self.keep, self.keep_evaluation, self.call)
 
 
 def model_data(platform: Platform) -> str:
@@ -42,7 +51,8 @@ def request(platform: Platform) -> dict:
     """CreateModelPackage. A version takes no tags (only its group does), so it carries its origin as metadata."""
     settings = platform.settings
     instances = [settings.endpoints.cpu.instance_type, settings.instances.transform]
-    statistics = {"ContentType": "application/json", "S3Uri.$": requests.in_execution("evaluation/evaluation.json")}
+    judged = f"States.Format('s3://{platform.models_bucket}/{registered_evaluation('{}')}', $.names.execution)"
+    statistics = {"ContentType": "application/json", "S3Uri.$": judged}
     return {
         "ModelPackageGroupName": platform.model_package_group,
         "ModelPackageDescription.$": "States.Format('{}, trained by execution {}', $.plan.name, $.names.execution)",

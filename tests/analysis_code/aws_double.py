@@ -26,7 +26,11 @@ class Aws:
         self.takes_json = True
         self.endpoints: dict[str, str] = {}
         self.configs: set[str] = set()
+        self.log_groups: dict[str, int | None] = {}
         for name in (
+            "CreateLogGroup",
+            "PutRetentionPolicy",
+            "DeleteLogGroup",
             "CreateEndpointConfig",
             "CreateEndpoint",
             "DescribeEndpoint",
@@ -50,6 +54,18 @@ class Aws:
             "EndpointName": request["EndpointName"], "EndpointArn": "arn:aws:sagemaker:us-east-1:000000000000:endpoint/x",
             "EndpointStatus": status, "CreationTime": 0, "LastModifiedTime": 0,
         }  # fmt: skip
+
+    def CreateLogGroup(self, request: dict[str, Any]) -> Any:
+        self.log_groups[request["logGroupName"]] = None
+        return {}
+
+    def PutRetentionPolicy(self, request: dict[str, Any]) -> Any:
+        self.log_groups[request["logGroupName"]] = request["retentionInDays"]
+        return {}
+
+    def DeleteLogGroup(self, request: dict[str, Any]) -> Any:
+        assert not self.endpoints, "an endpoint that runs would write into it"
+        return self._forget(self.log_groups, request["logGroupName"])
 
     def DeleteEndpoint(self, request: dict[str, Any]) -> Any:
         return self._forget(self.endpoints, request["EndpointName"])

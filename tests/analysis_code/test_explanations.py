@@ -176,7 +176,14 @@ def test_the_shadow_endpoint_is_made_of_the_model_and_nothing_is_left(job, aws, 
     assert len(config["EndpointConfigName"]) <= 63
     (variant,) = config["ProductionVariants"]
     assert (variant["ModelName"], variant["InstanceType"]) == ("darkroom-dev-1a2b3c4d-model", "ml.m5.large")
-    assert aws.endpoints == {} and aws.configs == set()
+    assert aws.endpoints == {} and aws.configs == set() and aws.log_groups == {}
+    made = [name for name, _ in aws.calls if name in ("CreateLogGroup", "PutRetentionPolicy", "CreateEndpoint")]
+    assert made == ["CreateLogGroup", "PutRetentionPolicy", "CreateEndpoint"]
+
+
+def test_a_role_that_may_not_make_log_groups_explains_all_the_same(job, aws, model_server):
+    del aws.operations["CreateLogGroup"], aws.operations["DeleteLogGroup"]
+    assert explained(job, aws, model_server, red=photo_with_red_corner()) == 0
 
 
 def test_nothing_is_left_when_the_model_fails(job, aws, model_server):
@@ -187,6 +194,9 @@ def test_nothing_is_left_when_the_model_fails(job, aws, model_server):
     assert explained(job, aws, model_server, red=photo_with_red_corner()) == 1
     assert "the container did not answer" in job.message
     assert aws.endpoints == {} and aws.configs == set()
+    # But its log, which says why, and not for ever.
+    (group,) = aws.log_groups
+    assert group.startswith("/aws/sagemaker/Endpoints/darkroom-dev-1a2b3c4d-") and aws.log_groups[group] == 30
 
 
 def test_an_endpoint_that_exists_is_used_and_kept(job, aws, model_server):

@@ -66,7 +66,7 @@ ACKNOWLEDGED = (
         "The report reads the history of its own execution, whose name is not known at deploy time.",
     ),
     Acknowledged(
-        wildcard(arn(r"ssm:<AWS::Region>:<AWS::AccountId>:parameter/darkroom/dev/target-models/\*")), ROLE,
+        wildcard(arn(r"ssm:<AWS::Region>:<AWS::AccountId>:parameter/darkroom/dev/(target|fixed)-models/\*")), ROLE,
         "One parameter for each name that a user gives to models.",
     ),
     Acknowledged(

@@ -31,6 +31,7 @@ class Account:
         self.evaluation = {**EVALUATION, **(evaluation or {})}
         self.failing = failing or {}
         self.objects: dict[str, str] = {}
+        self.parameters: dict[str, str] = {}
         self.verdict = {**VERDICT, **(verdict or {})}
         # What DescribeTrainingJob says each time it is asked; the last answer stays.
         self.rule_statuses = list(rule_statuses)
@@ -117,7 +118,13 @@ class Account:
         return {"ModelPackageArn": "arn:aws:sagemaker:us-east-1:000000000000:model-package/darkroom-dev/1"}
 
     def _putParameter(self, request: dict[str, Any]) -> dict[str, Any]:
+        if not request["Overwrite"] and request["Name"] in self.parameters:
+            raise TaskFailed("Ssm.ParameterAlreadyExistsException", "The parameter already exists.")
+        self.parameters[request["Name"]] = request["Value"]
         return {"Version": 2}
+
+    def _getParameter(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"Parameter": {"Name": request["Name"], "Value": self.parameters[request["Name"]]}}
 
 
 def written(outcome: Outcome) -> set[str]:

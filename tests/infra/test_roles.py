@@ -100,6 +100,21 @@ def test_analysis_role_makes_and_deletes_shadow_endpoints_but_no_lasting_one(def
             assert not fnmatch.fnmatchcase(lasting, pattern)
 
 
+def test_the_log_group_of_a_shadow_endpoint_is_made_with_an_end_by_the_job_that_makes_the_endpoint(default, full):
+    """SageMaker would make one without retention, by the rights of the model's role; late lines would make a deleted one again."""
+    shadow, lasting = "darkroom-dev-0a1b2c3d-model-explain-1", "darkroom-dev-cpu"
+    for action in ("logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:DeleteLogGroup"):
+        groups = [one for one in resources_of(default, "RolesAnalysis", action) if "/Endpoints/" in one]
+        (pattern,) = (one.split("/Endpoints/")[1] for one in groups)
+        assert fnmatch.fnmatchcase(shadow, pattern) and not fnmatch.fnmatchcase(lasting, pattern)
+    assert not [one for one in resources_of(default, "RolesModel", "logs:CreateLogGroup") if "/Endpoints/" in one]
+    for step in ("Explain with Clarify", "Measure bias"):
+        given = Account(default.definition).run(SAMPLE).requests[step]
+        assert given["Environment"] == {"SHADOW_ENDPOINT_LOG_DAYS": "90"}
+    # AWS's own image makes no group.
+    assert [one for one in resources_of(full, "RolesModel", "logs:CreateLogGroup") if "/Endpoints/" in one]
+
+
 @pytest.mark.parametrize("step", sorted(STEPS))
 def test_each_jobs_role_may_read_its_inputs_and_write_its_outputs(default, step):
     request = Account(default.definition).run(SAMPLE).requests[step]
@@ -182,6 +197,7 @@ def test_the_state_machine_reads_and_writes_the_objects_of_its_states_only(defau
         "Keep model",
         "Publish",
         "Publish fixed name",
+        "Keep evaluation",
     ):
         action = "s3:GetObject" if state.startswith("Read") else "s3:PutObject"
         allowed = resources_of(default, "MachineRole", action)

@@ -18,7 +18,8 @@ TASKS = [
     "Train best model", "Check training health", "Read health", "Create model", "Explain with Clarify", "Skip explanations",
     "Batch transform", "Evaluate predictions", "Read evaluation", "Measure bias", "Skip bias", "Quality gate",
     "Keep model", "Register model", "Publish", "Use target model", "Note target model", "Look for fixed name",
-    "Publish fixed name", "Note model data", "Note approved model", "Save outcome", "Write report",
+    "Keep evaluation", "Claim fixed name", "Read owner of fixed name", "Publish fixed name", "Note model data",
+    "Note approved model", "Save outcome", "Write report",
     "Zip or folder", "Name folder", "Use folder",
     "Set defaults", "Merge input", "Name jobs", "Use instances", "Check input", "Describe failure", "Execution failed",
 ]  # fmt: skip

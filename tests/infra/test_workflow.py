@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import pytest
 
@@ -11,7 +12,7 @@ from contract.execution_input import ExecutionInput
 from contract.instances import Instances
 from infra.workflow.check_training_health import ASK_AT_MOST
 from tests.infra.api import problems
-from tests.infra.pipeline_run import SAMPLE, Account, written
+from tests.infra.pipeline_run import SAMPLE, Account, TaskFailed, written
 
 STEPS = [
     "Prepare dataset", "Tune hyperparameters", "Train best model", "Check training health", "Explain with Clarify",
@@ -270,6 +271,12 @@ def test_a_registered_model_does_not_lie_where_files_expire(default):
     assert container["ModelDataUrl"].endswith("/registered/run-1/model.tar.gz")
     assert container["ModelDataUrl"] == f"s3://{requests['Keep model']['Bucket']}/{requests['Keep model']['Key']}"
     assert requests["Note approved model"]["Name"] == "/darkroom/dev/approved-model-package"
+    # Nor does anything else that the package points to.
+    places = re.findall(r"s3://[^\"]+", json.dumps(requests["Register model"]))
+    assert sorted(place.split("/", 3)[3] for place in places) == [
+        "registered/run-1/evaluation.json", "registered/run-1/model.tar.gz",
+    ]  # fmt: skip
+    assert requests["Keep evaluation"]["CopySource"].endswith("/executions/run-1/evaluation/evaluation.json")
 
 
 def test_a_model_is_published_under_a_key_that_no_other_execution_writes(default):
@@ -292,6 +299,26 @@ def test_the_fixed_name_stays_with_the_first_model_because_endpoints_keep_what_w
     assert "Publish fixed name" not in second.visited
     # Another name has a fixed name of its own, also where one begins with the other.
     assert "Publish fixed name" in account.run({**SAMPLE, "name": "pet"}).visited
+
+
+def test_of_two_first_publications_at_once_one_gives_the_fixed_name_its_model_and_the_other_copies_the_same(default):
+    """Both have seen that the key is free; the other one made the parameter first."""
+    account = Account(default.definition)
+    account.parameters["/darkroom/dev/fixed-models/pets"] = "run-0"
+    second = account.run({**SAMPLE, "name": "pets"})
+    assert second.status == "SUCCEEDED"
+    assert second.requests["Publish"]["CopySource"].endswith("/registered/run-1/model.tar.gz")
+    assert second.requests["Publish fixed name"]["CopySource"].endswith("/registered/run-0/model.tar.gz")
+    assert second.requests["Note target model"]["Value"] == "pets/run-1/model.tar.gz"
+
+
+def test_a_claim_of_the_fixed_name_that_fails_for_another_reason_is_a_failure(default):
+    trouble = TaskFailed("Ssm.SsmException", "Access denied")
+    outcome = Account(
+        default.definition, failing={"Claim fixed name": trouble, "Read owner of fixed name": trouble}
+    ).run({**SAMPLE, "name": "pets"})
+    assert outcome.status == "FAILED"
+    assert "Access denied" in outcome.cause
 
 
 def test_a_model_without_a_name_is_called_after_its_photos(default):
