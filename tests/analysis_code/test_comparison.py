@@ -188,6 +188,25 @@ def test_a_machine_without_a_price_makes_the_training_one_without_a_price(three)
     assert compare(three, {"instances": instances}, prices)["candidates"][0]["training_dollars"] is None
 
 
+def test_an_hour_of_training_costs_what_the_table_says_and_a_million_predictions_their_time():
+    """0.23 $ is the hour of ml.m5.xlarge in us-east-1: https://aws.amazon.com/sagemaker/ai/pricing/"""
+    prices = Prices.read()
+    assert prices.training_dollars(3600, "ml.m5.xlarge") == pytest.approx(0.23)
+    assert prices.training_dollars(36, "ml.m5.xlarge") == pytest.approx(0.0023)
+    assert prices.dollars_per_million(0.0036, "ml.m5.xlarge") == pytest.approx(0.23)  # a million times 3.6 ms: an hour
+    for unknown in (prices.training_dollars(None, "ml.m5.xlarge"), prices.dollars_per_million(None, "ml.m5.xlarge"),
+                    prices.dollars_per_million(1, "ml.unknown.type")):  # fmt: skip
+        assert unknown is None
+
+
+@pytest.mark.parametrize("price", [0, -1, "0.23", None])
+def test_a_price_that_is_not_a_positive_number_is_refused_by_the_name_of_its_machine(price):
+    table = {"as_of": "2026-01-01", "region": "x", "source": "y", "per_hour": {"ml.a.b": 1, "ml.c.d": price}}
+    with pytest.raises(JobFailure, match=r"ml\.c\.d") as failure:
+        Prices.from_table(table, "prices")
+    assert "ml.a.b" not in str(failure.value)
+
+
 def test_the_winner_carries_the_input_of_the_pipeline(three):
     request = {"pipeline_input": {"dataset": "s3://some-bucket/x.zip", "fine_tune": "head"}}
     result = compare(three, request, Prices.read())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import re
 
 import pytest
@@ -232,3 +233,52 @@ def test_the_state_machine_may_look_up_the_image_that_it_registers(default):
     repositories = resources_of(default, "MachineRole", "ecr:DescribeImages")
     assert len(repositories) == 1
     assert ":repository/cdk-" in repositories[0]
+
+
+# What AWS writes into the role of a state machine that waits for such a job:
+# https://docs.aws.amazon.com/step-functions/latest/dg/connect-sagemaker.html
+WATCHED_BY = {
+    "sagemaker:createProcessingJob": "SageMakerProcessingJobs",
+    "sagemaker:createTrainingJob": "SageMakerTrainingJobs",
+    "sagemaker:createHyperParameterTuningJob": "SageMakerTuningJobs",
+    "sagemaker:createTransformJob": "SageMakerTransformJobs",
+    "states:startExecution": "StepFunctionsExecution",
+}
+
+
+def tasks(states: dict) -> list[dict]:
+    """Every Task state, also those of maps and branches."""
+    found = []
+    for state in states.values():
+        found += [state] if state["Type"] == "Task" else []
+        inner = [state[key] for key in ("ItemProcessor", "Iterator") if key in state] + state.get("Branches", [])
+        found += [task for machine in inner for task in tasks(machine["States"])]
+    return found
+
+
+@pytest.mark.parametrize("settings", ["default", "full"])
+@pytest.mark.parametrize("stack", ["Pipeline", "Comparison"])
+def test_a_state_machine_that_waits_for_a_job_may_make_the_rule_that_watches_it(request, settings, stack):
+    """Without these three rights AWS refuses every `.sync` state, whatever else its role may do."""
+    synthesis = request.getfixturevalue(settings)
+    (machine,) = synthesis.resources(stack, "AWS::StepFunctions::StateMachine").values()
+    (role,) = machine["Properties"]["RoleArn"]["Fn::GetAtt"][:1]
+    policies = [
+        policy["Properties"]
+        for policy in synthesis.resources(stack, "AWS::IAM::Policy").values()
+        if {"Ref": role} in policy["Properties"]["Roles"]
+    ]
+    rights = [one for policy in policies for one in resolve(policy["PolicyDocument"]["Statement"])]
+    definition = json.loads(resolve(machine["Properties"]["DefinitionString"]))
+    waited_for = {
+        re.sub(r"\.sync(:2)?$", "", task["Resource"].rsplit(":::", 1)[1])
+        for task in tasks(definition["States"])
+        if ".sync" in task["Resource"]
+    }
+    assert {"sagemaker:createProcessingJob", "sagemaker:createTrainingJob"} <= waited_for
+    for call in waited_for:
+        rule = f"arn:aws:events:us-east-1:000000000000:rule/StepFunctionsGetEventsFor{WATCHED_BY[call]}Rule"
+        for action in ("events:PutTargets", "events:PutRule", "events:DescribeRule"):
+            assert any(
+                action in as_list(one["Action"]) and rule in as_list(one["Resource"]) for one in rights
+            ), (call, action)  # fmt: skip

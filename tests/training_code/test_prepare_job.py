@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -14,12 +15,16 @@ import numpy as np
 import pytest
 
 from contract.execution_input import ExecutionInput
+from contract.photo_set.files import File
+from contract.photo_set.questions import Placed
 from contract.plan import STATE_FILE, for_state, make_plan
 from tests.browser import fits
 from tests.training_code.photo_sets import photo, write, write_request, write_set
 from training_code.__main__ import main
 from training_code.features.feature_set import FeatureSet
 from training_code.prepare.command import prepare, read_request
+from training_code.prepare.inspection import Photo
+from training_code.prepare.outputs import write_explain
 from training_code.prepare.photo_pack import PhotoPack, write_pack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -160,6 +165,28 @@ def test_photos_to_explain_come_with_clarifys_configuration(prepared):
     assert photos == sorted(f"{name}.png" for name in plan["explain"]["photos"])
     labels = {row["photo_id"]: row["label"] for row in manifest_of(out)}
     assert len({labels[name.removesuffix(".png")] for name in photos}) == 2
+
+
+@pytest.mark.parametrize(("count", "ants", "bees"), [(2, 1, 1), (3, 2, 1), (6, 3, 3), (9, 6, 3), (99, 7, 3)])
+def test_the_photos_to_explain_are_the_first_of_each_class_by_content(tmp_path, count, ants, bees):
+    """In turns, so that a rare class is not left out; a data set that is renamed or packed anew has the same photos explained."""
+
+    def explained(folder: str, seed: int) -> list[str]:
+        photos = [of_test(label, n) for label, many in (("ants", 7), ("bees", 3)) for n in range(many)]
+        random.Random(seed).shuffle(photos)
+        return write_explain(
+            tmp_path / folder, photos, lambda _: photo("ants", 1), count, ["ants", "bees"], "m-model", "i", 0
+        )
+
+    chosen = explained("one", 1)
+    assert chosen[:2] == ["ants-0", "bees-0"]
+    assert set(chosen) == {f"ants-{n}" for n in range(ants)} | {f"bees-{n}" for n in range(bees)}
+    assert explained("other", 2) == chosen
+
+
+def of_test(label: str, number: int) -> Photo:
+    placed = Placed(File((label, f"{-number}.png"), 1, None), label, "test")
+    return Photo(placed, f"{number:064x}", f"{label}-{number}", "png", 48, 40, split="test")
 
 
 @pytest.mark.slow

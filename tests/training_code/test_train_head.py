@@ -130,6 +130,34 @@ def test_gradients_are_those_of_torch():
         np.testing.assert_allclose(value, tensors[name].grad.numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize("hidden", [0, 6])
+@pytest.mark.parametrize("dropout", [0.0, 0.2, 0.5])
+def test_the_gradient_is_the_slope_of_the_loss_also_through_dropout(hidden, dropout):
+    """Measured by moving each weight a little, with the same photos dropped out: dropout scales what it lets through."""
+    features = tiny_features()
+    chosen = Hyperparameters(hidden_units=hidden, dropout=dropout, label_smoothing=0.1)
+    training = HeadTraining(features, chosen, Record(OBJECTIVE, None, quiet=True), NoObserver(), StopRequest())
+    training.parameters = {name: value.astype(np.float64) for name, value in training.parameters.items()}
+    training.gradients = {name: np.empty_like(value) for name, value in training.parameters.items()}
+    inputs, labels = features.train.features[:16].astype(np.float64), features.train.labels[:16]
+
+    def loss() -> float:
+        return training._forward(inputs, labels, np.random.default_rng(5))[0]
+
+    _, caches, gradient = training._forward(inputs, labels, np.random.default_rng(5))
+    gradients = training._backward(caches, gradient)
+    little = 1e-5
+    for name, values in training.parameters.items():
+        for place in np.random.default_rng(1).choice(values.size, min(20, values.size), replace=False):
+            kept = values.flat[place]
+            values.flat[place] = kept + little
+            above = loss()
+            values.flat[place] = kept - little
+            slope = (above - loss()) / (2 * little)
+            values.flat[place] = kept
+            assert gradients[name].flat[place] == pytest.approx(slope, rel=1e-3, abs=1e-6), name
+
+
 @settings(max_examples=40, deadline=None)
 @given(n=st.integers(2, 200), batch=st.integers(1, 64), seed=st.integers(0, 99), epoch=st.integers(0, 5))
 def test_every_epoch_shows_every_photo_once_and_no_tiny_batch(n, batch, seed, epoch):
@@ -367,6 +395,37 @@ def test_a_search_that_was_interrupted_goes_on_with_the_minutes_that_are_left(tm
     again = timed_search(tmp_path, minutes=30 / 60)
     assert len(first) > 2 and again[0]["objective"] == first[0]["objective"]
     assert len(again) == 1, "half a second is over when the clock is looked at"
+
+
+@pytest.mark.parametrize(
+    ("scaling", "low", "high", "logarithmic"),
+    [
+        ("Auto", "0.001", "0.1", True),  # two orders of magnitude
+        ("Auto", "0.001", "0.099", False),
+        ("Auto", "0.01", "0.5", False),
+        ("Auto", "0.0001", "0.1", True),
+        ("Auto", "0", "1", False),  # no logarithm of nothing
+        ("Logarithmic", "0.1", "0.2", True),
+        ("Linear", "0.0001", "0.1", False),
+    ],
+)
+def test_auto_scaling_is_logarithmic_from_two_orders_of_magnitude(scaling, low, high, logarithmic):
+    def space(kind: str, low: str, high: str):
+        name = "epochs" if kind == "Integer" else "learning_rate"
+        entry = {"Name": name, "MinValue": low, "MaxValue": high, "ScalingType": scaling}
+        (distribution,) = search_over({f"{kind}ParameterRanges": [entry]}).distributions().values()
+        return distribution
+
+    assert space("Continuous", low, high).log is logarithmic
+    if float(low):
+        whole = [str(round(float(bound) * 10_000)) for bound in (low, high)]
+        assert space("Integer", *whole).log is logarithmic
+
+
+def search_over(ranges: dict) -> Search:
+    objective = {"Type": "Maximize", "MetricName": OBJECTIVE}
+    raw = {"strategy": "Random", "max_jobs": 2, "early_stopping": "Off", "objective": objective}
+    return Search.read(json.dumps({**raw, "parameter_ranges": ranges}))
 
 
 def test_what_passes_through_the_state_machine_does_not_grow_with_the_trials(tmp_path):
