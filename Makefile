@@ -85,9 +85,10 @@ test-fast: .venv/.installed-dev node_modules/.installed-dev $(ROOMS:%=.venv-%/.i
 	.venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope -m "not slow" $(ROOMS:%=--ignore=tests/%) tests || failed=1; \
 	[ -z "$$failed" ] || { echo "Some tests failed."; exit 1; }
 
-lint: .venv/.installed-dev ## Style and common faults
+lint: .venv/.installed-dev ## Style, types and common faults
 	@.venv/bin/ruff check -q .
 	@.venv/bin/ruff format --check -q . || { echo "Run: .venv/bin/ruff format ."; exit 1; }
+	@.venv/bin/mypy --no-error-summary
 
 lock: .venv/bin/uv ## Resolve and pin every dependency again
 	$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt

@@ -73,11 +73,9 @@ def read_photo(
 ) -> Decoded:
     """The photo with what was found out about it; raise UnreadablePhoto, or Abandoned where the work was given up."""
     plan = _plan(data, max_pixels, max_bytes)
-    if not plan.apart:
+    if plan.header is not None:
         with photo_budget().hold(plan.needs, abandon):
-            if isinstance(plan.header, png.PngHeader):
-                return _decode_png(data)
-            decoded = _decode_jpeg(data, plan.header)
+            decoded = _decode_jpeg(data, plan.header) if isinstance(plan.header, jpeg.JpegHeader) else _decode_png(data)
         if decoded:
             return decoded
     pixels, facts = decode_apart.decode(data, plan.kind, max_pixels, photo_budget(), abandon)

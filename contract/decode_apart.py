@@ -94,7 +94,7 @@ class _Child:
                 self._in.flush()
                 facts = self._answer()
                 pixels = np.empty(facts.pop("shape"), np.uint8)
-                if self._out.readinto(memoryview(pixels).cast("B")) != pixels.size:  # type: ignore[attr-defined]
+                if self._out.readinto(pixels.reshape(-1)) != pixels.size:  # type: ignore[attr-defined]
                     raise EOFError
             self.usable = True
             return pixels, facts

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -42,7 +43,7 @@ class Job:
         self._reduction = check_size(*self._size, max_pixels)
         self._deep = self._is_deep()
         self._orientation = self._read_orientation()
-        self._turned = kind == "TIFF" and self._picture.tag_v2.get(_ORIENTATION_TAG, 1) != 1
+        self._turned = kind == "TIFF" and _tags(self._picture).get(_ORIENTATION_TAG, 1) != 1
         self._animated = kind != "JPEG" and bool(getattr(self._picture, "is_animated", False))
         self.needs = self._estimate()
         check_memory(self.needs, kind)
@@ -108,10 +109,15 @@ def _by_opencv(data: bytes) -> np.ndarray | None:
     return values if fits else None
 
 
+def _tags(picture: Any) -> Mapping[int, Any]:
+    """Of a TIFF; other pictures have none."""
+    return getattr(picture, "tag_v2", {})
+
+
 def _tile_bytes(picture: Any) -> int:
     """One strip or tile of a TIFF: it may be larger than the picture."""
-    tags = getattr(picture, "tag_v2", None)
-    if tags is None:
+    tags = _tags(picture)
+    if not tags:
         return 0
     width = tags.get(322) or picture.size[0]
     height = tags.get(323) or min(tags.get(278) or picture.size[1], picture.size[1])
@@ -155,7 +161,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
             allow(None)
             facts = {"kind": decoded.kind, "width": decoded.width, "height": decoded.height, "notes": decoded.notes}
             _tell(answers, {"shape": decoded.pixels.shape, **facts})
-            answers.write(memoryview(decoded.pixels).cast("B"))
+            answers.write(decoded.pixels.data.cast("B"))
             answers.flush()
             del decoded, job
         except UnreadablePhoto as refused:
@@ -163,8 +169,8 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
             _tell(answers, {"refused": [refused.reason, str(refused)]})
         except Exception as error:  # the header of a damaged photo can raise anything
             allow(None)
-            refused = damaged(f"{kind.decode().strip()} picture", error)
-            _tell(answers, {"refused": [refused.reason, str(refused)]})
+            damage = damaged(f"{kind.decode().strip()} picture", error)
+            _tell(answers, {"refused": [damage.reason, str(damage)]})
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 

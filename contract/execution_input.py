@@ -168,11 +168,11 @@ class ExecutionInput:
             r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?", self.dataset
         ):
             raise InvalidField("dataset", self.dataset, "an S3 URI: s3://bucket/prefix/ or s3://bucket/photos.zip")
-        if self.name is None:
-            keep(self, name=model_name(self.dataset))
-        a_text("name", self.name, longest=LONGEST_MODEL_NAME, empty=False)
-        if not re.fullmatch(r"[a-z0-9](-?[a-z0-9])*", self.name):
-            raise InvalidField("name", self.name, "small letters, digits and single hyphens between them")
+        name = model_name(self.dataset) if self.name is None else self.name
+        keep(self, name=name)
+        a_text("name", name, longest=LONGEST_MODEL_NAME, empty=False)
+        if not re.fullmatch(r"[a-z0-9](-?[a-z0-9])*", name):
+            raise InvalidField("name", name, "small letters, digits and single hyphens between them")
         for name in ("model", "image_size", "fine_tune", "pretrained", "seed"):
             keep(self, **{name: RULES[name].check(name, getattr(self, name))})
         check_reading(self.layout, self.labels, self.splits, self.alike_names)
@@ -191,15 +191,16 @@ class ExecutionInput:
                 )
         check_hyperparameters(self.hyperparameters)
         if self.minutes is not None:
-            self._check_minutes()
+            self._check_minutes(self.minutes)
 
-    def _check_minutes(self) -> None:
-        keep(self, minutes=a_number("minutes", self.minutes, 0.1, 7200))
+    def _check_minutes(self, received: float) -> None:
+        minutes = a_number("minutes", received, 0.1, 7200)
+        keep(self, minutes=minutes)
         if not self.tuning.enabled:
             raise InvalidField("minutes", self.minutes, "nothing with tuning.enabled: false", "It limits the search.")
         if self.tuning.mode == "sagemaker":
             hint = "SageMaker's tuning jobs know no less; tuning.mode: single_job does."
-            if self.minutes < SHORTEST_TUNING_MINUTES:
+            if minutes < SHORTEST_TUNING_MINUTES:
                 raise InvalidField("minutes", self.minutes, f"at least {SHORTEST_TUNING_MINUTES}", hint)
         elif self.instances.training_count > 1 and self.fine_tune != "head":
             # Each machine walks through the same trials; their clocks would end them at different places.

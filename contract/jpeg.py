@@ -6,6 +6,7 @@ of work at 16 megapixels. libjpeg's own script writes 10 scans, and libtiff stop
 
 import re
 import struct
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from contract import exif
@@ -93,7 +94,7 @@ def _with_scans(data: bytes, at: int, marker: int, frame: tuple[int, bytes], tur
     return JpegHeader(width, height, components, precision, held, scans, turned, whole, at)
 
 
-def _segments(data: bytes, at: int):
+def _segments(data: bytes, at: int) -> Iterator[tuple[int, int]]:
     """Marker and place of each segment from the first scan on, to the end of the picture."""
     while found := _MARKER.search(data, at):
         marker = found[1][0]

@@ -8,7 +8,7 @@ import io
 from typing import Any, Final
 
 import numpy as np
-from PIL import AvifImagePlugin, Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401  registers the formats
+from PIL import AvifImagePlugin, Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin  # noqa: F401  registers the formats
 
 from contract import heif
 from contract.pixels import rgb_of
@@ -28,7 +28,7 @@ def open_picture(data: bytes, kind: str) -> Image.Image:
         heif.check(data)
     try:
         return Image.open(io.BytesIO(data), formats=[_IN_FORMAT.get(kind, kind)])
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise UnreadablePhoto(
             "corrupt", f"the content begins like a {kind} picture, but its header is damaged"
         ) from None

@@ -74,7 +74,7 @@ class Preprocessing:
         resize = values["resize"]
         _require(isinstance(resize, dict) and set(resize) == {"mode", "size"}, "resize", resize, "mode and size")
         try:
-            return cls(**{**values, "resize": Resize(str(resize["mode"]), int(resize["size"]))})
+            return cls(**{**values, "resize": Resize(resize["mode"], int(resize["size"]))})
         except TypeError as error:
             raise InvalidPreprocessing(f"preprocessing {values!r}: {error}") from None
 

@@ -12,7 +12,7 @@ from typing import Any
 from contract.foreign_json import parse
 from contract.validation import InvalidField
 
-KINDS = {dict: "an object", list: "a list"}
+KINDS: dict[type, str] = {dict: "an object", list: "a list"}
 ENCODED_TWICE = (
     "It was encoded twice: the state that wrote it passed text (States.JsonToString) as the body of putObject, and "
     "Step Functions made JSON of it again. Deploy the stacks of this version, whose states pass the object, and start again."

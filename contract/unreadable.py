@@ -15,7 +15,7 @@ class UnreadablePhoto(ValueError):
         super().__init__(message)
         self.reason: Reason = reason
 
-    def __reduce__(self) -> tuple:  # crosses process pools in `prepare`
+    def __reduce__(self) -> tuple[type, tuple[Reason, str]]:  # crosses process pools in `prepare`
         return type(self), (self.reason, str(self))
 
 

@@ -8,7 +8,6 @@ minutes later in a job. Whether the names fit an architecture only the architect
 
 from __future__ import annotations
 
-import math
 import pickle
 import struct
 import zipfile
@@ -214,9 +213,9 @@ class _Symbolic(pickle.Unpickler):
         return storage
 
 
-def _tensor(storage: _Storage, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:
+def _tensor(storage: Any, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Tensor:
     furthest = offset + sum((side - 1) * step for side, step in zip(shape, stride, strict=True)) + 1
-    if not isinstance(storage, _Storage) or (math.prod(shape) and furthest > storage.length):
+    if not isinstance(storage, _Storage) or (0 not in shape and furthest > storage.length):
         raise NotWeights("holds a tensor that reaches beyond its values: it is damaged")
     return Tensor(tuple(shape), storage.kind)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.status import Status
 
 from darkroom import local
 from darkroom.failure import DarkroomError
@@ -32,9 +33,10 @@ class Cdk:
 
     def __init__(self, target: Target, console: Console):
         self.target, self.console, self.root = target, console, project_root()
-        self.command = shutil.which("cdk", path=str(INSTALLATION / "node_modules" / ".bin"))
-        if self.command is None:
+        command = shutil.which("cdk", path=str(INSTALLATION / "node_modules" / ".bin"))
+        if command is None:
             raise DarkroomError(f"The CDK CLI is not installed in {INSTALLATION}.", "Run: make install")
+        self.command = command
         self.assembly = target.home.assembly(target.key)
 
     def provide(self, context: dict[str, str]) -> None:
@@ -133,7 +135,7 @@ class Cdk:
             command, cwd=folder or self.root, env=self.target.tool_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
         ) as process:  # fmt: skip
-            for line in process.stdout:
+            for line in process.stdout or ():
                 out.write(line)
                 self._say(line.strip(), shown)
         said = log.read_text(encoding="utf-8")
@@ -152,7 +154,7 @@ class Cdk:
         tail = "\n".join(said.splitlines()[-25:])
         raise DarkroomError(f"cdk {verb} failed with exit code {code}:\n{tail}", f"The whole log: {log}")
 
-    def _say(self, line: str, shown) -> None:
+    def _say(self, line: str, shown: Status | None) -> None:
         line = plain(line)
         if shown is None or not line:
             return

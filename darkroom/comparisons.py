@@ -12,6 +12,7 @@ from rich.markup import escape
 from contract.names import comparison_key
 from darkroom import comparison_progress, executions, jobs, live, look, story, upload
 from darkroom.failure import DarkroomError
+from darkroom.summary import Results
 from darkroom.target import Target
 
 MACHINE = "comparison-state-machine-arn"
@@ -146,7 +147,7 @@ def _refused(why: str) -> bool:
 
 def conclude(target: Target, console: Console, arn: str, estimated: float) -> dict[str, Any]:
     """The comparison with its files' places and how long it took; raises DarkroomError with the reason where it failed."""
-    results = story.Results(target, arn)
+    results = Results(target, arn)
     name, status = arn.rpartition(":")[2], results.described["status"]
     if status != "SUCCEEDED":
         step = results.failed_step()

@@ -80,7 +80,8 @@ def _test_split(cells: list[tuple[str, float, str]]) -> set[str]:
     groups = defaultdict(list)
     for path, probability, cell_type in cells:
         groups[probability, cell_type].append(path)
-    chosen, due = set(), 0.0
+    chosen: set[str] = set()
+    due = 0.0
     for group in sorted(groups):
         members = sorted(groups[group], key=lambda path: hashlib.sha256(f"{SEED}/{path}".encode()).digest())
         due += len(members) * TEST_SHARE

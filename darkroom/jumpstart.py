@@ -86,7 +86,7 @@ def _image(name: str, framework: Framework, region: str, instance_type: str) -> 
     # Its tables are read as files: importing the SDK opens a session with whatever AWS profile the user has.
     sdk = importlib.util.find_spec("sagemaker")
     places = (
-        [Path(place, "core", "image_uri_config", f"{name}.json") for place in sdk.submodule_search_locations]
+        [Path(place, "core", "image_uri_config", f"{name}.json") for place in sdk.submodule_search_locations or ()]
         if sdk
         else []
     )

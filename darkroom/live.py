@@ -221,9 +221,9 @@ def short(value: str) -> str:
 
 
 def _in_lines(watch: Watch, console: Console) -> Snapshot:
-    said: set[tuple] = set()
+    said: set[tuple[object, ...]] = set()
 
-    def say(key: tuple, text: str) -> None:
+    def say(key: tuple[object, ...], text: str) -> None:
         if key not in said:
             said.add(key)
             console.print(f"[{executions.elapsed(snapshot.described):6.1f} s] {text}", markup=False, soft_wrap=True)

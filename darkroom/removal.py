@@ -77,7 +77,7 @@ class Removal:
 
     def _resources(self, kind: str) -> list[str]:
         """Physical ids of a kind; what the template retains goes to `kept` instead."""
-        found = []
+        found: list[str] = []
         for stack in self.stacks:
             made = [item for item in stacks.resources(self.target, stack.id) if item["ResourceType"] == kind]
             declared = stacks.template(self.target, stack.id).get("Resources", {}) if made else {}

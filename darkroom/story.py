@@ -22,7 +22,7 @@ LAST_LOG_LINES = 15
 HEADLINES = ("CI", "DPL", "DPPL", "DI", "AD")
 
 
-class Leaving(AbstractContextManager):
+class Leaving(AbstractContextManager["Leaving"]):
     """Ctrl-C leaves alone what runs in the cloud, and says how to follow it: as soon as `arn` is known, not only once it is followed."""
 
     def __init__(self, console: Console, what: str, command: str, arn: str = "") -> None:
@@ -133,7 +133,7 @@ def explain_failure(target: Target, console: Console, results: Results, summary:
             more["Job's reason"] = job.failure
     say_failure(console, summary, more)
     lines = jobs.last_lines(target, step, LAST_LOG_LINES) if step else []
-    if lines:
+    if step and lines:
         console.print(
             f"  The last lines of its log (all of it: darkroom logs {step.job}):", markup=False, soft_wrap=True
         )

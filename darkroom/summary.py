@@ -93,9 +93,11 @@ class Results:
         return {row["object"]: row["path"] for row in rows if row["object"]}
 
     def _tuning(self, outcome: dict[str, Any]) -> dict[str, Any] | None:
-        tuned = [step for step in self.steps if step.resource.startswith("createHyperParameterTuningJob") and step.job]
-        if tuned:
-            return jobs.best_trial(self.target, tuned[-1].job)
+        tuning_jobs = [
+            step.job for step in self.steps if step.job and step.resource.startswith("createHyperParameterTuningJob")
+        ]
+        if tuning_jobs:
+            return jobs.best_trial(self.target, tuning_jobs[-1])
         best = self._json("tuning/best.json")  # all trials in one training job
         if best is None:
             return None

@@ -211,7 +211,7 @@ def read(context: Mapping[str, Any]) -> Settings:
         raise _sentence(str(error)) from None
 
 
-def paths(kind: type = Settings, prefix: str = "") -> list[str]:
+def paths(kind: Any = Settings, prefix: str = "") -> list[str]:
     """Every setting's path, as `-c` takes it: `environment`, `endpoints.gpu.enabled`, …"""
     found = []
     for name, hint in typing.get_type_hints(kind).items():
@@ -284,7 +284,7 @@ def _convert(path: str, value: Any, hint: Any) -> Any:
 
 def _mapping(path: str, value: Any) -> dict[str, str]:
     if isinstance(value, str):
-        value = dict(pair.split("=", 1) if "=" in pair else (pair, None) for pair in value.split(",") if pair)
+        value = dict[str, Any](pair.split("=", 1) if "=" in pair else (pair, None) for pair in value.split(",") if pair)
     if isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values()):
         return dict(value)
     raise SettingError(path, value, f"texts by name, on the command line as {path}=name=value")

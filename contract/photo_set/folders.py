@@ -96,8 +96,7 @@ def without_copies(photos: Sequence[File], layout: Layout, same: Same) -> Sequen
 def parts_among(names: Iterable[str], settled: Mapping[str, str]) -> dict[str, str]:
     """The split of each folder that names one: train, validation, test, or ignore where the input says so."""
     names = sorted(set(names))
-    found = {name: settled.get(name) or split_of(name) for name in names}
-    found = {name: split for name, split in found.items() if split}
+    found = {name: split for name in names if (split := settled.get(name) or split_of(name))}
     shared: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
     for name in names:  # flowers_train, flowers_test
         words = [token for token in tokens(name) if token in WORDS]

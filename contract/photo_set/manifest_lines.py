@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 from contract.failure import JobFailure
 from contract.photo_set.columns import several_labels
@@ -54,7 +55,7 @@ def flatten(table: Table, wanted: str = "") -> None:
         raise several_labels(table.name, len(several), several[0])
 
 
-def _is_one(value: list | dict) -> bool:
+def _is_one(value: list[Any] | dict[str, Any]) -> bool:
     """`["cat"]` is a label in a list; `[["cat"]]` is not."""
     return isinstance(value, list) and len(value) == 1 and not isinstance(value[0], list | dict)
 
@@ -108,7 +109,7 @@ def _refuse(table: Table, name: str, kind: str, lines: int) -> None:
         raise several_labels(table.name, lines, f"{name!r} is {kind}")
 
 
-def _class_name(value: object, described: Mapping) -> str:
+def _class_name(value: object, described: Mapping[str, Any]) -> str:
     value = value[0] if isinstance(value, list) else value
     if described.get("class-name") is not None:
         return _text(described["class-name"])

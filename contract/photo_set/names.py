@@ -6,11 +6,12 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 _NUMBERED = re.compile(r"^(\d+)([._\- ]+)(?=\D)(.+)$", re.DOTALL)
 
 
-def natural(name: str) -> tuple:
+def natural(name: str) -> tuple[Any, ...]:
     """Sorts class 2 before class 10, and 0, 1, …, 11 as numbers; names without digits as Python does."""
     parts = re.split(r"(\d+)", name)
     key = tuple(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from urllib.parse import unquote
 
@@ -77,7 +77,7 @@ def stem(name: str) -> str:
     return name.rpartition(".")[0] if ending(name) in PHOTO_ENDINGS else name
 
 
-def _grouped(files: Iterable[File], key) -> dict[str, list[File]]:
+def _grouped(files: Iterable[File], key: Callable[[str], str]) -> dict[str, list[File]]:
     groups: dict[str, list[File]] = defaultdict(list)
     for file in files:
         groups[key(file.parts[-1])].append(file)

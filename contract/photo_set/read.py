@@ -6,7 +6,7 @@ A table with labels beats folders, wherever it lies. Splits that were given are 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from contract.failure import JobFailure
 from contract.photo_set import folders, names, other_tasks
@@ -192,7 +192,12 @@ def _from_tables(meanings: Sequence[Meaning], photos: Sequence[File], asked: Ask
     return layout
 
 
-def _refuse_contradictions(labels, meanings: Sequence[Meaning], layout: Layout, placed: dict) -> None:
+def _refuse_contradictions(
+    labels: Mapping[tuple[str, ...], Mapping[str, Meaning]],
+    meanings: Sequence[Meaning],
+    layout: Layout,
+    placed: dict[tuple[str, ...], Placed],
+) -> None:
     """One photo, two labels: several labels where it is the rule, else those photos are left out."""
     twice = {parts: found for parts, found in labels.items() if len(found) > 1}
     if not twice:

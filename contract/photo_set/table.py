@@ -13,6 +13,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from charset_normalizer import from_bytes
 
@@ -39,7 +40,7 @@ class Table:
 
     file: File
     rows: list[tuple[int, list[str]]] = field(default_factory=list)
-    documents: list[tuple[int, dict]] = field(default_factory=list)
+    documents: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     bad: list[tuple[int, str]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
@@ -130,7 +131,7 @@ def _read_cells(text: str, table: Table) -> None:
 
 
 def _quoted(text: str, delimiter: str, table: Table) -> list[tuple[int, list[str]]]:
-    rows = []
+    rows: list[tuple[int, list[str]]] = []
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
     while True:
         try:
@@ -144,7 +145,7 @@ def _quoted(text: str, delimiter: str, table: Table) -> list[tuple[int, list[str
             rows.append((reader.line_num, [cell.strip() for cell in row]))
 
 
-def _cells_of(line: str, delimiter: str, quoting: int) -> list[str]:
+def _cells_of(line: str, delimiter: str, quoting: Literal[0, 1, 2, 3]) -> list[str]:
     row = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, quoting=quoting), [])
     return [cell.strip().strip('"') for cell in row]
 

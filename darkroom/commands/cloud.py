@@ -105,7 +105,7 @@ def status(context: Context, as_json: bool) -> None:
     """
     context.speak_json(as_json)
     target = context.target
-    described = {"target": target.kind, "home": str(target.home.path)}
+    described: dict[str, Any] = {"target": target.kind, "home": str(target.home.path)}
     if target.is_local:
         cloud = local.find(target.home)
         described["cloud"] = {"endpoint": cloud.endpoint, "pid": cloud.pid, "region": cloud.region} if cloud else None

@@ -1,6 +1,7 @@
 """compare: which architecture for these photos; jumpstart-request: how AWS's own image would train one."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -43,9 +44,9 @@ from darkroom.failure import DarkroomError
 @json_option
 @click.pass_obj
 def compare(
-    context: Context, data: str | None, followed: str | None, evaluate_on: str | None, weigh: tuple[str, ...],
-    input_file: Path | None, random_weights: bool, start_pipeline: bool, yes: bool, as_json: bool, **fields,
-):  # fmt: skip
+    context: Context, /, data: str | None, followed: str | None, evaluate_on: str | None, weigh: tuple[str, ...],
+    input_file: Path | None, random_weights: bool, start_pipeline: bool, yes: bool, as_json: bool, **fields: Any,
+) -> None:  # fmt: skip
     """Train several architectures on the same photos and say which to take.
 
     \b
@@ -72,10 +73,10 @@ def compare(
         document["start_pipeline"] = True
     target, console = context.target, context.console
     with comparisons.leaving(console) as left:
-        if followed:
-            arn = left.arn = comparisons.find(target, followed)
-        else:
+        if data:
             arn = comparisons.begin(target, console, data, evaluate_on, document, left, yes)
+        elif followed:
+            arn = left.arn = comparisons.find(target, followed)
         estimated = comparisons.follow(target, console, arn)
     comparison = comparisons.conclude(target, console, arn, estimated)
     comparisons.print_table(console, comparison)
@@ -103,7 +104,7 @@ def _weight(text: str) -> tuple[str, float]:
 @click.option("--batch-size", type=int, default=16, show_default=True)
 @click.option("--script-version", default="1.0.0", show_default=True, help="Version of JumpStart's training script.")
 @click.pass_obj
-def jumpstart_request(context: Context, model_id: str, data: str, **asked):
+def jumpstart_request(context: Context, /, model_id: str, data: str, **asked: Any) -> None:
     """Print the request that trains a JumpStart image classifier on AWS. It has never been run by Darkroom.
 
     \b

@@ -3,6 +3,7 @@
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -136,7 +137,7 @@ def _bootstrap(context: Context, cdk: Cdk, values: dict[str, str], wanted: bool)
     cdk.bootstrap(values)
 
 
-def _new_endpoints(target: Target, template: dict) -> bool:
+def _new_endpoints(target: Target, template: dict[str, Any]) -> bool:
     """Whether deploying the Endpoints stack would start machines that do not run yet: it serves a model, and more is switched on."""
     names = target.declared
     found = next((stack for stack in stacks.of(target, names) if stack.part == ENDPOINTS), None)
@@ -189,7 +190,9 @@ def _destroy_locally(context: Context, yes: bool) -> None:
         console.print(f"Nothing is there to delete: {home.path} is empty or absent.", markup=False, soft_wrap=True)
         _remove_home(context)
         return
-    removal, others, damage = None, [], ""
+    removal: Removal | None = None
+    others: list[str] = []
+    damage = ""
     if home.state.is_dir() and any(home.state.iterdir()):
         try:
             removal, others = _look(context)
@@ -210,7 +213,7 @@ def _destroy_locally(context: Context, yes: bool) -> None:
         for line in _home_plan(home.path, contents):
             console.print(f"  {line}", markup=False, soft_wrap=True)
     context.confirm("Delete all of it?", yes)
-    if plan:
+    if removal and plan:
         removal.delete(console)
         shutil.rmtree(home.assembly(target.called(removal.names).key), ignore_errors=True)
     if not others:

@@ -56,7 +56,7 @@ def run(
     endpoint: bool | None,
     yes: bool,
     as_json: bool,
-):
+) -> int | None:
     """Train on a folder of photos with the deployed pipeline, and serve the model.
 
     \b
@@ -91,7 +91,7 @@ def run(
 @yes_option
 @json_option
 @click.pass_obj
-def follow(context: Context, execution: str | None, endpoint: bool | None, yes: bool, as_json: bool):
+def follow(context: Context, execution: str | None, endpoint: bool | None, yes: bool, as_json: bool) -> int:
     """Follow an execution (the last one by default) to its end, as `run` does.
 
     \b

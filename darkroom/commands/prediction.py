@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import click
 from rich.markup import escape
@@ -97,7 +98,7 @@ def _write_csv(answers: Sequence[predictions.Prediction | Refused]) -> None:
         )
     )
     header = ["file", "label", "probability", "error", *(f"probability:{label}" for label in classes)]
-    rows = []
+    rows: list[list[Any]] = []
     for one in answers:
         if isinstance(one, Refused):
             rows.append([one.file, "", "", one.reason, *[""] * len(classes)])

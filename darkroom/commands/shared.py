@@ -26,7 +26,7 @@ WHERE_HINT = (
     "Where to work: --target, --project, --environment, --profile, --region, --home, as darkroom --help describes them."
 )
 # Name, declaration. Not DARKROOM_PROJECT: that is a folder elsewhere.
-WHERE = {
+WHERE: dict[str, dict[str, Any]] = {
     "target": {"type": click.Choice(["local", "aws"]), "envvar": "DARKROOM_TARGET",
                "help": "Where to work: the local cloud (default) or your AWS account."},
     "project": {"metavar": "NAME", "envvar": "DARKROOM_PROJECT_NAME",
@@ -97,7 +97,8 @@ class Context:
             profile=given.get("profile"),
             region=given.get("region"),
             named=named,
-            **(words | {word: given[word] for word in words if word in given}),
+            project=given.get("project", words["project"]),
+            environment=given.get("environment", words["environment"]),
         )
         if not target.is_local and (elsewhere := os.environ.get("AWS_ENDPOINT_URL")):
             click.echo(f"--target aws means {elsewhere}, because AWS_ENDPOINT_URL is set.", err=True)
