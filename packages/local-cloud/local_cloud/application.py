@@ -22,8 +22,9 @@ from local_cloud.moto_services import (
     require_supported,
 )
 from local_cloud.persistence.snapshot import Snapshot
+from local_cloud.s3 import list_answer
 from local_cloud.s3.content import ContentStore
-from local_cloud.s3.entry import check_names, take_body
+from local_cloud.s3.entry import check_names, named, take_body
 from local_cloud.s3.fast_path import FastPath
 from local_cloud.s3.rows import Abandoned, ObjectRows
 from local_cloud.services import COVERAGE_PAGE, SERVICES, Service, changes_state, protocol_of
@@ -120,7 +121,7 @@ class Application:
     def dispatch(self, request: Request, service: Service) -> Answer:
         """Hand the request to the service; what it changed is on disk when this returns."""
         if service.signing_name == "s3":
-            return self._s3(request, service)
+            return named(request, self._s3(request, service))
         if service.signing_name == "sagemaker" and request.raw_path.startswith("/endpoints/"):
             return self._invoke(request)
         request.decompress()
@@ -151,6 +152,8 @@ class Application:
             return answer
         operation = operation_of(request, service)
         require_supported(service, operation)
+        if operation == "ListObjectsV2":
+            return list_answer.answer(request, self._fast_path.backend)
         take_body(request, operation)  # read before others have to wait
         check_xml(self._validator, operation, request)
         # Files that it finds stay until it has read them, whoever overwrites the object meanwhile.

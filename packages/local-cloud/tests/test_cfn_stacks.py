@@ -170,6 +170,43 @@ def test_a_bucket_is_configured_updated_and_replaced(cfn, cloud, name):
     assert code(cfn.describe_stacks, StackName=name)[0] == "ValidationError"
 
 
+def test_what_a_template_no_longer_says_about_a_bucket_or_a_queue_is_taken_back(cfn, cloud, name):
+    """Versioning cannot: it is suspended, and what has versions keeps them."""
+    s3, sqs = cloud.client("s3"), cloud.client("sqs")
+    bucket, dead = f"{name}-b", {"Type": "AWS::SQS::Queue"}
+    queue = {
+        "VisibilityTimeout": 77, "DelaySeconds": 5, "Tags": [{"Key": "k", "Value": "v"}],
+        "RedrivePolicy": {"deadLetterTargetArn": {"Fn::GetAtt": ["Dead", "Arn"]}, "maxReceiveCount": 3},
+    }  # fmt: skip
+    told = {"Event": "s3:ObjectCreated:*", "Queue": {"Fn::GetAtt": ["Dead", "Arn"]}}
+    said = {
+        "VersioningConfiguration": {"Status": "Enabled"},
+        "LoggingConfiguration": {"DestinationBucketName": {"Ref": "Logs"}, "LogFilePrefix": "p/"},
+        "NotificationConfiguration": {"QueueConfigurations": [told]},
+    }
+
+    def body(bucket_says: dict, queue_says: dict) -> str:
+        return template({
+            "Dead": dead, "Logs": {"Type": "AWS::S3::Bucket"}, "Q": {"Type": "AWS::SQS::Queue", "Properties": queue_says},
+            "B": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": bucket} | bucket_says},
+        })  # fmt: skip
+
+    create(cfn, name, body(said, queue))
+    url = physical(cfn, name, "Q")
+    version = s3.put_object(Bucket=bucket, Key="k", Body=b"1")["VersionId"]
+    assert sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]["VisibilityTimeout"] == "77"
+    assert "QueueConfigurations" in s3.get_bucket_notification_configuration(Bucket=bucket)
+    cfn.update_stack(StackName=name, TemplateBody=body({}, {}))
+    assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Suspended"
+    assert s3.get_object(Bucket=bucket, Key="k", VersionId=version)["Body"].read() == b"1"
+    assert "LoggingEnabled" not in s3.get_bucket_logging(Bucket=bucket)
+    assert "QueueConfigurations" not in s3.get_bucket_notification_configuration(Bucket=bucket)
+    left = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert (left["VisibilityTimeout"], left["DelaySeconds"], "RedrivePolicy" in left) == ("30", "0", False)
+    assert not sqs.list_queue_tags(QueueUrl=url).get("Tags")
+    s3.delete_object(Bucket=bucket, Key="k", VersionId=version)
+
+
 def test_a_bucket_with_objects_is_not_deleted(cfn, cloud, name):
     create(cfn, name, template({"B": {"Type": "AWS::S3::Bucket"}}))
     bucket, s3 = physical(cfn, name, "B"), cloud.client("s3")

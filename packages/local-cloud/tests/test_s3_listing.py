@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.handlers import set_list_objects_encoding_type_url
 
 ALPHABET = ["a", "b", "/", "é", "\U0010ffff", "Z", "~"]
 
@@ -90,6 +92,72 @@ def test_the_pages_of_versions_together_are_all_versions(listed, size):
     assert markers == sorted(names[::7], key=str.encode)
     latest = {v["Key"] for page in pages for v in page.get("Versions", []) if v["IsLatest"]}
     assert latest == set(names) - set(markers)
+
+
+def test_no_page_has_more_than_a_thousand_entries(cloud):
+    """Whatever is asked for: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html"""
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="thousand-and-one")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: s3.put_object(Bucket="thousand-and-one", Key=f"{n:04}", Body=b""), range(1001)))
+    for listing in (s3.list_objects_v2, s3.list_objects):
+        page = listing(Bucket="thousand-and-one", MaxKeys=5000)
+        assert (len(page["Contents"]), page["IsTruncated"]) == (1000, True)
+    assert len(s3.list_object_versions(Bucket="thousand-and-one", MaxKeys=5000)["Versions"]) == 1000
+
+
+HARD = ["a&b<c>d.txt", 'quo"te', "plus+per%cent", "tab\there", "line\nfeed\rreturn", "blank end ", "é\U0010ffff", "]]>"]
+
+
+def test_names_of_any_kind_come_back_as_they_were_given(cloud):
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="hard-names")
+    for name in HARD:
+        s3.put_object(Bucket="hard-names", Key=f"in {name}/{name}", Body=b"")
+    assert {e["Key"] for e in s3.list_objects_v2(Bucket="hard-names")["Contents"]} == {f"in {n}/{n}" for n in HARD}
+    for name in HARD:
+        page = s3.list_objects_v2(Bucket="hard-names", Prefix=f"in {name}/", Delimiter=name, StartAfter="in")
+        assert [e["Prefix"] for e in page["CommonPrefixes"]] == [f"in {name}/{name}"]
+        assert (page["Prefix"], page["Delimiter"], page["StartAfter"]) == (f"in {name}/", name, "in")
+    # Without the encoding that boto3 asks for, as XML can hold them.
+    tamed = cloud.client("s3")
+    tamed.meta.events.unregister("before-parameter-build.s3.ListObjectsV2", set_list_objects_encoding_type_url)
+    plain = [name for name in HARD if name.isprintable()]
+    shown = {e["Key"] for e in tamed.list_objects_v2(Bucket="hard-names", Prefix="in ")["Contents"]}
+    assert {f"in {name}/{name}" for name in plain} <= shown
+
+
+def test_a_page_says_what_the_service_model_says_it_says(cloud):
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="told")
+    s3.put_object(Bucket="told", Key="k", Body=b"12345", ChecksumAlgorithm="CRC32")
+    page = s3.list_objects_v2(Bucket="told", FetchOwner=True, MaxKeys=7)
+    (entry,) = page["Contents"]
+    head = s3.head_object(Bucket="told", Key="k")
+    assert (entry["Key"], entry["Size"], entry["StorageClass"], entry["ETag"]) == ("k", 5, "STANDARD", head["ETag"])
+    assert (entry["LastModified"], entry["ChecksumAlgorithm"]) == (head["LastModified"], ["CRC32"])
+    assert entry["Owner"]["ID"] and "Owner" not in s3.list_objects_v2(Bucket="told")["Contents"][0]
+    assert (page["Name"], page["MaxKeys"], page["KeyCount"], page["IsTruncated"]) == ("told", 7, 1, False)
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        s3.list_objects_v2(Bucket="told-nobody")
+
+
+def test_every_answer_of_s3_has_the_ids_by_which_it_can_be_asked_for(cloud):
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="identified")
+    answers = [
+        s3.put_object(Bucket="identified", Key="k", Body=b""), s3.get_object(Bucket="identified", Key="k"),
+        s3.head_bucket(Bucket="identified"), s3.list_objects_v2(Bucket="identified"), s3.list_buckets(),
+    ]  # fmt: skip
+    ids = {answer["ResponseMetadata"]["RequestId"] for answer in answers}
+    assert len(ids) == len(answers) and "" not in ids
+    assert all(answer["ResponseMetadata"]["HTTPHeaders"]["x-amz-id-2"] for answer in answers)
+    assert answers[2]["BucketRegion"] == "us-east-1"
+    with pytest.raises(ClientError) as missing:
+        s3.head_bucket(Bucket="identified-nobody")
+    said = missing.value.response["ResponseMetadata"]
+    assert said["HTTPStatusCode"] == 404 and said["RequestId"]
+    assert said["HTTPHeaders"]["content-type"] == "application/xml"
 
 
 def test_a_token_that_is_none_is_refused(listed):

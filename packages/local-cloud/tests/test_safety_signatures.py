@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import http.client
 import json
+from contextlib import closing
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import pytest
@@ -258,6 +259,26 @@ def test_a_chunked_upload_without_a_length_is_refused_instead_of_stored_empty(cl
     _Signer(cloud, "UNSIGNED-PAYLOAD").add_auth(request)
     answer = requests.put(request.url, data=iter([b"abc"]), headers=dict(request.headers.items()), timeout=20)
     assert (answer.status_code, _code(answer)) == (501, "NotImplemented")
+    assert "lengthless" not in _keys_of(s3)
+
+
+@pytest.mark.parametrize("kind", ["object", "object by moto", "part"])
+def test_an_upload_without_content_length_is_refused_instead_of_stored_empty(cloud, s3, kind):
+    """As a client that forgets the header sends it; the body stays unread."""
+    query = "?tagging" if kind == "object by moto" else ""
+    if kind == "part":
+        upload = s3.create_multipart_upload(Bucket="signatures", Key="lengthless")["UploadId"]
+        query = f"?partNumber=1&uploadId={upload}"
+    request = AWSRequest("PUT", f"{cloud.endpoint}/signatures/lengthless{query}", data=b"")
+    _Signer(cloud, "UNSIGNED-PAYLOAD").add_auth(request)
+    with closing(http.client.HTTPConnection(cloud.endpoint.removeprefix("http://"), timeout=60)) as connection:
+        connection.putrequest("PUT", f"/signatures/lengthless{query}", skip_host="Host" in request.headers)
+        for name, value in request.headers.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        with connection.getresponse() as answer:
+            said = answer.read()
+    assert (answer.status, b"<Code>MissingContentLength</Code>" in said) == (411, True), said
     assert "lengthless" not in _keys_of(s3)
 
 

@@ -5,7 +5,9 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html and API/E
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import secrets
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from local_cloud.errors import AwsError
@@ -13,7 +15,7 @@ from local_cloud.numbers import whole_number
 from local_cloud.s3.checksums import ALGORITHMS, bytes_checksum
 from local_cloud.s3.payload import EMPTY, SHA256, Payload, checksum_of, md5_of
 from local_cloud.signature import UNSIGNED
-from local_cloud.wire import MAXIMUM_API_BODY, Request
+from local_cloud.wire import MAXIMUM_API_BODY, Answer, Request
 
 LONGEST_KEY = 1024
 LARGEST_NUMBER = 2**31 - 1
@@ -40,6 +42,20 @@ def check_names(request: Request) -> None:
         raise AwsError(
             "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed."
         )
+
+
+def named(request: Request, answer: Answer) -> Answer:
+    """With the two ids by which every answer of S3 can be asked for, and without a type that is not S3's.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/get-request-ids.html
+    """
+    id = next((answer.headers.pop(name) for name in list(answer.headers) if name.lower() == "x-amzn-requestid"), None)
+    answer.headers.setdefault("x-amz-request-id", id or secrets.token_hex(8).upper())
+    answer.headers.setdefault("x-amz-id-2", base64.b64encode(secrets.token_bytes(56)).decode())
+    if request.method == "HEAD" and answer.status >= 300:
+        for name in [name for name in answer.headers if name.lower() == "content-type"]:
+            answer.headers[name] = "application/xml"
+    return answer
 
 
 def take_body(request: Request, operation: str) -> None:

@@ -53,7 +53,7 @@ class FastPath:
         bucket_name, _, raw_key = request.raw_path.lstrip("/").partition("/")
         if not raw_key or request.method not in ("PUT", "GET", "HEAD"):
             return None
-        bucket = self._backend.buckets.get(bucket_name)
+        bucket = self.backend.buckets.get(bucket_name)
         query = {k: v for k, v in parse_qsl(request.query, keep_blank_values=True) if not PRESIGNED.fullmatch(k)}
         if bucket is None:
             if request.method == "PUT" and "x-amz-copy-source" not in request.headers():
@@ -84,7 +84,7 @@ class FastPath:
             return self._get(request, headers, bucket, key)
 
     @property
-    def _backend(self) -> Any:
+    def backend(self) -> Any:
         from moto.s3.models import s3_backends
 
         return s3_backends[self._account_id]["aws"]
@@ -103,7 +103,7 @@ class FastPath:
         metadata |= {name: value for name, value in headers.items() if name.startswith("x-amz-meta-")}
         checksum = checksum_of(headers)
         with self._rows.change():
-            new = self._backend.put_object(
+            new = self.backend.put_object(
                 bucket,
                 key,
                 content,

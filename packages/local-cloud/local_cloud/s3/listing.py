@@ -17,6 +17,7 @@ from local_cloud.errors import AwsError
 from local_cloud.s3.names import behind
 
 Entry = Any  # a version, or the text of a common prefix
+MOST_ENTRIES = 1000  # of one page, whatever was asked for
 
 
 def list_objects_v2(
@@ -76,6 +77,7 @@ def _page(entries: Iterator[Entry], limit: int | None) -> tuple[list[Entry], boo
     page: list[Entry] = []
     if limit == 0:
         return page, False
+    limit = min(limit or MOST_ENTRIES, MOST_ENTRIES)
     for entry in entries:
         if len(page) == limit:
             return page, True
@@ -152,4 +154,8 @@ def _from_token(token: str) -> str:
     try:
         return base64.b64decode(token, altchars=b"-_", validate=True).decode()
     except ValueError:
-        raise AwsError("InvalidArgument", "The continuation token provided is incorrect") from None
+        raise incorrect_token() from None
+
+
+def incorrect_token() -> AwsError:
+    return AwsError("InvalidArgument", "The continuation token provided is incorrect")

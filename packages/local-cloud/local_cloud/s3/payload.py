@@ -77,6 +77,9 @@ class Payload:
                 501,
             )
         else:
+            if self._request.method == "PUT" and not self._request.header("content-length"):
+                # An empty object would be made of what was never sent.
+                raise AwsError("MissingContentLength", "You must provide the Content-Length HTTP header.", 411)
             size = self._request.length
         if size > MAXIMUM_OBJECT:
             raise AwsError(

@@ -14,6 +14,7 @@ from local_cloud.cloudformation.resources.kinds import (
     delete_quietly,
     pick,
     register,
+    tag_changes,
     true,
 )
 
@@ -108,6 +109,14 @@ class TopicPolicy(ResourceType):
             aws.client("sns").set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=text)
 
 
+# What a property is when a template no longer says it.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
+QUEUE_DEFAULTS = {
+    "DelaySeconds": "0", "MaximumMessageSize": "262144", "MessageRetentionPeriod": "345600",
+    "ReceiveMessageWaitTimeSeconds": "0", "VisibilityTimeout": "30", "KmsMasterKeyId": "", "RedrivePolicy": "",
+}  # fmt: skip
+
+
 @register
 class Queue(ResourceType):
     """An SQS queue."""
@@ -131,7 +140,14 @@ class Queue(ResourceType):
         return self._made(aws, url, name)
 
     def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
-        aws.client("sqs").set_queue_attributes(QueueUrl=physical_id, Attributes=self._values(new))
+        sqs, before, after = aws.client("sqs"), self._values(old), self._values(new)
+        taken_back = {name: QUEUE_DEFAULTS[name] for name in before.keys() - after.keys() if name in QUEUE_DEFAULTS}
+        sqs.set_queue_attributes(QueueUrl=physical_id, Attributes=taken_back | after)
+        changed, removed = tag_changes(old, new)
+        if changed:
+            sqs.tag_queue(QueueUrl=physical_id, Tags={tag["Key"]: tag["Value"] for tag in changed})
+        if removed:
+            sqs.untag_queue(QueueUrl=physical_id, TagKeys=removed)
         return self._made(aws, physical_id, physical_id.rpartition("/")[2])
 
     def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:
@@ -161,6 +177,7 @@ class QueuePolicy(ResourceType):
         return Made(naming.name(64))
 
     def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
+        self.delete(aws, physical_id, {"Queues": [queue for queue in old["Queues"] if queue not in new["Queues"]]})
         self._put(aws, new["Queues"], _text(new["PolicyDocument"]))
         return Made(physical_id)
 

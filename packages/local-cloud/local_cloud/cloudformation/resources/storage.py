@@ -68,7 +68,9 @@ class Bucket(ResourceType):
                 continue
             if part in new:
                 put(s3, name, new[part])
-            elif delete:
+            elif callable(delete):
+                delete(s3, name)
+            else:
                 getattr(s3, delete)(Bucket=name)
         suffix = f"{name}.s3"
         return Made(
@@ -109,6 +111,22 @@ def _public_access(s3: Any, name: str, value: Any) -> None:
 
 def _versioning(s3: Any, name: str, value: Any) -> None:
     s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": value["Status"]})
+
+
+def _no_versioning(s3: Any, name: str) -> None:
+    """Versions stay: a bucket that had versioning once cannot be without.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/Versioning.html
+    """
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Suspended"})
+
+
+def _no_logging(s3: Any, name: str) -> None:
+    s3.put_bucket_logging(Bucket=name, BucketLoggingStatus={})
+
+
+def _no_notifications(s3: Any, name: str) -> None:
+    s3.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration={})
 
 
 def _ownership(s3: Any, name: str, value: Any) -> None:
@@ -190,15 +208,16 @@ def _tags(s3: Any, name: str, value: Any) -> None:
     s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": value})
 
 
+# Property, how it is set, and how it is taken back: a name of an operation, or a function where there is none.
 _PARTS = (
-    ("VersioningConfiguration", _versioning, None),
+    ("VersioningConfiguration", _versioning, _no_versioning),
     ("BucketEncryption", _encryption, "delete_bucket_encryption"),
     ("PublicAccessBlockConfiguration", _public_access, "delete_public_access_block"),
     ("OwnershipControls", _ownership, "delete_bucket_ownership_controls"),
     ("LifecycleConfiguration", _lifecycle, "delete_bucket_lifecycle"),
     ("CorsConfiguration", _cors, "delete_bucket_cors"),
-    ("LoggingConfiguration", _logging, None),
-    ("NotificationConfiguration", _notifications, None),
+    ("LoggingConfiguration", _logging, _no_logging),
+    ("NotificationConfiguration", _notifications, _no_notifications),
     ("Tags", _tags, "delete_bucket_tagging"),
 )
 
