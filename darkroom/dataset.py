@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contract.photo_set.files import TABLE_ENDINGS, File, ending
+from contract.photo_set.files import File, ending, is_table
 from contract.photo_set.sources import LEFT_BEHIND, LINK, ODD, TreeSource
 from darkroom.failure import DarkroomError
 
@@ -41,7 +41,7 @@ class FolderSource(TreeSource):
         tables = [
             file
             for file in found
-            if not file.is_photo and file.ending in TABLE_ENDINGS and Path(file.handle) != self._chosen
+            if not file.is_photo and is_table(file.parts[-1]) and Path(file.handle) != self._chosen
         ]
         self.beside = [file.name for file in tables]
         return [file for file in found if file not in tables]
@@ -99,7 +99,7 @@ def survey(folder: Path) -> Survey:
         name, safe = _names(path.relative_to(folder))
         if name != safe:
             found._note("names that are not UTF-8 were percent-encoded", safe)
-        if not file.is_photo and file.ending not in TABLE_ENDINGS:
+        if not file.is_photo and not is_table(file.parts[-1]):
             found._note("files that are no photos were left out", safe)
             continue
         if safe in taken:

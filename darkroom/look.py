@@ -24,6 +24,7 @@ from contract.failure import JobFailure
 from contract.photo_set.questions import Asked, Layout, TwoReadings
 from contract.photo_set.read import read_set
 from contract.photo_set.sources import Source, ZipSource
+from contract.photo_set.splits import refuse_small
 from darkroom import dataset
 from darkroom.failure import DarkroomError
 
@@ -69,6 +70,7 @@ def look(console: Console, data: str, document: dict[str, Any], yes: bool) -> di
     while True:
         try:
             layout = read_set(opened, files, _asked(document))
+            refuse_small(layout)
             break
         except TwoReadings as question:
             document = {**document, **_settle(console, data, question)}

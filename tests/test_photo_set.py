@@ -233,7 +233,7 @@ def test_annotation_sets_are_refused_by_what_they_are(tmp_path, files, words):
 
 
 def test_json_that_is_not_cocos_is_not_called_so(tmp_path):
-    with pytest.raises(JobFailure, match=r"camera\.json cannot be read") as refused:
+    with pytest.raises(JobFailure, match=r"No line of camera\.json names a photo") as refused:
         read(write_tree(tmp_path, IMAGES | {"camera.json": '{"lens": 50}'}))
     assert "COCO" not in str(refused.value)
 

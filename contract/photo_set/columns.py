@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from contract.failure import JobFailure
 from contract.foreign_json import parse
+from contract.photo_set.files import PHOTO_ENDINGS, File, ending
 from contract.photo_set.questions import TwoReadings, some
 from contract.photo_set.words import split_of
 
 FILE_NAMES = (
     "filename", "file", "filepath", "path", "image", "imagename", "imagefile", "imagepath", "imageid", "img", "imgname",
     "imgpath", "imgid", "photo", "photoname", "picture", "name", "id", "idcode", "sourceref", "uri", "url", "key", "x", "fname",
-    "images", "filenames", "files", "imageids", "fullpath", "relativepath", "relpath", "location", "isicid",
+    "images", "filenames", "filepaths", "files", "imageids", "imageindex", "imageurl", "fullpath", "relativepath", "relpath", "location",
+    "isicid", "dateiname", "datei", "fichier", "archivo", "nomefile", "arquivo", "bestand", "文件名", "ファイル名",
 )  # fmt: skip
 LABEL_NAMES = (
     "label", "labels", "class", "classname", "classlabel", "labelname", "category", "categoryname", "classes", "target", "species",
     "breed", "y", "diagnosis", "dx", "disease", "groundtruth", "tag", "tags", "annotation", "finegrainedlabel", "truth",
     "klasse", "kategorie", "categorie", "clase", "etiqueta", "etiquette", "classe", "targetclass", "finding", "labelstr",
+    "etichetta", "categoria", "rotulo", "klass", "klasa", "choice", "标签", "类别", "ラベル", "クラス", "метка", "класс",
 )  # fmt: skip
 NUMBER_NAMES = (
     "classid",
@@ -50,9 +53,10 @@ SPLIT_NAMES = (
     "settype",
     "datatype",
 )
+_NO_PHOTOS = frozenset({*LABEL_NAMES, *NUMBER_NAMES, *SPLIT_NAMES})
 SURELY_SPLIT = ("split", "subset", "partition", "datasplit", "phase")
-_BOXES = ("xmin", "ymin", "xmax", "ymax", "x1", "y1", "x2", "y2", "bbox", "boundingbox", "bboxes", "roix1", "roiy1", "roix2",
-          "roiy2", "bboxx1", "bboxy1", "bboxx2", "bboxy2", "objects", "boxes")  # fmt: skip
+_BOXES = ("xmin", "ymin", "xmax", "ymax", "x1", "y1", "x2", "y2", "bbox", "boundingbox", "bboxes", "bboxx1", "bboxy1",
+          "bboxx2", "bboxy2", "objects", "boxes")  # fmt: skip
 _MASKS = ("encodedpixels", "rle", "segmentation", "mask", "maskpath", "maskname", "polygon", "segmentationmask")
 _LIST = re.compile(r"^\s*[\[({].*[\])}]\s*$", re.DOTALL)
 
@@ -84,18 +88,39 @@ def refuse_other_tasks(name: str, header: Sequence[str]) -> None:
         )
 
 
-def file_column(header: Sequence[str], hits: Sequence[int]) -> int | None:
-    """The column whose cells are photos of the set; of several, the one with the better name."""
-    if not hits or not max(hits):
-        return None
-    most = max(hits)
+def file_column(
+    header: Sequence[str], sample: Sequence[Sequence[str]], find: Callable[[str], list[File]]
+) -> int | None:
+    """The column whose cells are photos of the set: paths before bare names, of several the one with the better name.
+
+    Bare numbers (a class number, a count) may be the names of photos by chance: they count where each means one photo.
+    """
     rank = {word: place for place, word in enumerate(FILE_NAMES)}
-    good = [at for at, count in enumerate(hits) if count >= 0.9 * most]
-    return min(good, key=lambda at: (rank.get(plain(header[at]), len(rank)) if header else 0, -hits[at], at))
+    good: list[tuple[int, bool, int, int]] = []
+    for at in range(max((len(row) for row in sample), default=0)):
+        found = [(row[at], find(row[at])) for row in sample if at < len(row) and row[at]]
+        hits = sum(bool(files) for _, files in found)
+        spelled = sum(bool(files) and _is_path(cell) for cell, files in found) * 2 > hits
+        name = plain(header[at]) if at < len(header) else ""
+        bare = name not in _NO_PHOTOS and hits * 2 > len(found) and (name in rank or _tell_apart(found, hits))
+        if hits and (spelled or bare):
+            good.append((hits, not spelled, rank.get(name, len(rank)), at))
+    if not good:
+        return None
+    most = max(hits for hits, *_ in good)
+    return min(one[1:] for one in good if one[0] >= 0.9 * most)[-1]
 
 
-def split_column(name: str, header: Sequence[str], cells: Sequence[Sequence[str]]) -> int | None:
-    """The column that says which part a photo belongs to."""
+def _is_path(cell: str) -> bool:
+    return ending(cell) in PHOTO_ENDINGS or "/" in cell or "\\" in cell
+
+
+def _tell_apart(found: Sequence[tuple[str, list[File]]], hits: int) -> bool:
+    return sum(len(files) == 1 for _, files in found) * 2 > hits
+
+
+def split_column(header: Sequence[str], cells: Sequence[Sequence[str]], at_file: int) -> int | None:
+    """The column that says which part a photo belongs to: by its name, or because all that it says are words for parts."""
     for word in SPLIT_NAMES:
         for at, column in enumerate(header):
             if plain(column) != word:
@@ -106,6 +131,11 @@ def split_column(name: str, header: Sequence[str], cells: Sequence[Sequence[str]
                 return at
     for at, column in enumerate(header):
         if plain(column) in ("istrain", "istraining", "istest", "istrainingimage", "isvalid", "isval", "isvalidation"):
+            return at
+    for at in range(max((len(row) for row in cells[:100]), default=0)):
+        values = {row[at] for row in cells if at < len(row) and row[at]} if at != at_file else set()
+        parts = {split_of(value) for value in values} if 2 <= len(values) <= 12 else set()
+        if None not in parts and "train" in parts and len(parts) > 1:
             return at
     return None
 
@@ -132,7 +162,7 @@ def label_column(
     table: str, header: Sequence[str], free: Sequence[int], cells: Sequence[Sequence[str]], needed: bool
 ) -> int | None:
     """The column of the class. `needed`: folders name no class, so that a column without a telling name will do."""
-    by_name = {plain(header[at]): at for at in reversed(free)} if header else {}
+    by_name = {plain(header[at]): at for at in reversed(free) if at < len(header)}
     named = [by_name[word] for word in LABEL_NAMES if word in by_name]
     if len(named) > 1:
         named = _one_of_several(table, header, named, cells)
@@ -141,9 +171,15 @@ def label_column(
     numbered = [by_name[word] for word in NUMBER_NAMES if word in by_name]
     if numbered:
         return numbered[0]
-    if not needed:
+    if spoken := [at for word, at in by_name.items() if word.endswith(("label", "labels")) or word.startswith("label")]:
+        return _one_of_several(table, header, spoken, cells)[0]
+    if not needed and header:
         return None
     telling = [at for at in free if _may_be_classes(at, cells)]
+    words = [at for at in telling if not _all_numbers(at, cells)]
+    telling = words if len(words) == 1 else telling
+    if not needed:  # one further column without a name: it may be the class, and is asked about where it differs
+        return telling[0] if len(telling) == 1 else None
     if len(telling) > 1:
         names = {f"{table}:{header[at] if header else at + 1}": _example(at, cells) for at in telling[:6]}
         raise TwoReadings("labels", f"{table} has several columns that may be the class of a photo.", names)
@@ -158,7 +194,7 @@ def _one_of_several(table: str, header: Sequence[str], named: list[int], cells: 
         return len(both) == len({a for a, _ in both}) == len({b for _, b in both})
 
     if all(pairs(named[0], other) for other in named[1:]):
-        words = [at for at in named if not all(_is_number(row[at]) for row in cells if at < len(row) and row[at])]
+        words = [at for at in named if not _all_numbers(at, cells)]
         return words or named
     answers = {f"{table}:{header[at]}": _example(at, cells) for at in named}
     raise TwoReadings("labels", f"{table} has several columns that name a class.", answers)
@@ -174,7 +210,11 @@ def _may_be_classes(at: int, cells: Sequence[Sequence[str]]) -> bool:
     return 2 <= len(set(values)) <= max(2, len(values) // 2)
 
 
-def _is_number(text: str) -> bool:
+def _all_numbers(at: int, cells: Sequence[Sequence[str]]) -> bool:
+    return all(is_number(row[at]) for row in cells if at < len(row) and row[at])
+
+
+def is_number(text: str) -> bool:
     try:
         float(text)
         return True

@@ -20,10 +20,16 @@ DELIMITED = frozenset({"csv", "tsv", "tab", "txt"})
 JSON_LINES = frozenset({"manifest", "jsonl", "ndjson"})
 LISTS = frozenset({"lst"})
 WORKBOOKS = frozenset({"xlsx", "xlsm"})
-TABLE_ENDINGS = DELIMITED | JSON_LINES | LISTS | WORKBOOKS
+JSON = frozenset({"json"})
+TABLE_ENDINGS = DELIMITED | JSON_LINES | LISTS | WORKBOOKS | JSON
+# Tables and packs that are not read: what they hold would be missed.
+UNREAD_TABLES = frozenset({"xls", "xlsb", "ods", "numbers", "gsheet", "parquet", "arrow", "feather", "pkl", "mat", "sqlite", "db3", "rda",
+                           "rds",                           "sav", "dta", "dat", "xml"})  # fmt: skip
+PACKS = frozenset({"zip", "tar", "tgz", "gz", "bz2", "xz", "7z", "rar", "parquet", "arrow", "tfrecord", "tfrecords", "h5", "hdf5", "npz",
+                   "npy",                   "rec", "lmdb", "mdb"})  # fmt: skip
 # Never photos, whatever they begin with: not worth a look into each.
 OTHER_ENDINGS = frozenset(
-    {"json", "xml", "html", "htm", "md", "pdf", "py", "ipynb", "mat", "npy", "npz", "pkl", "h5", "hdf5", "parquet",
+    {"xml", "html", "htm", "md", "pdf", "py", "ipynb", "mat", "npy", "npz", "pkl", "h5", "hdf5", "parquet",
      "yaml", "yml", "zip", "tar", "gz", "7z", "rar", "rec", "idx", "tfrecord", "doc", "docx", "xls", "ods", "ini", "log",
      "mp4", "mov", "avi", "mkv", "wav", "mp3", "db", "js", "css", "sh", "bat", "lnk", "tex", "rst", "r", "rda"}
 )  # fmt: skip
@@ -31,7 +37,8 @@ _LEFT_BEHIND = frozenset(
     {"__macosx", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "$recycle.bin", "recycler", "recycled",
      "system volume information", "lost+found", "@eadir", "@recycle", "@tmp", "#recycle", "#snapshot", "@recently-snapshot",
      "__pycache__", "network trash folder", "temporary items", "thedbvolume", "icon\r", "icon\\r", "picasa.ini", "albumart.xmp",
-     "zbthumbnail.info", "found.000", "cvs", "node_modules"}
+     "zbthumbnail.info", "photothumb.db", "pspbrwse.jbf", "@synoresource", "@sharebin", "@__thumb",
+     "_gsdata_", "ntuser.dat", "found.000", "cvs", "node_modules"}
 )  # fmt: skip
 
 
@@ -57,6 +64,14 @@ def ending(name: str) -> str:
     """What follows the last dot, in small letters; empty where there is none."""
     stem, dot, end = name.rpartition(".")
     return end.strip().lower() if dot and stem else ""
+
+
+def is_table(name: str) -> bool:
+    """By its ending; what Google Takeout writes beside each photo (`1.jpg.json`) is about one photo and no table."""
+    parts = name.lower().split(".")
+    return ending(name) in TABLE_ENDINGS and not (
+        parts[-1] in JSON and any(part in PHOTO_ENDINGS for part in parts[1:-1])
+    )
 
 
 def is_left_behind(part: str) -> bool:

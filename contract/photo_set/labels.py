@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contract.failure import JobFailure
 from contract.photo_set import columns, manifest_lines
 from contract.photo_set.files import JSON_LINES, LISTS, PHOTO_ENDINGS, File, ending
+from contract.photo_set.header import header_and_body
 from contract.photo_set.path_index import PathIndex
 from contract.photo_set.questions import Asked, some
 from contract.photo_set.table import Table
-from contract.photo_set.words import split_of
+from contract.photo_set.words import part_of_list
 from contract.photo_set.workbook import Unshown
 
 SAMPLE = 400  # rows by which the columns are told apart
@@ -53,15 +54,18 @@ class Meaning:
     notices: list[str] = field(default_factory=list)
 
 
-def wanted_column(table: Table, asked: Asked) -> str:
-    """`labels` of the input names a table and a column as labels.csv:breed."""
-    name, colon, column = asked.labels.rpartition(":")
-    return column if colon and table.name.endswith(name) else ""
+def meaning_of(
+    table: Table,
+    index: PathIndex,
+    asked: Asked,
+    wanted: str = "",
+    unplaced: Callable[[File], bool] = lambda file: False,
+) -> Meaning | None:
+    """None: the table is not about the photos of the set. `wanted`: the column that the input names.
 
-
-def meaning_of(table: Table, index: PathIndex, asked: Asked, needed: bool) -> Meaning | None:
-    """None: the table is not about the photos of the set. `needed`: the folders name no class."""
-    wanted = wanted_column(table, asked)
+    `unplaced`: whether no folder names the class of a photo. A table of such photos is taken to have the classes even where no
+    column says so by its name.
+    """
     if table.file.ending in JSON_LINES:
         if not table.documents and not table.bad:
             return None
@@ -70,20 +74,23 @@ def meaning_of(table: Table, index: PathIndex, asked: Asked, needed: bool) -> Me
         return Meaning(table, bad=list(table.bad)) if table.bad else None
     if table.file.ending in LISTS:
         return _of_list(table, index)
-    width = Counter(len(row) for _, row in table.rows[:SAMPLE]).most_common(1)[0][0]
     sample = _spread([row for _, row in table.rows])
-    near = table.file.parts[:-1]
-    hits = [sum(at < len(row) and bool(index.find(row[at], near)) for row in sample) for at in range(width)]
-    first = table.rows[0][1]
-    at_file = columns.file_column(first, hits)
+    near, part = table.file.parts[:-1], part_of_list(table.file.parts[-1].rpartition(".")[0])
+
+    def find(cell: str) -> list[File]:
+        return index.find(cell, near, part)
+
+    at_file = columns.file_column(table.rows[0][1], sample, find)
     if at_file is None:
         return None
-    has_header = len(first) <= at_file or not (
-        index.find(first[at_file], near) or ending(first[at_file]) in PHOTO_ENDINGS
-    )
-    header = first if has_header else []
-    body = table.rows[1:] if has_header else table.rows
-    return _Reader(table, index, asked, wanted, header, body, at_file, width, needed).read()
+    first = next(
+        n for n, (_, row) in enumerate(table.rows)
+        if at_file < len(row) and (find(row[at_file]) or ending(row[at_file]) in PHOTO_ENDINGS)
+    )  # fmt: skip
+    header, body = header_and_body(table, at_file, first)
+    named = [files[0] for row in sample if at_file < len(row) and (files := find(row[at_file]))]
+    needed = sum(map(unplaced, named)) * 2 > len(named)
+    return _Reader(table, index, asked, wanted, header, body, at_file, needed).read()
 
 
 def _spread(rows: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
@@ -97,7 +104,7 @@ class _Reader:
 
     def __init__(
         self, table: Table, index: PathIndex, asked: Asked, wanted: str, header: Sequence[str], body: Sequence[tuple[int, list[str]]],
-        at_file: int, width: int, needed: bool,
+        at_file: int, needed: bool,
     ) -> None:  # fmt: skip
         self.table, self.index, self.asked, self.header, self.body, self.at_file = (
             table,
@@ -109,14 +116,14 @@ class _Reader:
         )
         self.meaning = Meaning(table, bad=list(table.bad), notices=list(table.notices))
         self.cells = [row for _, row in body]
-        self.width = max(width, len(header))
+        self.width = max([len(header), *map(len, self.cells)])
         self.by_hand = bool(wanted)
         free = [
             at for at in range(self.width) if at != at_file and any(at < len(row) and row[at] for row in self.cells)
         ]
         if header and not wanted and asked.labels != "folders":
             columns.refuse_other_tasks(table.name, header)
-        self.at_split = columns.split_column(table.name, header, self.cells) if header else None
+        self.at_split = columns.split_column(header, self.cells, at_file)
         free = [at for at in free if at != self.at_split]
         self.flags, self.at_label = None, None
         if wanted:
@@ -146,7 +153,7 @@ class _Reader:
 
     def read(self) -> Meaning:
         unknown: Counter[str] = Counter()
-        stem = split_of(self.table.file.parts[-1].rpartition(".")[0])
+        stem = part_of_list(self.table.file.parts[-1].rpartition(".")[0])
         for line, row in self.body:
             if len(row) <= self.at_file or not row[self.at_file]:
                 self.meaning.bad.append((line, "no name of a photo"))
@@ -172,7 +179,7 @@ class _Reader:
         self.meaning.has_labels = self.at_label is not None or bool(self.flags)
         self.meaning.has_splits = self.at_split is not None
         if self.at_label is not None:
-            self.meaning.column = self.header[self.at_label] if self.header else str(self.at_label + 1)
+            self.meaning.column = self._column(self.at_label)
             self.meaning.surely_labels = self.by_hand or columns.plain(self.meaning.column) in columns.SURELY_LABEL
         self.meaning.facets = list(self.facets.values())
         self._check_labels()
@@ -186,10 +193,13 @@ class _Reader:
     def _split(self, row: Sequence[str]) -> str:
         if self.at_split is None or self.at_split >= len(row) or self.asked.splits == "draw":
             return ""
-        return columns.split_value(self.table.name, self.header[self.at_split], row[self.at_split], self.settled) or ""
+        return columns.split_value(self.table.name, self._column(self.at_split), row[self.at_split], self.settled) or ""
+
+    def _column(self, at: int) -> str:
+        return self.header[at] if at < len(self.header) else str(at + 1)
 
     def _unknown_parts(self, unknown: Counter[str]) -> JobFailure:
-        column = self.header[self.at_split] if self.at_split is not None else ""
+        column = self._column(self.at_split) if self.at_split is not None else ""
         told = ", ".join(f"{value!r} ({count:,})" for value, count in unknown.most_common(8))
         example = ", ".join(f'"{value}": "test"' for value in list(unknown)[:2])
         return JobFailure(
@@ -239,8 +249,8 @@ def _not_text(table: str, column: str, unshown: Sequence[tuple[int, Unshown]]) -
 def _of_list(table: Table, index: PathIndex) -> Meaning:
     """MXNet's list: number, class number, path; more numbers are several labels or boxes."""
     meaning = Meaning(table, bad=list(table.bad), notices=list(table.notices), has_labels=True, numbered=True)
-    stem = split_of(table.file.parts[-1].rpartition(".")[0])
-    wide = [row for _, row in table.rows if len(row) > 3 and all(map(_is_number, row[:3]))]
+    stem = part_of_list(table.file.parts[-1].rpartition(".")[0])
+    wide = [row for _, row in table.rows if len(row) > 3 and all(map(columns.is_number, row[:3]))]
     if wide and len(wide) * 2 > len(table.rows):
         raise JobFailure(
             f"dataset: {table.name} has {len(wide):,} lines with several numbers for a photo, for example "
@@ -262,15 +272,7 @@ def _of_list(table: Table, index: PathIndex) -> Meaning:
     return meaning
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-        return True
-    except ValueError:
-        return False
-
-
 def _class_number(text: str) -> int | None:
     """im2rec writes class 1 as 1.000000; None for what is no whole number."""
-    number = float(text) if _is_number(text) else math.nan
+    number = float(text) if columns.is_number(text) else math.nan
     return int(number) if number.is_integer() and abs(number) < 10**LONGEST_NUMBER else None

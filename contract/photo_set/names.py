@@ -8,6 +8,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+_COPY = re.compile(r"(?:\s*-)?\s*(?:copy|kopie|copie|copia|cópia)?\s*(?:\(\d+\))?$")  # `cat - Copy (2)`, `cat (1)`
+_DOUBTFUL = re.compile(
+    r"(?:un-?label(?:l?ed)?|unsorted|unannotated|to-?do|new folder|untitled folder|neuer ordner|nouveau dossier|nueva carpeta|"
+    r"_?thumb(?:nail)?s?|"
+    r"previews?|cache|backups?|te?mp)(?:[\s_-]*\(?\d+\)?)?$", re.IGNORECASE,
+)  # fmt: skip
+_SEPARATORS = re.compile(r"[\u200b\ufeff]|(?:(?<!^)(?<!\d)[\s_\-]+)|(?:[\s_\-]+(?!\d))")
 _NUMBERED = re.compile(r"^(\d+)([._\- ]+)(?=\D)(.+)$", re.DOTALL)
 
 
@@ -25,12 +32,22 @@ def in_order(labels: Iterable[str]) -> list[str]:
 
 
 def alike(labels: Iterable[str]) -> list[list[str]]:
-    """Groups of different names that a person reads as one: they differ by case, spaces, hyphens or underscores."""
+    """Groups of different names that a person reads as one: they differ by case, spaces, hyphens or underscores, or by what a
+    file manager adds to a copy. A hyphen before a digit is a sign, and separators between digits keep numbers apart."""
     groups: dict[str, list[str]] = defaultdict(list)
     for label in in_order(set(labels)):
-        folded = unicodedata.normalize("NFKC", label).casefold()
-        groups[re.sub("[\\s_\\-\\u200b\\ufeff]+", "", folded) or label].append(label)
+        folded = _COPY.sub("", unicodedata.normalize("NFKC", label).casefold())
+        groups[_SEPARATORS.sub("", folded) or label].append(label)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def copied(group: Iterable[str]) -> str:
+    return ", the name of a copy" if any(_COPY.sub("", name.casefold()) != name.casefold() for name in group) else ""
+
+
+def doubtful(labels: Iterable[str]) -> list[str]:
+    """Names that a person hardly means as a class: photos without labels, a folder that nobody named, previews."""
+    return [label for label in in_order(set(labels)) if _DOUBTFUL.match(label.strip())]
 
 
 def without_running_numbers(labels: Iterable[str]) -> dict[str, str] | None:

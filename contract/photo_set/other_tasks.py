@@ -11,7 +11,11 @@ from contract.photo_set.questions import Asked, some
 from contract.photo_set.sources import Source
 
 _LOOK = 1 << 20  # bytes at the beginning of a JSON file by which COCO's is known
-_COCO = (b'"images"', b'"annotations"', b'"categories"', b'"licenses"', b'"info"')
+_BOXES_IN_JSON = {
+    "COCO": (b'"images"', b'"annotations"', b'"categories"', b'"licenses"', b'"info"'),
+    "CreateML": (b'"annotations"', b'"coordinates"'),
+    "Labelme": (b'"shapes"', b'"imagePath"'),
+}
 _MOST_JSON = 20
 _ADVICE = (
     "Darkroom learns one class for a whole photo: cut the boxes out into photos of their own, in a folder per class"
@@ -46,20 +50,24 @@ def boxes_beside(files: Sequence[File]) -> JobFailure | None:
 
 
 def coco(source: Source, files: Sequence[File]) -> JobFailure | None:
-    """JSON that begins as COCO's does, whatever it is called."""
+    """JSON that begins as COCO's, CreateML's or Labelme's does, whatever it is called."""
     those = [file for file in files if file.ending == "json"][:_MOST_JSON]
-    found = [file.name for file in those if _is_coco(source, file)]
+    found = {file.name: writer for file in those if (writer := _writer_of_boxes(source, file))}
     if not found:
         return None
     return JobFailure(
-        f"dataset: {some(found)} holds boxes or masks as COCO writes them (object detection, segmentation), and no folder names "
-        f"a class. {_ADVICE}; or write a CSV with file_name and label."
+        f"dataset: {some(found)} holds boxes or masks as {next(iter(found.values()))} writes them (object detection, segmentation), "
+        f"and no folder names a class. {_ADVICE}; or write a CSV with file_name and label."
     )
 
 
-def _is_coco(source: Source, file: File) -> bool:
+def _writer_of_boxes(source: Source, file: File) -> str | None:
     try:
         beginning = source.read(file, _LOOK)
     except OSError:
-        return False
-    return beginning.lstrip()[:1] == b"{" and sum(word in beginning for word in _COCO) >= 2
+        return None
+    if beginning.lstrip()[:1] not in (b"{", b"["):
+        return None
+    return next(
+        (writer for writer, words in _BOXES_IN_JSON.items() if sum(word in beginning for word in words) >= 2), None
+    )

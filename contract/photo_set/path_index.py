@@ -31,6 +31,20 @@ class PathIndex:
         return _grouped(self._files, lambda name: stem(name).casefold())
 
     @cached_property
+    def _numbers(self) -> dict[int, list[File]]:
+        """Photos that are called by a number: 00007.png is also 7, and 7.0 where pandas read it as a number."""
+        groups: dict[int, list[File]] = defaultdict(list)
+        for file in self._files:
+            name = stem(file.parts[-1])
+            if name.isascii() and name.isdecimal():
+                groups[int(name[:18])].append(file)
+        return groups
+
+    def _by_number(self, name: str) -> list[File]:
+        name = name.removesuffix(".0")
+        return self._numbers.get(int(name), []) if name.isascii() and name.isdecimal() and len(name) < 18 else []
+
+    @cached_property
     def _folders(self) -> frozenset[str]:
         return frozenset(part.casefold() for file in self._files for part in file.parts[:-1])
 
@@ -41,10 +55,14 @@ class PathIndex:
             return []
         last = wanted[-1]
         candidates = (
-            self._exact.get(last) or self._folded.get(last.casefold()) or self._stems.get(stem(last).casefold())
+            self._exact.get(last)
+            or self._folded.get(last.casefold())
+            or self._stems.get(stem(last).casefold())
+            or self._by_number(last)
         )
         if not candidates:
-            return [] if "%" not in path else self.find(unquote(path), near, part) if unquote(path) != path else []
+            plainer = unquote(path.partition("?")[0] if "://" in path else path)
+            return self.find(plainer, near, part) if plainer != path else []
         if len(wanted) > 1 and wanted[-2].casefold() in self._folders:
             parent = wanted[-2].casefold()  # a folder of the set: the file of that name elsewhere is another one
             candidates = [file for file in candidates if len(file.parts) > 1 and file.parts[-2].casefold() == parent]

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from contract.failure import JobFailure
 from contract.photo_set.files import File
-from contract.photo_set.folders import parts_among
+from contract.photo_set.folder_pattern import parts_among
 from contract.photo_set.labels import Meaning
 from contract.photo_set.path_index import PathIndex
 from contract.photo_set.questions import Asked, Layout, Placed, TwoReadings, some
 from contract.photo_set.sources import Source
 from contract.photo_set.table import read_table
-from contract.photo_set.words import split_of
+from contract.photo_set.words import part_of_list
 from contract.validation import did_you_mean
 
 PARTS = ("train", "validation", "test")
@@ -79,7 +79,7 @@ def take_parts(layout: Layout, meanings: Sequence[Meaning], labelled: Sequence[M
 def _by_list(meanings: Sequence[Meaning], labelled: Sequence[Meaning]) -> Parts:
     named = {}
     for meaning in meanings:
-        split = split_of(meaning.table.file.parts[-1].rpartition(".")[0])
+        split = part_of_list(meaning.table.file.parts[-1].rpartition(".")[0])
         if split and meaning.said and not meaning.has_splits and (meaning in labelled or not meaning.facets):
             named[meaning.table.name] = (split, meaning)
     pure = [name for name, (_, meaning) in named.items() if meaning not in labelled]
@@ -155,6 +155,37 @@ def settle_splits(layout: Layout, asked: Asked) -> None:
     elif given:
         layout.notices.append("The splits are kept as given.")
     _check_classes(layout)
+    _refuse_one_class(layout)
+
+
+def fewest_photos(splits: Collection[str | None]) -> int:
+    """Photos that a class must have outside of the test: one for each part that is drawn from them."""
+    if all(split is None for split in splits):
+        return 3
+    return 1 if "validation" in splits else 2
+
+
+def _refuse_one_class(layout: Layout) -> None:
+    labels = {photo.label for photo in layout.photos}
+    if len(labels) < 2:
+        received = f"one class, {next(iter(labels))!r}" if labels else "no class"
+        raise JobFailure(
+            f"dataset: received {received}, with {len(layout.photos):,} photos; allowed: at least two. {' '.join(layout.doubts)}".rstrip()
+        )
+
+
+def refuse_small(layout: Layout) -> None:
+    """All classes that are too small before any photo was looked at; `prepare` looks at those that can be used."""
+    splits = {photo.split for photo in layout.photos}
+    counts = Counter(photo.label for photo in layout.photos if photo.split != "test")
+    small = [label for label in layout.classes if counts[label] < fewest_photos(splits)]
+    if small:
+        told = some([f"{label!r} ({counts[label]})" for label in small], 20)
+        where = "" if splits == {None} else " outside of the test"
+        raise JobFailure(
+            f"dataset: {len(small):,} class(es) have too few photos{where}: {told}; allowed: at least {fewest_photos(splits)}, one for "
+            "each split. Add photos, or take the classes out."
+        )
 
 
 def _check_classes(layout: Layout) -> None:

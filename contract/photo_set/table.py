@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +20,8 @@ from charset_normalizer import from_bytes
 
 from contract.failure import JobFailure
 from contract.foreign_json import parse
-from contract.photo_set.files import JSON_LINES, LISTS, WORKBOOKS, File
+from contract.photo_set import json_table
+from contract.photo_set.files import JSON, JSON_LINES, LISTS, PHOTO_ENDINGS, WORKBOOKS, File
 from contract.photo_set.sources import Source
 from contract.photo_set.workbook import read_workbook
 
@@ -32,6 +34,9 @@ _MARKS = (
 _LIKELY = ["cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "mac_roman", "shift_jis", "gb18030", "big5", "euc_kr"]
 _FEWEST_TO_GUESS = 32  # bytes that are not ASCII; with less, Western Windows is likelier than any guess
 csv.field_size_limit(1 << 24)
+_WORKBOOK = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # also under the name of a CSV: the content decides
+_SEP = re.compile(r'^"?sep=."?$', re.IGNORECASE)
+_PATH_FIRST = re.compile(rf"^(.*?\.(?:{'|'.join(sorted(PHOTO_ENDINGS))}))\s+(\S.*)$", re.IGNORECASE)
 
 
 @dataclass
@@ -53,7 +58,7 @@ def read_table(source: Source, file: File) -> Table:
     """The table, whatever wrote it."""
     table = Table(file)
     data = _bytes(source, file)
-    if file.ending in WORKBOOKS:
+    if file.ending in WORKBOOKS or data.startswith(_WORKBOOK):
         sheet = read_workbook(file.name, data)
         table.rows = sheet.rows
         if sheet.others:
@@ -62,7 +67,9 @@ def read_table(source: Source, file: File) -> Table:
             )
         return table
     text = _text(data, table)
-    if file.ending in JSON_LINES:
+    if file.ending in JSON:
+        table.rows = json_table.rows_of(text)
+    elif file.ending in JSON_LINES:
         _read_json_lines(text, table)
     else:
         _read_cells(text, table)
@@ -84,7 +91,8 @@ def _bytes(source: Source, file: File) -> bytes:
 def _text(data: bytes, table: Table) -> str:
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None) or _without_mark(data)
     if encoding not in ("utf-8", "utf-8-sig"):
-        table.notices.append(f"{table.name} was read as {encoding}.")
+        example = next((line for line in data.decode(encoding, "replace").splitlines() if not line.isascii()), "")
+        table.notices.append(f"{table.name} was read as {encoding}, for example {example[:60]!r}.")
     text = data.decode(encoding, "replace").replace("\0", "")
     return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff"))
 
@@ -98,6 +106,8 @@ def _without_mark(data: bytes) -> str:
         return "utf-8"
     except UnicodeDecodeError:
         pass
+    if b"\r" in data and b"\n" not in data:  # only old Macs end lines so
+        return "mac_roman"
     if sum(byte > 127 for byte in data[:65536]) < _FEWEST_TO_GUESS:
         return "cp1252"
     best = from_bytes(data[:65536], cp_isolation=_LIKELY).best()
@@ -119,15 +129,24 @@ def _read_json_lines(text: str, table: Table) -> None:
 
 def _read_cells(text: str, table: Table) -> None:
     lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip() and not line.startswith("#")]
+    if lines and _SEP.match(lines[0][1]):  # Excel reads it, and does not show it
+        text = text.replace(lines[0][1], "", 1)
+        lines = lines[1:]
     delimiter = _delimiter([line for _, line in lines[:200]], table.file.ending)
     if delimiter == " ":
-        table.rows = [(number, line.split()) for number, line in lines]
+        table.rows = [(number, _words(line)) for number, line in lines]
     elif text.count('"') % 2:  # one stray quote would swallow the rest of the table
         table.rows = [(number, _cells_of(line, delimiter, csv.QUOTE_NONE)) for number, line in lines]
     elif '"' in text:
         table.rows = _quoted(text, delimiter, table)
     else:
         table.rows = [(number, [cell.strip() for cell in line.split(delimiter)]) for number, line in lines]
+
+
+def _words(line: str) -> list[str]:
+    """`my photo 1.jpg 0`: the path ends with its ending, not with its first space."""
+    found = _PATH_FIRST.match(line)
+    return [found[1].strip(), *found[2].split()] if found else line.split()
 
 
 def _quoted(text: str, delimiter: str, table: Table) -> list[tuple[int, list[str]]]:

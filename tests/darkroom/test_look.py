@@ -40,6 +40,28 @@ def test_a_doubt_without_a_terminal_is_a_failure_unless_yes(tmp_path, console, m
     assert look.look(console, folder, {}, True) == {}
 
 
+def test_classes_that_are_too_small_are_refused_before_an_upload_all_at_once(tmp_path, console):
+    folder = str(write_tree(tmp_path, photos("ant", "bee") | photos("fly", "gnat", each=2)))
+    with pytest.raises(
+        DarkroomError, match=r"2 class\(es\) have too few photos: 'fly' \(2\), 'gnat' \(2\); allowed: at least 3"
+    ):
+        look.look(console, folder, {}, True)
+    given = write_tree(
+        tmp_path / "given", photos("train/a", "train/b", "test/a", "test/b") | photos("train/c", "test/c", each=1)
+    )
+    with pytest.raises(DarkroomError, match=r"outside of the test: 'c' \(1\); allowed: at least 2"):
+        look.look(console, str(given), {}, True)
+
+
+def test_a_class_that_is_a_link_is_not_left_out_in_silence(tmp_path, console, monkeypatch):
+    monkeypatch.setattr(look, "_at_terminal", lambda: False)
+    write_tree(tmp_path / "elsewhere", photos("wolf"))
+    folder = write_tree(tmp_path / "set", photos("cat", "dog"))
+    (folder / "wolf").symlink_to(tmp_path / "elsewhere" / "wolf")
+    with pytest.raises(DarkroomError, match=r"symbolic link.*wolf"):
+        look.look(console, str(folder), {}, False)
+
+
 def test_two_readings_name_the_field_and_an_answer_settles_it(tmp_path, console, monkeypatch):
     monkeypatch.setattr(look, "_at_terminal", lambda: False)
     folder = str(write_tree(tmp_path, photos("indoor/cat", "indoor/dog", "outdoor/cat", "outdoor/dog")))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from contract.execution_input import NearDuplicates, Split
 from contract.failure import JobFailure
+from contract.photo_set.splits import fewest_photos
 from training_code.prepare.drawing import by_time, draw
 from training_code.prepare.duplicates import exact_groups, joined, near_pairs
 from training_code.prepare.inspection import Photo
@@ -107,11 +108,11 @@ def _require_classes(photos: Sequence[Photo]) -> None:
             "Put the photos of each class into a folder of its own."
         )
     drawn = all(photo.split is None for photo in photos)
+    fewest = fewest_photos({photo.split for photo in photos})
     if not drawn:
-        if any(photo.split == "validation" for photo in photos):
+        if fewest == 1:
             return
         counts = Counter(photo.label for photo in photos if not photo.left_out and photo.split != "test")
-    fewest = 3 if drawn else 2
     where = "" if drawn else " in train"
     small = [
         f"the class {label!r} has {counts[label]} usable photo(s){where} "
