@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from contract.whole_file import write_text
+
 LONGEST_MESSAGE = 1024
 
 
@@ -35,8 +37,4 @@ def leave_message(kind: str, error: BaseException, base: Path | None = None) -> 
     message = message_of(error)
     if len(message) > LONGEST_MESSAGE:
         message = message[: LONGEST_MESSAGE - 1] + "…"
-    folder = (base or base_directory()) / "output"
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f".{kind}.part"
-    unfinished.write_text(message, encoding="utf-8")
-    unfinished.replace(folder / kind)
+    write_text((base or base_directory()) / "output" / kind, message)

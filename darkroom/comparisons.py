@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from contract.names import comparison_key
+from contract.whole_file import whole_file
 from darkroom import comparison_progress, executions, jobs, live, look, story, upload
 from darkroom.failure import DarkroomError
 from darkroom.summary import Results
@@ -172,9 +173,8 @@ def _fetch(target: Target, name: str, folder: Path) -> Path:
     bucket, prefix = executions.folder(target, name)
     folder.mkdir(parents=True, exist_ok=True)
     for file in ("comparison.html", "comparison.csv", "comparison.json"):
-        part = folder / f".{file}.part"
-        target.client("s3").download_file(bucket, f"{prefix}comparison/{file}", str(part))
-        part.replace(folder / file)
+        with whole_file(folder / file) as part:
+            target.client("s3").download_file(bucket, f"{prefix}comparison/{file}", str(part))
     return folder
 
 

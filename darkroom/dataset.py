@@ -14,6 +14,7 @@ from pathlib import Path
 
 from contract.photo_set.files import File, ending, is_table
 from contract.photo_set.sources import LEFT_BEHIND, LINK, ODD, TreeSource
+from contract.whole_file import whole_file
 from darkroom.failure import DarkroomError
 
 CHOSEN = frozenset({"manifest", "jsonl", "ndjson", "lst", "csv", "tsv"})  # tables that --data may name
@@ -143,9 +144,8 @@ def fingerprint(found: Survey, advance: Callable[[int], None] = lambda size: Non
 
 
 def pack(found: Survey, target: Path, advance: Callable[[int], None] = lambda size: None) -> None:
-    """Write the stored zip, beside first, then renamed."""
-    new = target.with_suffix(".new")
-    with zipfile.ZipFile(new, "w", zipfile.ZIP_STORED) as archive:
+    """Write the stored zip."""
+    with whole_file(target) as new, zipfile.ZipFile(new, "w", zipfile.ZIP_STORED) as archive:
         for name, path in found.files:
             entry = zipfile.ZipInfo(name, EPOCH)
             entry.external_attr = 0o644 << 16
@@ -154,7 +154,6 @@ def pack(found: Survey, target: Path, advance: Callable[[int], None] = lambda si
             advance(entry.file_size)
         for name in found.empty:  # a class without photos is a thing to tell
             archive.writestr(zipfile.ZipInfo(f"{name}/", EPOCH), b"")
-    new.replace(target)
 
 
 def slug(name: str) -> str:

@@ -1,7 +1,6 @@
 """Where the command line keeps what it makes: DARKROOM_HOME, by default `.darkroom/` in the working directory."""
 
 import os
-import tempfile
 from pathlib import Path
 
 from darkroom.failure import DarkroomError
@@ -52,13 +51,3 @@ class Home:
         folder = self.folder("runs") / execution
         folder.mkdir(exist_ok=True)
         return folder
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write beside, then rename: a reader sees the old text or the new one."""
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=".", suffix=".new", delete=False, encoding="utf-8"
-    ) as new:
-        new.write(text)
-    os.chmod(new.name, 0o644)
-    os.replace(new.name, path)

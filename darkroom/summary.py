@@ -14,10 +14,10 @@ from botocore.exceptions import ClientError
 from contract import sheet
 from contract.state_file import read_state_file
 from contract.validation import InvalidField
+from contract.whole_file import write_text
 from darkroom import executions, jobs
 from darkroom.failure import DarkroomError
 from darkroom.history import Step, orchestration_seconds, read, summarised
-from darkroom.home import write_atomically
 from darkroom.target import Target
 
 DATA_REPORT = "data_report.html"
@@ -62,7 +62,7 @@ class Results:
     def write(self, summary: dict[str, Any]) -> Path:
         """Write summary.json into the execution's folder."""
         path = self.folder / "summary.json"
-        write_atomically(path, json.dumps(summary, indent=2, default=str) + "\n")
+        write_text(path, json.dumps(summary, indent=2, default=str) + "\n")
         return path
 
     def failed_step(self) -> Step | None:

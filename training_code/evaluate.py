@@ -20,6 +20,7 @@ from contract import sheet
 from contract.failure import JobFailure, base_directory
 from contract.foreign_json import parse
 from contract.plan import judged
+from contract.whole_file import whole_file, write_json
 from training_code.measurement import measure
 
 # evaluation.json travels through the state machine, whose state is limited to 256 KiB: nothing that grows with classes or columns.
@@ -68,8 +69,8 @@ def evaluate(folder: Path) -> dict[str, Any]:
     summary = {name: value for name, value in details.items() if name not in TOO_LARGE_FOR_THE_STATE}
     out = folder / "output"
     _write_predictions(out / "evaluation" / "predictions.csv", answers)
-    _write_json(out / "evaluation" / "details.json", details)
-    _write_json(out / "evaluation" / "evaluation.json", summary)
+    write_json(out / "evaluation" / "details.json", details)
+    write_json(out / "evaluation" / "evaluation.json", summary)
     _write_bias_input(out / "bias-input", answers, plan["bias"])
     print(f"evaluated {details['n']} photos: accuracy={reached_text(details, 'accuracy')}; "
           f"balanced_accuracy={details['balanced_accuracy']:.4f};", flush=True)  # fmt: skip
@@ -150,7 +151,7 @@ def _write_bias_input(folder: Path, answers: Answers, bias: Mapping[str, Any]) -
     """
     if not bias["enabled"]:
         for name in ("config", "data"):  # on AWS an input without any object fails the job that names it
-            _write_json(folder / name / "skipped.json", {"reason": bias["reason"]})
+            write_json(folder / name / "skipped.json", {"reason": bias["reason"]})
         return
     names = [facet["name"] for facet in bias["facets"]]
     headers = ["label", "predicted_label", *(_column(name) for name in names)]
@@ -173,7 +174,7 @@ def _write_bias_input(folder: Path, answers: Answers, bias: Mapping[str, Any]) -
             "report": {"name": "report", "title": "Bias of the test predictions"},
         },
     }
-    _write_json(folder / "config" / "analysis_config.json", config)
+    write_json(folder / "config" / "analysis_config.json", config)
     rows = (
         [row["label"], predicted, *(row[f"facet_{name}"] for name in names)]
         for row, predicted in zip(answers.rows, answers.predicted, strict=True)
@@ -184,15 +185,5 @@ def _write_bias_input(folder: Path, answers: Answers, bias: Mapping[str, Any]) -
 
 
 def _write_whole(path: Path, write: Callable[[TextIO], None]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    with unfinished.open("w", newline="", encoding="utf-8") as stream:
+    with whole_file(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as stream:
         write(stream)
-    unfinished.replace(path)
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    unfinished.replace(path)

@@ -9,10 +9,9 @@ import numpy as np
 from PIL import Image
 
 from analysis_code.clarify.config import AnalysisConfig, ImageAnalysis, read_config
-from analysis_code.outputs import write_json
 from contract.decode import UnreadablePhoto, decode
 from contract.failure import JobFailure, base_directory
-from contract.whole_file import whole_file
+from contract.whole_file import whole_file, write_json
 
 log = logging.getLogger("clarify")
 PICTURES = "explanations_shap"

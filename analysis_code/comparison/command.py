@@ -21,13 +21,12 @@ from analysis_code.comparison.photos import disagreements, user_names
 from analysis_code.comparison.prices import Prices
 from analysis_code.comparison.recommend import choose, pareto_front, recommend
 from analysis_code.comparison.statistics import Pair, compare_pairs
-from analysis_code.outputs import write_json
 from contract import sheet
 from contract.failure import base_directory
 from contract.instances import Instances
 from contract.measures import balanced_accuracy_interval, wilson_interval
 from contract.state_file import read_state_file
-from contract.whole_file import whole_file
+from contract.whole_file import whole_file, write_json, write_text
 
 RELATIVE = ("accuracy", "training_seconds", "latency_p50_ms")
 PREFIXES = {"test": "", "validation": "validation_", "second": "second_"}
@@ -122,11 +121,9 @@ def _add_intervals(candidate: Candidate, row: dict[str, Any]) -> None:
 
 def write(result: Mapping[str, Any], page: str, folder: Path) -> None:
     """All three files, each complete or absent."""
-    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "comparison.json", result)
     rows = result["candidates"]
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with whole_file(folder / "comparison.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         sheet.write_rows(file, [columns, *([row.get(column, "") for column in columns] for row in rows)])
-    with whole_file(folder / "comparison.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(folder / "comparison.html", page)

@@ -6,7 +6,6 @@ import shutil
 import time
 from typing import Any
 
-from analysis_code.outputs import write_json
 from analysis_code.report.evaluation import evaluate
 from analysis_code.report.inputs import Missing, RunInputs
 from analysis_code.report.page import HEALTH_PAGES, write_page
@@ -16,6 +15,7 @@ from analysis_code.report.run import Run
 from analysis_code.report.timeline import read_timeline
 from analysis_code.report.training import read_decisions, read_epochs, read_search, read_training_job, read_tuning
 from contract.failure import base_directory
+from contract.whole_file import write_json
 
 log = logging.getLogger("report")
 

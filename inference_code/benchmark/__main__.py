@@ -21,14 +21,15 @@ from pathlib import Path
 
 import numpy as np
 
+from contract.failure import JobFailure, leave_message
 from contract.manifest import MANIFEST_FILE, MODEL_FILE
-from contract.whole_file import whole_file
+from contract.whole_file import whole_file, write_bytes, write_json
 from inference_code.benchmark import photos, timing
 from inference_code.classifier import Classifier
 from inference_code.settings import Settings
 
 
-class NothingToMeasure(ValueError):
+class NothingToMeasure(JobFailure):
     """An input that the benchmark cannot do without is missing."""
 
 
@@ -42,9 +43,7 @@ def main(arguments: list[str]) -> int:
         benchmark(folder / "input", folder / "output" / "benchmark", settings, times)
     except Exception as error:
         traceback.print_exc()
-        message = settings.base / "output" / "message"
-        message.parent.mkdir(parents=True, exist_ok=True)
-        message.write_text(f"{type(error).__name__}: {error}")
+        leave_message("message", error, settings.base)
         return 1
     return 0
 
@@ -94,18 +93,13 @@ def benchmark(inputs: Path, output: Path, settings: Settings, seconds: tuple[flo
             }
         with whole_file(output / "predictions.npz") as path:
             np.savez(path, **arrays)
-        _keep(output / "manifest.json", (model / MANIFEST_FILE).read_bytes())
+        write_bytes(output / "manifest.json", (model / MANIFEST_FILE).read_bytes())
         epochs = _member(inputs / "training" / "output.tar.gz", "epochs.jsonl")
         if epochs is not None:
-            _keep(output / "epochs.jsonl", epochs)
+            write_bytes(output / "epochs.jsonl", epochs)
         # Last: a folder with benchmark.json is complete, and the candidate is not measured again.
-        _keep(output / "benchmark.json", json.dumps(result, indent=1).encode())
+        write_json(output / "benchmark.json", result)
     print(json.dumps({key: result[key] for key in ("engine", "latency", "evaluations")}))
-
-
-def _keep(path: Path, content: bytes) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_bytes(content)
 
 
 def _both_seconds(times: str) -> tuple[float, float]:

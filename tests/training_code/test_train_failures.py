@@ -61,8 +61,12 @@ def test_a_full_disk_is_named_with_the_file_and_what_needs_less(tmp_path, asked,
     features = {} if more else {"features": tiny_features()}
     base, log = job_folder(tmp_path / "job", asked, **features, **more), tmp_path / "log"
     (base / "checkpoints").mkdir()
-    (base / "checkpoints" / f".{name}.part").symlink_to("/dev/full")
-    assert ended(in_child(lambda: train(base), log), 120) == 1, log.read_text()
+
+    def on_a_full_disk() -> int:
+        (base / "checkpoints" / f".{os.getpid()}-{name}").symlink_to("/dev/full")
+        return train(base)
+
+    assert ended(in_child(on_a_full_disk, log), 120) == 1, log.read_text()
     said = failure(base, log)
     assert "the disk is full while writing" in said and name in said and "VolumeSizeInGB" in said
     assert list((base / "checkpoints").iterdir()) == [], "nothing half-written is left"

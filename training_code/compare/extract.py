@@ -20,12 +20,12 @@ from contract.decode import decode
 from contract.failure import base_directory
 from contract.hyperparameters import Hyperparameters
 from contract.preprocessing import resize_and_crop
+from contract.whole_file import write_json
 from training_code.compare.shared_pixels import SharedPixels
 from training_code.features.cache import open_store
 from training_code.features.channel import FEATURE_CACHE_URI, write_channels
 from training_code.features.extraction import Sample
 from training_code.models import catalogue, weights
-from training_code.prepare import outputs
 from training_code.prepare.command import WEIGHTS_URI
 from training_code.prepare.photo_pack import PhotoPack
 
@@ -62,6 +62,6 @@ def extract(settings: Hyperparameters, folder: Path) -> None:
     )
     features = write_channels(folder / "output", spec, found, settings, samples, pack.classes, pixels.load)
     counted = {name: features.facts[name] for name in ("from_cache", "computed")}
-    outputs.write_json(folder / "output" / "extraction" / "extraction.json", counted)
+    write_json(folder / "output" / "extraction" / "extraction.json", counted)
     said = f"{features.facts['from_cache']} from the cache, {pixels.decoded} photos decoded"
     print(f"features of {len(pack.photos)} photos: {said}", flush=True)

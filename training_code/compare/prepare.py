@@ -23,6 +23,7 @@ from contract.failure import JobFailure, base_directory
 from contract.photo_set.questions import Asked
 from contract.photo_set.read import read_set
 from contract.photo_set.sources import Source, open_source
+from contract.whole_file import write_json
 from training_code.compare.estimate import Work, estimate, within_budget
 from training_code.models import catalogue
 from training_code.prepare import outputs
@@ -69,7 +70,7 @@ def prepare(asked: ComparisonInput, folder: Path) -> dict[str, Any]:
         objects = outputs.write_test(out / "second-test", second, read_second)
         outputs.write_manifest(out / "second" / "manifest.csv", second, objects)
     dataset = describe(photos, classes)
-    outputs.write_json(out / "asked" / "request.json", _request(asked, dataset, candidates, left_out))
+    write_json(out / "asked" / "request.json", _request(asked, dataset, candidates, left_out))
     plan = {
         "key": asked.key(dataset["fingerprint"], outputs.fingerprint(second) if second else "", code_version()),
         # No names of classes: this plan travels in the execution's state, which is limited to 256 KiB.
@@ -80,7 +81,7 @@ def prepare(asked: ComparisonInput, folder: Path) -> dict[str, Any]:
         "estimate_seconds": sum(candidate["estimate_seconds"] for candidate in candidates),
         "left_out": [{name: one[name] for name in ("name", "reason", "estimate_seconds")} for one in left_out],
     }
-    outputs.write_json(out / "plan" / "plan.json", plan)
+    write_json(out / "plan" / "plan.json", plan)
     say(f"prepared {sum(not p.left_out for p in photos)} photos for {len(candidates)} candidates")
     return plan
 

@@ -22,6 +22,7 @@ from urllib.parse import urlparse
 import numpy as np
 
 from contract.failure import JobFailure
+from contract.whole_file import write_bytes
 from training_code.aws import client
 
 VERSION = 2  # raise it when the extraction itself changes. 1 may hold features of timm's weights that were not loaded
@@ -90,11 +91,7 @@ class FolderStore:
         return (self._folder / name).read_bytes()
 
     def write(self, name: str, data: bytes) -> None:
-        path = self._folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.part")
-        unfinished.write_bytes(data)
-        unfinished.replace(path)
+        write_bytes(self._folder / name, data)
 
 
 class FeatureCache:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from contract.failure import JobFailure
+from contract.whole_file import write_json
 
 SPLITS = ("train", "validation")
 
@@ -71,9 +72,7 @@ class FeatureSet:
             if part.flipped is not None:
                 np.save(folder / f"{split}_flipped.npy", np.ascontiguousarray(part.flipped, dtype=np.float32))
         index = {**self.facts, "key": self.key, "classes": self.classes, "width": self.width}
-        unfinished = folder / ".index.json.part"
-        unfinished.write_text(json.dumps(index, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        unfinished.replace(folder / "index.json")
+        write_json(folder / "index.json", index)
 
     @classmethod
     def read(cls, folder: Path) -> FeatureSet:

@@ -20,6 +20,7 @@ from typing import Any
 
 from contract.failure import JobFailure, base_directory
 from contract.health_rules import RULE_NAMES
+from contract.whole_file import write_text
 from training_code.health.managed import read_statuses, with_service_outcomes, write_evaluations
 from training_code.health.observations import Observations
 from training_code.health.report import health_report
@@ -76,9 +77,9 @@ def judge(
     }
     output.mkdir(parents=True, exist_ok=True)
     for name, text in pages.items():
-        _write(output / name, text)
-    _write(output / "verdict.json", json.dumps(said, indent=1))
-    _write(output / "health.json", json.dumps(result, indent=1))
+        write_text(output / name, text)
+    write_text(output / "verdict.json", json.dumps(said, indent=1))
+    write_text(output / "health.json", json.dumps(result, indent=1))
     if any("RuleConfigurationName" in entry for entry in configuration.get("rules") or ()):
         write_evaluations(output, configuration["rules"], own, pages)
     return result
@@ -128,9 +129,3 @@ def _observed(source: Path, scratch: Path) -> tuple[Observations, dict[str, Any]
 
         observed = with_smdebug(observed, trial)
     return observed, stopped
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

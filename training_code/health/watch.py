@@ -57,10 +57,18 @@ class _LiveRules:
 
         observed = Observations.read(Path(self._directory))
         found = [rule.evaluate(observed, parameters) for rule, parameters in chosen_rules({})]
-        write_json(f"{self._directory}/live.json", {"time": time.time(), "rules": found})
+        self._write("live.json", {"time": time.time(), "rules": found})
         self._stop_if_asked(found)
         ended = time.monotonic()
         self._due = ended + max(self._every, (ended - began) / EVALUATION_SHARE)
+
+    def _write(self, name: str, content: Any) -> None:
+        from pathlib import Path
+
+        from contract.whole_file import write_text
+
+        # A loss that is not a number is among the findings.
+        write_text(Path(self._directory, name), json.dumps(content, indent=1))
 
     def _stop_if_asked(self, found: list[dict[str, Any]]) -> None:
         for outcome in found:
@@ -69,16 +77,9 @@ class _LiveRules:
             if name in self._stop_on and self._in_a_row[name] >= CONFIRMATIONS and not self._stopped:
                 self._stopped = True
                 keep = {k: outcome[k] for k in ("name", "seen", "why", "change", "steps")}
-                write_json(f"{self._directory}/stop.json", {"time": time.time(), **keep})
+                self._write("stop.json", {"time": time.time(), **keep})
                 print(f"health_rule_stop={name}; {outcome['seen']}", file=sys.stderr, flush=True)
                 os.kill(self._pid, signal.SIGTERM)
-
-
-def write_json(path: str, content: Any) -> None:
-    """Under another name first: the training may read it at any moment."""
-    with open(f"{path}.part", "w", encoding="utf-8") as stream:
-        json.dump(content, stream, indent=1)
-    os.replace(f"{path}.part", path)
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ Refuses to hand out a file whose answers differ from what was trained.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import warnings
 from copy import deepcopy
@@ -20,6 +19,7 @@ import numpy as np
 
 from contract.failure import JobFailure
 from contract.manifest import INPUT_NAME, OUTPUT_NAME
+from contract.whole_file import whole_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,25 +65,30 @@ def backbone_to_onnx(module: nn.Module, size: tuple[int, int], path: Path) -> Pa
     """Trace a feature extractor: `image` (N x 3 x H x W) → `features` (N x width)."""
     import torch
 
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     loading = getattr(module, "loading", None)
     module = with_weights_standardised(module.float().eval())
     example = torch.zeros(2, 3, *size)
     axes = {INPUT_NAME: {0: "n"}, FEATURES: {0: "n"}}
     names: dict[str, Any] = {"input_names": [INPUT_NAME], "output_names": [FEATURES], "opset_version": OPSET}
-    with warnings.catch_warnings():
-        # The tracer takes 1 s where the exporter that follows it takes 7 (EfficientNet-Lite0, 2 cores).
-        warnings.simplefilter("ignore")
-        try:
-            torch.onnx.export(module, (example,), str(unfinished), dynamo=False, dynamic_axes=axes, **names)
-        except Exception:
-            shapes = ({0: torch.export.Dim("n")},)
-            torch.onnx.export(
-                module, (example,), str(unfinished), dynamo=True, dynamic_shapes=shapes, external_data=False, **names
-            )
-    if loading is not None:
-        _describe(unfinished, {LOADING: json.dumps(loading.to_dict())})
-    unfinished.replace(path)
+    with whole_file(path) as unfinished:
+        with warnings.catch_warnings():
+            # The tracer takes 1 s where the exporter that follows it takes 7 (EfficientNet-Lite0, 2 cores).
+            warnings.simplefilter("ignore")
+            try:
+                torch.onnx.export(module, (example,), str(unfinished), dynamo=False, dynamic_axes=axes, **names)
+            except Exception:
+                shapes = ({0: torch.export.Dim("n")},)
+                torch.onnx.export(
+                    module,
+                    (example,),
+                    str(unfinished),
+                    dynamo=True,
+                    dynamic_shapes=shapes,
+                    external_data=False,
+                    **names,
+                )
+        if loading is not None:
+            _describe(unfinished, {LOADING: json.dumps(loading.to_dict())})
     return path
 
 
@@ -196,9 +201,8 @@ def classifier_to_onnx(
     graph.output.append(helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, ["n", classes]))
     del graph.value_info[:]
     onnx.checker.check_model(model)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    onnx.save(model, str(unfinished))
-    unfinished.replace(path)
+    with whole_file(path) as unfinished:
+        onnx.save(model, str(unfinished))
     return path
 
 

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from contract.failure import JobFailure, base_directory
+from contract.whole_file import whole_file
 from training_code.models import catalogue
 from training_code.models.weights import RECORD, checksum, key_of, record_of
 
@@ -65,11 +66,9 @@ def _from_url(url: str, folder: Path) -> Path:
     if not url.startswith("https://"):
         raise JobFailure(f"the weights are published at {url}; allowed: https.")
     file = folder / url.rpartition("/")[2]
-    part = folder / f".part-{file.name}"
     # S310: https was checked above.
-    with part.open("wb") as stream, urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310
+    with whole_file(file) as part, part.open("wb") as stream, urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310
         shutil.copyfileobj(answer, stream)
-    part.rename(file)
     # PyTorch's convention: the name ends with the first digits of the file's SHA-256.
     expected = re.search(r"-([0-9a-f]{8,})\.[a-z]+$", file.name)
     if expected and not checksum(file).startswith(expected[1]):

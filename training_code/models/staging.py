@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from contract.whole_file import write_bytes
 from training_code.models.catalogue import ModelSpec
 from training_code.models.export import backbone_name, backbone_to_onnx
 from training_code.models.weights import Weights, key_of
@@ -54,9 +55,7 @@ def _fetched(store: Store, name: str, place: Path) -> bool:
     if hashlib.sha256(data).hexdigest() != expected:
         _warn(f"the traced backbone {name} in the cache is damaged")
         return False
-    unfinished = place.with_name(f".{place.name}.part")
-    unfinished.write_bytes(data)
-    unfinished.replace(place)
+    write_bytes(place, data)
     return True
 
 

@@ -23,6 +23,7 @@ from contract.foreign_json import parse
 from contract.weight_file import NotWeights, is_safetensors, read
 from contract.weight_file import tensors as tensors_in
 from contract.weight_names import state_of
+from contract.whole_file import whole_file
 from training_code.aws import client
 
 RECORD = "weights.json"
@@ -116,11 +117,10 @@ def _in_store(name: str, uri: str, cache: Path) -> Weights | None:
         raise
     facts = _record(body.decode(), f"s3://{place.netloc}/{prefix}/{RECORD}")
     target = cache / facts["sha256"][:16] / facts["file"]
-    target.parent.mkdir(parents=True, exist_ok=True)
     if not target.is_file() or checksum(target) != facts["sha256"]:
-        unfinished = target.with_name(f".{target.name}.part")
         try:
-            s3.download_file(place.netloc, f"{prefix}/{facts['file']}", str(unfinished))
+            with whole_file(target) as unfinished:
+                s3.download_file(place.netloc, f"{prefix}/{facts['file']}", str(unfinished))
         except ClientError as error:
             if error.response["Error"]["Code"] not in _NOT_THERE:
                 raise
@@ -128,7 +128,6 @@ def _in_store(name: str, uri: str, cache: Path) -> Weights | None:
                 f"model: the weight store has the record of {name!r}, but not its file "
                 f"s3://{place.netloc}/{prefix}/{facts['file']}. Run `darkroom weights add {name}` again."
             ) from None
-        unfinished.replace(target)
     return _checked(Weights(target, facts["sha256"], f"s3://{place.netloc}/{prefix}/{facts['file']}"))
 
 

@@ -25,6 +25,7 @@ from contract.photo_set.read import read_set
 from contract.photo_set.sources import open_source
 from contract.plan import STATE_FILE, for_state, make_plan
 from contract.state_file import read_state_file
+from contract.whole_file import write_json
 from training_code.features.channel import write_channels
 from training_code.features.extraction import Sample
 from training_code.features.pixel_store import PixelStore
@@ -112,9 +113,9 @@ def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[st
             out / "prepared", execution, dataset, photos, found_out, relations, layout.notices, bias, seconds, read
         )
     evaluation = {"classes": classes, "bias": bias, "quality_gate": plan["quality_gate"]}
-    outputs.write_json(out / "prepared" / "evaluation_plan.json", evaluation)
-    outputs.write_json(out / STATE_FILE, for_state(plan))
-    outputs.write_json(out / "plan" / "plan.json", plan)
+    write_json(out / "prepared" / "evaluation_plan.json", evaluation)
+    write_json(out / STATE_FILE, for_state(plan))
+    write_json(out / "plan" / "plan.json", plan)
     totals = ", ".join(f"{dataset['counts'][split]} {split}" for split in SPLITS)
     times = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
     say(f"prepared: {totals}, {dataset['left_out']} left out; {times}")

@@ -11,9 +11,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from contract.execution_input import ExecutionInput
+from contract.whole_file import write_json, write_text
 from training_code.prepare.findings import Finding
 from training_code.prepare.inspection import Photo
-from training_code.prepare.outputs import Read, thumbnail, write_json
+from training_code.prepare.outputs import Read, thumbnail
 from training_code.prepare.selection import SPLITS, Relations
 
 PHOTOS_PER_CLASS = 6
@@ -63,9 +64,7 @@ def write_report(
             sizes=_sizes(photos),
         )
     )
-    unfinished = folder / ".data_report.html.part"
-    unfinished.write_text(page, encoding="utf-8")
-    unfinished.replace(folder / "data_report.html")
+    write_text(folder / "data_report.html", page)
 
 
 def examples(pairs: Sequence[tuple[int, int]], count: int = 3) -> list[tuple[int, int]]:

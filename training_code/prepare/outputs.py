@@ -7,7 +7,6 @@ that are no text.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import unicodedata
 from collections import defaultdict
@@ -19,6 +18,7 @@ import cv2
 
 from contract import sheet
 from contract.decode import decode
+from contract.whole_file import whole_file, write_json
 from training_code.prepare.inspection import Photo
 from training_code.prepare.photo_pack import write_pack
 
@@ -165,9 +165,7 @@ def write_explain(
 def write_manifest(path: Path, photos: Sequence[Photo], objects: Mapping[str, str]) -> None:
     """Every photo that was looked at, also what was left out (split `left_out`, with the reason); facets as `facet_<name>`."""
     facets = list(dict.fromkeys(name for photo in photos for name in photo.placed.facets))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    with unfinished.open("w", newline="", encoding="utf-8") as stream:
+    with whole_file(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as stream:
         rows: list[list[Any]] = [[*MANIFEST_COLUMNS, *(f"facet_{name}" for name in facets)]]
         for photo in photos:
             split = "left_out" if photo.left_out else photo.split
@@ -182,17 +180,9 @@ def write_manifest(path: Path, photos: Sequence[Photo], objects: Mapping[str, st
             ]
             rows.append([*row, *(photo.placed.facets.get(name, "") for name in facets)])
         sheet.write_rows(stream, rows)
-    unfinished.replace(path)
 
 
 def fingerprint(photos: Sequence[Photo]) -> str:
     """The same for the same photos, labels and splits, whatever they are called."""
     used = sorted(f"{photo.split}\t{photo.label}\t{photo.sha256}" for photo in photos if not photo.left_out)
     return hashlib.sha256("\n".join(used).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def write_json(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
-    unfinished.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    unfinished.replace(path)

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from contract.whole_file import write_text
 from training_code.observation import NOTHING, Mode, NoObserver, Phase
 
 GROUP_SECONDS = 0.02
@@ -175,7 +176,7 @@ class StepTimeline(NoObserver):
 
     def _write_run(self) -> None:
         self._run_is_written = True
-        replace_text(self._directory / "run.json", json.dumps(self._run, indent=1))
+        write_text(self._directory / "run.json", json.dumps(self._run, indent=1))
 
 
 class _Group(NamedTuple):
@@ -266,10 +267,3 @@ def _process_started() -> float:
     except OSError:
         return time.time()
     return time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Whoever reads `path` meanwhile sees the old text or the new one, never half of it."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from contract.whole_file import whole_file
 from training_code.observation import Mode, NoObserver
 
 
@@ -41,6 +42,5 @@ class ProfilerWindow(NoObserver):
         if profiler is None:
             return
         profiler.__exit__(None, None, None)
-        temporary = self._path.with_name("trace.part.json")
-        profiler.export_chrome_trace(str(temporary))
-        temporary.replace(self._path)
+        with whole_file(self._path) as temporary:
+            profiler.export_chrome_trace(str(temporary))

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from contract.whole_file import whole_file
 
 
 def identity_of(facts: Mapping[str, Any]) -> str:
@@ -23,17 +24,11 @@ def identity_of(facts: Mapping[str, Any]) -> str:
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Write under another name, bring it to disk, rename: a kill at any moment leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # SageMaker uploads /opt/ml/checkpoints as it changes, half-written files too; the dot marks what is not to be read.
-    unfinished = path.with_name(f".{path.name}.part")
     try:
-        write(unfinished)
-        with unfinished.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        unfinished.replace(path)
+        # SageMaker uploads /opt/ml/checkpoints as it changes, half-written files too; their dot marks what is not to be read.
+        with whole_file(path, on_disk=True) as unfinished:
+            write(unfinished)
     except OSError as error:
-        # On a full disk the message that says so needs the room.
-        unfinished.unlink(missing_ok=True)
         error.filename = error.filename or str(path)
         raise
 
