@@ -37,7 +37,7 @@ class Outcome:
     # Inside a Map a state makes a request for each item; `requests` has the last.
     every_request: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
-    def add(self, previous: int, kind: str, details: dict[str, Any] | None = None, field: str | None = None) -> int:
+    def add(self, previous: int, kind: str, details: dict[str, Any] | None = None, *_: Any) -> int:
         """An event, as the interpreter writes its history."""
         if kind.endswith("StateEntered"):
             self.visited.append((details or {})["name"])

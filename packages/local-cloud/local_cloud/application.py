@@ -24,6 +24,7 @@ from local_cloud.moto_services import (
 from local_cloud.persistence.snapshot import Snapshot
 from local_cloud.s3 import list_answer
 from local_cloud.s3.content import ContentStore
+from local_cloud.s3.encryption import ENCRYPTED, with_encryption
 from local_cloud.s3.entry import check_names, named, take_body
 from local_cloud.s3.fast_path import FastPath
 from local_cloud.s3.rows import Abandoned, ObjectRows
@@ -149,11 +150,15 @@ class Application:
         check_names(request)
         answer = self._fast_path.answer(request)
         if answer is not None:
-            return answer
+            return with_encryption(answer)
         operation = operation_of(request, service)
         require_supported(service, operation)
         if operation == "ListObjectsV2":
             return list_answer.answer(request, self._fast_path.backend)
+        answer = self._s3_by_moto(request, service, operation)
+        return with_encryption(answer) if operation in ENCRYPTED else answer
+
+    def _s3_by_moto(self, request: Request, service: Service, operation: str) -> Answer:
         take_body(request, operation)  # read before others have to wait
         check_xml(self._validator, operation, request)
         # Files that it finds stay until it has read them, whoever overwrites the object meanwhile.

@@ -52,7 +52,7 @@ def _services() -> Iterator[str]:
 
 def _states() -> Iterator[str]:
     from local_cloud.stepfunctions.choice import COMPARISONS
-    from local_cloud.stepfunctions.definition import FIELDS, JSONATA_FIELDS
+    from local_cloud.stepfunctions.definition_fields import FIELDS, JSONATA_FIELDS
     from local_cloud.stepfunctions.intrinsics import FUNCTIONS
     from local_cloud.stepfunctions.message_tasks import ACTIONS
     from local_cloud.stepfunctions.sagemaker_tasks import JOBS, PLAIN
@@ -66,7 +66,7 @@ def _states() -> Iterator[str]:
     yield "JSONata functions of Step Functions' own: `$partition`, `$range`, `$hash`, `$random`, `$uuid`, `$parse`.\n"
     yield f"Comparison operators: {_operations(list(COMPARISONS))}.\n"
     yield "Refused when the state machine is created:\n"
-    yield "- `type: EXPRESS`, versions, aliases, activities, Lambda functions, redrive"
+    yield "- Lambda functions; in an express state machine what AWS refuses there: `.sync`, `.waitForTaskToken`, activities"
     yield "\n| integration | actions |\n| --- | --- |"
     yield f"| `sagemaker` | {_operations([*PLAIN, *JOBS])}; `.sync`: {_operations(list(JOBS))} |"
     for service, actions in ACTIONS.items():
@@ -76,7 +76,8 @@ def _states() -> Iterator[str]:
     yield (
         "\nA distributed map is a map run with an execution for each item or batch, up to 64 at a time: its items come from an "
         "array or from S3 (`listObjectsV2`, JSON, JSONL, CSV), its results go back or, with `ResultWriter`, to S3 (without "
-        "`WriterConfig`). `UpdateMapRun` is not supported."
+        "`WriterConfig`). The executions of a map run are standard ones, whatever `ExecutionType` says. `UpdateMapRun` is not "
+        "supported."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from local_cloud import sns_adjustments
 from local_cloud.persistence.database import Database
 
 
@@ -14,6 +15,7 @@ def install(database: Database) -> None:
     _name_the_root_caller()
     _deliver_no_access_logs()
     _leave_bucket_policies_unenforced()
+    sns_adjustments.install()
 
 
 def _leave_bucket_policies_unenforced() -> None:

@@ -18,7 +18,8 @@ from typing import Any
 from local_cloud.errors import AwsError
 from local_cloud.services import COVERAGE_PAGE, service_model
 
-MAXIMUM_SHOWN = 120
+# AWS shows the whole value; so long a one helps nobody.
+MAXIMUM_SHOWN = 4096
 MUST_NOT_BE_NULL = "Member must not be null"
 
 
@@ -137,7 +138,7 @@ def _faults(shape: Any, value: Any, path: str) -> Iterator[str]:
         for name, item in value.items():
             yield from _faults(shape.members[name], item, _join(path, name))
     elif kind == "list":
-        yield from _length_fault(shape, len(value), value, path)
+        yield from _length_fault(shape, len(value), _in_java(shape, value), path)
         for index, item in enumerate(value):
             yield from _faults(shape.member, item, f"{path}.{index + 1}.member")
     elif kind == "map":
@@ -182,6 +183,16 @@ def _pattern(pattern: str) -> re.Pattern[str] | None:
         return re.compile(pattern)
     except re.error:
         return None
+
+
+def _in_java(shape: Any, value: Any) -> str:
+    """A value as Java prints it, which AWS's messages show."""
+    if shape.type_name == "structure":
+        members = ", ".join(f"{name}={_in_java(shape.members[name], item)}" for name, item in value.items())
+        return f"{shape.name}({members})"
+    if shape.type_name == "list":
+        return f"[{', '.join(_in_java(shape.member, item) for item in value)}]"
+    return str(value)
 
 
 def _join(path: str, name: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
+import os
 import re
 import uuid
 import zlib
@@ -146,8 +148,6 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "timestamp"):
         return round(value.timestamp(), 3)
     if isinstance(value, bytes):
-        import base64
-
         return base64.b64encode(value).decode()
     raise TypeError(f"{type(value).__name__} is not part of any AWS answer")
 
@@ -169,6 +169,11 @@ def spoken(request: Request, usual: str) -> str:
     return usual
 
 
+def host_id() -> str:
+    """S3's second name of a request, its extended request id."""
+    return base64.b64encode(os.urandom(56)).decode()
+
+
 def error_answer(protocol: str, error: AwsError, resource: str = "") -> Answer:
     """AWS's error as the client of that protocol expects it."""
     request_id = error.request_id or str(uuid.uuid4())
@@ -187,7 +192,7 @@ def error_answer(protocol: str, error: AwsError, resource: str = "") -> Answer:
         body = (
             f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{_xml(error.code)}</Code>'
             f"<Message>{message}</Message><Resource>{_xml(resource)}</Resource>"
-            f"<RequestId>{request_id}</RequestId></Error>"
+            f"<RequestId>{request_id}</RequestId><HostId>{host_id()}</HostId></Error>"
         )
         return Answer(error.status, {"Content-Type": "application/xml", "x-amz-request-id": request_id}, body.encode())
     if protocol == "query":

@@ -127,7 +127,7 @@ def test_a_fault_of_the_definition_is_told_with_its_state_in_aws_words(states, s
 )
 def test_a_timestamp_in_another_form_is_refused_in_the_definition_and_in_the_input(states, text):  # noqa: F811
     definition = one({"Type": "Wait", "Timestamp": text})
-    with pytest.raises(states.exceptions.InvalidDefinition, match="RFC 3339"):
+    with pytest.raises(states.exceptions.InvalidDefinition, match="String does not match RFC3339 timestamp"):
         states.create_state_machine(name="never", definition=json.dumps(definition), roleArn=ROLE)
     ended = run(states, one({"Type": "Wait", "TimestampPath": "$"}), text)
     assert ended["cause"].endswith(f"extended offset date-time format string: $ == {text}")

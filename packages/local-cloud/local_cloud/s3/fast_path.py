@@ -119,6 +119,7 @@ class FastPath:
         answer.pop("last-modified", None)
         if checksum:
             answer[f"x-amz-checksum-{checksum[0].lower()}"] = checksum[1]
+            answer["x-amz-checksum-type"] = "FULL_OBJECT"
         return Answer(200, answer)
 
     def _put_part(self, request: Request, headers: dict[str, str], bucket: Any, query: dict[str, str]) -> Answer:
@@ -175,8 +176,10 @@ class FastPath:
             status = 206
             answer["Content-Range"] = f"bytes {start}-{end}/{content.size}"
         elif headers.get("x-amz-checksum-mode", "").upper() == "ENABLED" and key.checksum_algorithm:
-            parts = f"-{key.checksum_parts}" if getattr(key, "checksum_type", "") == "COMPOSITE" else ""
+            kind = getattr(key, "checksum_type", "") or "FULL_OBJECT"
+            parts = f"-{key.checksum_parts}" if kind == "COMPOSITE" else ""
             answer[f"x-amz-checksum-{key.checksum_algorithm.lower()}"] = f"{key.checksum_value}{parts}"
+            answer["x-amz-checksum-type"] = kind
         size = end - start + 1
         for existing in [n for n in answer if n.lower() == "content-length"]:
             del answer[existing]

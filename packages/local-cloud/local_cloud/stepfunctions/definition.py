@@ -1,317 +1,291 @@
 """Checks a state machine definition before it is accepted: structure, transitions, paths, functions, integrations.
 
-Both query languages, JSONPath and JSONata. Refuses by name what the interpreter cannot do: activities, Lambda.
+Both query languages, JSONPath and JSONata. Every fault has AWS's code and location; what the interpreter cannot do is
+refused by name. https://docs.aws.amazon.com/step-functions/latest/apireference/API_ValidateStateMachineDefinition.html
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from local_cloud import json_text
 from local_cloud.errors import AwsError
-from local_cloud.stepfunctions import intrinsics, jsonata
-from local_cloud.stepfunctions.choice import COMPARISONS
+from local_cloud.stepfunctions import jsonata
+from local_cloud.stepfunctions.definition_fields import FIELDS, JSONATA_FIELDS, KINDS, LANGUAGES, REQUIRED, wrong_types
+from local_cloud.stepfunctions.definition_rules import checked, path_faults, rule_faults, targets
+from local_cloud.stepfunctions.faults import TRANSITION, Fault
 from local_cloud.stepfunctions.moments import timestamp
-from local_cloud.stepfunctions.paths import check_path
 
 MAXIMUM_DEFINITION_BYTES = 1024 * 1024
-ALWAYS = {"Type", "Comment", "QueryLanguage"}
-ONWARD = {"Next", "End", "Assign"}
-COMMON = ALWAYS | ONWARD | {"InputPath", "OutputPath"}
-RESULT = {"Parameters", "ResultSelector", "ResultPath", "Retry", "Catch"}
-MAP = {"ItemSelector", "ItemProcessor", "MaxConcurrency", "ItemReader", "ItemBatcher", "ResultWriter", "Label",
-       "ToleratedFailureCount", "ToleratedFailurePercentage"}  # fmt: skip
-FIELDS = {
-    "Pass": COMMON | {"Result", "ResultPath", "Parameters"},
-    "Task": COMMON | RESULT
-    | {"Resource", "TimeoutSeconds", "TimeoutSecondsPath", "HeartbeatSeconds", "HeartbeatSecondsPath", "Credentials"},
-    "Choice": COMMON - {"Next", "End"} | {"Choices", "Default"},
-    "Wait": COMMON | {"Seconds", "SecondsPath", "Timestamp", "TimestampPath"},
-    "Succeed": COMMON - ONWARD,
-    "Fail": ALWAYS | {"Error", "Cause", "ErrorPath", "CausePath"},
-    "Parallel": COMMON | RESULT | {"Branches"},
-    "Map": COMMON | RESULT | MAP
-    | {"ItemsPath", "Iterator", "MaxConcurrencyPath", "ToleratedFailureCountPath", "ToleratedFailurePercentagePath"},
-}  # fmt: skip
-# The same in JSONata: no paths; expressions `{% … %}` stand in the fields themselves.
-JSONATA_FIELDS = {
-    "Pass": ALWAYS | ONWARD | {"Output"},
-    "Task": ALWAYS | ONWARD
-    | {"Output", "Arguments", "Resource", "TimeoutSeconds", "HeartbeatSeconds", "Credentials", "Retry", "Catch"},
-    "Choice": ALWAYS | {"Assign", "Output", "Choices", "Default"},
-    "Wait": ALWAYS | ONWARD | {"Output", "Seconds", "Timestamp"},
-    "Succeed": ALWAYS | {"Output"},
-    "Fail": ALWAYS | {"Error", "Cause"},
-    "Parallel": ALWAYS | ONWARD | {"Output", "Arguments", "Branches", "Retry", "Catch"},
-    "Map": ALWAYS | ONWARD | MAP | {"Output", "Items", "Retry", "Catch"},
-}  # fmt: skip
-LANGUAGES = ("JSONPath", "JSONata")
-REQUIRED = {"Task": ["Resource"], "Choice": ["Choices"], "Parallel": ["Branches"]}
 # https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
 LABEL = re.compile(r"[^\s?*<>{}\[\]:;,\\|^~$#%&`\"/\x00-\x1f\x7f-\x9f]{1,40}")
 MACHINES = ("Branches", "ItemProcessor", "Iterator")
-CATCH = {
-    "JSONPath": ("ErrorEquals", "Next", "ResultPath", "Assign", "Comment"),
-    "JSONata": ("ErrorEquals", "Next", "Output", "Assign", "Comment"),
+EXPRESS_PATTERNS = {
+    "waitForTaskToken": "Express state machine does not support '.waitForTaskToken' service integration ",
+    "sync": "Express state machine does not support '.sync' service integration",
+    "sync:2": "Express state machine does not support '.sync' service integration",
 }
-REFERENCE_PATHS = {"ResultPath"}
-PATHS = {"InputPath", "OutputPath", "ItemsPath"}
+IntegrationFault = Callable[[str, dict[str, Any]], str | None]
 
 
-def parse_definition(text: str, integration_fault: Callable[[str, dict], str | None]) -> dict[str, Any]:
+def parse_definition(text: str, integration_fault: IntegrationFault, kind: str = "STANDARD") -> dict[str, Any]:
     """The definition as an object; raises InvalidDefinition naming every fault and where it lies.
 
     `integration_fault(resource, parameters)` says what is wrong with a Task's resource, or None.
     """
-    if len(text.encode()) > MAXIMUM_DEFINITION_BYTES:
-        raise _invalid([f"the definition is larger than {MAXIMUM_DEFINITION_BYTES} bytes"])
-    try:
-        definition = json_text.parse(text)
-    except ValueError as fault:
-        raise AwsError(
-            "InvalidDefinition", f"Invalid State Machine Definition: 'INVALID_JSON_DESCRIPTION: {fault}'"
-        ) from None
-    if not isinstance(definition, dict):
-        raise _invalid(["the definition is not a JSON object"])
-    faults = list(_machine_faults(definition, "/", integration_fault))
-    names = list(_state_names(definition))
-    faults += [
-        f"the state name {name!r} is used more than once" for name in sorted({n for n in names if names.count(n) > 1})
-    ]
+    definition, faults = _checked(text, integration_fault, kind)
     if faults:
-        raise _invalid(faults)
+        told = ", ".join(fault.text() for fault in faults)
+        raise AwsError("InvalidDefinition", f"Invalid State Machine Definition: '{told}'")
     return definition
 
 
-def _invalid(faults: list[str]) -> AwsError:
-    return AwsError(
-        "InvalidDefinition", f"Invalid State Machine Definition: 'SCHEMA_VALIDATION_FAILED: {', '.join(faults)}'"
-    )
+def diagnostics(text: str, integration_fault: IntegrationFault, kind: str) -> list[dict[str, str]]:
+    """What ValidateStateMachineDefinition says of a definition."""
+    return [
+        {"severity": "ERROR", "code": fault.code, "message": fault.message,
+         **({"location": fault.location} if fault.location else {})}
+        for fault in _checked(text, integration_fault, kind)[1]
+    ]  # fmt: skip
+
+
+class _Anything(dict):
+    """States of a machine that is not there: every target exists."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def state_faults(state: dict[str, Any], place: str, integration_fault: IntegrationFault, language: str) -> list[Fault]:
+    """The faults of a state alone, which may lead anywhere."""
+    return list(_Checker(integration_fault, express=False).state(state, _Anything(), place, language))
+
+
+def _checked(text: str, integration_fault: IntegrationFault, kind: str) -> tuple[Any, list[Fault]]:
+    if len(text.encode()) > MAXIMUM_DEFINITION_BYTES:
+        return None, [Fault(f"the definition is larger than {MAXIMUM_DEFINITION_BYTES} bytes")]
+    if not text.strip():
+        return None, [Fault("Definition must be a valid JSON object")]
+    try:
+        definition = json_text.parse(text)
+    except json.JSONDecodeError as fault:
+        where = f'[Source: (String)"{text[:500]}"; line: {fault.lineno}, column: {_column(text, fault)}]'
+        return None, [Fault(f"{_unreadable(text, fault)}\n at {where}", where, "INVALID_JSON_DESCRIPTION")]
+    except ValueError as fault:
+        return None, [Fault(str(fault), "", "INVALID_JSON_DESCRIPTION")]
+    if not isinstance(definition, dict):
+        return None, [Fault("Definition must be a valid JSON object")]
+    checker = _Checker(integration_fault, kind == "EXPRESS")
+    faults = list(checker.machine(definition, "/"))
+    names = list(_state_names(definition))
+    twice = sorted({name for name in names if names.count(name) > 1})
+    faults += [Fault(f"the state name {name!r} is used more than once", "/") for name in twice]
+    return definition, faults
+
+
+def _token(text: str, fault: json.JSONDecodeError) -> str:
+    found = re.match(r"\w+", text[fault.pos :])
+    return found[0] if found else ""
+
+
+def _column(text: str, fault: json.JSONDecodeError) -> int:
+    return fault.colno + len(_token(text, fault))
+
+
+def _unreadable(text: str, fault: json.JSONDecodeError) -> str:
+    if fault.msg == "Expecting value" and (token := _token(text, fault)):
+        return (
+            f"Unrecognized token '{token}': was expecting (JSON String, Number, Array, Object or token 'null', 'true' or "
+            "'false')"
+        )
+    return fault.msg
 
 
 def _state_names(machine: dict[str, Any]) -> Iterator[str]:
-    for name, state in machine.get("States", {}).items():
+    states = machine.get("States")
+    for name, state in states.items() if isinstance(states, dict) else ():
         yield name
-        for inner in _inner_machines(state):
+        for _, inner in inner_machines(state):
             yield from _state_names(inner)
 
 
-def _inner_machines(state: dict[str, Any]) -> list[dict[str, Any]]:
-    inner = list(state.get("Branches", []))
-    inner += [state[field] for field in ("ItemProcessor", "Iterator") if isinstance(state.get(field), dict)]
-    return [machine for machine in inner if isinstance(machine, dict)]
+def inner_machines(state: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The machines inside a state, each with its place."""
+    if not isinstance(state, dict):
+        return []
+    branches = state.get("Branches")
+    found = [(f"Branches[{n}]", b) for n, b in enumerate(branches if isinstance(branches, list) else [])]
+    found += [(field, state[field]) for field in ("ItemProcessor", "Iterator") if field in state]
+    return [(place, machine) for place, machine in found if isinstance(machine, dict)]
 
 
-def _machine_faults(
-    machine: dict[str, Any], where: str, integration_fault: Callable, language: str = LANGUAGES[0]
-) -> Iterator[str]:
-    language = machine.get("QueryLanguage", language)
-    if language not in LANGUAGES:
-        yield f"QueryLanguage {language!r} is not one of {', '.join(LANGUAGES)} at {where}"
-        return
-    states = machine.get("States")
-    if not isinstance(states, dict) or not states:
-        yield f"States must be a non-empty object at {where}"
-        return
-    if machine.get("StartAt") not in states:
-        yield f"MISSING_TRANSITION_TARGET: StartAt target {machine.get('StartAt')!r} is not a state at {where}"
-    for name, state in states.items():
-        place = f"{where.rstrip('/')}/States/{name}"
-        if len(name) > 80:
-            yield f"a state name has at most 80 characters at {place}"
-        if not isinstance(state, dict):
-            yield f"a state must be an object at {place}"
-            continue
-        yield from _state_faults(state, states, place, integration_fault, language)
-    reachable = _reachable(machine.get("StartAt"), states)
-    yield from (f"State {name!r} is not reachable at {where}" for name in states if name not in reachable)
-
-
-def _reachable(start: str | None, states: dict[str, Any]) -> set[str]:
-    found, waiting = set(), [start]
+def _reachable(start: Any, states: dict[str, Any]) -> set[str]:
+    found: set[str] = set()
+    waiting = [start]
     while waiting:
         name = waiting.pop()
-        if name in found or name not in states:
+        if not isinstance(name, str) or name in found or name not in states:
             continue
         found.add(name)
-        state = states[name]
-        if isinstance(state, dict):
-            waiting += [target for _, target in _targets(state)]
+        if isinstance(states[name], dict):
+            waiting += [target for _, target in targets(states[name])]
     return found
 
 
-def _targets(state: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    for field in ("Next", "Default"):
-        if field in state:
-            yield field, state[field]
-    for field in ("Choices", "Catch"):
-        for index, rule in enumerate(state.get(field) or []):
-            if isinstance(rule, dict):
-                yield f"{field}[{index}]/Next", rule.get("Next")
+@dataclass
+class _Checker:
+    """One check of a definition."""
 
+    integration_fault: IntegrationFault
+    express: bool
 
-def _state_faults(
-    state: dict[str, Any], states: dict[str, Any], place: str, integration_fault: Callable, machine_language: str
-) -> Iterator[str]:
-    kind = state.get("Type")
-    if kind not in FIELDS:
-        yield f"Type {kind!r} is not one of {', '.join(FIELDS)} at {place}"
-        return
-    language = state.get("QueryLanguage", machine_language)
-    if language not in LANGUAGES:
-        yield f"QueryLanguage {language!r} is not one of {', '.join(LANGUAGES)} at {place}"
-        return
-    if (machine_language, language) == ("JSONata", "JSONPath"):
-        yield f"'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine at {place}"
-    known = (JSONATA_FIELDS if language == "JSONata" else FIELDS)[kind]
-    yield from (
-        f"Field '{field}' is not supported in a {kind} state in {language} at {place}"
-        for field in state
-        if field not in known
-    )
-    for field in REQUIRED.get(kind, []):
-        if not state.get(field):
-            yield f"MISSING required field '{field}' at {place}"
-    if kind not in ("Choice", "Succeed", "Fail") and ("Next" in state) == (state.get("End") is True):
-        yield f"exactly one of 'Next' and 'End: true' is needed at {place}"
-    for field, target in _targets(state):
-        if target not in states:
-            yield f"MISSING_TRANSITION_TARGET: Missing 'Next' target: {target} at {place}/{field}"
-    if language == "JSONata":
-        yield from (fault for field, value in state.items() if field not in MACHINES
-                    for fault in _checked(lambda v=value: jsonata.check(v), f"{place}/{field}"))  # fmt: skip
-    else:
-        yield from _path_faults(state, place)
-    yield from _rule_faults(state, kind, place, language)
-    if kind == "Task" and isinstance(state.get("Resource"), str):
-        given = state.get("Arguments" if language == "JSONata" else "Parameters") or {}
-        fault = integration_fault(state["Resource"], given if isinstance(given, dict) else {})
-        if fault:
-            yield f"{fault} at {place}/Resource"
-    # A state's own language ends with it: what lies inside is in the machine's again.
-    yield from _inner_faults(state, kind, place, integration_fault, machine_language)
-
-
-def _inner_faults(
-    state: dict[str, Any], kind: str, place: str, integration_fault: Callable, language: str
-) -> Iterator[str]:
-    if kind == "Map" and not _inner_machines(state):
-        yield f"MISSING required field 'ItemProcessor' at {place}"
-    if kind == "Wait" and sum(f in state for f in ("Seconds", "SecondsPath", "Timestamp", "TimestampPath")) != 1:
-        yield f"exactly one of Seconds, SecondsPath, Timestamp, TimestampPath is needed at {place}"
-    if kind == "Map":
-        yield from _map_faults(state, place)
-    if (
-        kind == "Wait"
-        and "Timestamp" in state
-        and jsonata.source_of(state["Timestamp"]) is None
-        and timestamp(state["Timestamp"]) is None
-    ):
-        yield f"The Timestamp {state['Timestamp']!r} is not in RFC 3339 form, such as 2026-01-31T08:00:00Z, at {place}/Timestamp"
-    for index, inner in enumerate(_inner_machines(state)):
-        part = f"Branches[{index}]" if kind == "Parallel" else "ItemProcessor"
-        yield from _machine_faults(inner, f"{place}/{part}", integration_fault, language)
-
-
-def _map_faults(state: dict[str, Any], place: str) -> Iterator[str]:
-    label = state.get("Label")
-    if label is not None and not (isinstance(label, str) and LABEL.fullmatch(label)):
-        yield f"The Label {label!r} must have 1 to 40 characters and no spaces, wildcards, brackets or special ones at {place}/Label"
-    for field, unread in (("ItemBatcher", "MaxInputBytesPerBatch"), ("ResultWriter", "WriterConfig")):
-        for name in (unread, f"{unread}Path"):
-            if name in (state.get(field) or {}):
-                yield f"Field '{name}' is not supported by the local cloud at {place}/{field}"
-
-
-def _path_faults(state: dict[str, Any], place: str) -> Iterator[str]:
-    for field, value in state.items():
-        if field in REFERENCE_PATHS | PATHS and value is not None:
-            yield from _checked(lambda v=value, f=field: check_path(v, f in REFERENCE_PATHS), f"{place}/{field}")
-        elif field.endswith("Path") and field not in REFERENCE_PATHS | PATHS:
-            yield from _checked(lambda v=value: _check_expression(v), f"{place}/{field}")
-        elif field in ("Parameters", "ResultSelector", "ItemSelector", "Assign"):
-            yield from _template_faults(value, f"{place}/{field}")
-
-
-def _template_faults(value: Any, place: str) -> Iterator[str]:
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _template_faults(item, f"{place}[{index}]")
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            if name.endswith(".$"):
-                yield from _checked(lambda v=item: _check_expression(v), f"{place}/{name}")
-            else:
-                yield from _template_faults(item, f"{place}/{name}")
-
-
-def _check_expression(value: Any) -> None:
-    if isinstance(value, str) and value.startswith("States."):
-        intrinsics.parse(value)
-    else:
-        check_path(value)
-
-
-def _checked(check: Callable[[], None], place: str) -> Iterator[str]:
-    try:
-        check()
-    except ValueError as fault:
-        yield f"{fault} at {place}"
-
-
-def _rule_faults(state: dict[str, Any], kind: str, place: str, language: str) -> Iterator[str]:
-    for field in ("Retry", "Catch"):
-        for index, rule in enumerate(state.get(field) or []):
-            if not isinstance(rule, dict) or not rule.get("ErrorEquals"):
-                yield f"ErrorEquals must be a non-empty list at {place}/{field}[{index}]"
+    def machine(self, machine: dict[str, Any], where: str, language: Any = LANGUAGES[0]) -> Iterator[Fault]:
+        """Faults of a state machine, a branch or an item processor."""
+        missing = [field for field in ("States", "StartAt") if field not in machine]
+        if missing:
+            yield Fault(f"These fields are required: [{', '.join(missing)}]", where)
+        wrong = wrong_types(machine)
+        yield from _type_faults(wrong, where)
+        language = machine.get("QueryLanguage", language)
+        if language not in LANGUAGES:
+            yield Fault(f"QueryLanguage {language!r} is not one of {', '.join(LANGUAGES)}", where)
+            return
+        states = machine.get("States")
+        if not isinstance(states, dict):
+            return
+        inside = where.rstrip("/")
+        if not states:
+            yield Fault("Value cannot be empty", f"{inside}/States")
+            return
+        start = machine.get("StartAt")
+        if isinstance(start, str) and start not in states:
+            yield Fault(f"Missing 'StartAt' target: {start}", f"{inside}/StartAt", TRANSITION)
+        for name, state in states.items():
+            place = f"{inside}/States/{name}"
+            if not 1 <= len(name) <= 80:
+                yield Fault("a state name has 1 to 80 characters", place)
+            if not isinstance(state, dict):
+                yield Fault("Expected value of type Object", place)
                 continue
-            if field == "Catch":
-                allowed = CATCH[language]
-                yield from (f"Field '{name}' is not supported in a Catch in {language} at {place}/{field}[{index}]"
-                            for name in rule if name not in allowed)  # fmt: skip
-                if language != "JSONata":
-                    yield from _template_faults(rule.get("Assign"), f"{place}/{field}[{index}]/Assign")
-            last = index == len(state[field]) - 1
-            if "States.ALL" in rule["ErrorEquals"] and (not last or len(rule["ErrorEquals"]) > 1):
-                yield f"States.ALL must stand alone and last at {place}/{field}[{index}]"
-            if rule.get("ResultPath") is not None:
-                yield from _checked(
-                    lambda v=rule["ResultPath"]: check_path(v, True), f"{place}/{field}[{index}]/ResultPath"
-                )
-    if kind == "Choice":
-        for index, rule in enumerate(state.get("Choices") or []):
-            if language == "JSONata":
-                yield from _condition_faults(rule, f"{place}/Choices[{index}]")
-            else:
-                yield from _choice_faults(rule, f"{place}/Choices[{index}]")
+            yield from self.state(state, states, place, language)
+        reachable = _reachable(start, states) if isinstance(start, str) and start in states else set(states)
+        yield from (
+            Fault(f'State "{name}" is not reachable.', f"{inside}/States/{name}", TRANSITION)
+            for name in states
+            if name not in reachable
+        )
+
+    def state(
+        self, state: dict[str, Any], states: dict[str, Any], place: str, machine_language: str
+    ) -> Iterator[Fault]:
+        """Faults of one state."""
+        kind = state.get("Type")
+        if "Type" not in state:
+            yield Fault("These fields are required: [Type]", place)
+            return
+        if not isinstance(kind, str) or kind not in KINDS:
+            yield Fault(f"The field 'Type' should have one of these values: [{', '.join(KINDS)}]", f"{place}/Type")
+            return
+        wrong = wrong_types(state)
+        if wrong:
+            yield from _type_faults(wrong, place)
+            return
+        language = state.get("QueryLanguage", machine_language)
+        if language not in LANGUAGES:
+            yield Fault(f"QueryLanguage {language!r} is not one of {', '.join(LANGUAGES)}", place)
+            return
+        if (machine_language, language) == ("JSONata", "JSONPath"):
+            yield Fault("'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine", place)
+        known = (JSONATA_FIELDS if language == "JSONata" else FIELDS)[kind]
+        yield from (
+            Fault(f"Field '{field}' is not supported in a {kind} state in {language}", f"{place}/{field}")
+            for field in state
+            if field not in known
+        )
+        for field in REQUIRED.get(kind, []):
+            if field not in state:
+                yield Fault(f"These fields are required: [{field}]", place)
+            elif not state[field]:
+                yield Fault("Value cannot be empty", f"{place}/{field}")
+        if kind not in ("Choice", "Succeed", "Fail") and ("Next" in state) == (state.get("End") is True):
+            yield Fault("exactly one of 'Next' and 'End: true' is needed", place)
+        for field, target in targets(state):
+            if not isinstance(target, str) or target not in states:
+                yield Fault(f"Missing 'Next' target: {target}", f"{place}/{field}", TRANSITION)
+        if language == "JSONata":
+            yield from (fault for field, value in state.items() if field not in MACHINES
+                        for fault in checked(lambda v=value: jsonata.check(v), f"{place}/{field}"))  # fmt: skip
+        else:
+            yield from path_faults(state, place)
+        yield from rule_faults(state, kind, place, language)
+        if kind == "Task":
+            yield from self.resource(state, place, language)
+        yield from self.inside(state, kind, place, machine_language)
+
+    def resource(self, state: dict[str, Any], place: str, language: str) -> Iterator[Fault]:
+        """Faults of what a Task calls."""
+        resource = state.get("Resource")
+        if not isinstance(resource, str):
+            return
+        if self.express:
+            if ":activity:" in resource:
+                yield Fault("Express state machine does not support Activity ARN", f"{place}/Resource")
+            pattern = re.search(r"\.(waitForTaskToken|sync:2|sync)$", resource)
+            if pattern:
+                yield Fault(EXPRESS_PATTERNS[pattern[1]], f"{place}/Resource")
+        given = state.get("Arguments" if language == "JSONata" else "Parameters") or {}
+        fault = self.integration_fault(resource, given if isinstance(given, dict) else {})
+        if fault:
+            yield Fault(fault, f"{place}/Resource")
+
+    def inside(self, state: dict[str, Any], kind: str, place: str, language: str) -> Iterator[Fault]:
+        """Faults of what belongs to one type only, and of the machines inside a state.
+
+        A state's own language ends with it: what lies inside is in the machine's again.
+        """
+        if kind == "Map" and not inner_machines(state):
+            yield Fault("These fields are required: [ItemProcessor]", place)
+        if kind == "Map":
+            yield from self.map(state, place)
+        if kind == "Wait":
+            yield from _wait_faults(state, place, state.get("QueryLanguage", language))
+        for n, branch in enumerate(state.get("Branches", [])):
+            if not isinstance(branch, dict):
+                yield Fault("Expected value of type Object", f"{place}/Branches[{n}]")
+        for part, inner in inner_machines(state):
+            yield from self.machine(inner, f"{place}/{part}", language)
+
+    def map(self, state: dict[str, Any], place: str) -> Iterator[Fault]:
+        """Faults of a Map state's own fields."""
+        label = state.get("Label")
+        if label is not None and not LABEL.fullmatch(label):
+            yield Fault(
+                f"The Label {label!r} must have 1 to 40 characters and no spaces, wildcards, brackets or special ones",
+                f"{place}/Label",
+            )
+        for field, unread in (("ItemBatcher", "MaxInputBytesPerBatch"), ("ResultWriter", "WriterConfig")):
+            for name in (unread, f"{unread}Path"):
+                if name in (state.get(field) or {}):
+                    yield Fault(f"Field '{name}' is not supported by the local cloud", f"{place}/{field}")
+        for part, inner in inner_machines(state):
+            config = inner.get("ProcessorConfig")
+            if self.express and isinstance(config, dict) and config.get("Mode") == "DISTRIBUTED":
+                yield Fault("Express state machine does not support a distributed Map state", f"{place}/{part}")
 
 
-def _choice_faults(rule: Any, place: str) -> Iterator[str]:
-    if not isinstance(rule, dict):
-        yield f"a choice rule must be an object at {place}"
-        return
-    yield from (
-        f"Field '{field}' belongs to JSONata, and this state is in JSONPath at {place}"
-        for field in ("Condition", "Output")
-        if field in rule
-    )
-    yield from _template_faults(rule.get("Assign"), f"{place}/Assign")
-    inner = [*rule.get("And", []), *rule.get("Or", []), *([rule["Not"]] if "Not" in rule else [])]
-    for item in inner:
-        yield from _choice_faults(item, place)
-    if inner:
-        return
-    operators = [name for name in rule if name in COMPARISONS]
-    if len(operators) != 1:
-        yield f"exactly one comparison operator is needed, found {operators or 'none'} at {place}"
-    yield from _checked(lambda: check_path(rule.get("Variable")), f"{place}/Variable")
+def _wait_faults(state: dict[str, Any], place: str, language: str) -> Iterator[Fault]:
+    if sum(field in state for field in ("Seconds", "SecondsPath", "Timestamp", "TimestampPath")) != 1:
+        yield Fault("exactly one of Seconds, SecondsPath, Timestamp, TimestampPath is needed", place)
+    given = state.get("Timestamp")
+    expression = language == "JSONata" and jsonata.source_of(given) is not None
+    if given is not None and not expression and timestamp(given) is None:
+        yield Fault("String does not match RFC3339 timestamp", f"{place}/Timestamp")
 
 
-def _condition_faults(rule: Any, place: str) -> Iterator[str]:
-    if not isinstance(rule, dict) or "Condition" not in rule:
-        yield f"MISSING required field 'Condition' at {place}"
-        return
-    yield from (f"Field '{name}' is not supported in a choice rule in JSONata at {place}" for name in rule
-                if name not in ("Condition", "Next", "Output", "Assign", "Comment"))  # fmt: skip
+def _type_faults(wrong: dict[str, str], place: str) -> Iterator[Fault]:
+    inside = place.rstrip("/")
+    yield from (Fault(f"Expected value of type {wanted}", f"{inside}/{field}") for field, wanted in wrong.items())

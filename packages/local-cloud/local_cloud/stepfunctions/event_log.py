@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,10 @@ ERROR_EVENTS = ("Failed", "TimedOut", "Aborted", "FailStateEntered")
 FATAL_EVENTS = {"ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted"}
 
 
+# AWS makes it when a state machine gets a log group.
+VALIDATION_STREAM = "log_stream_created_by_aws_to_validate_log_delivery_subscriptions"
+
+
 def checked_logging(configuration: dict[str, Any], logs: Logs) -> dict[str, Any]:
     """A logging configuration as AWS keeps it; InvalidLoggingConfiguration for what AWS refuses."""
     kept = {"level": "OFF", "includeExecutionData": False, **configuration}
@@ -24,13 +29,22 @@ def checked_logging(configuration: dict[str, Any], logs: Logs) -> dict[str, Any]
         raise _invalid("Must specify exactly one Log Destination.")
     for destination in destinations:
         arn = destination.get("cloudWatchLogsLogGroup", {}).get("logGroupArn", "")
-        if ":log-group:" not in arn or not logs.has_group(arn.split(":log-group:", 1)[1].removesuffix(":*")):
+        group = arn.partition(":log-group:")[2].removesuffix(":*")
+        if not group or not logs.has_group(group):
             raise _invalid("Log Destination not found.")
+        logs.stream(group, VALIDATION_STREAM)
     return kept
 
 
 def _invalid(message: str) -> AwsError:
     return AwsError("InvalidLoggingConfiguration", f"Invalid Logging Configuration: {message}")
+
+
+def _stream_name(machine: dict[str, Any], record: dict[str, Any]) -> str:
+    """As on AWS, the executions of a state machine share a stream; here for a day."""
+    day = datetime.fromtimestamp(record["startDate"], UTC).strftime("%Y-%m-%d-00-00")
+    number = zlib.crc32(f"{machine['stateMachineArn']} {day}".encode())
+    return f"states/{machine['name']}/{day}/{number:08x}"
 
 
 def logger_for(machine: dict[str, Any], record: dict[str, Any], logs: Logs) -> Callable[[dict[str, Any]], None] | None:
@@ -41,8 +55,7 @@ def logger_for(machine: dict[str, Any], record: dict[str, Any], logs: Logs) -> C
     if level == "OFF" or not arns:
         return None
     group = arns[0].split(":log-group:", 1)[1].removesuffix(":*")
-    day = datetime.fromtimestamp(record["startDate"], UTC).strftime("%Y-%m-%d")
-    stream = logs.stream(group, f"states/{machine['name']}/{day}/{record['name']}")
+    stream = logs.stream(group, _stream_name(machine, record))
     with_data = configuration.get("includeExecutionData", False)
 
     def write(event: dict[str, Any]) -> None:
@@ -57,6 +70,7 @@ def logger_for(machine: dict[str, Any], record: dict[str, Any], logs: Logs) -> C
         line = {
             "id": str(event["id"]), "type": kind, "details": details, "previous_event_id": str(event["previousEventId"]),
             "event_timestamp": str(milliseconds), "execution_arn": record["executionArn"],
+            "redrive_count": str(record.get("redriveCount", 0)),
         }  # fmt: skip
         stream.write([(milliseconds, json.dumps(line))])
 

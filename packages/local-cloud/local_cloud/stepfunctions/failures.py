@@ -54,6 +54,10 @@ class ExecutionCancelled(BaseException):
     """The execution was stopped, timed out, or a sibling branch failed: no Catch may see it."""
 
 
+class TaskAnswered(BaseException):
+    """Somebody answered the token of a task that waits for a job: the job goes on, the task does not wait for it."""
+
+
 # Never retried nor caught by States.ALL or States.TaskFailed:
 # https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 UNCATCHABLE_BY_WILDCARD = {"States.Runtime", "States.DataLimitExceeded"}

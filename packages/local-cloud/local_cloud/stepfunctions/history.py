@@ -18,8 +18,8 @@ class History:
     """The history of one execution."""
 
     def __init__(
-        self, database: Database, arn: str, log: Callable[[dict[str, Any]], None] | None = None, clock: Clock = MACHINE
-    ):
+        self, database: Database | None, arn: str, log: Callable[[dict[str, Any]], None] | None = None, clock: Clock = MACHINE
+    ):  # fmt: skip
         self._clock = clock
         self._database = database
         self._arn = arn
@@ -27,25 +27,32 @@ class History:
         self._lock = threading.Lock()
         self._last = 0
 
-    def add(self, previous: int, kind: str, details: dict[str, Any] | None = None, field: str | None = None) -> int:
-        """Append an event after `previous`; the number of the new event."""
+    def add(
+        self, previous: int, kind: str, details: dict[str, Any] | None = None, field: str | None = None,
+        ours: dict[str, Any] | None = None,
+    ) -> int:  # fmt: skip
+        """Append an event after `previous`; the number of the new event. `ours`: what only past.py reads."""
         event: dict[str, Any] = {"timestamp": self._clock.now(), "type": kind, "previousEventId": previous}
         if details is not None:
             event[field or f"{kind[0].lower()}{kind[1:]}EventDetails"] = details
         with self._lock:
             self._last += 1
-            event["id"] = self._last
-            row = (self._arn, self._last, json.dumps(event))
-            self._database.write("INSERT INTO execution_event VALUES (?,?,?)", row)
-            number = self._last
+            number = event["id"] = self._last
+            self._write(number, {**event, **ours} if ours else event)
         if self._log:
             self._log(event)
         return number
 
+    def _write(self, number: int, event: dict[str, Any]) -> None:
+        row = (self._arn, number, json.dumps(event))
+        self._database.write("INSERT INTO execution_event VALUES (?,?,?)", row)
+
     @classmethod
-    def reopened(cls, database: Database, arn: str, clock: Clock) -> History:
-        """The history of an execution of an earlier process."""
-        history = cls(database, arn, clock=clock)
+    def reopened(
+        cls, database: Database, arn: str, clock: Clock, log: Callable[[dict[str, Any]], None] | None = None
+    ) -> History:
+        """The history of an execution that had ended, or of an earlier process."""
+        history = cls(database, arn, log, clock)
         ((last,),) = database.read("SELECT COALESCE(MAX(id), 0) FROM execution_event WHERE arn=?", (arn,))
         history._last = last
         return history
@@ -56,11 +63,28 @@ class History:
         return self._last
 
 
+class Unkept(History):
+    """The history of an express execution: it goes to the log, if any, and nowhere else."""
+
+    def __init__(self, log: Callable[[dict[str, Any]], None] | None = None, clock: Clock = MACHINE):
+        super().__init__(None, "", log, clock)
+
+    def _write(self, number: int, event: dict[str, Any]) -> None:
+        return
+
+
+def whole(database: Database, arn: str) -> list[dict[str, Any]]:
+    """All events of an execution, with the fields that are ours."""
+    query = "SELECT event FROM execution_event WHERE arn=? ORDER BY id"
+    return [json.loads(text) for (text,) in database.read(query, (arn,))]
+
+
 def read(database: Database, arn: str, newest_first: bool, start: int, limit: int, with_data: bool) -> list[dict]:
     """Up to `limit` events of an execution, skipping `start`."""
     order = "DESC" if newest_first else "ASC"
     query = f"SELECT event FROM execution_event WHERE arn=? ORDER BY id {order} LIMIT ? OFFSET ?"  # noqa: S608
-    events = [json.loads(text) for (text,) in database.read(query, (arn, limit, start))]
+    rows = database.read(query, (arn, limit, start))
+    events = [{k: v for k, v in json.loads(text).items() if k[0] != "_"} for (text,) in rows]
     return events if with_data else [without_data(event) for event in events]
 
 

@@ -1,7 +1,7 @@
 """Task states: which resource ARNs exist, what the history says about a call, and who makes it.
 
 Optimized integrations (`arn:aws:states:::sagemaker:createTrainingJob.sync`) and AWS SDK integrations
-(`arn:aws:states:::aws-sdk:s3:getObject`). Lambda functions, activities and all other services are refused by name.
+(`arn:aws:states:::aws-sdk:s3:getObject`), and activities. Lambda functions and all other services are refused by name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from local_cloud.services import COVERAGE_PAGE
-from local_cloud.stepfunctions.failures import StateFailure, outcome_of
+from local_cloud.stepfunctions.failures import StateFailure, TaskAnswered, outcome_of
 from local_cloud.stepfunctions.history import data_details
 from local_cloud.stepfunctions.payload import dump, require_size
 from local_cloud.stepfunctions.scope import Scope
@@ -22,6 +22,7 @@ from local_cloud.stepfunctions.tokens import Tokens
 if TYPE_CHECKING:
     from local_cloud.stepfunctions.interpreter import Branch
 
+ACTIVITY = re.compile(r"arn:aws[\w-]*:states:[\w-]+:\d+:activity:[^:]+")
 RESOURCE = re.compile(
     r"arn:aws[\w-]*:states:[\w-]*:\d*:(?P<sdk>aws-sdk:)?(?P<service>[a-z0-9]+):(?P<action>[A-Za-z0-9]+)(?:\.(?P<pattern>sync:2|sync|waitForTaskToken))?"
 )
@@ -73,22 +74,22 @@ class Integrations:
         optimized: dict[str, Integration],
         tokens: Tokens,
         client: Callable[[str], Any],
+        activities: Any = None,
     ):
         self._region = region
         self._sdk = sdk
         self._optimized = optimized
         self._tokens = tokens
         self.client = client
+        self._activities = activities
 
     def fault(self, resource: str, parameters: dict[str, Any]) -> str | None:
         """What is wrong with a Task's resource and the names of its parameters, or None."""
+        if ACTIVITY.fullmatch(resource):
+            return None
         target = target_of(resource)
         if target is None:
-            what = (
-                "Lambda functions and activities are"
-                if ":function:" in resource or ":activity:" in resource
-                else "this is"
-            )
+            what = "Lambda functions are" if ":function:" in resource else "this is"
             return f"Resource {resource!r}: {what} not supported by the local cloud (see {COVERAGE_PAGE})"
         integration = self._integration(target)
         if integration is None:
@@ -102,9 +103,11 @@ class Integrations:
         self, resource: str, arguments: Callable[[], Any], branch: Branch, scope: Scope, times: dict[str, Any]
     ) -> Any:
         """Run a Task state; its result, with every step in the history. `arguments` may read the task token."""
+        if ACTIVITY.fullmatch(resource):
+            return self._activities.run(resource, arguments, branch, scope, times)
         target = target_of(resource)
         token = None
-        if target.pattern == "waitForTaskToken":
+        if target.pattern:
             token = self._tokens.make()
             branch.context["Task"] = {"Token": token}
         parameters = arguments()
@@ -126,7 +129,7 @@ class Integrations:
             if token:
                 self._tokens.drop(token)
                 branch.context.pop("Task", None)
-        text = require_size(result, branch.context["State"]["Name"])
+        text = require_size(result, branch.context.get("State", {}).get("Name", ""))
         branch.event("TaskSucceeded", {**names, **data_details(output=text)})
         return result
 
@@ -143,9 +146,16 @@ class Integrations:
         if not target.pattern:
             return submitted
         branch.event("TaskSubmitted", {**names, **data_details(output=dump(submitted))})
-        if token:
+        if target.pattern == "waitForTaskToken":
             return self._tokens.wait(token, scope, times.get("HeartbeatSeconds"))
-        return integration.await_end(target, parameters, submitted, scope)
+        waiting = Scope(scope)
+        self._tokens.on_answer(token, waiting.answer)
+        try:
+            return integration.await_end(target, parameters, submitted, waiting)
+        except TaskAnswered:
+            return self._tokens.wait(token, scope, None)
+        finally:
+            waiting.close()
 
     def _integration(self, target: Target) -> Integration | None:
         return self._sdk if target.sdk else self._optimized.get(target.service)

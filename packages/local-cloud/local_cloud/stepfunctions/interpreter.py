@@ -1,8 +1,12 @@
-"""Runs the states of one execution. One thread per branch; a state is a method that returns its output and its successor."""
+"""Runs the states of one execution. One thread per branch; a state is a method that returns its output and its successor.
+
+With a past, a branch goes on where that branch stood: nothing that was done is done again.
+"""
 
 from __future__ import annotations
 
 import copy
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,6 +18,7 @@ from local_cloud.stepfunctions.concurrently import Outcome, run_all
 from local_cloud.stepfunctions.failures import ExecutionCancelled, QueryFailed, StateFailure, matches, outcome_of
 from local_cloud.stepfunctions.history import History, data_details
 from local_cloud.stepfunctions.moments import iso
+from local_cloud.stepfunctions.past import LINE, NEXT, Past
 from local_cloud.stepfunctions.paths import place
 from local_cloud.stepfunctions.payload import dump, require_size, select
 from local_cloud.stepfunctions.query import JsonataQuery, PathQuery, is_distributed, query_of
@@ -47,41 +52,69 @@ class Branch:
     last_event: int = 0
     map_runs: map_runs.MapRuns | None = None
     language: str = "JSONPath"
+    # Which line of control this is, what all of them did before, and the visit of a state that goes on.
+    line: str = ""
+    past: Past | None = None
+    visit: int | None = None
 
-    def event(self, kind: str, details: dict[str, Any] | None = None, field_name: str | None = None) -> int:
+    def event(
+        self, kind: str, details: dict[str, Any] | None = None, field_name: str | None = None, **ours: Any
+    ) -> int:
         """Append an event to the history, after this branch's last one."""
-        self.last_event = self.history.add(self.last_event, kind, details, field_name)
+        ours = {LINE: self.line, **ours} if self.line else ours
+        self.last_event = self.history.add(self.last_event, kind, details, field_name, ours)
         return self.last_event
 
     def side_event(self, kind: str, details: dict[str, Any] | None = None) -> int:
         """Append an event beside the chain: on AWS the next one follows what this one follows."""
-        return self.history.add(self.last_event, kind, details)
+        return self.history.add(self.last_event, kind, details, None, {LINE: self.line} if self.line else None)
 
-    def child(self, scope: Scope, last_event: int, history: History | None = None, **context: Any) -> Branch:
+    def child(
+        self, scope: Scope, last_event: int, history: History | None = None, line: str = "", past: Past | None = None,
+        **context: Any,
+    ) -> Branch:  # fmt: skip
         """A branch that starts behind `last_event`."""
         context = Context({**copy.deepcopy(dict(self.context)), **context}, {} if history else self.context.variables)
-        return Branch(history or self.history, self.tasks, scope, context, last_event, self.map_runs, self.language)
+        past = past if history else self.past
+        return Branch(
+            history or self.history, self.tasks, scope, context, last_event, self.map_runs, self.language, line, past
+        )
+
+    def begin(self, kind: str, details: dict[str, Any] | None = None) -> int:
+        """The event with which branches or iterations start: a new one, or that of the visit that goes on."""
+        visit, self.visit = self.visit, None
+        return visit or self.event(kind, details)
 
     def run(self, machine: dict[str, Any], value: Any) -> Any:
-        """Run the states of a machine from StartAt to an end; its output."""
+        """Run the states of a machine from StartAt, or from where this line stood, to an end; its output."""
         name: str | None = machine["StartAt"]
+        entered = None
+        stood = self.past.line(self.line) if self.past else None
+        if stood:
+            self.context.variables |= stood.variables
+            if stood.left:
+                name, value = stood.following, json.loads(stood.output)
+            else:
+                name, value, entered, self.visit = stood.state, json.loads(stood.given), stood.entered, stood.visit
         while name is not None:
             self.scope.check()
             if self.last_event >= MAXIMUM_EVENTS:
                 raise StateFailure(
                     "States.Runtime", f"The execution reached the maximum of {MAXIMUM_EVENTS} history events."
                 )
-            value, name = self._state(name, machine["States"][name], value)
+            value, name = self._state(name, machine["States"][name], value, entered)
+            entered = None
         return value
 
-    def _state(self, name: str, state: dict[str, Any], raw: Any) -> tuple[Any, str | None]:
+    def _state(self, name: str, state: dict[str, Any], raw: Any, entered: int | None = None) -> tuple[Any, str | None]:
         kind = state["Type"]
         self.context["State"] = {"Name": name, "EnteredTime": iso(self.scope.clock.now())}
         if kind in RETRIED:
             self.context["State"]["RetryCount"] = 0
         before = self.last_event
-        details = {"name": name, **data_details(input=dump(raw))}
-        entered = self.event(f"{kind}StateEntered", details, "stateEnteredEventDetails")
+        if entered is None:
+            details = {"name": name, **data_details(input=dump(raw))}
+            entered = self.event(f"{kind}StateEntered", details, "stateEnteredEventDetails")
         try:
             output, following, assigned = self._with_handlers(name, state, raw, entered, before)
             text = require_size(output, name)
@@ -93,7 +126,8 @@ class Branch:
             shown = {variable: dump(value) for variable, value in assigned.items()}
             details |= {"assignedVariables": shown, "assignedVariablesDetails": {"truncated": False}}
             self.context.variables |= assigned
-        self.event(f"{kind}StateExited", details, "stateExitedEventDetails")
+        onward = {NEXT: following} if following else {}
+        self.event(f"{kind}StateExited", details, "stateExitedEventDetails", **onward)
         return output, following
 
     def _with_handlers(
@@ -103,7 +137,7 @@ class Branch:
         query = query_of(state, raw, self, self.language)
         while True:
             try:
-                return getattr(self, f"_{state['Type'].lower()}")(name, state, query)
+                return self.enter(name, state, query)
             except StateFailure as failure:
                 if self.scope.cancelled:
                     raise ExecutionCancelled from failure
@@ -120,12 +154,16 @@ class Branch:
                 for index, catcher in enumerate(state.get("Catch", [])):
                     if matches(catcher["ErrorEquals"], failure):
                         try:
-                            return (*self._caught(catcher, failure, query, index),)
+                            return (*self.caught(catcher, failure, query, index),)
                         except QueryFailed as other:
                             other.frame(name, entered)
                             self._tell_query(name, other, before)
                             raise
                 raise
+
+    def enter(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
+        """Do once what a state does: no Retry, no Catch."""
+        return getattr(self, f"_{state['Type'].lower()}")(name, state, query)
 
     def _tell_query(self, name: str, failure: StateFailure, before: int) -> None:
         """AWS writes an event of its own for an expression that failed."""
@@ -137,9 +175,10 @@ class Branch:
         self.last_event = self.history.add(before if failure.beside else self.last_event, "EvaluationFailed", details)
 
     @staticmethod
-    def _caught(
+    def caught(
         catcher: dict[str, Any], failure: StateFailure, query: PathQuery | JsonataQuery, index: int
     ) -> tuple[Any, str, dict[str, Any]]:
+        """Where a Catch leads, with the output that it makes of the failure, and its variables."""
         # Recorded on AWS: in JSONPath, an error without a cause is caught with null.
         caught = {"Error": failure.error, "Cause": failure.cause}
         if isinstance(query, JsonataQuery):
@@ -168,13 +207,13 @@ class Branch:
     def _fail(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
         raise StateFailure(query.text("Error"), query.text("Cause"))
 
-    def _ended(self, state: dict[str, Any], query: PathQuery | JsonataQuery, result: Any, source: Any = None) -> Ended:
+    def ended(self, state: dict[str, Any], query: PathQuery | JsonataQuery, result: Any, source: Any = None) -> Ended:
         """Output, successor and new variables of a state that has one successor; the variables see the old ones."""
         assigned = query.assigned(state, result if source is None else source) if "Assign" in state else {}
         return query.output(result), state.get("Next"), assigned
 
     def _pass(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
-        return self._ended(state, query, query.passed())
+        return self.ended(state, query, query.passed())
 
     def _succeed(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
         if isinstance(query, JsonataQuery):
@@ -200,7 +239,7 @@ class Branch:
         given = query.given()
         self.scope.wait(query.seconds(given, self.scope.clock.now()))
         if isinstance(query, JsonataQuery):
-            return self._ended(state, query, given)
+            return self.ended(state, query, given)
         assigned = query.assigned(state, given) if "Assign" in state else {}
         return select(state.get("OutputPath", "$"), given, self.context), state.get("Next"), assigned
 
@@ -212,24 +251,24 @@ class Branch:
             result = self.tasks.run(state["Resource"], query.arguments, self, scope, times)
         finally:
             scope.close()
-        return self._ended(state, query, result)
+        return self.ended(state, query, result)
 
     def _parallel(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
         given = query.arguments()
-        self.event("ParallelStateStarted")
+        started = self.begin("ParallelStateStarted")
         together = Scope(self.scope)
 
-        def work(machine: dict[str, Any]) -> Callable[[int], Outcome]:
+        def work(index: int, machine: dict[str, Any]) -> Callable[[int], Outcome]:
             def run(previous: int) -> Outcome:
-                branch = self.child(together, previous)
+                branch = self.child(together, previous, line=f"{self.line}/{started}.{index}")
                 return _outcome(branch, lambda: branch.run(machine, copy.deepcopy(given)))
 
             return run
 
-        works = [work(machine) for machine in state["Branches"]]
+        works = [work(index, machine) for index, machine in enumerate(state["Branches"])]
         results = self._all(works, len(works), together, 0, "ParallelStateAborted")
         self.side_event("ParallelStateSucceeded")
-        return self._ended(state, query, results)
+        return self.ended(state, query, results)
 
     def _map(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
         given = query.given()
@@ -237,18 +276,21 @@ class Branch:
         if concurrency < 0:
             raise StateFailure("States.Runtime", "MaxConcurrency cannot be negative.")
         if is_distributed(state):
-            return self._ended(state, query, map_runs.run(self, state, query, given, concurrency))
+            return self.ended(state, query, map_runs.run(self, state, query, given, concurrency))
         items = query.items(given)
-        self.event("MapStateStarted", {"length": len(items)})
+        started = self.begin("MapStateStarted", {"length": len(items)})
         together = Scope(self.scope)
         machine = state.get("ItemProcessor") or state["Iterator"]
+        line = f"{self.line}/{started}"
         works = [
-            lambda previous, i=index, v=value: self._iteration(name, query, machine, given, i, v, together, previous)
+            lambda previous, i=index, v=value: self._iteration(
+                name, query, machine, given, i, v, together, previous, f"{line}.{i}"
+            )
             for index, value in enumerate(items)
         ]
         results = self._all(works, concurrency or DEFAULT_MAP_CONCURRENCY, together, 0, "MapStateAborted")
         self.side_event("MapStateSucceeded")
-        return self._ended(state, query, results)
+        return self.ended(state, query, results)
 
     def _all(
         self, works: list[Callable[[int], Outcome]], concurrency: int, scope: Scope, tolerated: float, aborted: str
@@ -268,11 +310,15 @@ class Branch:
 
     def _iteration(
         self, name: str, query: PathQuery | JsonataQuery, machine: dict[str, Any], given: Any, index: int, value: Any,
-        scope: Scope, previous: int,
+        scope: Scope, previous: int, line: str,
     ) -> Outcome:  # fmt: skip
-        branch = self.child(scope, previous, Map={"Item": {"Index": index, "Value": value}})
+        branch = self.child(scope, previous, line=line, Map={"Item": {"Index": index, "Value": value}})
         details = {"name": name, "index": index}
-        branch.event("MapIterationStarted", details)
+        stood = self.past.line(line) if self.past else None
+        if stood and stood.ended:
+            return Outcome(json.loads(stood.output), previous)
+        if not stood:
+            branch.event("MapIterationStarted", details)
         try:
             outcome = _outcome(branch, lambda: branch.run(machine, query.item(given, value, branch)))
         except ExecutionCancelled:

@@ -24,7 +24,8 @@ def items_of(state: dict[str, Any], given: Any, context: dict[str, Any]) -> list
     ):
         items = [{"Key": key, "Value": value} for key, value in items.items()]
     if not isinstance(items, list):
-        raise StateFailure("States.Runtime", f"Reference path {path!r} must point to array.")
+        shown = path[1:] if path.startswith("$$") else path  # so it is on AWS
+        raise StateFailure("States.Runtime", f'Reference path "{shown}" must point to array.')
     return items
 
 
@@ -85,10 +86,27 @@ def read(reader: dict[str, Any], limit: int | None, where: dict[str, Any], tasks
         text = s3.get_object(Bucket=where["Bucket"], Key=where["Key"])["Body"].read().decode()
     except Exception as fault:
         raise StateFailure("States.ItemReaderFailed", f"The items of the map could not be read: {fault}") from fault
-    return _parsed(reader.get("ReaderConfig", {}), text)[:limit]
+    return parsed(reader.get("ReaderConfig", {}), text)[:limit]
 
 
-def _parsed(config: dict[str, Any], text: str) -> list[Any]:
+def in_hash_order(names: list[str]) -> list[str]:
+    """Names in the order in which Java's HashMap gives them: so rows of CSV items come on AWS (recorded)."""
+    capacity = 16
+    while len(names) > capacity * 3 // 4:
+        capacity *= 2
+
+    def bucket(name: str) -> int:
+        code = 0
+        encoded = name.encode("utf-16-be")
+        for high, low in zip(encoded[::2], encoded[1::2], strict=True):
+            code = (31 * code + high * 256 + low) & 0xFFFFFFFF
+        return (code ^ code >> 16) & capacity - 1
+
+    return sorted(names, key=bucket)
+
+
+def parsed(config: dict[str, Any], text: str) -> list[Any]:
+    """The items of a file, as its ReaderConfig says."""
     kind = config.get("InputType", "JSON")
     if kind == "CSV":
         rows = list(csv.reader(io.StringIO(text)))
@@ -96,7 +114,9 @@ def _parsed(config: dict[str, Any], text: str) -> list[Any]:
         if len(set(headers)) != len(headers):
             raise StateFailure("States.ItemReaderFailed", "CSV headers cannot contain duplicates.")
         # Fields without a header are left out, headers without a field are empty texts.
-        return [dict(zip(headers, row + [""] * (len(headers) - len(row)), strict=False)) for row in rows if row]
+        made = [dict(zip(headers, row + [""] * (len(headers) - len(row)), strict=False)) for row in rows if row]
+        ordered = in_hash_order(headers)
+        return [{name: row[name] for name in ordered} for row in made]
     if kind == "JSONL":
         return [json.loads(line) for line in text.splitlines() if line.strip()]
     if kind != "JSON":

@@ -19,8 +19,10 @@ from local_cloud.persistence.database import Database
 from local_cloud.stepfunctions import map_items, map_results
 from local_cloud.stepfunctions.concurrently import Outcome, run_all
 from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure, outcome_of
-from local_cloud.stepfunctions.history import History, data_details
+from local_cloud.stepfunctions.history import History, data_details, whole
+from local_cloud.stepfunctions.past import Past
 from local_cloud.stepfunctions.payload import dump
+from local_cloud.stepfunctions.redrive import begin_again
 from local_cloud.stepfunctions.scope import Scope
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class MapRuns:
     keep: Callable[[dict[str, Any]], None]
     save: Callable[[Database, dict[str, Any]], None]
     clock: Clock
+    executions: dict[str, dict[str, Any]]
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, label: str, **given: Any) -> MapRun:
@@ -59,12 +62,25 @@ class MapRuns:
             self.save(self.database, self.record)
         return MapRun(self, run, label)
 
+    def again(self, arn: str) -> MapRun:
+        """A run that did not succeed, RUNNING once more: its executions that did succeed are kept."""
+        with self.lock:
+            run = next(run for run in self.record["mapRuns"] if run["mapRunArn"] == arn)
+            begin_again(run, self.clock.now())
+            run.update(counts=dict.fromkeys(COUNTS, 0), items=dict.fromkeys(COUNTS, 0))
+            self.save(self.database, self.record)
+        earlier = {r["index"]: r for r in list(self.executions.values()) if r.get("mapRunArn") == arn}
+        return MapRun(self, run, run["stateMachineArn"].rpartition("/")[2], earlier)
+
 
 class MapRun:
-    """One run: `run` is its record, shown by DescribeMapRun."""
+    """One run: `run` is its record, shown by DescribeMapRun; `earlier` its executions before a redrive, by item."""
 
-    def __init__(self, runs: MapRuns, run: dict[str, Any], label: str):
+    def __init__(
+        self, runs: MapRuns, run: dict[str, Any], label: str, earlier: dict[int, dict[str, Any]] | None = None
+    ):
         self.runs, self.run, self.label = runs, run, label
+        self.earlier = earlier or {}
 
     def count(self, change: dict[str, int], size: int) -> None:
         """Move executions, and the `size` items of each, from one status to another."""
@@ -73,7 +89,17 @@ class MapRun:
                 self.run["counts"][status] += number
                 self.run["items"][status] += number * size
 
-    def begin(self, value: Any) -> tuple[dict[str, Any], History]:
+    def redrive(self, record: dict[str, Any]) -> tuple[History, Past]:
+        """An execution that did not succeed, RUNNING once more: its history, and where it stood."""
+        arn = record["executionArn"]
+        past = Past(whole(self.runs.database, arn))
+        begin_again(record, self.runs.clock.now())
+        history = History.reopened(self.runs.database, arn, self.runs.clock)
+        history.add(history.last, "ExecutionRedriven", {"redriveCount": record["redriveCount"]})
+        self.runs.save(self.runs.database, record)
+        return history, past
+
+    def begin(self, value: Any, index: int) -> tuple[dict[str, Any], History]:
         """The execution of one item, RUNNING, and its history."""
         machine = self.runs.machine
         name = str(uuid.uuid4())
@@ -81,7 +107,7 @@ class MapRun:
         record = {
             "executionArn": f"{base}/{self.label}:{name}", "stateMachineArn": self.run["stateMachineArn"], "name": name,
             "status": "RUNNING", "startDate": self.runs.clock.now(), "input": dump(value), "mapRunArn": self.run["mapRunArn"],
-            "machine": self.runs.record["machine"],
+            "machine": self.runs.record["machine"], "index": index,
         }  # fmt: skip
         history = History(self.runs.database, record["executionArn"], clock=self.runs.clock)
         history.add(0, "ExecutionStarted", {**data_details(input=record["input"]), "roleArn": machine["roleArn"]})
@@ -109,7 +135,7 @@ class MapRun:
 def shown_run(run: dict[str, Any]) -> dict[str, Any]:
     """A run as DescribeMapRun shows it."""
     shown = {name: value for name, value in run.items() if name not in ("counts", "items", "resultsWritten")}
-    for name in ("startDate", "stopDate"):
+    for name in ("startDate", "stopDate", "redriveDate"):
         if name in run:
             shown[name] = datetime.fromtimestamp(run[name], UTC)
     # Recorded on AWS: without a ResultWriter, what succeeded counts as written.
@@ -122,14 +148,20 @@ def run(branch: Branch, state: dict[str, Any], query: PathQuery | JsonataQuery, 
     """Run a distributed map; its result, or what ResultWriter leaves of it."""
     reader = state.get("ItemReader")
     items = None if reader else query.items(given)
-    branch.event("MapStateStarted", {"length": 0 if items is None else len(items)})
+    stood = branch.past.line(branch.line) if branch.past and branch.visit else None
+    branch.begin("MapStateStarted", {"length": 0 if items is None else len(items)})
     limit = query.number(reader.get("ReaderConfig", {}), "MaxItems", given) or None if reader else None
     count, percentage = map_items.tolerances(state, query, given)
     label = state.get("Label") or str(uuid.uuid4())
-    made = branch.map_runs.start(
-        label, maxConcurrency=concurrency, toleratedFailureCount=count, toleratedFailurePercentage=percentage
-    )
-    branch.event("MapRunStarted", {"mapRunArn": made.run["mapRunArn"]})
+    if stood and stood.map_run:
+        made = branch.map_runs.again(stood.map_run)
+        told = {"mapRunArn": made.run["mapRunArn"], "redriveCount": made.run["redriveCount"]}
+        branch.event("MapRunRedriven", told)
+    else:
+        made = branch.map_runs.start(
+            label, maxConcurrency=concurrency, toleratedFailureCount=count, toleratedFailurePercentage=percentage
+        )
+        branch.event("MapRunStarted", {"mapRunArn": made.run["mapRunArn"]})
     try:
         if items is None:
             items = map_items.read(reader, limit, _where(query, reader, given, "ItemReader"), branch.tasks)
@@ -203,11 +235,19 @@ def _child(
     size: int, scope: Scope,
 ) -> Outcome:  # fmt: skip
     item = {"Item": {"Index": index, "Value": value}}
+    record, past = made.earlier.get(index), None
+    if record and record["status"] == "SUCCEEDED":
+        made.count({"pending": -1, "succeeded": 1}, size)
+        return Outcome(record, 0)
     outer = branch.child(scope, 0, Map=item)
     made.count({"pending": -1, "running": 1}, size)
-    entry = query.item(given, value, outer)
-    record, history = made.begin(entry)
-    child = branch.child(scope, 0, history, Map=item)
+    if record:
+        history, past = made.redrive(record)
+        entry = json.loads(record["input"])
+    else:
+        entry = query.item(given, value, outer)
+        record, history = made.begin(entry, index)
+    child = branch.child(scope, history.last if past else 0, history, past=past, Map=item)
     child.context["Execution"] = {
         **child.context["Execution"],
         "Id": record["executionArn"],

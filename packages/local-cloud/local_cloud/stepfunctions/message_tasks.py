@@ -43,6 +43,8 @@ class MessageTasks:
     def submit(self, target: Target, parameters: dict[str, Any], branch: Branch) -> Any:
         """Send; objects become JSON text where the API wants text."""
         sent = self._texts(target.service, parameters)
+        if target.service == "events":
+            sent = _with_resources(sent, branch)
         try:
             answer = self._sdk.call(Target(SDK_NAMES[target.service], target.action, "", True), sent, _capital)
         except ClientError as error:
@@ -68,6 +70,18 @@ class MessageTasks:
             else self._texts(service, item)
             for name, item in value.items()
         }
+
+
+def _with_resources(sent: dict[str, Any], branch: Branch) -> dict[str, Any]:
+    """Step Functions adds to each event the state machine and the execution that send it."""
+    sender = [
+        branch.context[what]["Id"] for what in ("StateMachine", "Execution") if "Id" in branch.context.get(what, {})
+    ]
+    entries = sent.get("Entries")
+    if not isinstance(entries, list):
+        return sent
+    added = [{**e, "Resources": [*(e.get("Resources") or []), *sender]} if isinstance(e, dict) else e for e in entries]
+    return {**sent, "Entries": added}
 
 
 def _capital(name: str) -> str:

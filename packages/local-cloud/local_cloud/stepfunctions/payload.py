@@ -7,7 +7,7 @@ from typing import Any
 
 from local_cloud.stepfunctions import intrinsics
 from local_cloud.stepfunctions.failures import PathMissing, StateFailure
-from local_cloud.stepfunctions.paths import place, resolve
+from local_cloud.stepfunctions.paths import resolve
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 MAXIMUM_PAYLOAD_BYTES = 256 * 1024
@@ -51,24 +51,9 @@ def named_expression(field: str, text: str, data: Any, context: dict[str, Any]) 
         ) from None
 
 
-def effective_input(state: dict[str, Any], raw: Any, context: dict[str, Any]) -> Any:
-    """The raw input after InputPath and Parameters."""
-    selected = select(state.get("InputPath", "$"), raw, context)
-    return template(state["Parameters"], selected, context) if "Parameters" in state else selected
-
-
 def select(path: str | None, data: Any, context: dict[str, Any]) -> Any:
     """InputPath and OutputPath: null gives an empty object."""
     return {} if path is None else resolve(path, data, context)
-
-
-def effective_output(state: dict[str, Any], raw: Any, result: Any, context: dict[str, Any]) -> Any:
-    """The state's output from its raw input and result: ResultSelector, ResultPath, OutputPath."""
-    if "ResultSelector" in state:
-        result = template(state["ResultSelector"], result, context)
-    path = state.get("ResultPath", "$")
-    combined = raw if path is None else place(path, raw, result)
-    return select(state.get("OutputPath", "$"), combined, context)
 
 
 def require_size(value: Any, state_name: str) -> str:

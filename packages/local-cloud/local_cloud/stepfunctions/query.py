@@ -8,21 +8,26 @@ from typing import TYPE_CHECKING, Any
 from local_cloud.stepfunctions import jsonata, map_items
 from local_cloud.stepfunctions.failures import QueryFailed, StateFailure
 from local_cloud.stepfunctions.moments import MAXIMUM_WAIT_SECONDS, from_now, seconds_to_wait, timestamp
-from local_cloud.stepfunctions.payload import (
-    dump,
-    effective_input,
-    effective_output,
-    expression,
-    named_expression,
-    select,
-    template,
-)
+from local_cloud.stepfunctions.paths import place
+from local_cloud.stepfunctions.payload import dump, expression, named_expression, select, template
 
 if TYPE_CHECKING:
     from local_cloud.stepfunctions.interpreter import Branch
 
 
-class PathQuery:
+class _Noting:
+    """What TestState shows of a state's data on its way; nobody else asks for it."""
+
+    notes: dict[str, Any] | None = None
+
+    def noted(self, name: str, value: Any) -> Any:
+        """The value; noted when somebody asked for notes."""
+        if self.notes is not None:
+            self.notes[name] = dump(value)
+        return value
+
+
+class PathQuery(_Noting):
     """One state's fields in JSONPath."""
 
     def __init__(self, state: dict[str, Any], raw: Any, branch: Branch):
@@ -31,15 +36,19 @@ class PathQuery:
 
     def given(self) -> Any:
         """The input after InputPath."""
-        return select(self.state.get("InputPath", "$"), self.raw, self.context)
+        return self.noted("afterInputPath", select(self.state.get("InputPath", "$"), self.raw, self.context))
 
     def arguments(self) -> Any:
-        """What a Task, Parallel or Pass state works on."""
-        return effective_input(self.state, self.raw, self.context)
+        """What a Task, Parallel or Pass state works on: the raw input after InputPath and Parameters."""
+        given = self.given()
+        made = template(self.state["Parameters"], given, self.context) if "Parameters" in self.state else given
+        return self.noted("afterParameters", made)
 
     def passed(self) -> Any:
         """The result of a Pass state."""
-        return copy.deepcopy(self.state["Result"]) if "Result" in self.state else self.arguments()
+        if "Result" not in self.state:
+            return self.arguments()
+        return self.noted("result", copy.deepcopy(self.state["Result"]))
 
     def seconds(self, given: Any, now: float) -> float:
         """How long a Wait state waits."""
@@ -58,7 +67,7 @@ class PathQuery:
 
     def items(self, given: Any) -> list[Any]:
         """What a Map state iterates over."""
-        return map_items.items_of(self.state, given, self.context)
+        return self.noted("afterItemsPath", map_items.items_of(self.state, given, self.context))
 
     def number(self, holder: dict[str, Any], name: str, given: Any, kind: type = int) -> Any:
         """A number of the state, or 0."""
@@ -74,8 +83,12 @@ class PathQuery:
         return template(holder, given, self.context)
 
     def output(self, result: Any) -> Any:
-        """The state's output."""
-        return effective_output(self.state, self.raw, result, self.context)
+        """The state's output from its raw input and result: ResultSelector, ResultPath, OutputPath."""
+        if "ResultSelector" in self.state:
+            result = template(self.state["ResultSelector"], result, self.context)
+        path = self.state.get("ResultPath", "$")
+        combined = self.raw if path is None else place(path, self.raw, self.noted("afterResultSelector", result))
+        return select(self.state.get("OutputPath", "$"), self.noted("afterResultPath", combined), self.context)
 
     def assigned(self, holder: dict[str, Any], source: Any, **_: Any) -> dict[str, Any]:
         """New variables of the state, of a choice rule or of a Catch; paths refer to `source`."""
@@ -84,7 +97,7 @@ class PathQuery:
         return template(holder.get("Assign", {}), source, self.context)
 
 
-class JsonataQuery:
+class JsonataQuery(_Noting):
     """One state's fields in JSONata."""
 
     def __init__(self, state: dict[str, Any], raw: Any, branch: Branch):
@@ -99,7 +112,9 @@ class JsonataQuery:
         return self.raw
 
     def arguments(self) -> Any:
-        return self._evaluate(self.state["Arguments"], "Arguments") if "Arguments" in self.state else self.raw
+        if "Arguments" not in self.state:
+            return self.raw
+        return self.noted("afterArguments", self._evaluate(self.state["Arguments"], "Arguments"))
 
     def passed(self) -> Any:
         return self.raw

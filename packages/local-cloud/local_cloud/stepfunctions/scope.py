@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from local_cloud.clock import MACHINE, Clock
-from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure
+from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure, TaskAnswered
 
 # The longest that a lock may be waited for differs between machines; a Wait state may take a year.
 LONGEST_WAIT_SECONDS = 3600
@@ -38,6 +38,7 @@ class Scope:
         self._woken: list[threading.Event] = []
         self._deadline = None if seconds is None else self.clock.ticks() + seconds
         self._timeout_error = timeout_error
+        self._answered = False
         if parent is not None:
             parent._children.append(self)
             if parent.cancelled:
@@ -55,6 +56,11 @@ class Scope:
         for child in list(self._children):
             child.cancel()
 
+    def answer(self) -> None:
+        """End this scope's waiting with TaskAnswered."""
+        self._answered = True
+        self.cancel()
+
     def close(self) -> None:
         """Take a finished scope out of the tree."""
         if self._parent is not None and self in self._parent._children:
@@ -62,6 +68,8 @@ class Scope:
 
     def check(self) -> None:
         """Raise ExecutionCancelled, or the timeout of the nearest scope whose time is over."""
+        if self._answered:
+            raise TaskAnswered
         if self._event.is_set():
             raise ExecutionCancelled
         scope: Scope | None = self

@@ -21,6 +21,7 @@ from local_cloud.stepfunctions.integrations import Target
 from local_cloud.stepfunctions.payload import dump
 from local_cloud.stepfunctions.scope import Scope
 from local_cloud.stepfunctions.sdk_payload import api_name, from_response, step_functions_name, to_request
+from local_cloud.wire import host_id
 
 if TYPE_CHECKING:
     from local_cloud.stepfunctions.interpreter import Branch
@@ -116,10 +117,10 @@ def _failure(model: Any, prefix: str, error: ClientError) -> StateFailure:
     base = re.sub(r"(Exception|Error)$", "", code.rpartition("#")[2])
     shapes = {re.sub(r"(Exception|Error)$", "", name) for name in _error_codes(model)}
     name = f"{base}Exception" if base in shapes else f"{prefix}Exception"
-    return StateFailure(
-        f"{prefix}.{name}",
-        f"{message} (Service: {prefix}, Status Code: {status}, Request ID: {request_id}) (SDK Attempt Count: 1)",
-    )
+    # S3's requests have a second name, which moto's refusals lack.
+    extended = f", Extended Request ID: {error.response['ResponseMetadata'].get('HostId') or host_id()}"
+    told = f"Service: {prefix}, Status Code: {status}, Request ID: {request_id}{extended if prefix == 'S3' else ''}"
+    return StateFailure(f"{prefix}.{name}", f"{message} ({told}) (SDK Attempt Count: 1)")
 
 
 def error_parts(error: ClientError) -> tuple[str, str, int, str]:

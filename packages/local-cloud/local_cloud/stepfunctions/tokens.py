@@ -1,4 +1,8 @@
-"""Task tokens: a `.waitForTaskToken` state sleeps until somebody sends success, failure, or nothing for too long."""
+"""Task tokens: a task sleeps until somebody sends success, failure, or nothing for too long.
+
+`.waitForTaskToken` states and activities wait for nothing else; a `.sync` state ends with its job or with an answer to its
+token, whichever comes first (recorded on AWS).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import json
 import re
 import threading
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from local_cloud.clock import Clock
@@ -18,7 +23,9 @@ TOKEN = re.compile("[0-9a-f]{64}")
 
 class _Waiting:
     def __init__(self, beat: float) -> None:
+        self.begun = threading.Event()
         self.done = threading.Event()
+        self.answered: Callable[[], None] = lambda: None
         self.result: Any = None
         self.failure: StateFailure | None = None
         self.beat = beat
@@ -40,6 +47,26 @@ class Tokens:
     def drop(self, token: str) -> None:
         """Nobody waits for this token any more."""
         self._waiting.pop(token, None)
+
+    def begin(self, token: str) -> bool:
+        """A worker takes the activity task; False when nobody waits for it any more."""
+        waiting = self._waiting.get(token)
+        if waiting is None:
+            return False
+        waiting.beat = self._clock.ticks()
+        waiting.begun.set()
+        return True
+
+    def wait_begun(self, token: str, scope: Scope) -> None:
+        """Return when a worker has taken the task; fails as timeouts and cancellation say."""
+        begun = self._waiting[token].begun
+        with scope.waking(begun):
+            while not scope.wait_for(begun, LONGEST_WAIT_SECONDS):
+                pass
+
+    def on_answer(self, token: str, tell: Callable[[], None]) -> None:
+        """Call `tell` when the token is answered."""
+        self._waiting[token].answered = tell
 
     def wait(self, token: str, scope: Scope, heartbeat: float | None) -> Any:
         """What SendTaskSuccess brought; fails as SendTaskFailure, timeouts and cancellation say."""
@@ -65,12 +92,14 @@ class Tokens:
         except ValueError:
             raise AwsError("InvalidOutput", "The output is not JSON.") from None
         waiting.done.set()
+        waiting.answered()
 
     def fail(self, token: str, error: str | None, cause: str | None) -> None:
         """SendTaskFailure."""
         waiting = self._find(token)
         waiting.failure = StateFailure(error, cause)
         waiting.done.set()
+        waiting.answered()
 
     def beat(self, token: str) -> None:
         """SendTaskHeartbeat."""
