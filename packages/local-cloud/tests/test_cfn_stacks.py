@@ -378,7 +378,7 @@ def test_what_cannot_be_deployed_is_refused_by_name(cfn, name, resources, words)
         cfn.create_stack(StackName=name, TemplateBody=body)
         stack = cfn.describe_stacks(StackName=name)["Stacks"][0]
         assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
-        told = stack["StackStatusReason"] + str(cfn.describe_stack_events(StackName=name)["StackEvents"])
+        told = stack.get("StackStatusReason", "") + str(cfn.describe_stack_events(StackName=name)["StackEvents"])
     except ClientError as refused:
         told = refused.response["Error"]["Message"]
     assert re.search(words, told)

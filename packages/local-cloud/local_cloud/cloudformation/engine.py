@@ -148,6 +148,7 @@ class Deployment:
     def _roll_back_creation(self, reason: str) -> None:
         self._store.set_status(self._stack, "ROLLBACK_IN_PROGRESS", reason)
         self._steps.undo_all()
+        self._stack.deleted, self._stack.change_set = time.time(), ""  # AWS tells when the rollback was
         self._store.set_status(self._stack, "ROLLBACK_FAILED" if self.resources else "ROLLBACK_COMPLETE")
         if self._stack.delete_on_failure and not self.resources:
             self.delete([])

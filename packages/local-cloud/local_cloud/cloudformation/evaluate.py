@@ -13,6 +13,9 @@ from local_cloud.cloudformation.template import invalid
 SUBSTITUTION = re.compile(r"\$\{(!?)([^}]+)\}")
 DYNAMIC = re.compile(r"\{\{resolve:(ssm|ssm-secure|secretsmanager):([^}]+)\}\}")
 REMOVED = object()  # AWS::NoValue
+NO_VALUE = "AWS::NoValue"
+# What only a deployment can know, as a change set shows it.
+KNOWN = "{{changeSet:KNOWN_AFTER_APPLY}}"
 
 
 class Unknown(Exception):
@@ -40,6 +43,18 @@ class Evaluator:
         self._imported = imported
         self._dynamic = dynamic
         self._conditions: dict[str, bool] = {}
+        # Whether a value that is not known yet is told as KNOWN; how deep the functions are nested at this moment.
+        self._lenient, self._depth = False, 0
+
+    def look_up(
+        self,
+        physical: Callable[[str], str],
+        attribute: Callable[[str, str], Any],
+        dynamic: Callable[[str, str], str] | None,
+    ) -> None:
+        """From now on these say what resources are, or that it is Unknown; None leaves dynamic references as they are."""
+        self._physical, self._attribute, self._lenient = physical, attribute, True
+        self._dynamic = dynamic or self._dynamic
 
     def value(self, node: Any) -> Any:
         """The node with every function replaced by its value; members that are AWS::NoValue are gone."""
@@ -87,12 +102,27 @@ class Evaluator:
         if function not in FUNCTIONS:
             raise invalid(f"The local cloud does not support the function {function}.")
         try:
-            return FUNCTIONS[function](self, argument)
+            return self._tolerant(function, argument) if self._lenient else FUNCTIONS[function](self, argument)
         except (TypeError, ValueError, KeyError, IndexError, AttributeError) as fault:
             raise invalid(f"Template error: {function} {json.dumps(argument)[:200]} is malformed.") from fault
 
+    def _tolerant(self, function: str, argument: Any) -> Any:
+        """The value, or KNOWN in place of the outermost function that needs what is not known yet."""
+        if function == "Fn::If":
+            return self._if(argument)
+        self._depth += 1
+        try:
+            return FUNCTIONS[function](self, argument)
+        except Unknown:
+            if self._depth > 1:
+                raise
+            return KNOWN
+        finally:
+            self._depth -= 1
+
     def _ref(self, name: str) -> Any:
-        if name == "AWS::NoValue":
+        # A parameter whose value is this text is no value either.
+        if name == NO_VALUE or self._parameters.get(name) == NO_VALUE:
             return REMOVED
         if name in self._pseudo:
             return self._pseudo[name]
@@ -118,26 +148,30 @@ class Evaluator:
             if literal:
                 return f"${{{name}}}"
             if name in given:
-                return _text(given[name])
-            if "." in name and name not in self._parameters:
-                return _text(self._getatt(name))
-            return _text(self._ref(name))
+                return text_of(given[name])
+            try:
+                dotted = "." in name and name not in self._parameters
+                return text_of(self._getatt(name) if dotted else self._ref(name))
+            except Unknown:
+                return KNOWN
 
         return self.value(SUBSTITUTION.sub(replace, text))
 
     def _join(self, argument: list) -> str:
         separator, parts = argument
-        return self.value(separator.join(_text(part) for part in self.value(parts)))
+        return self.value(separator.join(text_of(part) for part in self.value(parts)))
 
     def _split(self, argument: list) -> list[str]:
         separator, text = argument
         return self.value(text).split(separator)
 
     def _select(self, argument: list) -> Any:
-        index, values = int(self.value(argument[0])), self.value(argument[1])
-        if not 0 <= index < len(values):
-            raise invalid(f"Template error: Fn::Select cannot select nonexistent value at index {index}")
-        return values[index]
+        index, values = self.value(argument[0]), self.value(argument[1])
+        if not isinstance(values, list) or not str(index).isdecimal() or int(index) >= len(values):
+            raise invalid(
+                "Template error: Fn::Select requires a list argument with two elements: an integer index and a list"
+            )
+        return values[int(index)]
 
     def _if(self, argument: list) -> Any:
         name, yes, no = argument
@@ -155,7 +189,7 @@ class Evaluator:
         return self.value(node)
 
     def _base64(self, argument: Any) -> str:
-        return base64.b64encode(_text(self.value(argument)).encode()).decode()
+        return base64.b64encode(text_of(self.value(argument)).encode()).decode()
 
     def _importvalue(self, argument: Any) -> str:
         return self._imported(self.value(argument))
@@ -172,7 +206,7 @@ class Evaluator:
 
     def _equals(self, argument: list) -> bool:
         first, second = (self.value(item) for item in argument)
-        return _text(first) == _text(second)
+        return text_of(first) == text_of(second)
 
     def _and(self, argument: list) -> bool:
         return all(self._truth(item) for item in argument)
@@ -202,7 +236,8 @@ def _function(node: dict[str, Any]) -> str | None:
     )
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A scalar as CloudFormation writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
@@ -239,6 +274,19 @@ def check_functions(template: dict[str, Any]) -> None:
         _check_node(template.get(section, {}), known, section)
 
 
+def _is_attribute(argument: Any) -> bool:
+    if isinstance(argument, str):
+        name, _, attribute = argument.partition(".")
+        return bool(name and attribute)
+    return (
+        isinstance(argument, list)
+        and len(argument) == 2
+        and isinstance(argument[0], str)
+        and isinstance(argument[1], str | dict)
+        and all(argument)
+    )
+
+
 def _check_node(node: Any, known: set[str], where: str) -> None:
     if isinstance(node, list):
         for item in node:
@@ -248,11 +296,37 @@ def _check_node(node: Any, known: set[str], where: str) -> None:
     for name, item in node.items():
         if name.startswith("Fn::") and name not in FUNCTIONS:
             raise invalid(f"The local cloud does not support the function {name} (in {where}).")
+        if name == "Fn::GetAtt" and not _is_attribute(item):
+            raise invalid(
+                "Template error: every Fn::GetAtt object requires two non-empty parameters, the resource name and the "
+                "resource attribute"
+            )
         if name == "Ref" and isinstance(item, str) and item not in known and not item.startswith("AWS::"):
             raise invalid(
                 f"Template format error: Unresolved resource dependencies [{item}] in the {where} block of the template"
             )
         _check_node(item, known, where)
+
+
+def referred(node: Any) -> Iterator[tuple[str, str | None]]:
+    """What a node reads: parameters and resources (by Ref), attributes of resources (by Fn::GetAtt), as (name, attribute)."""
+    for item in node if isinstance(node, list) else ():
+        yield from referred(item)
+    for function, item in node.items() if isinstance(node, dict) else ():
+        if function == "Ref" and isinstance(item, str):
+            yield item, None
+        elif function == "Fn::GetAtt":
+            name, _, attribute = item.partition(".") if isinstance(item, str) else (item[0], "", item[1])
+            yield name, text_of(attribute)
+        elif function == "Fn::Sub":
+            text, variables = (item, {}) if isinstance(item, str) else item
+            for literal, reference in SUBSTITUTION.findall(text):
+                name, dot, attribute = reference.strip().partition(".")
+                if not literal and name not in variables:
+                    yield name, attribute if dot else None
+            yield from referred(variables)
+        else:
+            yield from referred(item)
 
 
 def references(node: Any, resources: dict[str, Any]) -> Iterator[str]:

@@ -10,18 +10,17 @@ from urllib.parse import unquote, urlsplit
 
 from botocore.exceptions import ClientError
 
-from local_cloud.cloudformation import accepted, evaluate, parameters, stack_policy
+from local_cloud.cloudformation import accepted, changes, evaluate, parameters, stack_policy
 from local_cloud.cloudformation.plan import Plan
 from local_cloud.cloudformation.resources import TYPES, WITHOUT_EFFECT, refusal
-from local_cloud.cloudformation.stack import Stack, StackStore
+from local_cloud.cloudformation.stack import Resource, Stack, StackStore
 from local_cloud.cloudformation.template import invalid, read_template
 from local_cloud.context import CloudContext
 from local_cloud.errors import AwsError
 from local_cloud.services import COVERAGE_PAGE
 
 VIRTUAL_HOST = re.compile(r"(?P<bucket>.+)\.s3[.-].*")
-
-
+S3_HOST = re.compile(r"(.+\.)?s3[.-].+|127\.0\.0\.1|localhost(\..+)?")
 DELETION_POLICIES = ("Delete", "Retain", "RetainExceptOnCreate")
 REPLACE_POLICIES = ("Delete", "Retain")
 
@@ -110,9 +109,7 @@ class Planner:
             resource = self._store.resources[stack.id].get(name)
             if resource is None:
                 raise invalid(f"Template error: the resource {name} does not exist (its condition may be false)")
-            if key not in resource.attributes:
-                raise invalid(f"Template error: resource {name} does not support attribute type {key} in Fn::GetAtt")
-            return resource.attributes[key]
+            return _attribute(resource, key)
 
         def imported(name: str) -> str:
             value, _owner = self._store.exports().get(name, (None, None))
@@ -122,6 +119,36 @@ class Planner:
             return value
 
         return evaluate.Evaluator(template, seen, pseudo, physical, attribute, imported, self._dynamic)
+
+    def compared(self, stack: Stack, plan: Plan, seen: dict[str, Any]) -> changes.Comparison:
+        """The stack as it is against a plan."""
+        before = read_template(stack.template) if stack.template else {"Resources": {}}
+        existing, fresh = self._store.resources[stack.id], set()
+
+        def viewed(template: dict[str, Any], values: dict[str, Any], known: Callable[[str], bool], secret: bool) -> Any:
+            def resource(name: str) -> Resource:
+                if not known(name):
+                    raise evaluate.Unknown(name)
+                return existing[name]
+
+            made = self._evaluator(stack, template, _masked(template, values) if secret else values, set())
+            made.look_up(
+                physical=lambda name: resource(name).physical_id,
+                attribute=lambda name, key: _attribute(resource(name), key),
+                dynamic=(lambda kind, reference: f"{{{{resolve:{kind}:{reference}}}}}") if secret else None,
+            )
+            return made
+
+        def kept(name: str) -> bool:
+            return name in existing and name not in fresh
+
+        views = changes.Views(
+            after=viewed(plan.template, seen, kept, False), after_shown=viewed(plan.template, seen, kept, True),
+            before_shown=viewed(before, stack.resolved, existing.__contains__, True),
+            removed_shown=viewed(before, stack.resolved, lambda name: False, True), fresh=fresh,
+        )  # fmt: skip
+        altered = {name for name, value in seen.items() if name in stack.resolved and stack.resolved[name] != value}
+        return changes.Comparison(plan, before, existing, altered, views)
 
     def _check_types(self, active: dict[str, Any]) -> None:
         faults = []
@@ -176,6 +203,10 @@ class Planner:
 
     def _from_s3(self, address: str) -> str:
         url = urlsplit(address)
+        if url.scheme == "s3":
+            raise invalid(f"S3 error: Domain name specified in {url.hostname} is not a valid S3 domain")
+        if url.scheme not in ("http", "https") or not S3_HOST.fullmatch(url.hostname or ""):
+            raise invalid("TemplateURL must be a supported URL.")
         host = VIRTUAL_HOST.fullmatch(url.hostname or "")
         path = unquote(url.path).lstrip("/")
         bucket, key = (host["bucket"], path) if host else path.partition("/")[::2]
@@ -183,6 +214,24 @@ class Planner:
             return self._context.objects.read(bucket, key).decode()
         except AwsError as fault:
             raise invalid(f"S3 error: {fault.message} (TemplateURL {address})") from fault
+
+
+def _attribute(resource: Resource, key: str) -> Any:
+    """What Fn::GetAtt gives: what the type returns, else a property of that name, as AWS's engine does."""
+    if key in resource.attributes:
+        return resource.attributes[key]
+    value: Any = resource.properties
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            name = resource.logical_id
+            raise invalid(f"Template error: resource {name} does not support attribute type {key} in Fn::GetAtt")
+        value = value[part]
+    return value
+
+
+def _masked(template: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as a change set may show them."""
+    return parameters.masked(template.get("Parameters", {}), values)
 
 
 def _policies(name: str, resource: dict[str, Any], evaluator: evaluate.Evaluator) -> tuple[str, str]:

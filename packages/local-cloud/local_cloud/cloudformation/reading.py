@@ -13,6 +13,9 @@ from local_cloud.cloudformation.template import invalid, read_template
 from local_cloud.errors import AwsError
 from local_cloud.listing import page
 
+# AWS still describes the change set that was executed last, and lists it no more.
+EXECUTED = "EXECUTE_COMPLETE"
+
 
 class StackReader:
     """The operations that change nothing."""
@@ -22,11 +25,12 @@ class StackReader:
 
     def _op_DescribeChangeSet(self, request: dict[str, Any]) -> dict[str, Any]:
         stack, change_set = self._find_change_set(request)
-        return shown.change_set(stack, change_set)
+        return shown.change_set(stack, change_set, values=bool(request.get("IncludePropertyValues")))
 
     def _op_ListChangeSets(self, request: dict[str, Any]) -> dict[str, Any]:
         stack = self._known(request.get("StackName", ""))
-        return {"Summaries": [shown.change_set(stack, item, summary=True) for item in stack.change_sets.values()]}
+        waiting = [item for item in stack.change_sets.values() if item["ExecutionStatus"] != EXECUTED]
+        return {"Summaries": [shown.change_set(stack, item, summary=True) for item in waiting]}
 
     def _op_DescribeStacks(self, request: dict[str, Any]) -> dict[str, Any]:
         if "StackName" in request:
@@ -39,7 +43,7 @@ class StackReader:
         return page("StackSummaries", found, request, default=100, token="NextToken")
 
     def _op_DescribeStackEvents(self, request: dict[str, Any]) -> dict[str, Any]:
-        events = self._store.events(self._known(request.get("StackName", "")))
+        events = self._store.events(self._known(request.get("StackName", ""), "Stack [{}] does not exist"))
         dated = [{**event, "Timestamp": datetime.fromtimestamp(event["Timestamp"], UTC)} for event in events]
         return page("StackEvents", dated, request, default=100, token="NextToken")
 
@@ -75,10 +79,10 @@ class StackReader:
         raise invalid(f"Stack for {physical} does not exist")
 
     def _op_DescribeStackResource(self, request: dict[str, Any]) -> dict[str, Any]:
-        stack = self._known(request.get("StackName", ""))
+        stack = self._known(request.get("StackName", ""), "Stack '{}' does not exist")
         resource = self._store.resources[stack.id].get(request["LogicalResourceId"])
         if resource is None:
-            raise invalid(f"Resource {request['LogicalResourceId']} does not exist for stack {stack.name}")
+            raise invalid(f"Resource {request['LogicalResourceId']} does not exist for stack {request['StackName']}")
         detail = shown.resource(stack, resource)
         detail["LastUpdatedTimestamp"] = detail.pop("Timestamp")
         return {"StackResourceDetail": {**detail, "Metadata": json.dumps(resource.metadata)}}
@@ -92,15 +96,21 @@ class StackReader:
 
     def _op_GetTemplate(self, request: dict[str, Any]) -> dict[str, Any]:
         if "ChangeSetName" in request:
+            if "StackName" not in request and not request["ChangeSetName"].startswith("arn:"):
+                raise invalid("StackName is a required parameter.")
             stack, change_set = self._find_change_set(request)
             text = change_set["Request"]["TemplateBody"]
+        elif "StackName" not in request:
+            raise invalid("StackName is required if ChangeSetName is not specified.")
         else:
-            stack = self._known(request.get("StackName", ""))
+            stack = self._known(request["StackName"])
             text = stack.template or "{}"
         return {"TemplateBody": text, "StagesAvailable": ["Original", "Processed"]}
 
     def _op_GetTemplateSummary(self, request: dict[str, Any]) -> dict[str, Any]:
         stack = self._known(request.get("StackName", "")) if "StackName" in request else None
+        if stack and stack.status == "REVIEW_IN_PROGRESS":
+            raise invalid("GetTemplateSummary cannot be called on REVIEW_IN_PROGRESS stacks.")
         text = stack.template if stack else self._planner.template_text(request, None)
         return shown.template_summary(read_template(text))
 
@@ -133,19 +143,23 @@ class StackReader:
     def _sorted(self) -> list[Stack]:
         return sorted(self._store.stacks.values(), key=lambda stack: -stack.created)
 
-    def _known(self, name: str) -> Stack:
+    def _known(self, name: str, otherwise: str = "Stack with id {} does not exist") -> Stack:
         if not name:
             raise invalid("StackName must be given")
         stack = self._store.find(name)
         if stack is None:
-            raise invalid(f"Stack with id {name} does not exist")
+            raise invalid(otherwise.format(name))
         return stack
 
     def _find_change_set(self, request: dict[str, Any]) -> tuple[Stack, dict[str, Any]]:
         name = request["ChangeSetName"]
-        stacks = [self._known(request.get("StackName", ""))] if "StackName" in request else self._sorted()
+        if "StackName" not in request and not name.startswith("arn:"):
+            raise invalid("StackName must be specified if ChangeSetName is not specified as an ARN.")
+        stacks = self._sorted()
+        if "StackName" in request and not name.startswith("arn:"):
+            stacks = [self._known(request["StackName"], "Stack [{}] does not exist")]
         for stack in stacks:
-            for change_set in stack.change_sets.values():
+            for change_set in reversed(stack.change_sets.values()):
                 if name in (change_set["ChangeSetName"], change_set["ChangeSetId"]):
                     return stack, change_set
         raise AwsError("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)

@@ -5,6 +5,7 @@ AWS answers at once and lets callers poll, every five seconds in the CDK's case:
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import uuid
@@ -14,10 +15,10 @@ from typing import Any
 
 from local_cloud.cloudformation import query
 from local_cloud.cloudformation.accepted import refuse_unheeded
-from local_cloud.cloudformation.changes import changes
 from local_cloud.cloudformation.engine import Deployment
+from local_cloud.cloudformation.plan import Plan
 from local_cloud.cloudformation.planning import Planner
-from local_cloud.cloudformation.reading import StackReader
+from local_cloud.cloudformation.reading import EXECUTED, StackReader
 from local_cloud.cloudformation.resources import Aws
 from local_cloud.cloudformation.stack import Stack, StackStore
 from local_cloud.cloudformation.template import invalid, read_template
@@ -29,6 +30,8 @@ from local_cloud.wire import Answer, Request
 
 # A caller waits this long for a stack operation before it has to poll.
 ANSWER_SECONDS = 25
+STACK_NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")
+INCOMPLETE = "[WARN] --include-property-values option can return incomplete ChangeSet data because:"
 NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 UPDATABLE = (
     "CREATE_COMPLETE",
@@ -38,6 +41,18 @@ UPDATABLE = (
     "CREATE_FAILED",
     "UPDATE_FAILED",
 )
+
+
+def _outputs_of(plan: Plan) -> dict[str, str]:
+    """The outputs that the template gives now, where no resource changes."""
+    made = {}
+    for name, output in plan.template.get("Outputs", {}).items():
+        if plan.evaluator.condition(output.get("Condition")):
+            try:
+                made[name] = str(plan.evaluator.value(output["Value"]))
+            except AwsError:
+                made[name] = ""
+    return made
 
 
 class CloudFormationService(StackReader):
@@ -104,13 +119,14 @@ class CloudFormationService(StackReader):
                 return {"StackId": known.id}
             stack = self._idle(request["StackName"], UPDATABLE)
             draft = self._draft(stack, request)
-            _plan, _chosen, seen = self._planner.plan(draft, draft.template, request)
+            plan, _chosen, seen = self._planner.plan(draft, draft.template, request)
             policy = self._planner.stack_policy(request)
             during = self._planner.stack_policy(request, "StackPolicyDuringUpdate")
-            if not self._differs(stack, draft, seen):
+            if not self._differs(stack, draft, plan, self._planner.compared(stack, plan, seen).changes()[0]):
                 raise invalid("No updates are to be performed.")
             work = self._prepared(stack, request, "UPDATE", stack.policy if during is None else during)
             stack.policy = stack.policy if policy is None else policy
+            stack.change_set = ""
             stack.disable_rollback = bool(request.get("DisableRollback"))
             self._store.set_status(stack, "UPDATE_IN_PROGRESS", "User Initiated")
         self._run(work)
@@ -139,6 +155,7 @@ class CloudFormationService(StackReader):
                     name = output["ExportName"]
                     raise invalid(f"Export {name} cannot be deleted as it is in use by {', '.join(users)}")
             stack.token = request.get("ClientRequestToken", "")
+            stack.change_set = ""
             self._store.set_status(stack, "DELETE_IN_PROGRESS", "User Initiated")
         self._run(lambda: Deployment(self._store, stack, self._aws).delete(retain))
         return {}
@@ -149,13 +166,16 @@ class CloudFormationService(StackReader):
             raise invalid(f"The local cloud does not support importing resources. See {COVERAGE_PAGE}.")
         with self._lock:
             stack = self._store.find(request["StackName"])
-            if kind == "CREATE" and stack is None:
+            new = kind == "CREATE" and (stack is None or not stack.exists) and ":" not in request["StackName"]
+            if new:
                 stack = self._new(request, "REVIEW_IN_PROGRESS")
-                self._planner.template_text(request, None)
-                self._store.add(stack)
-                self._store.set_status(stack, "REVIEW_IN_PROGRESS", "User Initiated")
             if stack is None:
                 raise invalid(f"Stack [{request['StackName']}] does not exist")
+            if kind == "CREATE" and stack.status != "REVIEW_IN_PROGRESS":
+                raise invalid(
+                    f"Stack [{request['StackName']}] already exists and cannot be created again with the changeSet "
+                    f"[{request['ChangeSetName']}]."
+                )
             if stack.status not in (*UPDATABLE, "REVIEW_IN_PROGRESS"):
                 raise invalid(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
             for known in stack.change_sets.values():
@@ -165,18 +185,24 @@ class CloudFormationService(StackReader):
                     token,
                 ):
                     return {"Id": known["ChangeSetId"], "StackId": stack.id}
-            if any(known["ChangeSetName"] == request["ChangeSetName"] for known in stack.change_sets.values()):
+            waiting = [known for known in stack.change_sets.values() if known["ExecutionStatus"] != EXECUTED]
+            if any(known["ChangeSetName"] == request["ChangeSetName"] for known in waiting):
                 raise AwsError("AlreadyExistsException", f"ChangeSet {request['ChangeSetName']} already exists")
             change_set = self._change_set(stack, request)
             stack.change_sets[change_set["ChangeSetId"]] = change_set
+            if new:
+                self._store.add(stack)
+                self._store.set_status(stack, "REVIEW_IN_PROGRESS", "User Initiated")
             self._store.save(stack)
         return {"Id": change_set["ChangeSetId"], "StackId": stack.id}
 
     def _op_DeleteChangeSet(self, request: dict[str, Any]) -> dict[str, Any]:
         try:
             stack, change_set = self._find_change_set(request)
-        except AwsError:
-            return {}
+        except AwsError as error:
+            if error.code == "ChangeSetNotFound":
+                return {}
+            raise
         stack.change_sets.pop(change_set["ChangeSetId"], None)
         self._store.save(stack)
         return {}
@@ -189,7 +215,8 @@ class CloudFormationService(StackReader):
             if change_set["ExecutionStatus"] != "AVAILABLE":
                 raise AwsError(
                     "InvalidChangeSetStatus",
-                    f"ChangeSet [{change_set['ChangeSetId']}] cannot be executed in its current status of [{change_set['Status']}]",
+                    f"ChangeSet [{change_set['ChangeSetId']}] cannot be executed in its current status of "
+                    f"[{change_set['ExecutionStatus'] if change_set['ExecutionStatus'] == EXECUTED else change_set['Status']}]",
                 )
             if stack.busy:
                 raise invalid(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
@@ -197,7 +224,9 @@ class CloudFormationService(StackReader):
             asked = {**change_set["Request"], "ClientRequestToken": request.get("ClientRequestToken", "")}
             asked["RetainExceptOnCreate"] = request.get("RetainExceptOnCreate")
             work = self._prepared(stack, asked, verb, stack.policy if verb == "UPDATE" else "")
-            stack.change_sets.clear()
+            # AWS deletes the others, and still describes this one.
+            stack.change_sets = {change_set["ChangeSetId"]: {**change_set, "ExecutionStatus": EXECUTED}}
+            stack.change_set, stack.updated = change_set["ChangeSetId"], time.time()
             on_failure = asked.get("OnStackFailure")
             stack.disable_rollback = bool(request.get("DisableRollback")) or on_failure == "DO_NOTHING"
             stack.delete_on_failure = verb == "CREATE" and on_failure == "DELETE"
@@ -229,6 +258,11 @@ class CloudFormationService(StackReader):
 
     def _new(self, request: dict[str, Any], status: str) -> Stack:
         name = request["StackName"]
+        if not STACK_NAME.fullmatch(name):
+            raise invalid(
+                f"1 validation error detected: Value '{name[:200]}' at 'stackName' failed to satisfy constraint: Member must "
+                f"satisfy regular expression pattern: {STACK_NAME.pattern}"
+            )
         arn = f"arn:aws:cloudformation:{self._context.region}:{self._context.account_id}:stack/{name}/{uuid.uuid4()}"
         stack = Stack(arn, name, status, time.time())
         self._store.resources[arn] = {}
@@ -249,6 +283,9 @@ class CloudFormationService(StackReader):
         text = self._planner.template_text(request, stack)
         capabilities = request.get("Capabilities") or []
         plan, chosen, seen = self._planner.plan(stack, text, request)
+        self._planner.compared(
+            stack, plan, seen
+        ).changes()  # what cannot be evaluated is refused before anything is made
         before = replace(stack)
         stack.unsettled = True
         stack.template, stack.parameters, stack.resolved = text, chosen, seen
@@ -281,20 +318,24 @@ class CloudFormationService(StackReader):
             "ExecutionStatus": "AVAILABLE",
             "Changes": [],
         }
-        try:
-            plan, chosen, seen = self._planner.plan(draft, draft.template, request)
-        except AwsError as error:
-            return {**made, "Status": "FAILED", "ExecutionStatus": "UNAVAILABLE", "StatusReason": error.message}
-        if stack.status != "REVIEW_IN_PROGRESS" and not self._differs(stack, draft, seen):
+        plan, chosen, seen = self._planner.plan(draft, draft.template, request)
+        made["Parameters"], made["Resolved"] = chosen, seen
+        compared = self._planner.compared(stack, plan, seen)
+        plain, valued = compared.changes()
+        if compared.warnings:
+            made["Warning"] = f"{INCOMPLETE} {'; '.join(compared.warnings)}"
+        if stack.status != "REVIEW_IN_PROGRESS" and not self._differs(stack, draft, plan, plain):
             return {**made, "Status": "FAILED", "ExecutionStatus": "UNAVAILABLE", "StatusReason": NO_CHANGES}
-        made["Parameters"] = chosen
-        made["Changes"] = changes(plan, self._store.resources[stack.id])
-        return made
+        return {**made, "Changes": plain, "ValuedChanges": valued}
 
     @staticmethod
-    def _differs(stack: Stack, draft: Stack, seen: dict[str, Any]) -> bool:
-        same_template = read_template(stack.template) == read_template(draft.template) if stack.template else False
-        return stack.unsettled or not (same_template and stack.resolved == seen and stack.tags == draft.tags)
+    def _differs(stack: Stack, draft: Stack, plan: Plan, found: list[dict[str, Any]]) -> bool:
+        """Whether an update would do anything; a description, a mapping or a parameter alone is nothing to do."""
+        before = read_template(stack.template).get("Outputs", {}) if stack.template else {}
+        outputs = before != plan.template.get("Outputs", {}) or _outputs_of(plan) != {
+            output["OutputKey"]: output["OutputValue"] for output in stack.outputs
+        }
+        return stack.unsettled or bool(found) or outputs or stack.tags != draft.tags
 
     def _run(self, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work, name="stack", daemon=True)

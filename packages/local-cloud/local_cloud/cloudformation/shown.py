@@ -9,7 +9,14 @@ from local_cloud.cloudformation.parameters import MASK, hidden, masked, text
 from local_cloud.cloudformation.resources import TYPES
 from local_cloud.cloudformation.stack import Resource, Stack
 from local_cloud.cloudformation.template import read_template
+from local_cloud.errors import AwsError
 
+# By which property AWS imports a resource, of the types whose name that is.
+IDENTIFIERS = {
+    "AWS::CloudWatch::Alarm": "AlarmName", "AWS::CloudWatch::Dashboard": "DashboardName",
+    "AWS::ECR::Repository": "RepositoryName", "AWS::IAM::Role": "RoleName", "AWS::KMS::Alias": "AliasName",
+    "AWS::Logs::LogGroup": "LogGroupName", "AWS::S3::Bucket": "BucketName", "AWS::SSM::Parameter": "Name",
+}  # fmt: skip
 IAM_REASON = "The following resource(s) require capabilities: [{types}]"
 
 
@@ -20,26 +27,45 @@ def moment(seconds: float) -> datetime:
 
 def stack(found: Stack) -> dict[str, Any]:
     """DescribeStacks."""
-    parameters, visible = [], masked(_declared(found.template), found.parameters)
-    for name, value in found.parameters.items():
-        entry = {"ParameterKey": name, "ParameterValue": visible[name]}
-        seen = found.resolved.get(name)
-        if isinstance(seen, str) and seen != value and visible[name] == value:
-            entry["ResolvedValue"] = seen
-        parameters.append(entry)
+    given, visible = found.parameters, masked(_declared(found.template), found.parameters)
+    parameters = [_parameter(name, given, visible, found.resolved) for name in given]
     return {
         "StackId": found.id, "StackName": found.name, "Description": found.description or None,
         "CreationTime": moment(found.created), "StackStatus": found.status, "StackStatusReason": found.reason or None,
-        "Parameters": parameters, "Outputs": found.outputs, "Tags": found.tags, "Capabilities": found.capabilities,
+        "Parameters": parameters or None, "Outputs": found.outputs or None, "Tags": found.tags,
+        "Capabilities": found.capabilities or None, "RollbackConfiguration": {}, "ChangeSetId": found.change_set or None,
         "NotificationARNs": found.notifications, "RoleARN": found.role or None, "DisableRollback": found.disable_rollback,
-        "EnableTerminationProtection": found.protected, "DriftInformation": {"StackDriftStatus": "NOT_CHECKED"},
+        "EnableTerminationProtection": found.protected if found.exists else None,
+        "DriftInformation": {"StackDriftStatus": "NOT_CHECKED"},
         "LastUpdatedTime": moment(found.updated) if found.updated else None,
         "DeletionTime": moment(found.deleted) if found.deleted else None,
     }  # fmt: skip
 
 
+def _parameter(name: str, given: dict[str, str], visible: dict[str, str], seen: dict[str, Any]) -> dict[str, str]:
+    """A parameter; what SSM gave for it is its resolved value."""
+    entry = {"ParameterKey": name, "ParameterValue": visible[name]}
+    resolved = seen.get(name)
+    if isinstance(resolved, str) and resolved != given[name] and visible[name] == given[name]:
+        entry["ResolvedValue"] = resolved
+    return entry
+
+
 def _declared(template: str) -> dict[str, Any]:
-    return read_template(template).get("Parameters", {}) if template else {}
+    try:
+        return read_template(template).get("Parameters", {}) if template else {}
+    except AwsError:  # kept by an earlier version, which read it
+        return UNREADABLE
+
+
+class _Hidden(dict):
+    """Parameters of a template that cannot be read: any of them may be a secret."""
+
+    def get(self, name: str, default: Any = None) -> dict[str, Any]:
+        return {"NoEcho": True}
+
+
+UNREADABLE = _Hidden()
 
 
 def summary(found: Stack) -> dict[str, Any]:
@@ -68,22 +94,25 @@ def resource(found: Stack, item: Resource) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def change_set(found: Stack, item: dict[str, Any], summary: bool = False) -> dict[str, Any]:
-    """DescribeChangeSet, and with `summary` an entry of ListChangeSets."""
+def change_set(found: Stack, item: dict[str, Any], summary: bool = False, values: bool = False) -> dict[str, Any]:
+    """DescribeChangeSet, with `values` of properties, and with `summary` an entry of ListChangeSets."""
     request = item["Request"]
     made = {
         "ChangeSetId": item["ChangeSetId"], "ChangeSetName": item["ChangeSetName"], "StackId": found.id,
         "StackName": found.name, "Description": request.get("Description"), "CreationTime": moment(item["CreationTime"]),
         "ExecutionStatus": item["ExecutionStatus"], "Status": item["Status"], "StatusReason": item.get("StatusReason"),
+        "IncludeNestedStacks": request.get("IncludeNestedStacks", False),
     }  # fmt: skip
     if summary:
         return made
     given = item.get("Parameters", {})  # of a change set that failed there are none, and its template may be anything
     visible = masked(_declared(request["TemplateBody"]), given) if given else {}
-    parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in visible.items()]
+    parameters = [_parameter(name, given, visible, item.get("Resolved", {})) for name in given]
     return {
-        **made, "Parameters": parameters, "Tags": request.get("Tags", []), "Capabilities": request.get("Capabilities", []),
-        "NotificationARNs": request.get("NotificationARNs", []), "Changes": item["Changes"],
+        **made, "Parameters": parameters or None, "Tags": request.get("Tags") or None, "RollbackConfiguration": {},
+        "Capabilities": request.get("Capabilities", []), "NotificationARNs": request.get("NotificationARNs", []),
+        "Changes": item.get("ValuedChanges", item["Changes"]) if values else item["Changes"],
+        **({"StatusReason": item["Warning"]} if values and item.get("Warning") else {}),
     }  # fmt: skip
 
 
@@ -111,6 +140,16 @@ def template_summary(template: dict[str, Any]) -> dict[str, Any]:
         "Parameters": parameters,
         "ResourceTypes": types,
         "Description": template.get("Description"),
+        "Version": text(template.get("AWSTemplateFormatVersion", "2010-09-09")),
+        "Metadata": str(template["Metadata"]) if "Metadata" in template else None,
+        "ResourceIdentifierSummaries": [
+            {
+                "ResourceType": kind,
+                "LogicalResourceIds": [name for name, item in template["Resources"].items() if item["Type"] == kind],
+                "ResourceIdentifiers": [IDENTIFIERS[kind]] if kind in IDENTIFIERS else None,
+            }
+            for kind in types
+        ],
     }
     if identities:
         made["Capabilities"] = ["CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM"]

@@ -72,6 +72,8 @@ class Stack:
     outputs: list[dict[str, str]] = field(default_factory=list)
     imports: list[str] = field(default_factory=list)
     change_sets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # The change set that was executed last.
+    change_set: str = ""
     protected: bool = False
     policy: str = ""
     disable_rollback: bool = False

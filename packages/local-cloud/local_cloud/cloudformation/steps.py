@@ -114,7 +114,10 @@ class ResourceSteps:
             generation=existing.generation if existing else 0,
         )  # fmt: skip
         try:
-            return replace(wanted, properties=plan.evaluator.value(declared.get("Properties", {})))
+            properties = plan.evaluator.value(declared.get("Properties", {}))
+            if lacking := kind_of(wanted.type).missing(properties):
+                raise AwsError("ValidationError", lacking)
+            return replace(wanted, properties=properties)
         except AwsError as error:
             self.told(wanted, "UPDATE_FAILED" if existing else "CREATE_FAILED", error.message)
             raise ResourceFailure(name, error.message) from error

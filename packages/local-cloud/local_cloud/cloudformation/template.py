@@ -70,6 +70,10 @@ def read_template(text: str) -> dict[str, Any]:
         if _depth(text) > DEEPEST:
             raise ValueError(f"it is nested more than {DEEPEST} levels deep")
         template = json_text.parse(text) if text.lstrip().startswith("{") else yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except yaml.composer.ComposerError as fault:
+        raise invalid(f"Template format error: {fault}") from None
+    except yaml.MarkedYAMLError:
+        raise invalid("Template format error: YAML not well-formed.") from None
     except (ValueError, yaml.YAMLError) as fault:
         raise invalid(f"Template format error: {fault}") from None
     if not isinstance(template, dict):
@@ -85,6 +89,10 @@ def read_template(text: str) -> dict[str, Any]:
     resources = template.get("Resources")
     if not isinstance(resources, dict) or not resources:
         raise invalid("Template format error: At least one Resources member must be defined.")
+    for kind, names in (("Resource", resources), ("Parameter", template.get("Parameters", {}))):
+        for name in names:
+            if not (isinstance(name, str) and name.isascii() and name.isalnum()):
+                raise invalid(f"Template format error: {kind} name {name} is non alphanumeric.")
     for name, resource in resources.items():
         _check_resource(name, resource)
     return template
@@ -92,7 +100,7 @@ def read_template(text: str) -> dict[str, Any]:
 
 def _check_resource(name: str, resource: Any) -> None:
     if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
-        raise invalid(f"Template format error: Every Resources object must contain a Type member ({name}).")
+        raise invalid(f"Template format error: [/Resources/{name}] Every Resources object must contain a Type member.")
     if not isinstance(resource.get("Properties", {}), dict):
         raise invalid(f"Template format error: The Properties of {name} must be an object.")
     unknown = set(resource) - RESOURCE_FIELDS

@@ -93,11 +93,14 @@ class ResourceType:
         """Delete it; something that is gone already is no error."""
         raise NotImplementedError
 
+    def missing(self, properties: Properties) -> str | None:
+        """What fails a resource that lacks a property, in AWS's words, or None."""
+        lacking = sorted(self.required - set(properties))
+        said = ", ".join(f"The property {{/{name}}} is required" for name in lacking)
+        return f"Property validation failure: [{said}]" if lacking else None
+
     def fault(self, properties: Properties) -> str | None:
         """What is wrong with the names of the properties, or None."""
-        missing = self.required - set(properties)
-        if missing:
-            return f"Encountered missing required properties: [{', '.join(sorted(missing))}]"
         unknown = set(properties) - self.properties - set(self.without_effect)
         if unknown:
             return f"The local cloud does not support the properties [{', '.join(sorted(unknown))}] of {self.type}"

@@ -18,9 +18,21 @@ from local_cloud.cloudformation.resources.kinds import (
     true,
 )
 
+# What an attribute is again when its property leaves the template.
+TOPIC_DEFAULTS = {"SignatureVersion": "1", "TracingConfig": "PassThrough", "ContentBasedDeduplication": "false"}
+SUBSCRIPTION_DEFAULTS = {"FilterPolicy": "{}", "FilterPolicyScope": "MessageAttributes", "RawMessageDelivery": "false"}
+
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _queue_name(naming: Naming, longest: int, fifo: bool) -> str:
+    """A name of its own; that of a FIFO queue or topic must end in .fifo."""
+    if fifo:
+        naming.asked = f"{naming.name(longest - len('.fifo'))}.fifo"
+        return naming.asked
+    return naming.name(longest)
 
 
 @register
@@ -29,7 +41,9 @@ class Topic(ResourceType):
 
     type = "AWS::SNS::Topic"
     name_property = "TopicName"
-    properties = frozenset({"TopicName", "DisplayName", "KmsMasterKeyId", "Subscription", "FifoTopic", "Tags"})
+    _attributes = ("DisplayName", "KmsMasterKeyId", "SignatureVersion", "TracingConfig", "DeliveryPolicy")
+    _flags = ("ContentBasedDeduplication",)
+    properties = frozenset({"TopicName", "Subscription", "FifoTopic", "Tags", *_attributes, *_flags})
     replacing = frozenset({"TopicName", "FifoTopic"})
 
     def physical_of(self, aws: Aws, name: str) -> str:
@@ -37,9 +51,10 @@ class Topic(ResourceType):
 
     def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
         sns = aws.client("sns")
-        attributes = {key: str(value) for key, value in pick(properties, "DisplayName", "KmsMasterKeyId").items()}
-        name = properties.get("TopicName") or naming.name(256)
-        if true(properties.get("FifoTopic", False)):
+        attributes = self._values(properties)
+        fifo = true(properties.get("FifoTopic", False))
+        name = properties.get("TopicName") or _queue_name(naming, 256, fifo)
+        if fifo:
             attributes["FifoTopic"] = "true"
         arn = sns.create_topic(Name=name, Attributes=attributes, Tags=properties.get("Tags", []))["TopicArn"]
         for entry in properties.get("Subscription", []):
@@ -47,11 +62,33 @@ class Topic(ResourceType):
         return Made(arn, {"TopicArn": arn, "TopicName": name})
 
     def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
-        for key in ("DisplayName", "KmsMasterKeyId"):
-            if new.get(key) != old.get(key):
-                value = str(new.get(key, ""))
-                aws.client("sns").set_topic_attributes(TopicArn=physical_id, AttributeName=key, AttributeValue=value)
+        sns, before, after = aws.client("sns"), self._values(old), self._values(new)
+        for key in {**before, **after}:
+            if after.get(key) != before.get(key):
+                value = after.get(key, TOPIC_DEFAULTS.get(key, ""))
+                sns.set_topic_attributes(TopicArn=physical_id, AttributeName=key, AttributeValue=value)
+        changed, removed = tag_changes(old, new)
+        if changed:
+            sns.tag_resource(ResourceArn=physical_id, Tags=changed)
+        if removed:
+            sns.untag_resource(ResourceArn=physical_id, TagKeys=removed)
+        self._subscriptions(sns, physical_id, old.get("Subscription", []), new.get("Subscription", []))
         return Made(physical_id, {"TopicArn": physical_id, "TopicName": physical_id.rpartition(":")[2]})
+
+    def _values(self, properties: Properties) -> dict[str, str]:
+        values = {key: _text(value) for key, value in pick(properties, *self._attributes).items()}
+        return values | {key: str(true(value)).lower() for key, value in pick(properties, *self._flags).items()}
+
+    @staticmethod
+    def _subscriptions(sns: Any, arn: str, old: list[Properties], new: list[Properties]) -> None:
+        pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=arn)
+        gone = [(entry["Protocol"], entry["Endpoint"]) for entry in old if entry not in new]
+        for entry in [entry for page in pages for entry in page["Subscriptions"]]:
+            if (entry["Protocol"], entry["Endpoint"]) in gone:
+                delete_quietly(sns.unsubscribe, SubscriptionArn=entry["SubscriptionArn"])
+        for entry in new:
+            if entry not in old:
+                sns.subscribe(TopicArn=arn, Protocol=entry["Protocol"], Endpoint=entry["Endpoint"])
 
     def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:
         delete_quietly(aws.client("sns").delete_topic, TopicArn=physical_id)
@@ -67,18 +104,31 @@ class Subscription(ResourceType):
         {"TopicArn", "Protocol", "Endpoint", "RawMessageDelivery", "FilterPolicy", "FilterPolicyScope"}
     )
     without_effect = {"Region": "there is one region here", "RedrivePolicy": "nothing is redelivered here"}  # noqa: RUF012
-    replacing = properties
+    replacing = frozenset({"TopicArn", "Protocol", "Endpoint"})
 
     def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
-        attributes = {}
-        if "RawMessageDelivery" in properties:
-            attributes["RawMessageDelivery"] = str(true(properties["RawMessageDelivery"])).lower()
-        if "FilterPolicy" in properties:
-            attributes["FilterPolicy"] = _text(properties["FilterPolicy"])
+        attributes = self._values(properties)
         made = aws.client("sns").subscribe(
             **pick(properties, "TopicArn", "Protocol", "Endpoint"), Attributes=attributes, ReturnSubscriptionArn=True
         )
         return Made(made["SubscriptionArn"], {"Arn": made["SubscriptionArn"]})
+
+    def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
+        before, after = self._values(old), self._values(new)
+        for key in {**before, **after}:
+            if after.get(key) != before.get(key):
+                value = after.get(key, SUBSCRIPTION_DEFAULTS[key])
+                aws.client("sns").set_subscription_attributes(
+                    SubscriptionArn=physical_id, AttributeName=key, AttributeValue=value
+                )
+        return Made(physical_id, {"Arn": physical_id})
+
+    @staticmethod
+    def _values(properties: Properties) -> dict[str, str]:
+        values = {key: _text(value) for key, value in pick(properties, "FilterPolicyScope", "FilterPolicy").items()}
+        if "RawMessageDelivery" in properties:
+            values["RawMessageDelivery"] = str(true(properties["RawMessageDelivery"])).lower()
+        return values
 
     def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:
         delete_quietly(aws.client("sns").unsubscribe, SubscriptionArn=physical_id)
@@ -114,6 +164,7 @@ class TopicPolicy(ResourceType):
 QUEUE_DEFAULTS = {
     "DelaySeconds": "0", "MaximumMessageSize": "262144", "MessageRetentionPeriod": "345600",
     "ReceiveMessageWaitTimeSeconds": "0", "VisibilityTimeout": "30", "KmsMasterKeyId": "", "RedrivePolicy": "",
+    "KmsDataKeyReusePeriodSeconds": "300", "SqsManagedSseEnabled": "true", "ContentBasedDeduplication": "false",
 }  # fmt: skip
 
 
@@ -134,7 +185,7 @@ class Queue(ResourceType):
         return aws.client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
 
     def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
-        name = properties.get("QueueName") or naming.name(80)
+        name = properties.get("QueueName") or _queue_name(naming, 80, true(properties.get("FifoQueue", False)))
         tags = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
         url = aws.client("sqs").create_queue(QueueName=name, Attributes=self._values(properties), tags=tags)["QueueUrl"]
         return self._made(aws, url, name)

@@ -177,10 +177,12 @@ def lifecycle_rule(rule: dict[str, Any], index: int) -> dict[str, Any]:
     return made
 
 
+# How S3's API calls what the template names otherwise.
+CORS_NAMES = {"Id": "ID", "MaxAge": "MaxAgeSeconds", "ExposedHeaders": "ExposeHeaders"}
+
+
 def _cors(s3: Any, name: str, value: Any) -> None:
-    rules = [
-        {{"Id": "ID", "MaxAge": "MaxAgeSeconds"}.get(k, k): v for k, v in rule.items()} for rule in value["CorsRules"]
-    ]
+    rules = [{CORS_NAMES.get(name, name): value for name, value in rule.items()} for rule in value["CorsRules"]]
     s3.put_bucket_cors(Bucket=name, CORSConfiguration={"CORSRules": rules})
 
 
