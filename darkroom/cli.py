@@ -6,7 +6,17 @@ import click
 from rich.markup import escape
 
 from darkroom import __version__
-from darkroom.commands import cloud, comparison, demo, deployment, execution, inspection, prediction, weights
+from darkroom.commands import (
+    cloud,
+    comparison,
+    demo,
+    deployment,
+    execution,
+    inspection,
+    permissions,
+    prediction,
+    weights,
+)
 from darkroom.commands.shared import NOTED, WHERE, Context, WhereGroup, where_options
 from darkroom.failure import DarkroomError
 from darkroom.terminal import console, plain
@@ -40,7 +50,7 @@ def darkroom(context: click.Context) -> None:
     context.obj = Context(context.meta.setdefault(NOTED, {}))
 
 
-for module in (cloud, deployment, execution, comparison, prediction, inspection, weights, demo):
+for module in (cloud, deployment, execution, comparison, prediction, inspection, permissions, weights, demo):
     for command in module.COMMANDS:
         darkroom.add_command(command)
 

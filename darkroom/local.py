@@ -12,6 +12,7 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from darkroom.failure import DarkroomError
 from darkroom.home import Home
@@ -78,21 +79,36 @@ def require(home: Home) -> LocalCloud:
 
 def interrupt(cloud: LocalCloud, job: str) -> None:
     """Take the spot instance away from a running training job, as AWS may at any moment; DarkroomError when there is none."""
+    try:
+        _own_call(cloud, "POST", f"interrupt/{urllib.parse.quote(job, safe='')}")
+    except DarkroomError as error:
+        raise DarkroomError(
+            str(error), "Spot training is the setting spot_training: darkroom deploy -c spot_training=true"
+        ) from None
+
+
+def permissions(cloud: LocalCloud, mode: str | None = None) -> dict[str, Any]:
+    """What was asked of the cloud in the name of roles and how IAM judges it; with `mode`, judged so from now on."""
+    if mode is None:
+        return _own_call(cloud, "GET", "permissions")
+    return _own_call(cloud, "POST", "permissions", json.dumps({"mode": mode}).encode())
+
+
+def _own_call(cloud: LocalCloud, method: str, path: str, body: bytes = b"") -> Any:
+    """A call of the cloud's own, which no AWS service has."""
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
 
-    address = f"{cloud.endpoint}/_darkroom/interrupt/{urllib.parse.quote(job, safe='')}"
-    signed = AWSRequest("POST", address, data=b"", headers={"Host": urllib.parse.urlsplit(address).netloc})
+    address = f"{cloud.endpoint}/_darkroom/{path}"
+    signed = AWSRequest(method, address, data=body, headers={"Host": urllib.parse.urlsplit(address).netloc})
     SigV4Auth(Credentials(cloud.access_key_id, cloud.secret_access_key), "sagemaker", cloud.region).add_auth(signed)
-    request = urllib.request.Request(address, b"", dict(signed.headers), method="POST")  # noqa: S310 (our own address)
+    request = urllib.request.Request(address, body or None, dict(signed.headers), method=method)  # noqa: S310 (our own address)
     try:
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30).close()
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+            return json.loads(answer.read())
     except urllib.error.HTTPError as error:
-        said = json.loads(error.read()).get("message", str(error))
-        raise DarkroomError(
-            said, "Spot training is the setting spot_training: darkroom deploy -c spot_training=true"
-        ) from None
+        raise DarkroomError(json.loads(error.read()).get("message", str(error))) from None
 
 
 def start(home: Home, port: int = 0, region: str = "us-east-1") -> tuple[LocalCloud, bool]:

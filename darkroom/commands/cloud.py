@@ -17,7 +17,8 @@ from darkroom.target import Target, leading, tool_folders
 from darkroom.terminal import plain
 
 
-def _only_local(context: Context, command: str) -> None:
+def only_local(context: Context, command: str) -> None:
+    """Refuses a command that has no meaning on AWS."""
     if not context.target.is_local:
         raise DarkroomError(
             f"{command} is about the local cloud; an AWS account needs nothing started.", "Leave out --target aws."
@@ -38,7 +39,7 @@ def up(context: Context, port: int, cloud_region: str, as_json: bool) -> None:
     darkroom up
     darkroom up --port 4566
     """
-    _only_local(context, "up")
+    only_local(context, "up")
     context.speak_json(as_json)
     cloud, started = local.start(context.target.home, port, cloud_region)
     context.console.print(f"The local cloud {'is up' if started else 'already runs'} at {cloud.endpoint}")
@@ -50,7 +51,7 @@ def up(context: Context, port: int, cloud_region: str, as_json: bool) -> None:
 @click.pass_obj
 def down(context: Context) -> None:
     """Stop the local cloud. Its state stays: `darkroom up` continues where it was."""
-    _only_local(context, "down")
+    only_local(context, "down")
     stopped = local.stop(context.target.home)
     context.console.print("The local cloud has stopped; its state stays." if stopped else "No local cloud ran.")
 
@@ -65,7 +66,7 @@ def env(context: Context) -> None:
     aws sagemaker list-training-jobs
     cdk diff
     """
-    _only_local(context, "env")
+    only_local(context, "env")
     exports = context.target.exports()  # first of all: a shell that gets half of this would reach another account
     lines = [f"unset {name}" for name in leading(os.environ) if name.isidentifier()]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
@@ -83,7 +84,7 @@ def interrupt(context: Context, job: str) -> None:
     darkroom deploy -c spot_training=true
     darkroom interrupt darkroom-dev-0f3a-training-0-0
     """
-    _only_local(context, "interrupt")
+    only_local(context, "interrupt")
     try:
         local.interrupt(context.target.cloud, job)
     except DarkroomError as error:

@@ -39,15 +39,16 @@ def demo(context: Context, data: str | None, as_json: bool) -> int:
     with _step(context, "Local cloud"):
         cloud, started = local.start(target.home)
         console.print(f"  {'started' if started else 'already runs'} at {cloud.endpoint}", markup=False)
-    with _step(context, "Deploy: CDK app to the local cloud"):
-        cdk = Cdk(target, console)
-        cdk.provide({})
-        cdk.deploy(list(cdk.templates()))
-    with _step(context, "Pipeline"), story.leaving(console) as left:
-        arn = story.begin(target, console, folder, {} if data else DEMO_INPUT, None, left)
-        live.follow(target, arn, console)
-    with _step(context, "Endpoint, predictions and report"):
-        summary = story.conclude(target, console, arn, endpoint=True)
+    with _enforced(context, cloud):
+        with _step(context, "Deploy: CDK app to the local cloud"):
+            cdk = Cdk(target, console)
+            cdk.provide({})
+            cdk.deploy(list(cdk.templates()))
+        with _step(context, "Pipeline"), story.leaving(console) as left:
+            arn = story.begin(target, console, folder, {} if data else DEMO_INPUT, None, left)
+            live.follow(target, arn, console)
+        with _step(context, "Endpoint, predictions and report"):
+            summary = story.conclude(target, console, arn, endpoint=True)
     if as_json:
         context.print_json(summary)
     if summary["status"] != "SUCCEEDED":
@@ -60,6 +61,24 @@ def demo(context: Context, data: str | None, as_json: bool) -> int:
     ):  # fmt: skip
         console.print(f"  {command}", markup=False, soft_wrap=True)
     return 0
+
+
+@contextmanager
+def _enforced(context: Context, cloud: local.LocalCloud) -> Iterator[None]:
+    """Every role is held to its policies meanwhile, as on AWS; the cloud's own mode comes back."""
+    mode = local.permissions(cloud)["mode"]
+    local.permissions(cloud, "enforce")
+    try:
+        yield
+        questions = local.permissions(cloud)["questions"]
+        roles = {question["principal"] for question in questions}
+        denied = sum(not question["allowed"] for question in questions)
+        context.console.print(
+            f"Permissions enforced, as on AWS: {len(questions)} asked by {len(roles)} roles, {denied} denied.",
+            markup=False,
+        )
+    finally:
+        local.permissions(cloud, mode)
 
 
 @contextmanager

@@ -37,6 +37,11 @@ class Darkroom:
         assert not check or done.returncode == 0, f"darkroom {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
         return done
 
+    def start(self) -> None:
+        """A cloud that holds every role to its policies, as AWS does."""
+        self("up")
+        self("permissions", "--mode", "enforce")
+
     def shell(self, command: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         """Run `command` in a shell that has taken up `darkroom env`, as the README tells users to."""
         return subprocess.run(
@@ -70,6 +75,7 @@ def write_photos(folder: Path, per_class: int = 30, seed: int = 0) -> Path:
 @pytest.fixture(scope="session")
 def darkroom(tmp_path_factory):
     command = Darkroom(tmp_path_factory.mktemp("home") / ".darkroom")
+    command.start()
     yield command
     command("down", check=False)
     shutil.rmtree(command.home, ignore_errors=True)
@@ -83,7 +89,7 @@ def deployed_with(darkroom, tmp_path_factory) -> Iterator[Callable[..., Darkroom
     def deploy(*settings: str) -> Darkroom:
         command = type(darkroom)(tmp_path_factory.mktemp("own") / ".darkroom")
         commands.append(command)
-        command("up")
+        command.start()
         command("deploy", *(word for setting in settings for word in ("-c", setting)))
         return command
 

@@ -10,6 +10,9 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
+from local_cloud.access.authority import Authority, itself
+from local_cloud.access.decision import Caller
+from local_cloud.access.entry import permissions_of
 from local_cloud.errors import AwsError
 from local_cloud.form import check_query, check_xml, json_body
 from local_cloud.guard import Guard
@@ -49,6 +52,7 @@ class Application:
         fast_path: FastPath,
         snapshot: Snapshot,
         health: Callable[[], dict],
+        authority: Authority,
     ):
         self._guard = guard
         self._content = content
@@ -56,6 +60,7 @@ class Application:
         self._fast_path = fast_path
         self._snapshot = snapshot
         self._health = health
+        self._authority = authority
         self._moto = MotoServices()
         self._validator = Validator()
         self.services: dict[str, Any] = {}
@@ -90,6 +95,8 @@ class Application:
             if request.raw_path == "/_darkroom/shutdown" and request.method == "POST":
                 self.on_shutdown()
                 return _plain_json({"status": "stopping"})
+            if request.raw_path == "/_darkroom/permissions" and request.holder is None:
+                return self._permissions(request)
             if request.raw_path.startswith("/_darkroom/interrupt/") and request.method == "POST":
                 name = unquote(request.raw_path.removeprefix("/_darkroom/interrupt/"))
                 protocol = "json"
@@ -97,11 +104,18 @@ class Application:
                 return _plain_json({"interrupted": name})
             if service is None:
                 raise _unknown_service(signed_for)
+            self._permit(request, service, self._authority.holder(request.holder))
             return self.dispatch(request, service)
         except AwsError as error:
             return error_answer(protocol, error, request.raw_path)
         except Exception as fault:
             return error_answer(protocol, refusal_of(fault) or _internal(request), request.raw_path)
+
+    def _permissions(self, request: Request) -> Answer:
+        """What was asked and how it was judged; a POST changes the mode and forgets the questions."""
+        if request.method == "POST":
+            self._authority.change(str(json_body(request).get("mode")))
+        return _plain_json({"mode": self._authority.mode, "questions": self._authority.questions()})
 
     def _health_answer(self) -> Answer:
         health = self._health()
@@ -112,12 +126,18 @@ class Application:
     def trusted(self, request: Request, service: Service) -> Answer:
         """The answer to a request that this process itself made: no guard, the same errors."""
         try:
-            return self.dispatch(request, service)
+            self._permit(request, service, self._authority.caller())
+            with itself():
+                return self.dispatch(request, service)
         except AwsError as error:
             return error_answer(spoken(request, service.protocol), error, request.raw_path)
         except Exception as fault:
             refused = refusal_of(fault) or _internal(request)
             return error_answer(spoken(request, service.protocol), refused, request.raw_path)
+
+    def _permit(self, request: Request, service: Service, caller: Caller | None) -> None:
+        if caller is not None:
+            self._authority.check(caller, service.signing_name, permissions_of(request, service, self._authority.place))
 
     def dispatch(self, request: Request, service: Service) -> Answer:
         """Hand the request to the service; what it changed is on disk when this returns."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from local_cloud import __version__, moto_adjustments
+from local_cloud.access.authority import Authority
 from local_cloud.application import Application
 from local_cloud.clock import MACHINE, Clock
 from local_cloud.cloudformation.service import CloudFormationService
@@ -51,6 +52,7 @@ class Cloud:
         self.snapshot = Snapshot(state_dir / "services.snapshot", ACCOUNT_ID, self._load_rows)
         keys.install(self.content, self.rows)
         moto_adjustments.install(self.database)
+        self.authority = Authority(ACCOUNT_ID, region, state_dir / "permissions.json", clock)
         self.application = Application(
             Guard(self.credentials["access_key_id"], self.credentials["secret_access_key"], ACCOUNT_ID, region, clock),
             self.content,
@@ -58,6 +60,7 @@ class Cloud:
             FastPath(ACCOUNT_ID, self.content, self.rows),
             self.snapshot,
             self._health,
+            self.authority,
         )
         self.clients = Clients(self.application, region)
         self.context = self._context()
@@ -120,7 +123,8 @@ class Cloud:
             region=self.region,
             account_id=ACCOUNT_ID,
             endpoint=self.endpoint,
-            objects=Objects(ACCOUNT_ID, self.content, self.rows),
+            objects=Objects(ACCOUNT_ID, self.content, self.rows, self.authority),
+            authority=self.authority,
             logs=Logs(ACCOUNT_ID, self.region, on_new_stream=self.snapshot.save),
             metrics=Metrics(ACCOUNT_ID, self.region, self.database),
             images=ImageStore(self.state_dir),

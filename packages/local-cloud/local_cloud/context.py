@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from local_cloud.access.authority import Authority
 from local_cloud.clock import Clock
 from local_cloud.errors import AwsError
 from local_cloud.logs import Logs
@@ -37,6 +38,7 @@ class CloudContext:
     metrics: Metrics
     images: ImageStore
     clock: Clock
+    authority: Authority
 
     def job_environment(self, role_arn: str) -> dict[str, str]:
         """What AWS gives a job: region and credentials of its role; here also where the cloud is, and nothing else.
@@ -44,6 +46,7 @@ class CloudContext:
         Raises ValidationException when the role does not exist, as SageMaker does.
         """
         role = self._role(role_arn)
+        self.authority.check_trust(role.arn, "sagemaker.amazonaws.com")
         credentials = self._assume(role.arn)
         return {
             "AWS_REGION": self.region,

@@ -11,6 +11,7 @@ import hmac
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from local_cloud.claim import Claim, claim_of, claimed_service
 from local_cloud.clock import MACHINE, Clock
@@ -32,6 +33,8 @@ class Key:
     secret: str
     token: str = ""
     expires: datetime | None = None
+    # moto's role session or user; None is the root of the account.
+    holder: Any = None
 
 
 class Guard:
@@ -64,12 +67,15 @@ class Guard:
         """The service that the request is signed for, once key, token, region, age and signature have been found right."""
         key_id = access_key_of(request)
         if key_id is not None and not request.header("authorization"):
-            verify_presigned(request, self._key(key_id, "s3", token_of(request)).secret, self._clock.now())
+            key = self._key(key_id, "s3", token_of(request))
+            verify_presigned(request, key.secret, self._clock.now())
+            request.holder = key.holder
             return "s3"
         claim = claim_of(request)
-        secret = self._key(claim.access_key_id, claim.service, claim.token).secret
+        key = self._key(claim.access_key_id, claim.service, claim.token)
         self._check_region(claim)
-        request.seal = verify(request, claim, secret, self._clock.moment())
+        request.seal = verify(request, claim, key.secret, self._clock.moment())
+        request.holder = key.holder
         return claim.service
 
     def _key(self, access_key_id: str, service: str, token: str) -> Key:
@@ -105,9 +111,9 @@ class Guard:
             return Key(self._secret_access_key)
         role = sts_backends[self._account_id]["aws"].get_assumed_role_from_access_key(access_key_id)
         if role is not None:
-            return Key(role.secret_access_key, role.session_token, role.expiration.replace(tzinfo=UTC))
+            return Key(role.secret_access_key, role.session_token, role.expiration.replace(tzinfo=UTC), role)
         for user in list(iam_backends[self._account_id]["aws"].users.values()):
             for key in user.access_keys:
                 if key.access_key_id == access_key_id and key.status == "Active":
-                    return Key(key.secret_access_key)
+                    return Key(key.secret_access_key, holder=user)
         return None

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from local_cloud.access.actions import Needed
+from local_cloud.access.authority import Authority
 from local_cloud.errors import AwsError
 from local_cloud.persistence.disk import explained, require_size
 from local_cloud.s3.content import ContentStore, StoredContent
@@ -34,15 +36,20 @@ class ObjectInfo:
 
 
 class Objects:
-    """The buckets of this account; every method names a bucket and raises NoSuchBucket or NoSuchKey."""
+    """The buckets of this account; every method names a bucket and raises NoSuchBucket or NoSuchKey.
 
-    def __init__(self, account_id: str, content: ContentStore, rows: ObjectRows):
+    A part of the cloud that works in the name of a role (`access.authority.acting`) is judged by that role's permissions.
+    """
+
+    def __init__(self, account_id: str, content: ContentStore, rows: ObjectRows, authority: Authority):
+        self._authority = authority
         self._account_id = account_id
         self._content = content
         self._rows = rows
 
     def list(self, bucket: str, prefix: str = "") -> list[ObjectInfo]:
         """Current objects whose key starts with `prefix`, in key order (UTF-8 binary order, as S3 lists)."""
+        self._permit("s3:ListBucket", bucket, "", {"s3:prefix": [prefix]})
         self.require_bucket(bucket)
         store = self._backend.buckets[bucket].keys
         found = ((name, store.get(name)) for name in store.names.starting_with(prefix))
@@ -50,6 +57,7 @@ class Objects:
 
     def info(self, bucket: str, key: str) -> ObjectInfo | None:
         """One current object; None when it is not there."""
+        self._permit("s3:GetObject", bucket, key)
         self.require_bucket(bucket)
         found = self._backend.buckets[bucket].keys.get(key)
         return self._info(bucket, key, found) if hasattr(found, "content") else None
@@ -71,17 +79,20 @@ class Objects:
         self, bucket: str, key: str, path: str | Path, content_type: str | None = None, consume: bool = False
     ) -> None:
         """Make the file at `path` the object's new content; with `consume` the file is moved, not copied."""
+        self._permit("s3:PutObject", bucket, key)
         self.require_bucket(bucket)
         adopt = self._content.adopt if consume else self._content.copy
         self._write(bucket, key, adopt(Path(path)), content_type)
 
     def put(self, bucket: str, key: str, data: bytes, content_type: str | None = None) -> None:
         """Make `data` the object's new content."""
+        self._permit("s3:PutObject", bucket, key)
         self.require_bucket(bucket)
         self._write(bucket, key, self._content.write(data), content_type)
 
     def delete(self, bucket: str, key: str) -> None:
         """Delete the object as DeleteObject does: no error when it is not there."""
+        self._permit("s3:DeleteObject", bucket, key)
         self.require_bucket(bucket)
         with self._rows.change():
             self._backend.delete_object(bucket, key)
@@ -90,6 +101,10 @@ class Objects:
         """Raise NoSuchBucket unless the bucket exists."""
         if bucket not in self._backend.buckets:
             raise AwsError("NoSuchBucket", f"The specified bucket does not exist: {bucket}", 404)
+
+    def _permit(self, action: str, bucket: str, key: str, context: dict[str, list[str]] | None = None) -> None:
+        resource = f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}"
+        self._authority.check_here("s3", [Needed(action, resource, context or {})])
 
     @property
     def _backend(self) -> Any:
@@ -110,6 +125,7 @@ class Objects:
     @contextmanager
     def _file(self, bucket: str, key: str) -> Iterator[StoredContent]:
         """The content of an object, which stays until the block ends, whoever overwrites the object meanwhile."""
+        self._permit("s3:GetObject", bucket, key)
         with self._content.reading():
             self.require_bucket(bucket)
             found = self._backend.buckets[bucket].keys.get(key)

@@ -56,6 +56,11 @@ CODES = {
         "query": ("IncompleteSignature", 400, ""),
         "json": ("IncompleteSignatureException", 400, ""),
     },
+    "denied": {
+        "s3": ("AccessDenied", 403, ""),
+        "query": ("AccessDenied", 403, ""),
+        "json": ("AccessDeniedException", 400, ""),
+    },
     "expired url": {
         "s3": ("AccessDenied", 403, "Request has expired."),
         "query": ("SignatureDoesNotMatch", 403, "Signature expired."),

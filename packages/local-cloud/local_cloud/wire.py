@@ -68,6 +68,8 @@ class Request:
         self._headers: dict[str, str] = environ.get(HEADERS) or _from_environ(environ)
         # What the guard found the signature to be; None for requests of this process itself.
         self.seal: Seal | None = None
+        # Whose key signed it: a role's session or a user as IAM keeps them; None is the root of the account.
+        self.holder: Any = None
 
     def header(self, name: str, default: str = "") -> str:
         """A header's value by its name in lower case, or `default`."""

@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from local_cloud.testing import RunningCloud
 
+# No time limits: a busy machine is no fault of the code.
+settings.register_profile("patient")
+settings.load_profile("patient")
 ROOT = Path(__file__).parents[1]
 # The CDK CLI is an npm package: it is installed at the top of the repository.
 CDK = Path(__file__).parents[3] / "node_modules/.bin/cdk"

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from local_cloud.access.authority import become, current
 from local_cloud.sagemaker.cluster import Host
 from local_cloud.sagemaker.namespaces import available
 from local_cloud.sagemaker.s3_locations import Source, sources_of
@@ -97,7 +98,7 @@ def place(sources: Iterable[Source], folder: Path, objects: Any, *, linked: bool
         for source in listed:
             bring(source)
         return
-    with ThreadPoolExecutor(_COPIERS) as pool:
+    with ThreadPoolExecutor(_COPIERS, initializer=become, initargs=(current(),)) as pool:
         list(pool.map(bring, listed))
 
 

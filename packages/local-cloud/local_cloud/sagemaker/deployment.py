@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from local_cloud.access.authority import acting
 from local_cloud.errors import AwsError, words_for
 from local_cloud.sagemaker.job_logs import JobLog
 from local_cloud.sagemaker.model_hosting import hosted_model
@@ -159,7 +160,8 @@ class Deployment:
         )
         for number in range(block["InitialInstanceCount"]):
             stream = f"{variant.name}/i-{secrets.token_hex(9)[:17]}"
-            log = JobLog(self.runtime.context, self.log_group, stream)
+            with acting(model.role, "SageMaker"):
+                log = JobLog(self.runtime.context, self.log_group, stream)
             server = ModelServer(self.runtime, model, self.folder / f"{variant.name}-{number}", log.write)
             variant.instances.append(Instance(server, stream, MultiModel(server) if model.multi_model else None))
         return variant

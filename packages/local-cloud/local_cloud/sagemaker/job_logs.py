@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from local_cloud.access.actions import Needed
 from local_cloud.sagemaker.store import Document
 from local_cloud.sagemaker.support import invalid
 
@@ -50,6 +51,12 @@ class JobLog:
     patterns: list[MetricPattern] = field(default_factory=list)
     on_metric: MetricSink = lambda name, value, moment: None
     _stream: "LogStream | None" = None
+
+    def __post_init__(self) -> None:
+        place = self.context.authority.place
+        stream = place.arn("logs", f"log-group:{self.group}:log-stream:{self.stream_name}")
+        needs = [Needed(f"logs:{action}", stream) for action in ("CreateLogStream", "PutLogEvents")]
+        self.context.authority.note_here(needs)
 
     def write(self, lines: list[str]) -> None:
         moment = self.context.clock.now()

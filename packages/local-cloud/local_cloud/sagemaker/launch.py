@@ -1,11 +1,14 @@
 """Starts a container: the image's own process and the job's variables, confined where the machine can."""
 
 import os
+import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from local_cloud.access.actions import Needed, Place
+from local_cloud.access.authority import acting
 from local_cloud.sagemaker.containers import Container, plain_process
 from local_cloud.sagemaker.namespaces import (
     HOME,
@@ -92,9 +95,21 @@ def launch(
     return Container(started, runtime.watchdog, on_lines, on_exit)
 
 
-def role_environment(runtime: Runtime, role_arn: str, isolated: bool) -> dict[str, str]:
+def _pull(image: str, place: Place) -> list[Needed]:
+    """https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html: what a role needs to pull an image."""
+    found = re.fullmatch(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.[^/]+/([^:@]+)(?:[:@].*)?", image)
+    if not found:
+        return []
+    repository = place.arn("ecr", f"repository/{found[3]}", found[2], found[1])
+    pulls = ("BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer")
+    return [Needed("ecr:GetAuthorizationToken", "*"), *(Needed(f"ecr:{action}", repository) for action in pulls)]
+
+
+def role_environment(runtime: Runtime, role_arn: str, isolated: bool, image: str) -> dict[str, str]:
     """Region and credentials of the job's role; a job in network isolation gets no credentials, as on AWS."""
     variables = runtime.context.job_environment(role_arn)
+    with acting(role_arn, "SageMaker"):
+        runtime.context.authority.check_here("ecr", _pull(image, runtime.context.authority.place))
     if not isolated:
         return variables
     return {key: value for key, value in variables.items() if key == "AWS_REGION"}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
 
+from local_cloud.access.authority import acting
 from local_cloud.errors import AwsError
 from local_cloud.sagemaker.connections import (
     Answer,
@@ -60,7 +61,8 @@ class ModelServer:
         """Brings the model and starts the process; `healthy` says when it serves."""
         if self.container is None:
             discard(self.folder)
-            bring_model(self.runtime.context, self.model, self.base / "model")
+            with acting(self.model.role, "SageMaker"):
+                bring_model(self.runtime.context, self.model, self.base / "model")
         self.port = free_port()
         if self.connections is not None:
             self.connections.close()
@@ -68,7 +70,7 @@ class ModelServer:
         door = Door() if self.model.isolated and available() else None
         self.connections = Connections(self.port, door, secret)
         literal = literal_base(self.runtime, self.base)
-        environment = role_environment(self.runtime, self.model.role, self.model.isolated) | {
+        environment = role_environment(self.runtime, self.model.role, self.model.isolated, self.model.image) | {
             **base_variables(literal),
             "SAGEMAKER_BIND_TO_PORT": str(self.port),
             "LOCAL_CLOUD_SERVER_SECRET": secret,

@@ -98,7 +98,8 @@ class ProcessingRun(JobRun):
         base = host.base(self.folder)
         app = self.job["AppSpecification"]
         isolated = self.job.get("NetworkConfig", {}).get("EnableNetworkIsolation", False)
-        environment = role_environment(self.runtime, self.job["RoleArn"], isolated) | self._environment(base)
+        environment = role_environment(self.runtime, self.job["RoleArn"], isolated, app["ImageUri"])
+        environment |= self._environment(base)
         log = JobLog(self.context, LOG_GROUP, stream_name(self.name, self.clock.now(), host.name))
         if host.index == 0:
             self.log = log.write

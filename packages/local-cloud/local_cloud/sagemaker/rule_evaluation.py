@@ -134,7 +134,7 @@ class RuleEvaluation:
                 log.write(lines)
 
         isolated = self.job["EnableNetworkIsolation"]
-        environment = role_environment(self.runtime, self.job["RoleArn"], isolated)
+        environment = role_environment(self.runtime, self.job["RoleArn"], isolated, "")  # rules are AWS's own images
         return launch(
             self.runtime, evaluator.image, base, environment, on_lines=write, on_exit=self.run.control.ring,
             arguments=["--rules-config", "/opt/ml/rules.json", "--input", "/opt/ml/input", "--output", "/opt/ml/output"],

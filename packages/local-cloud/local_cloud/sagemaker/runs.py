@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from local_cloud.access.authority import acting
 from local_cloud.errors import AwsError, words_for
 from local_cloud.sagemaker.containers import Container
 from local_cloud.sagemaker.launch import literal_base
@@ -89,6 +90,11 @@ class JobRun:
         """Asks for a stop; the run itself carries it out."""
         self.control.request_stop()
 
+    @property
+    def role_arn(self) -> str | None:
+        """The role in whose name the run reads and writes."""
+        return getattr(self, "job", {}).get("RoleArn")
+
     def execute(self) -> None:
         raise NotImplementedError
 
@@ -130,7 +136,8 @@ class JobRun:
 
     def _guarded(self) -> None:
         try:
-            self.execute()
+            with acting(self.role_arn, "SageMaker"):
+                self.execute()
         except JobFailed as failure:
             self._fail(str(failure))
         except AwsError as error:

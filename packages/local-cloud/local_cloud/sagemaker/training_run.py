@@ -192,7 +192,9 @@ class TrainingRun(JobRun):
         )
         if host.index == 0:
             self.log = log.write
-        environment = role_environment(self.runtime, self.job["RoleArn"], self.job["EnableNetworkIsolation"])
+        environment = role_environment(
+            self.runtime, self.job["RoleArn"], self.job["EnableNetworkIsolation"], algorithm["TrainingImage"]
+        )
         environment |= training_environment(self.job, literal_base(self.runtime, base))
         entrypoint = algorithm.get("ContainerEntrypoint")
         # An image that names no command of its own is run as `image train`: that is SageMaker's contract.

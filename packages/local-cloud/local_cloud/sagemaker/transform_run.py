@@ -7,6 +7,7 @@ import json
 import threading
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
+from local_cloud.access.authority import become, current
 from local_cloud.sagemaker.connections import Answer, ContainerTimeout, ContainerUnreachable
 from local_cloud.sagemaker.job_logs import JobLog, stream_name
 from local_cloud.sagemaker.model_hosting import hosted_model
@@ -35,6 +36,11 @@ class TransformRun(JobRun):
         self._retries = client.get("InvocationsMaxRetries", DEFAULT_RETRIES)
         self._failed = threading.Event()
         self._data_log = JobLog(self.context, LOG_GROUP, f"{stream_name(self.name, self.clock.now())}/data-log")
+
+    @property
+    def role_arn(self) -> str:
+        """A transform job works in the name of its model's role."""
+        return hosted_model(self.runtime, self.job["ModelName"]).role
 
     def execute(self) -> None:
         output = Location.parse(self.job["TransformOutput"]["S3OutputPath"])
@@ -75,7 +81,9 @@ class TransformRun(JobRun):
         concurrency, limit = self._parameters()
         prefix = Location.parse(self.job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]).key
         manifest = self.job["TransformInput"]["DataSource"]["S3DataSource"]["S3DataType"] == "ManifestFile"
-        with ThreadPoolExecutor(concurrency, thread_name_prefix=f"transform {self.name}") as pool:
+        with ThreadPoolExecutor(
+            concurrency, thread_name_prefix=f"transform {self.name}", initializer=become, initargs=(current(),)
+        ) as pool:
             pending: list[Future[None]] = []
             for source in sources:
                 name = source.path if manifest else relative_path(prefix, source.key)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from local_cloud.access.authority import acting
 from local_cloud.services import COVERAGE_PAGE
 from local_cloud.stepfunctions.failures import StateFailure, TaskAnswered, outcome_of
 from local_cloud.stepfunctions.history import data_details
@@ -137,8 +138,10 @@ class Integrations:
         self, target: Target, parameters: Any, branch: Branch, scope: Scope, names: dict, token: str | None, times: dict
     ) -> Any:
         integration = self._integration(target)
+        execution = branch.context["Execution"]
         try:
-            submitted = integration.submit(target, parameters, branch)
+            with acting(execution["RoleArn"], execution["Name"]):
+                submitted = integration.submit(target, parameters, branch)
         except StateFailure as failure:
             if target.pattern:
                 branch.event("TaskSubmitFailed", {**names, **outcome_of(failure.error, failure.cause)})

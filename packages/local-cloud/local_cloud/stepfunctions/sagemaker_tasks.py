@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from local_cloud.access.actions import Needed, needed
+from local_cloud.access.authority import Authority, itself
 from local_cloud.errors import AwsError
 from local_cloud.services import service_model
 from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure
@@ -54,8 +56,8 @@ FAILED = {"Failed"}
 class SageMakerTasks:
     """`arn:aws:states:::sagemaker:*`."""
 
-    def __init__(self, service: Any):
-        self._service = service
+    def __init__(self, service: Any, authority: Authority):
+        self._service, self._authority = service, authority
         self._validator = Validator()
 
     def fault(self, target: Target, parameters: dict[str, Any]) -> str | None:
@@ -77,7 +79,9 @@ class SageMakerTasks:
             parameters = {**parameters, "Tags": [*parameters.get("Tags", []), MANAGED_TAG]}
         try:
             request = self._validator.checked("sagemaker", operation, parameters)
-            response = self._service.call(operation, request)
+            self._authority.check_here("sagemaker", self._needed(target, operation, request))
+            with itself():
+                response = self._service.call(operation, request)
         except AwsError as error:
             raise _failure(error, dump(parameters)) from error
         return {**plain(response), **sdk_metadata()}
@@ -99,6 +103,21 @@ class SageMakerTasks:
             if not (isinstance(end, StateFailure) and end.error == "States.TaskFailed"):
                 self._stop(job, name)
             raise
+
+    def _needed(self, target: Target, operation: str, request: dict[str, Any]) -> list[Needed]:
+        """The call's own permissions; one that is waited for is also described, stopped, and watched through a managed rule.
+
+        https://docs.aws.amazon.com/step-functions/latest/dg/sagemaker-iam.html
+        """
+        place = self._authority.place
+        found = needed("sagemaker", operation, request, place)
+        if target.pattern == "sync":
+            job = JOBS[target.action]
+            kind = job.noun.removeprefix("HyperParameter")
+            rule = place.arn("events", f"rule/StepFunctionsGetEventsForSageMaker{kind}sRule")
+            found += [Needed(f"events:{action}", rule) for action in ("DescribeRule", "PutRule", "PutTargets")]
+            found += [Needed(f"sagemaker:{verb}{job.noun}", found[0].resource) for verb in ("Describe", "Stop")]
+        return found
 
     def _stop(self, job: Job, name: str) -> None:
         try:

@@ -41,7 +41,7 @@ class StatesService:
             self._stop_nested,
         )  # fmt: skip
         optimized = {
-            "sagemaker": SageMakerTasks(sagemaker), "sns": messages, "sqs": messages, "events": messages,
+            "sagemaker": SageMakerTasks(sagemaker, context.authority), "sns": messages, "sqs": messages, "events": messages,
             "states": nested,
         }  # fmt: skip
         self.integrations = Integrations(context.region, sdk, optimized, tokens, clients, self._activities)

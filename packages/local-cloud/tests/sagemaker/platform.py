@@ -181,7 +181,7 @@ class Platform:
     def describe(self, kind: str, name: str) -> dict[str, Any]:
         return getattr(self.api, f"describe_{STATUS[kind]}")(**{f"{kind}Name": name})
 
-    def until(self, kind: str, name: str, wanted: Callable[[dict], Any], seconds: float = 30) -> dict[str, Any]:
+    def until(self, kind: str, name: str, wanted: Callable[[dict], Any], seconds: float = 180) -> dict[str, Any]:
         """The first description that is as wanted."""
         found: dict[str, Any] = {}
 
@@ -192,7 +192,7 @@ class Platform:
         wait_until(look, seconds, f"{kind} {name} as wanted")
         return found["job"]
 
-    def finished(self, kind: str, name: str, seconds: float = 30) -> dict[str, Any]:
+    def finished(self, kind: str, name: str, seconds: float = 180) -> dict[str, Any]:
         return self.until(kind, name, lambda job: job[f"{kind}Status"] in ("Completed", "Failed", "Stopped"), seconds)
 
     def lines(self, group: str, prefix: str) -> list[str]:

@@ -1,0 +1,216 @@
+"""Permissions as a running cloud applies them: to sessions of roles, to jobs, to state machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+import requests
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+
+from local_cloud.testing import RunningCloud, wait_until
+from tests.sagemaker.platform import INSTANCE, Platform, new_name, started_platform
+
+
+def trust(*services: str) -> str:
+    principals = {"AWS": "000000000000", "Service": list(services)} if services else {"AWS": "000000000000"}
+    statement = {"Effect": "Allow", "Principal": principals, "Action": "sts:AssumeRole"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def policy(*statements: tuple[str | list[str], str]) -> str:
+    listed = [{"Effect": "Allow", "Action": action, "Resource": resource} for action, resource in statements]
+    return json.dumps({"Version": "2012-10-17", "Statement": listed})
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A cloud of this module: it changes the mode, which no other test expects."""
+    own = started_platform(tmp_path_factory.mktemp("permissions"))
+    own.s3.create_bucket(Bucket="photos")
+    own.s3.put_object(Bucket="photos", Key="team-a/1.jpg", Body=b"photo")
+    yield own
+    own.cloud.stop()
+
+
+def own_call(cloud: RunningCloud, method: str = "GET", body: bytes = b"") -> dict[str, Any]:
+    address = f"{cloud.endpoint}/_darkroom/permissions"
+    request = AWSRequest(method, address, data=body)
+    keys = Credentials(cloud.description["access_key_id"], cloud.description["secret_access_key"])
+    SigV4Auth(keys, "sagemaker", cloud.region).add_auth(request)
+    answer = requests.request(method, address, data=body, headers=dict(request.headers), timeout=60)
+    answer.raise_for_status()
+    return answer.json()
+
+
+@pytest.fixture
+def mode(platform: Platform) -> Any:
+    """Switches the mode; `report` again afterwards."""
+
+    def switch(name: str) -> None:
+        own_call(platform.cloud, "POST", json.dumps({"mode": name}).encode())
+
+    yield switch
+    switch("report")
+
+
+def role(platform: Platform, document: str, *services: str, **more: Any) -> str:
+    iam, name = platform.cloud.client("iam"), new_name("role")
+    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust(*services), **more)["Role"]["Arn"]
+    iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=document)
+    return arn
+
+
+def session(platform: Platform, arn: str, service: str, **more: Any) -> Any:
+    """A client with the keys of a session of the role."""
+    made = platform.cloud.client("sts").assume_role(RoleArn=arn, RoleSessionName="bees", **more)["Credentials"]
+    return boto3.client(
+        service, endpoint_url=platform.cloud.endpoint, region_name=platform.cloud.region,
+        aws_access_key_id=made["AccessKeyId"], aws_secret_access_key=made["SecretAccessKey"],
+        aws_session_token=made["SessionToken"],
+    )  # fmt: skip
+
+
+def refusal(call: Any, **parameters: Any) -> dict[str, str]:
+    with pytest.raises(ClientError) as caught:
+        call(**parameters)
+    return caught.value.response["Error"]
+
+
+def denied(platform: Platform) -> list[str]:
+    questions = own_call(platform.cloud)["questions"]
+    return [f"{each['action']} {each['resource']}" for each in questions if not each["allowed"]]
+
+
+READER = policy(("s3:GetObject", "arn:aws:s3:::photos/team-a/*"))
+
+
+def test_what_aws_would_deny_happens_and_is_reported_or_is_denied_in_its_words(platform, mode):
+    s3 = session(platform, role(platform, READER), "s3")
+    mode("report")
+    assert s3.get_object(Bucket="photos", Key="team-a/1.jpg")["Body"].read() == b"photo"
+    s3.put_object(Bucket="photos", Key="team-a/2.jpg", Body=b"x")
+    assert denied(platform) == ["s3:PutObject arn:aws:s3:::photos/team-a/2.jpg"]
+    mode("enforce")
+    assert s3.get_object(Bucket="photos", Key="team-a/1.jpg")["Body"].read() == b"photo"
+    error = refusal(s3.put_object, Bucket="photos", Key="team-a/3.jpg", Body=b"x")
+    assert error["Code"] == "AccessDenied"
+    assert error["Message"].startswith("User: arn:aws:sts::000000000000:assumed-role/role-")
+    assert error["Message"].endswith(
+        "/bees is not authorized to perform: s3:PutObject on resource: arn:aws:s3:::photos/team-a/3.jpg because no "
+        "identity-based policy allows the s3:PutObject action"
+    )
+    assert "NoSuchKey" in refusal(platform.s3.get_object, Bucket="photos", Key="team-a/3.jpg")["Code"]
+    mode("off")
+    s3.put_object(Bucket="photos", Key="team-a/4.jpg", Body=b"x")
+    assert own_call(platform.cloud)["questions"] == []
+
+
+def test_the_mode_outlives_the_process(platform, mode):
+    mode("enforce")
+    platform.cloud.stop()
+    platform.cloud.start()
+    for name in ("api", "runtime", "s3"):  # clients of the old port
+        platform.__dict__.pop(name, None)
+    assert own_call(platform.cloud)["mode"] == "enforce"
+
+
+def test_boundary_session_policy_and_bucket_policy_count(platform, mode):
+    mode("enforce")
+    iam = platform.cloud.client("iam")
+    everything = policy(("s3:*", "*"))
+    bound = iam.create_policy(PolicyName=new_name("bound"), PolicyDocument=READER)["Policy"]["Arn"]
+    bounded = session(platform, role(platform, everything, PermissionsBoundary=bound), "s3")
+    assert bounded.get_object(Bucket="photos", Key="team-a/1.jpg")
+    assert "no permissions boundary allows" in refusal(bounded.list_objects_v2, Bucket="photos")["Message"]
+    free = role(platform, everything)
+    assert session(platform, free, "s3").list_objects_v2(Bucket="photos")
+    limited = session(platform, free, "s3", Policy=READER)
+    assert "no session policy allows" in refusal(limited.list_objects_v2, Bucket="photos")["Message"]
+    bucket = new_name("bucket")
+    platform.s3.create_bucket(Bucket=bucket)
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{bucket}",
+                 "Condition": {"StringNotLike": {"s3:prefix": "team-a/*"}}}  # fmt: skip
+    platform.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    caller = session(platform, free, "s3")
+    assert caller.list_objects_v2(Bucket=bucket, Prefix="team-a/ant")["KeyCount"] == 0
+    message = refusal(caller.list_objects_v2, Bucket=bucket, Prefix="team-b/")["Message"]
+    assert message.endswith("with an explicit deny in a resource-based policy")
+
+
+def test_a_role_that_trusts_nobody_here_cannot_be_assumed_by_others(platform, mode):
+    mode("enforce")
+    caller = session(platform, role(platform, policy(("sts:AssumeRole", "*"))), "sts")
+    other = platform.role  # trusts SageMaker alone
+    error = refusal(caller.assume_role, RoleArn=other, RoleSessionName="bees")
+    assert error["Code"] == "AccessDenied" and "no resource-based policy allows the sts:AssumeRole" in error["Message"]
+
+
+def test_a_job_reads_and_writes_in_the_name_of_its_role(platform, mode):
+    image = platform.trainer
+    mode("enforce")
+    pull = (["ecr:GetAuthorizationToken", "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage",
+             "ecr:GetDownloadUrlForLayer"], "*")  # fmt: skip
+    lists = ("s3:ListBucket", "arn:aws:s3:::photos")
+    reads, writes = ("s3:GetObject", "arn:aws:s3:::photos/team-a/*"), ("s3:PutObject", "arn:aws:s3:::photos/out/*")
+
+    def trained(*statements: Any) -> dict[str, Any]:
+        return platform.train(
+            'pathlib.Path("/opt/ml/model/x").write_text("y")', channels={"photos": "s3://photos/team-a/"},
+            RoleArn=role(platform, policy(*statements), "sagemaker.amazonaws.com"),
+            OutputDataConfig={"S3OutputPath": "s3://photos/out/"},
+        )  # fmt: skip
+
+    assert image and trained(pull, lists, reads, writes)["TrainingJobStatus"] == "Completed"
+    for left_out, action in (
+        (reads, "s3:GetObject"),
+        (lists, "s3:ListBucket"),
+        (pull, "ecr:"),
+        (writes, "s3:PutObject"),
+    ):
+        job = trained(*[each for each in (pull, lists, reads, writes) if each is not left_out])
+        assert job["TrainingJobStatus"] == "Failed" and action in job["FailureReason"], job
+
+
+def test_a_state_machine_needs_leave_to_create_pass_and_watch_a_job(platform, mode):
+    image = platform.trainer
+    mode("enforce")
+    name = new_name("job")
+    arn = f"arn:aws:sagemaker:us-east-1:000000000000:training-job/{name}"
+    rule = "arn:aws:events:us-east-1:000000000000:rule/StepFunctionsGetEventsForSageMakerTrainingJobsRule"
+    of_job = role(platform, policy(("*", "*")), "sagemaker.amazonaws.com")
+    request = {**platform.training_request("say('x')", RoleArn=of_job), "TrainingJobName": name}
+    request["AlgorithmSpecification"] |= {"TrainingImage": image}
+    request["ResourceConfig"]["InstanceType"] = INSTANCE
+    task = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::sagemaker:createTrainingJob.sync",
+        "Parameters": request,
+        "End": True,
+    }
+    definition = json.dumps({"StartAt": "Train", "States": {"Train": task}})
+    states = platform.cloud.client("stepfunctions")
+    needs = [(["sagemaker:CreateTrainingJob", "sagemaker:AddTags", "sagemaker:DescribeTrainingJob",
+               "sagemaker:StopTrainingJob"], arn), ("iam:PassRole", of_job),
+             (["events:DescribeRule", "events:PutRule", "events:PutTargets"], rule)]  # fmt: skip
+
+    def ended(statements: list[Any]) -> dict[str, Any]:
+        machine = states.create_state_machine(
+            name=new_name("machine"), definition=definition,
+            roleArn=role(platform, policy(*statements), "states.amazonaws.com"),
+        )["stateMachineArn"]  # fmt: skip
+        execution = states.start_execution(stateMachineArn=machine)["executionArn"]
+        wait_until(lambda: states.describe_execution(executionArn=execution)["status"] != "RUNNING", 180, execution)
+        return states.describe_execution(executionArn=execution)
+
+    for left_out, action in ((0, "sagemaker:CreateTrainingJob"), (1, "iam:PassRole"), (2, "events:DescribeRule")):
+        failed = ended([statement for number, statement in enumerate(needs) if number != left_out])
+        assert failed["status"] == "FAILED" and failed["error"] == "SageMaker.AmazonSageMakerException"
+        assert f"is not authorized to perform: {action} on resource: " in failed["cause"]
+    assert ended(needs)["status"] == "SUCCEEDED"

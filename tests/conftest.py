@@ -1,0 +1,6 @@
+"""What all tests share: no time limits, since a busy machine is no fault of the code."""
+
+from hypothesis import settings
+
+settings.register_profile("patient")
+settings.load_profile("patient")
