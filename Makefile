@@ -95,7 +95,8 @@ lock: .venv/bin/uv ## Resolve and pin every dependency again
 	$(LOCK) pyproject.toml --extra demo --extra dev --extra build -o requirements/dev.txt
 	$(LOCK) pyproject.toml --extra demo --extra build -c requirements/dev.txt -o requirements/demo.txt
 	$(LOCK) requirements/test-tools.in -c requirements/dev.txt -o requirements/test-tools.txt
-	set -e; for room in $(ROOMS); do for file in $$room/requirements*.in; do $(LOCK) $$file -o $${file%.in}.txt; done; done
+	set -e; for room in $(ROOMS); do for file in $$room/requirements*.in; do \
+	  $(LOCK) $$(grep -q ^torch== $$file && echo --universal) $$file -o $${file%.in}.txt; done; done
 
 walk-settings: .venv/.installed-dev ## Deploy to a local cloud, then change each setting there and back (minutes)
 	@mkdir -p build; rm -f build/walk.md

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from contract.machine import usable_cores
 from contract.memory_budget import MEGABYTE
 
 DEFAULT_BASE: Final = Path("/opt/ml")
@@ -73,7 +74,7 @@ class Settings:
 
 def available_cores() -> int:
     """The cores this process may use: its affinity, and the container's CPU quota where there is one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         cores = min(cores, max(1, round(int(quota) / int(period))))

@@ -6,7 +6,6 @@ a large data set fills neither memory nor disk.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from types import TracebackType
 
 import numpy as np
 
+from contract.machine import reserve
 from contract.preprocessing import Preprocessing, resize_and_crop
 
 LARGEST_SHARE = 0.4  # of the free disk
@@ -39,9 +39,7 @@ class PixelStore:
         self._kept: set[int] = set()
         file = self._folder / "pixels.npy"
         self._array = np.lib.format.open_memmap(file, "w+", np.uint8, (max(1, len(self._slots)), *shape))
-        # Reserve the disk: writing to a mapped file on a full disk would kill the process instead of raising an error.
-        with file.open("r+b") as stream:
-            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+        reserve(file, self._array.offset)
 
     def keep(self, index: int, rgb: np.ndarray) -> None:
         """Safe from several threads: each index has a place of its own."""

@@ -114,7 +114,7 @@ def _text(path: str) -> str:
 def _core_ticks() -> list[tuple[int, int, int]]:
     """(all, idle, waiting for disk) of each core since the machine started. Guests are counted in user time already."""
     found = []
-    for line in _text("/proc/stat").splitlines():
+    for line in _text("/proc/stat").splitlines() if os.path.exists("/proc/stat") else []:  # macOS has no /proc
         name, *fields = line.split()
         if name.startswith("cpu") and name != "cpu":
             numbers = [int(field) for field in fields[:8]]

@@ -6,7 +6,6 @@ will see them. A memory-mapped file: the system's page cache holds what fits, th
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ import numpy as np
 
 from contract.decode import decode
 from contract.failure import JobFailure
+from contract.machine import reserve, usable_cores
 from contract.preprocessing import Preprocessing, Resize, resize_and_crop
 from training_code.prepare.photo_pack import PackedPhoto, PhotoPack
 
@@ -118,12 +118,7 @@ class PhotoCache:
 def reserved(path: Path, kind: type, shape: tuple[int, ...]) -> np.ndarray:
     """A memory map whose disk is taken now: writing to one on a full disk would kill the process instead of raising an error."""
     array = np.lib.format.open_memmap(path, "w+", kind, shape)
-    with path.open("r+b") as stream:
-        try:
-            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
-        except OSError as error:
-            error.filename = error.filename or str(path)
-            raise
+    reserve(path, array.offset)
     return array
 
 
@@ -140,4 +135,4 @@ def larger(preprocessing: Preprocessing) -> Preprocessing:
 
 def worker_count(asked: int) -> int:
     """Threads that decode and augment; -1: one a core."""
-    return asked if asked > 0 else len(os.sched_getaffinity(0)) if asked < 0 else 1
+    return asked if asked > 0 else usable_cores() if asked < 0 else 1

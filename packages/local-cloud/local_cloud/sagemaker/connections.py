@@ -134,8 +134,9 @@ def _exchange(
     connection: http.client.HTTPConnection, method: str, path: str, body: bytes, headers: Mapping[str, str]
 ) -> tuple[Answer, bool]:
     connection.request(method, path, body or None, dict(headers))
-    # A server that writes its header and its body apart would else wait 40 ms for our delayed acknowledgement.
-    connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+    # A server that writes its header and its body apart would else wait 40 ms for our delayed acknowledgement. Linux only.
+    if hasattr(socket, "TCP_QUICKACK"):
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
     response = connection.getresponse()
     data = response.read()
     names = {name.lower(): value for name, value in response.getheaders()}
