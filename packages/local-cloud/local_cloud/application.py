@@ -13,8 +13,9 @@ from urllib.parse import unquote
 from local_cloud.access.authority import Authority, itself
 from local_cloud.access.decision import Caller
 from local_cloud.access.entry import permissions_of
+from local_cloud.access.simulation import OPERATIONS as SIMULATIONS
 from local_cloud.errors import AwsError
-from local_cloud.form import check_query, check_xml, json_body
+from local_cloud.form import check_query, check_xml, json_body, query_answer, query_request
 from local_cloud.guard import Guard
 from local_cloud.moto_services import (
     NOT_UNDERSTOOD,
@@ -149,6 +150,10 @@ class Application:
         operation = operation_of(request, service)
         if service.owner == "cloud":
             return self._own(request, service, operation)
+        if service.signing_name == "iam" and operation in SIMULATIONS:
+            check_query(self._validator, service, operation, request)
+            asked = query_request(service, operation, request)
+            return query_answer(service, operation, self._authority.simulated(operation, asked))
         require_supported(service, operation)
         self._check_form(request, service, operation)
         if not changes_state(operation):

@@ -25,6 +25,7 @@ def _operations(names: list[str]) -> str:
 
 
 def _services() -> Iterator[str]:
+    from local_cloud.access.simulation import OPERATIONS as SIMULATIONS
     from local_cloud.cloudformation.service import CloudFormationService
     from local_cloud.moto_services import implemented_operations
     from local_cloud.sagemaker.service import OPERATIONS
@@ -43,7 +44,7 @@ def _services() -> Iterator[str]:
             yield f"| {name} | the local cloud | {_operations(own[name])} |"
             continue
         refused = {operation for signing, operation in REFUSED_OPERATIONS if signing == name}
-        supported = implemented_operations(service.moto) - refused
+        supported = implemented_operations(service.moto) - refused | set(SIMULATIONS if name == "iam" else ())
         yield f"| {name} | moto | {len(supported)} operations: {_operations(list(supported))} |"
     yield "\nRefused although moto has an answer:\n"
     for (name, operation), reason in REFUSED_OPERATIONS.items():

@@ -6,6 +6,7 @@ of another kind. Here the same parsers run first, and what they cannot read is r
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -13,7 +14,7 @@ from local_cloud import json_text
 from local_cloud.errors import AwsError
 from local_cloud.services import Service
 from local_cloud.validation import Validator
-from local_cloud.wire import Request
+from local_cloud.wire import Answer, Request
 
 MAXIMUM_PARAMETERS = 10_000
 MALFORMED_XML = "The XML you provided was not well-formed or did not validate against our published schema."
@@ -43,6 +44,20 @@ def form_values(request: Request) -> dict[str, str]:
             "MalformedQueryString", f"The parameters are not percent-encoded UTF-8, or more than {MAXIMUM_PARAMETERS}."
         ) from None
     return dict(pairs)
+
+
+def query_answer(service: Service, operation: str, result: dict[str, Any]) -> Answer:
+    """An answer of the query protocol, from the model's shape."""
+    from moto.core.serialize import SerializationContext, get_serializer_class
+    from moto.core.utils import get_service_model
+
+    model = get_service_model(service.model).operation_model(operation)
+    serializer = get_serializer_class(service.model, "query")(model, SerializationContext(str(uuid.uuid4())))
+    response = serializer.serialize(result)
+    body = response["body"]
+    return Answer(
+        response["status_code"], {"Content-Type": "text/xml"}, body.encode() if isinstance(body, str) else body
+    )
 
 
 def query_request(service: Service, operation: str, request: Request) -> dict[str, Any]:

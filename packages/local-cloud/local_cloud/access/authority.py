@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from local_cloud.access.actions import Needed, Place
 from local_cloud.access.decision import Asked, Caller, Verdict, judge
 from local_cloud.access.principals import Principals, of_resource
+from local_cloud.access.simulation import simulate
 from local_cloud.clock import Clock
 from local_cloud.documents import read_json, write_json
 from local_cloud.errors import AwsError
@@ -150,6 +151,10 @@ class Authority:
             return
         context = {"aws:sourceaccount": [self.place.account]}
         self.check(Caller(service), "sts", [Needed("sts:AssumeRole", role_arn, context)])
+
+    def simulated(self, operation: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to SimulatePrincipalPolicy or SimulateCustomPolicy."""
+        return simulate(self.principals, self.place.account, operation, asked)
 
     def questions(self) -> list[dict[str, Any]]:
         """What was asked since the cloud started, denied first, each once."""

@@ -34,6 +34,17 @@ class Principals:
         policies = tuple(policy for identity in (user, *groups) for policy in _of_identity(identity))
         return Caller(user.arn, policies, self._boundary(getattr(user, "permissions_boundary_arn", None)))
 
+    def identity(self, arn: str) -> Caller | None:
+        """A user, group or role with its policies, as itself and not as a session; None when there is none."""
+        role = self.role(arn)
+        if role is not None:
+            return Caller(arn, _of_identity(role), self._boundary(role.permissions_boundary_arn))
+        for user in list(self._iam.users.values()):
+            if user.arn == arn:
+                return self.of_user(user)
+        group = next((group for group in list(self._iam.groups.values()) if group.arn == arn), None)
+        return Caller(arn, _of_identity(group)) if group is not None else None
+
     def role(self, role_arn: str) -> Any | None:
         """moto's record of a role."""
         return next((role for role in list(self._iam.roles.values()) if role.arn == role_arn), None)

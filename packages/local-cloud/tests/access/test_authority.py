@@ -214,3 +214,26 @@ def test_a_state_machine_needs_leave_to_create_pass_and_watch_a_job(platform, mo
         assert failed["status"] == "FAILED" and failed["error"] == "SageMaker.AmazonSageMakerException"
         assert f"is not authorized to perform: {action} on resource: " in failed["cause"]
     assert ended(needs)["status"] == "SUCCEEDED"
+
+
+def test_a_simulation_tells_what_the_policies_of_a_role_allow(platform):
+    iam = platform.cloud.client("iam")
+    bound = iam.create_policy(PolicyName=new_name("bound"), PolicyDocument=READER)["Policy"]["Arn"]
+    arn = role(platform, policy(("s3:*", "*")), PermissionsBoundary=bound)
+
+    def simulated(**asked: Any) -> list[tuple[str, str]]:
+        found = iam.simulate_principal_policy(PolicySourceArn=arn, **asked)["EvaluationResults"]
+        return [(each["EvalActionName"], each["EvalDecision"]) for each in found]
+
+    photo = "arn:aws:s3:::photos/team-a/1.jpg"
+    assert simulated(ActionNames=["s3:GetObject", "s3:PutObject"], ResourceArns=[photo]) == [
+        ("s3:GetObject", "allowed"), ("s3:PutObject", "implicitDeny"),
+    ]  # fmt: skip
+    deny = json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"}})
+    assert simulated(ActionNames=["s3:GetObject"], ResourceArns=[photo], PolicyInputList=[deny]) == [
+        ("s3:GetObject", "explicitDeny")
+    ]
+    nobody = refusal(iam.simulate_principal_policy, PolicySourceArn=arn + "x", ActionNames=["s3:GetObject"])
+    assert nobody["Code"] == "NoSuchEntity"
+    wrong = refusal(iam.simulate_custom_policy, PolicyInputList=["{"], ActionNames=["s3:GetObject"])
+    assert wrong["Code"] == "InvalidInput" and "not valid JSON" in wrong["Message"]
