@@ -1,7 +1,7 @@
 """Bytes to pixels, once for training and serving: whatever a camera, a scanner or a web page made becomes 8-bit RGB.
 
 The content decides, never the name. Refused, each with a named reason: nothing, too many bytes or pixels, what costs too much
-to decode (from the header, before anything is decoded), what is no picture, a picture that ends early or is damaged.
+to decode (from the header, before anything is decoded), what is not a picture, a picture that ends early or is damaged.
 Treated: orientation is applied; grey, palette, CMYK and 16-bit become 8-bit RGB; transparency is laid on white; of an
 animation the first frame counts; beyond REDUCED_ABOVE pixels a photo is reduced while it is decoded.
 
@@ -141,7 +141,7 @@ def _plan(data: bytes, max_pixels: int, max_bytes: int) -> _Plan:
     kind = kind_of(data)
     if kind is None:
         allowed = ", ".join(KINDS)
-        raise UnreadablePhoto("not_a_photo", f"the content is no picture ({allowed}); {other_kind(data)}")
+        raise UnreadablePhoto("not_a_photo", f"the content is not a picture ({allowed}); {other_kind(data)}")
     read = {"JPEG": jpeg.read_header, "PNG": png.read_header}.get(kind)
     header = read(data) if read else None
     if header is None:

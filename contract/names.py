@@ -209,7 +209,7 @@ class Names:
 
     def stack(self, part: str) -> str:
         if part not in PARTS:
-            raise ValueError(f"{part!r} is no stack: {', '.join(PARTS)}")
+            raise ValueError(f"{part!r} is not a stack: {', '.join(PARTS)}")
         return f"{self.stack_prefix}-{part}"
 
     @property

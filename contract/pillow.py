@@ -1,4 +1,4 @@
-"""Pictures that Pillow opens: the one decoder of everything that is no usual JPEG.
+"""Pictures that Pillow opens: the one decoder of everything that is not a usual JPEG.
 
 It loads the plugins of the formats that are reviewed here and no others. HEIC needs the package pi-heif (libheif without
 encoders); where that is missing, the photo is refused with what to do.

@@ -26,7 +26,7 @@ _MARKED: Final = re.compile(f"{_PLACE}'")
 
 
 def marked(cell: Any) -> Any:
-    """A cell that no spreadsheet program runs; what is no text stays as it is."""
+    """A cell that no spreadsheet program runs; what is not text stays as it is."""
     return _UNMARKED.sub("'", cell) if isinstance(cell, str) else cell
 
 

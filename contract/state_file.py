@@ -23,7 +23,7 @@ def read_state_file(name: str, text: str | bytes, kind: type = dict) -> Any:
     """The object or list in a file; raise InvalidField, a sentence with the file's name and what was found in it."""
     try:
         found = parse(text)
-    except ValueError as error:  # bytes that are no text are one, too
+    except ValueError as error:  # bytes that are not text are one, too
         raise InvalidField(name, text, f"JSON with {KINDS[kind]} ({error})") from None
     if isinstance(found, str):
         raise InvalidField(name, found, f"JSON with {KINDS[kind]}, not with text", ENCODED_TWICE)

@@ -101,7 +101,7 @@ def survey(folder: Path) -> Survey:
         if name != safe:
             found._note("names that are not UTF-8 were percent-encoded", safe)
         if not file.is_photo and not is_table(file.parts[-1]):
-            found._note("files that are no photos were left out", safe)
+            found._note("files that are not photos were left out", safe)
             continue
         if safe in taken:
             raise DarkroomError(f"Two files would both be named {safe!r}.", "Rename one of them.")

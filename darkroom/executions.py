@@ -30,7 +30,7 @@ def read_input(path: Path | None) -> dict[str, Any]:
         raise DarkroomError(f"--input {path} cannot be read: {error}.", "Give a JSON file.") from None
     except (ValueError, RecursionError) as error:  # thousands of brackets
         raise DarkroomError(
-            f"--input {path} is not JSON that can be read: {error}.", 'Example: {"model": "resnet18", "seed": 1}'
+            f"--input {path} is not valid JSON: {error}.", 'Example: {"model": "resnet18", "seed": 1}'
         ) from None
     if not isinstance(value, dict):
         raise DarkroomError(
@@ -48,7 +48,7 @@ def with_options(document: dict[str, Any], options: dict[str, Any]) -> dict[str,
     for name, value in options.items():
         path = name if name in own else f"hyperparameters.{name}"
         place = document if name in own else document.get("hyperparameters") or {}
-        if value is None or not isinstance(place, dict):  # what is no object is refused with all other fields
+        if value is None or not isinstance(place, dict):  # what is not an object is refused with all other fields
             continue
         before = place.get(name)
         if before is not None and before != value and str(before) != str(value):
@@ -72,7 +72,7 @@ def new_name(dataset: str) -> str:
 def require_name(name: str) -> None:
     """What Step Functions takes as a name, and what ends in names of objects."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", name):
-        raise DarkroomError(f"--name {name!r} is no execution name.", "Use up to 80 letters, digits, - and _.")
+        raise DarkroomError(f"--name {name!r} is not an execution name.", "Use up to 80 letters, digits, - and _.")
 
 
 def start(target: Target, name: str, document: dict[str, Any]) -> str:

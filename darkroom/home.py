@@ -18,7 +18,7 @@ class Home:
     def folder(self, name: str) -> Path:
         """One of OWN, made now. The home ignores itself for git."""
         if name not in OWN:
-            raise ValueError(f"{name!r} is no folder of the home: {', '.join(OWN)}")
+            raise ValueError(f"{name!r} is not a folder of the home: {', '.join(OWN)}")
         folder = self.path / name
         try:
             folder.mkdir(parents=True, exist_ok=True)

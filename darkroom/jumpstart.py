@@ -41,12 +41,12 @@ def training_request(
     found = re.fullmatch(r"(pytorch|tensorflow)-ic-[A-Za-z0-9-]+", model_id)
     if not found:
         raise DarkroomError(
-            f"{model_id!r} is no image classifier of JumpStart.",
+            f"{model_id!r} is not an image classifier of JumpStart.",
             "Give an id such as pytorch-ic-resnet18 or tensorflow-ic-imagenet-inception-v3-classification-4.",
         )
     if not dataset.startswith("s3://"):
         raise DarkroomError(
-            f"--data {dataset!r} is no S3 prefix.", "JumpStart reads s3://bucket/prefix/ with a folder per class."
+            f"--data {dataset!r} is not an S3 prefix.", "JumpStart reads s3://bucket/prefix/ with a folder per class."
         )
     name, framework = found[1], FRAMEWORKS[found[1]]
     bucket = f"s3://jumpstart-cache-prod-{region}"

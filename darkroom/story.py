@@ -225,7 +225,7 @@ def approve(target: Target, package: str | None) -> str:
         package = waiting[0]
     elif package not in (known := _packages(client, group)):
         raise DarkroomError(
-            f"{package!r} is no model package of the group {group}.",
+            f"{package!r} is not a model package of the group {group}.",
             f"Its packages, newest first: {', '.join(known[:5]) or 'none'}.",
         )
     said = client.describe_model_package(ModelPackageName=package)

@@ -89,7 +89,7 @@ def _plan(path: Path) -> dict[str, Any]:
 
 
 def join(manifest: Path, transform: Path, classes: Sequence[str]) -> Answers:
-    """Every test photo with its answer; JobFailure when any has none or one that is no answer."""
+    """Every test photo with its answer; JobFailure when any has none or one that is not an answer."""
     with manifest.open(newline="", encoding="utf-8") as stream:
         rows = [row for row in sheet.read_rows(stream) if row["split"] == "test"]
     missing = [row for row in rows if not (transform / f"{row['object']}.out").is_file()]

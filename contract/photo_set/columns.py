@@ -1,4 +1,4 @@
-"""Which column of a table holds the photo, which the class, which the split; what is no classification is refused by what it is."""
+"""Which column of a table holds the photo, which the class, which the split; what is not a classification is refused by what it is."""
 
 from __future__ import annotations
 

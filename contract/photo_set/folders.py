@@ -48,7 +48,7 @@ def place_by_folder(photos: Sequence[File], asked: Asked) -> Layout:
 
 
 def _pass_over_unlabelled_parts(layout: Layout) -> None:
-    """`test/images/1.jpg` beside `train/CLASS/images/1.jpg`: the folder that says nothing is no class of this part."""
+    """`test/images/1.jpg` beside `train/CLASS/images/1.jpg`: the folder that says nothing is not a class of this part."""
     trained = {photo.label for photo in layout.photos if photo.split == "train"}
     by_split: dict[str | None, set[str]] = defaultdict(set)
     for photo in layout.photos:

@@ -273,6 +273,6 @@ def _of_list(table: Table, index: PathIndex) -> Meaning:
 
 
 def _class_number(text: str) -> int | None:
-    """im2rec writes class 1 as 1.000000; None for what is no whole number."""
+    """im2rec writes class 1 as 1.000000; None for what is not a whole number."""
     number = float(text) if columns.is_number(text) else math.nan
     return int(number) if number.is_integer() and abs(number) < 10**LONGEST_NUMBER else None

@@ -50,7 +50,7 @@ def tell(layout: Layout, source: Source, files: Sequence[File], meanings: Sequen
     if other:
         counted = ", ".join(f"{count:,} {name}" for name, count in other.most_common(6))
         examples = some(file.name for file in files if not file.is_photo and file.name not in used)
-        layout.notices.append(f"Files that are no photos were not used: {counted} ({examples}).")
+        layout.notices.append(f"Files that are not photos were not used: {counted} ({examples}).")
     packs = [file.name for file in files if file.ending in PACKS]
     if packs:
         layout.notices.append(f"Photos inside of {some(packs)} are not read: unpack them, or move the file(s) away.")

@@ -1,7 +1,7 @@
 """Reads a table as people's tools write it: Excel, Kaggle, Hugging Face, im2rec, Ground Truth; rows of text with their line numbers.
 
 Delimiter (comma, semicolon, tab, bar, spaces in a .txt or .lst), encoding (UTF-8, UTF-16 and 32, what Windows and Macs write), byte order
-mark and line ends are found out. A bad line is kept aside and counted, never fatal. Refuses what is no table at all.
+mark and line ends are found out. A bad line is kept aside and counted, never fatal. Refuses what is not a table at all.
 """
 
 from __future__ import annotations

@@ -89,7 +89,9 @@ def _weight(text: str) -> tuple[str, float]:
     try:
         return column, float(value)
     except ValueError:
-        raise DarkroomError(f"--weigh {text!r} is no COLUMN=WEIGHT.", "Example: --weigh balanced_accuracy=2") from None
+        raise DarkroomError(
+            f"--weigh {text!r} is not of the form COLUMN=WEIGHT.", "Example: --weigh balanced_accuracy=2"
+        ) from None
 
 
 @click.command()

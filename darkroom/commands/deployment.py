@@ -23,7 +23,7 @@ def _context_values(values: tuple[str, ...]) -> dict[str, str]:
     for value in values:
         if "=" not in value:
             raise DarkroomError(
-                f"-c {value!r} is no setting.", "Write -c name=value, for example -c endpoints.gpu.enabled=true"
+                f"-c {value!r} is not a setting.", "Write -c name=value, for example -c endpoints.gpu.enabled=true"
             )
     return dict(value.split("=", 1) for value in values)
 
@@ -61,7 +61,7 @@ def deploy(
     names = target.declared
     for name in chosen:
         if name not in names.stacks:
-            raise DarkroomError(f"{name} is no stack of {names}.", f"Its stacks: {', '.join(names.stacks)}.")
+            raise DarkroomError(f"{name} is not a stack of {names}.", f"Its stacks: {', '.join(names.stacks)}.")
     cdk = Cdk(target, context.console)
     if target.is_local:
         cdk.provide(values)

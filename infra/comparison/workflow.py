@@ -41,7 +41,7 @@ class Comparison:
         prepare = (
             sfn.Choice(scope, "Is there a second set?")
             .when(sfn.Condition.string_matches("$.input.evaluate_on", "s3://*"), both)
-            # What is no S3 URI the job refuses by name.
+            # The job refuses what is not an S3 URI, and names it.
             .otherwise(self._chain(self._preparation("Prepare photos", second=False), trained))
         )
         first = self._chain(

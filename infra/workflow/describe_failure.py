@@ -54,7 +54,7 @@ FIXES = (
         "trials",
         ("*No training job succeeded*",),
         "No trial of the search gave a value of its objective. Look at their logs; where `minutes` is given, a trial needs "
-        "more of them; lower learning rates in `tuning.ranges` help against losses that are no numbers.",
+        "more of them; lower learning rates in `tuning.ranges` help against losses that are not numbers.",
     ),
     (
         "memory",

@@ -35,7 +35,7 @@ def test_help_teaches_with_commands_to_copy(darkroom):
         (["--profile", "x", "status"], "--target aws", "Add --target aws"),
         (["--target", "aws", "up"], "an AWS account needs nothing started", "--target aws"),
         (["--target", "aws", "demo"], "cost money", "deploy and run"),
-        (["deploy", "-c", "nonsense"], "-c 'nonsense' is no setting", "name=value"),
+        (["deploy", "-c", "nonsense"], "-c 'nonsense' is not a setting", "name=value"),
     ],
 )
 def test_an_error_is_a_sentence_with_advice_and_no_traceback(darkroom, words, reason, advice):
@@ -109,7 +109,7 @@ def test_a_command_before_the_deploy_says_what_is_missing(running, words, reason
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "is not JSON"),
+        ("", "is not valid JSON"),
         ("[1]", "not an object"),
         ('{"seed": NaN}', "NaN"),
         ('{"dataset": "s3://x/y"}', "names a dataset itself"),

@@ -110,7 +110,7 @@ def test_a_good_input_of_a_comparison_passes():
 
 def test_an_input_of_thousands_of_brackets_is_a_sentence(tmp_path):
     (tmp_path / "deep.json").write_text("[" * 100_000)
-    with pytest.raises(DarkroomError, match=r"deep\.json is not JSON that can be read"):
+    with pytest.raises(DarkroomError, match=r"deep\.json is not valid JSON"):
         executions.read_input(tmp_path / "deep.json")
 
 

@@ -251,7 +251,7 @@ def test_ctrl_c_leaves_the_execution_running_and_says_how_to_follow(pipeline, ph
 
 @pytest.mark.parametrize(
     ("words", "reason"),
-    [(["--name", "good"], "already been an execution good"), (["--name", "a b"], "'a b' is no execution name")],
+    [(["--name", "good"], "already been an execution good"), (["--name", "a b"], "'a b' is not an execution name")],
 )
 def test_a_name_that_cannot_be_used_is_refused(pipeline, photos, words, reason):
     pipeline("run", "--data", str(photos), "--name", "good", "--no-endpoint")

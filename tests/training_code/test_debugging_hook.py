@@ -202,7 +202,7 @@ def test_a_disk_that_is_full_for_the_hook_is_a_warning_and_the_training_goes_on(
 
 
 def test_a_failure_inside_the_model_is_a_warning_and_the_training_goes_on(tmp_path, caplog):
-    """Where the hook writes from within forward: its folder is no folder any more."""
+    """Where the hook writes from within forward: its folder is not a folder any more."""
     hook = hook_module.SmdebugHook("reductions", tmp_path / "tensors")
     shutil.rmtree(tmp_path / "tensors", ignore_errors=True)
     (tmp_path / "tensors").write_text("a file")

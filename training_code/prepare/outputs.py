@@ -1,7 +1,7 @@
 """Writes what later steps read: manifest, packed photos, test objects, photos to explain.
 
 Every name in the outputs is made here from class and content, because names of photos may hold anything: quotes, emoji, bytes
-that are no text.
+that are not text.
 """
 
 from __future__ import annotations

@@ -135,4 +135,4 @@ def _json(path: Path) -> dict:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise JobFailure(f"{path} is not JSON ({error}).") from None
+        raise JobFailure(f"{path} is not valid JSON ({error}).") from None

@@ -1,0 +1,92 @@
+"""Rules for what people read: pages, messages and `--help`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "packages").glob("*/*.md")),
+    *sorted((ROOT / "packages").glob("*/docs/*.md")),
+    *sorted((ROOT / "examples").glob("*.md")),
+]
+FOR_NEWCOMERS = ("README.md", "docs/README.md", "docs/tutorial.md")
+# `there is no photo`, `is no longer`: good English. `'x' is no setting` is not: say `is not a setting`.
+UNNATURAL = re.compile(
+    r"(?<![Tt]here\s)\b(?:is|was) no (?!longer|more|less|better|such|room|way|place|reason|one\b|part of)\w+"
+)
+LONGEST_CELL, LONGEST_SENTENCE = 200, 25
+
+
+def prose(text: str) -> str:
+    return re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+
+
+def sentences(text: str) -> list[str]:
+    """Of paragraphs and lists. A colon or semicolon ends one, too: what follows can be read for itself."""
+    blocks = re.split(r"\n\s*\n|\n(?=\s*[-#|*] )|\n(?=\d\. )|\n(?=\|)", prose(text))
+    spoken = [" ".join(block.split()) for block in blocks if not block.strip().startswith(("|", "#"))]
+    return [sentence for block in spoken for sentence in re.split(r"(?<=[.!?:;])\s+", block)]
+
+
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_no_cell_of_a_table_is_longer_than_a_sentence_or_two(page):
+    cells = [
+        cell.strip()
+        for line in prose(page.read_text(encoding="utf-8")).splitlines()
+        if line.startswith("|")
+        for cell in re.split(r"(?<!\\)\|", line.strip("| "))
+    ]
+    assert not [cell for cell in cells if len(cell) > LONGEST_CELL]
+
+
+@pytest.mark.parametrize("page", FOR_NEWCOMERS)
+def test_pages_for_newcomers_have_short_sentences(page):
+    long = [one for one in sentences((ROOT / page).read_text(encoding="utf-8")) if len(one.split()) > LONGEST_SENTENCE]
+    assert not long
+
+
+def test_every_page_is_in_the_index_and_every_link_of_a_page_leads_to_a_heading_that_exists():
+    index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert page.name == "README.md" or f"({page.name}" in index, page.name
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)\s]+)\)", prose(page.read_text(encoding="utf-8"))):
+            if "://" in target:
+                continue
+            place, _, heading = target.partition("#")
+            linked = (page.parent / place).resolve() if place else page
+            assert linked.exists(), f"{name(page)} links to {target}"
+            if heading:
+                assert heading in anchors(linked), f"{name(page)} links to {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.*)$", prose(page.read_text(encoding="utf-8")), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "folder", ["contract", "darkroom", "infra", "training_code", "inference_code", "analysis_code"]
+)
+def test_messages_say_what_a_thing_is_not_as_english_does(folder):
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        said = UNNATURAL.search(path.read_text(encoding="utf-8"))
+        assert not said, f"{name(path)}: {said[0]!r}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_pages_say_what_a_thing_is_not_as_english_does(page):
+    said = UNNATURAL.search(page.read_text(encoding="utf-8"))
+    assert not said, said and said[0]
