@@ -107,7 +107,7 @@ class PipelineStack(Stack):
             ],
         )  # fmt: skip
         states = Construct(self, "States")
-        return sfn.StateMachine(
+        machine = sfn.StateMachine(
             self,
             "StateMachine",
             state_machine_name=self.settings.names.pipeline,
@@ -124,6 +124,8 @@ class PipelineStack(Stack):
             ),
             tracing_enabled=True,
         )
+        role.comes_before(machine)
+        return machine
 
     def _log_group(self, id: str, name: str) -> logs.LogGroup:
         days = self.settings.logs.retention_days

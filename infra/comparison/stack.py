@@ -105,13 +105,15 @@ class ComparisonStack(Stack):
             removal_policy=self.pipeline.removal,
         )
         group.node.default_child.retention_in_days = self.settings.logs.retention_days
-        return sfn.StateMachine(
+        machine = sfn.StateMachine(
             self, "StateMachine", state_machine_name=name,
             definition_body=sfn.DefinitionBody.from_chainable(Comparison(Construct(self, "States"), platform).start),
             role=role, comment="Which architecture for these photos",
             logs=sfn.LogOptions(destination=group, level=sfn.LogLevel.ALL, include_execution_data=True),
             tracing_enabled=True,
         )  # fmt: skip
+        role.comes_before(machine)
+        return machine
 
     def _keeps_books(self) -> list[iam.PolicyStatement]:
         artifacts = self.storage.artifacts
