@@ -87,10 +87,13 @@ def interrupt(cloud: LocalCloud, job: str) -> None:
         ) from None
 
 
-def permissions(cloud: LocalCloud, mode: str | None = None) -> dict[str, Any]:
-    """What was asked of the cloud in the name of roles and how IAM judges it; with `mode`, judged so from now on."""
+def permissions(cloud: LocalCloud, mode: str | None = None, unused: bool = False) -> dict[str, Any]:
+    """What was asked of the cloud in the name of roles and how IAM judges it; with `mode`, judged so from now on.
+
+    `unused` adds each action and resource of the roles' policies, and whether a call needed it.
+    """
     if mode is None:
-        return _own_call(cloud, "GET", "permissions")
+        return _own_call(cloud, "GET", "permissions?unused" if unused else "permissions")
     return _own_call(cloud, "POST", "permissions", json.dumps({"mode": mode}).encode())
 
 
@@ -105,7 +108,7 @@ def _own_call(cloud: LocalCloud, method: str, path: str, body: bytes = b"") -> A
     SigV4Auth(Credentials(cloud.access_key_id, cloud.secret_access_key), "sagemaker", cloud.region).add_auth(signed)
     request = urllib.request.Request(address, body or None, dict(signed.headers), method=method)  # noqa: S310 (our own address)
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=120) as answer:
             return json.loads(answer.read())
     except urllib.error.HTTPError as error:
         raise DarkroomError(json.loads(error.read()).get("message", str(error))) from None

@@ -35,9 +35,14 @@ def statements(denied: Iterable[Question]) -> dict[str, list[dict[str, Any]]]:
     type=click.Choice(["off", "report", "enforce"]),
     help="From now on: ask nothing; let everything happen and report; or deny as AWS does. Forgets what was asked before.",
 )
+@click.option(
+    "--unused",
+    is_flag=True,
+    help="Also what the roles' policies allow and no call has needed, so far as calls were made.",
+)
 @json_option
 @click.pass_obj
-def permissions(context: Context, mode: str | None, as_json: bool) -> None:
+def permissions(context: Context, mode: str | None, unused: bool, as_json: bool) -> None:
     """Show what AWS would deny of what jobs, endpoints and state machines have asked of the local cloud.
 
     \b
@@ -46,14 +51,29 @@ def permissions(context: Context, mode: str | None, as_json: bool) -> None:
     """
     only_local(context, "permissions")
     context.speak_json(as_json)
-    answer = local.permissions(context.target.cloud, mode)
+    answer = local.permissions(context.target.cloud, mode, unused)
     denied = [question for question in answer["questions"] if not question["allowed"]]
     if as_json:
         context.print_json({**answer, "add": statements(denied)})
     else:
         _show(context, answer, denied)
+        for role, found in answer.get("elements", {}).items():
+            _show_unused(context, role, found)
     if denied:
         raise click.exceptions.Exit(1)
+
+
+def _show_unused(context: Context, role: str, found: list[Question]) -> None:
+    spare = [element for element in found if not element["needed"]]
+    say = context.console.print
+    say(
+        f"{role}: {len(found) - len(spare)} of {len(found)} actions and resources were needed",
+        markup=False,
+        style="bold",
+    )
+    for element in spare:
+        beside = ", ".join(element["beside"][:3]) + (" …" if len(element["beside"]) > 3 else "")
+        say(f"  not needed: {element['element']} {element['value']}  (with {beside})", markup=False)
 
 
 def _show(context: Context, answer: Mapping[str, Any], denied: list[Question]) -> None:

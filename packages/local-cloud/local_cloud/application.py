@@ -6,6 +6,7 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
@@ -116,7 +117,11 @@ class Application:
         """What was asked and how it was judged; a POST changes the mode and forgets the questions."""
         if request.method == "POST":
             self._authority.change(str(json_body(request).get("mode")))
-        return _plain_json({"mode": self._authority.mode, "questions": self._authority.questions()})
+        answer = {"mode": self._authority.mode, "questions": self._authority.questions()}
+        if request.query == "unused":
+            unused = self._authority.unused()
+            answer["elements"] = {role: [asdict(each) for each in found] for role, found in unused.items()}
+        return _plain_json(answer)
 
     def _health_answer(self) -> Answer:
         health = self._health()

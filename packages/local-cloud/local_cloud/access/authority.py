@@ -17,6 +17,7 @@ from local_cloud.access.actions import Needed, Place
 from local_cloud.access.decision import Asked, Caller, Verdict, judge
 from local_cloud.access.principals import Principals, of_resource
 from local_cloud.access.simulation import simulate
+from local_cloud.access.unused import Element, elements
 from local_cloud.clock import Clock
 from local_cloud.documents import read_json, write_json
 from local_cloud.errors import AwsError
@@ -24,6 +25,7 @@ from local_cloud.refusals import refusal
 
 MODES = ("off", "report", "enforce")
 KEPT = 5000  # questions that are remembered, each with its answer
+ALIKE = 20  # of them about objects of one folder
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Authority:
         self._clock = clock
         self._lock = threading.Lock()
         self._asked: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self._folders: dict[tuple[str, str, str, bool], int] = {}
 
     def change(self, mode: str) -> None:
         """Another mode from now on; what was asked before is forgotten."""
@@ -88,7 +91,7 @@ class Authority:
             )
         write_json(self._kept, {"mode": mode})
         with self._lock:
-            self.mode, self._asked = mode, {}
+            self.mode, self._asked, self._folders = mode, {}, {}
 
     def caller(self) -> Caller | None:
         """In whose name this thread works; None when it is the cloud itself, or permissions are off."""
@@ -162,6 +165,24 @@ class Authority:
             found = [dict(each) for each in self._asked.values()]
         return sorted(found, key=lambda each: (each["allowed"], each["principal"], each["action"], each["resource"]))
 
+    def unused(self) -> dict[str, list[Element]]:
+        """For each role that has asked something: its actions and resources, and which of them nothing has needed."""
+        calls: dict[str, list[Needed]] = {}
+        for each in self.questions():
+            if each["allowed"] and each["principal"].startswith("role "):
+                needs = Needed(each["action"], each["resource"], each["context"])
+                calls.setdefault(each["principal"].removeprefix("role "), []).append(needs)
+        roles = {role.name: role.arn for role in self.principals.roles()}
+        return {
+            name: elements(
+                self.principals.of_role(roles[name], "asked"),
+                made,
+                lambda caller, call: self.judge(caller, call).allowed,
+            )
+            for name, made in sorted(calls.items())
+            if name in roles
+        }
+
     def _note(self, caller: Caller, permission: Needed, verdict: Verdict) -> None:
         session = caller.role_of_session()
         principal = f"role {session[1]}" if session else caller.arn
@@ -169,7 +190,9 @@ class Authority:
         with self._lock:
             known = self._asked.get(key)
             if known is None or (known["allowed"] and not verdict.allowed):
-                if len(self._asked) >= KEPT:
+                folder = (principal, permission.action, permission.resource.rpartition("/")[0], verdict.allowed)
+                self._folders[folder] = self._folders.get(folder, 0) + 1
+                if len(self._asked) >= KEPT or self._folders[folder] > ALIKE:
                     return
                 known = self._asked[key] = {
                     "principal": principal, "action": permission.action, "resource": permission.resource,

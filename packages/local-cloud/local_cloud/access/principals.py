@@ -19,12 +19,12 @@ class Principals:
     def __init__(self, account_id: str):
         self._account = account_id
 
-    def of_role(self, role_arn: str, session_name: str, session_policy: str | None = None) -> Caller | None:
-        """The caller that a session of this role is; None when there is no such role."""
+    def of_role(self, role_arn: str, session_name: str, session_policy: str | None = None) -> Caller:
+        """The caller that a session of this role is; the session of a deleted role may do nothing."""
+        arn = f"arn:{PARTITION}:sts::{self._account}:assumed-role/{role_arn.rsplit('/', 1)[-1]}/{session_name}"
         role = self.role(role_arn)
         if role is None:
-            return None
-        arn = f"arn:{PARTITION}:sts::{self._account}:assumed-role/{role.name}/{session_name}"
+            return Caller(arn)
         session = None if session_policy is None else _all({"session policy": session_policy})
         return Caller(arn, _of_identity(role), self._boundary(role.permissions_boundary_arn), session)
 
@@ -45,9 +45,13 @@ class Principals:
         group = next((group for group in list(self._iam.groups.values()) if group.arn == arn), None)
         return Caller(arn, _of_identity(group)) if group is not None else None
 
+    def roles(self) -> list[Any]:
+        """moto's records of all roles."""
+        return list(self._iam.roles.values())
+
     def role(self, role_arn: str) -> Any | None:
         """moto's record of a role."""
-        return next((role for role in list(self._iam.roles.values()) if role.arn == role_arn), None)
+        return next((role for role in self.roles() if role.arn == role_arn), None)
 
     def facts(self, caller: Caller) -> dict[str, list[str]]:
         """The condition keys that tell about the caller.
@@ -60,7 +64,7 @@ class Principals:
         facts = {"aws:principalaccount": [caller.account], "aws:principalisawsservice": ["false"]}
         session = caller.role_of_session()
         if session:
-            role = next((role for role in list(self._iam.roles.values()) if role.name == session[1]), None)
+            role = next((role for role in self.roles() if role.name == session[1]), None)
             if role is not None:
                 facts |= {
                     "aws:principalarn": [role.arn],

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from local_cloud.access.actions import Needed
 from local_cloud.access.decision import Asked, Caller, Verdict, judge
 from local_cloud.access.policy import MalformedPolicy, read_policy
+from local_cloud.access.unused import elements
 from tests.access.random_requests import ACCOUNT, Requests
 
 REQUESTS = int(os.environ.get("LOCAL_CLOUD_ACCESS_REQUESTS", "10000"))
@@ -139,3 +141,26 @@ def test_a_denial_says_which_kind_of_policy_it_comes_from():
 def test_a_malformed_policy_is_refused_by_what_is_wrong(document, reason):
     with pytest.raises(MalformedPolicy, match=reason):
         read_policy(document)
+
+
+def test_an_action_or_resource_that_no_call_needed_is_found_and_so_is_one_that_another_covers():
+    statements = [
+        {"Effect": "Allow", "Action": ["sqs:SendMessage", "sqs:DeleteMessage"], "Resource": [QUEUE, QUEUE + "-old"]},
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"},
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::photos/*"},
+    ]
+    own = read_policy({"Version": "2012-10-17", "Statement": statements}, "own")
+    calls = [Needed("sqs:SendMessage", QUEUE), Needed("s3:GetObject", "arn:aws:s3:::photos/1.jpg")]
+
+    def allowed(caller: Caller, call: Needed) -> bool:
+        return judge(caller, Asked(call.action, call.resource, ACCOUNT)).allowed
+
+    found = elements(Caller(SESSION, (own,)), calls, allowed)
+    assert {(each.element, each.value) for each in found if each.needed} == {
+        ("Action", "sqs:SendMessage"), ("Resource", QUEUE),
+    }  # fmt: skip
+    assert [(each.value, each.beside) for each in found if each.element == "Action" and not each.needed] == [
+        ("sqs:DeleteMessage", (QUEUE, QUEUE + "-old")),
+        ("s3:GetObject", ("*",)),
+        ("s3:GetObject", ("arn:aws:s3:::photos/*",)),
+    ]
