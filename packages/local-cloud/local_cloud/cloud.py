@@ -18,6 +18,8 @@ from local_cloud.context import CloudContext
 from local_cloud.docker.store import ImageStore
 from local_cloud.documents import read_json, write_json
 from local_cloud.environment import ACCOUNT_ID
+from local_cloud.events.alarms import Alarms
+from local_cloud.events.bus import EventBus
 from local_cloud.guard import Guard
 from local_cloud.in_process import Clients
 from local_cloud.logs import Logs
@@ -63,6 +65,8 @@ class Cloud:
             self.authority,
         )
         self.clients = Clients(self.application, region)
+        self.bus = EventBus(ACCOUNT_ID, region, self.clients, clock)
+        self.alarms = Alarms(ACCOUNT_ID, region, self.clients, self.bus, clock, self.snapshot.save)
         self.context = self._context()
         self._services: list[Any] = []
         self._ready = False
@@ -78,8 +82,11 @@ class Cloud:
         states = StatesService(self.context, self.clients, sagemaker, self.database)
         stacks = CloudFormationService(self.context, self.clients, self.database)
         self.application.services = {"sagemaker": sagemaker, "states": states, "cloudformation": stacks}
-        self._services = [sagemaker, states, stacks]
+        # Stopped from the last to the first: what jobs and executions tell while they end is still delivered.
+        self._services = [self.bus, self.alarms, sagemaker, states, stacks]
         sagemaker.recover()
+        self.bus.start()
+        self.alarms.start()
         states.start()
         stacks.start()
         self.application.loaded = True
@@ -126,9 +133,10 @@ class Cloud:
             objects=Objects(ACCOUNT_ID, self.content, self.rows, self.authority),
             authority=self.authority,
             logs=Logs(ACCOUNT_ID, self.region, on_new_stream=self.snapshot.save),
-            metrics=Metrics(ACCOUNT_ID, self.region, self.database),
+            metrics=Metrics(ACCOUNT_ID, self.region, self.database, self.alarms.metrics_changed),
             images=ImageStore(self.state_dir),
             clock=self.clock,
+            emit=self.bus.emit,
         )
 
     def _versions_of(self, bucket: str, name: str) -> list[Any]:

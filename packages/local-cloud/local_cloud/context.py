@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,8 @@ class CloudContext:
     images: ImageStore
     clock: Clock
     authority: Authority
+    # Tells EventBridge: source, detail type, detail, ARNs concerned.
+    emit: Callable[[str, str, dict[str, Any], list[str]], None]
 
     def job_environment(self, role_arn: str) -> dict[str, str]:
         """What AWS gives a job: region and credentials of its role; here also where the cloud is, and nothing else.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,9 @@ from local_cloud.persistence.database import Database
 class Metrics:
     """The metrics of this account and region."""
 
-    def __init__(self, account_id: str, region: str, database: Database):
+    def __init__(self, account_id: str, region: str, database: Database, on_value: Callable[[], None] = lambda: None):
+        """`on_value` is called after each new value."""
+        self._on_value = on_value
         self._account_id = account_id
         self._region = region
         self._database = database
@@ -25,6 +28,7 @@ class Metrics:
         # First the row: a value that the disk did not take must not be shown.
         self._database.append_metric(namespace, name, float(value), epoch_seconds, json.dumps(dimensions or {}))
         self._backend.metric_data.append(self._datum(namespace, name, value, moment, dimensions or {}))
+        self._on_value()
 
     def reload(self) -> None:
         """Bring back what earlier processes recorded through `put`."""

@@ -12,6 +12,7 @@ from local_cloud.sagemaker.kinds import KINDS
 from local_cloud.sagemaker.rule_evaluation import abandon_evaluations
 from local_cloud.sagemaker.runs import fail_abandoned, remove_leftovers
 from local_cloud.sagemaker.runtime import Runtime, Settings
+from local_cloud.sagemaker.state_changes import StateChanges
 from local_cloud.sagemaker.store import Document, Store
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class SageMakerService:
 
     def __init__(self, context: "CloudContext", settings: Settings | None = None):
         path = context.state_dir / "sagemaker" / "resources.sqlite"
-        store = Store(path, context.region, context.account_id, context.clock)
+        store = Store(path, context.region, context.account_id, context.clock, StateChanges(context.emit).told)
         self.runtime = Runtime(
             context, store, Watchdog(), settings or Settings.from_environment(), on_first_job=self._prepare_search
         )

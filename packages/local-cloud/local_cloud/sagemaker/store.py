@@ -30,8 +30,16 @@ def public(document: Document) -> Document:
 class Store:
     """Resources by kind and name."""
 
-    def __init__(self, path: Path, region: str, account_id: str, clock: Clock):
-        self._clock = clock
+    def __init__(
+        self,
+        path: Path,
+        region: str,
+        account_id: str,
+        clock: Clock,
+        on_change: Callable[[str, Document | None, Document], None] = lambda noun, before, after: None,
+    ):
+        """`on_change` hears of each document that was written: its noun, what it was, what it is."""
+        self._clock, self._on_change = clock, on_change
         path.parent.mkdir(parents=True, exist_ok=True)
         self._region, self._account_id = region, account_id
         self._changed = threading.Condition(threading.RLock())
@@ -154,8 +162,10 @@ class Store:
     def _write(self, noun: str, name: str, document: Document) -> None:
         text = json.dumps(document, default=_write_time)
         self._execute("INSERT OR REPLACE INTO resources VALUES (?, ?, ?)", (noun, name, text))
-        self._documents.setdefault(noun, {})[name] = document
+        before = self._documents.setdefault(noun, {}).get(name)
+        self._documents[noun][name] = document
         self._changed.notify_all()
+        self._on_change(noun, before, document)
 
 
 def _write_time(value: Any) -> dict:

@@ -30,6 +30,20 @@ EXECUTION_TIMEOUT = "Execution.TimedOut"
 EXPRESS_SECONDS = 300
 
 
+TOLD = (
+    "executionArn",
+    "stateMachineArn",
+    "name",
+    "status",
+    "startDate",
+    "stopDate",
+    "input",
+    "output",
+    "error",
+    "cause",
+)
+
+
 class Execution:
     """A running execution; `record` is what DescribeExecution shows, times as seconds since the epoch."""
 
@@ -40,7 +54,7 @@ class Execution:
         self.record, self._clock = record, store.clock
         self.express = machine["type"] == "EXPRESS"
         self._synchronous = synchronous
-        self._database = store.database
+        self._database, self._emit = store.database, store.context.emit
         self._definition = json.loads(machine["definition"])
         self._machine = machine
         self._log = log
@@ -100,7 +114,14 @@ class Execution:
         """Whether the execution has ended, after waiting at most `seconds`."""
         return self._ended.wait(seconds)
 
+    def _tell(self) -> None:
+        """The status as an event; Express workflows have none."""
+        if not self.express:
+            arn = self.record["executionArn"]
+            self._emit("aws.states", "Step Functions Execution Status Change", status_change(self.record), [arn])
+
     def _begin(self) -> None:
+        self._tell()
         threading.Thread(target=self._run, name=self.record["name"], daemon=True).start()
 
     def _context(self) -> Context:
@@ -150,10 +171,19 @@ class Execution:
             self._save()
         finally:
             self._ended.set()
+        self._tell()
 
     def _save(self) -> None:
         if not self.express:
             save(self._database, self.record)
+
+
+def status_change(record: dict[str, Any]) -> dict[str, Any]:
+    """An execution in EventBridge: https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html"""
+    detail = {name: record.get(name) for name in TOLD}
+    moments = {name: int(record[name] * 1000) if record.get(name) else None for name in ("startDate", "stopDate")}
+    included = {"included": True}
+    return {**detail, **moments, "inputDetails": included, "outputDetails": included if detail["output"] else None}
 
 
 def save(database: Database, record: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 
+from local_cloud.testing import wait_until
 from tests.sagemaker.platform import Platform, channel, new_name, processes_of
 
 LOGS = "/aws/sagemaker/TrainingJobs"
@@ -337,3 +338,30 @@ def test_an_operation_that_is_not_supported_is_refused_by_name(platform):
         platform.api.create_app(DomainId="d-1", AppType="JupyterServer", AppName="default")
     assert refused.value.response["Error"]["Code"] == "UnknownOperationException"
     assert "CreateApp" in refused.value.response["Error"]["Message"]
+
+
+def test_the_states_of_a_job_are_events(platform):
+    """https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html"""
+    sqs, events, name = platform.cloud.client("sqs"), platform.cloud.client("events"), new_name("events")
+    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    asked = {
+        "source": ["aws.sagemaker"], "detail-type": ["SageMaker Training Job State Change"],
+        "detail": {"TrainingJobName": [{"prefix": name}]},
+    }  # fmt: skip
+    events.put_rule(Name=name, EventPattern=json.dumps(asked))
+    events.put_targets(Rule=name, Targets=[{"Id": "1", "Arn": arn}])
+    job = platform.train("pass", TrainingJobName=f"{name}-job", Environment={"PASSWORD": "hunter2"})
+    heard: list[dict] = []
+
+    def complete() -> bool:
+        for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
+            heard.append(json.loads(message["Body"]))
+            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        return any(event["detail"]["SecondaryStatus"] == "Completed" for event in heard)
+
+    wait_until(complete, 60, "the event of the end")
+    states = [event["detail"]["SecondaryStatus"] for event in heard]
+    assert states == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+    assert {event["resources"][0] for event in heard} == {job["TrainingJobArn"]}
+    assert "hunter2" not in json.dumps(heard)

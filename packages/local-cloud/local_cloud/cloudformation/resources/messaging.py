@@ -244,7 +244,7 @@ class QueuePolicy(ResourceType):
 
 @register
 class Rule(ResourceType):
-    """An EventBridge rule. It is kept and listed; the local cloud emits no events and keeps no schedule."""
+    """An EventBridge rule."""
 
     type = "AWS::Events::Rule"
     name_property = "Name"
@@ -288,7 +288,7 @@ _NUMBERS = {
 
 @register
 class Alarm(ResourceType):
-    """A CloudWatch alarm. It is kept and listed; its state changes only through SetAlarmState."""
+    """A CloudWatch alarm."""
 
     type = "AWS::CloudWatch::Alarm"
     name_property = "AlarmName"

@@ -1,0 +1,1 @@
+"""EventBridge that fires: patterns, schedules, targets, and the alarms whose state changes are events."""
