@@ -114,7 +114,7 @@ fuzz-decode: .venv-inference_code/.installed ## Decode 120,000 mutated and gener
 
 kills: .venv/.installed-dev node_modules/.installed-dev ## Kill the local cloud 60 times each over S3 writes, runs and `cdk deploy` (KILLS=60), and show what survived
 	@mkdir -p build; rm -f build/kills.md
-	@DARKROOM_KILLS=$(or $(KILLS),60) .venv/bin/python -m pytest -q -p no:xdist packages/local-cloud/tests/test_kills.py && status=0 || status=$$?; \
+	@LOCAL_CLOUD_KILLS=$(or $(KILLS),60) .venv/bin/python -m pytest -q -p no:xdist packages/local-cloud/tests/test_kills.py && status=0 || status=$$?; \
 	  printf '%s\n' "| work | kills | acknowledged | cut off | wrong afterwards | processes | left over |" "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"; cat build/kills.md; exit $$status
 
 clean: ## Remove environments, builds and the local cloud's state

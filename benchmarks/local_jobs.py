@@ -88,7 +88,7 @@ class Bench:
         self.client("ecr").create_repository(repositoryName="bench")
         uri = "000000000000.dkr.ecr.us-east-1.amazonaws.com/bench:1"
         environment = os.environ | {
-            "DARKROOM_STATE": str(self.state), "AWS_ENDPOINT_URL": self.described["endpoint"], "AWS_REGION": "us-east-1",
+            "LOCAL_CLOUD_STATE": str(self.state), "AWS_ENDPOINT_URL": self.described["endpoint"], "AWS_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": self.described["access_key_id"], "AWS_SECRET_ACCESS_KEY": self.described["secret_access_key"],
         }  # fmt: skip
         for words in (["build", "--tag", uri, str(folder)], ["push", uri]):

@@ -117,7 +117,7 @@ class Target:
         )
 
     @cached_property
-    def cloud(self) -> local.LocalCloud:
+    def cloud(self) -> local.LivingCloud:
         return local.require(self.home)
 
     @cached_property
@@ -222,8 +222,9 @@ class Target:
             **isolation(self.home),
             "CDK_DOCKER": str(docker_command()),
             "DARKROOM_HOME": str(self.home.path),
-            "DARKROOM_STATE": str(self.home.state),
             "DARKROOM_ENVIRONMENTS": str(self.home.environments),
+            "LOCAL_CLOUD_STATE": str(self.home.state),
+            "LOCAL_CLOUD_ENVIRONMENTS": str(self.home.environments),
             SHELL_MARK: str(self.home.path),
         }
 
@@ -269,9 +270,9 @@ def tool_folders() -> list[str]:
 
 def docker_command() -> Path:
     """The stand-in for docker, installed beside this Python."""
-    found = shutil.which("darkroom-docker", path=str(Path(sys.executable).parent))
+    found = shutil.which(local.DOCKER_COMMAND, path=str(Path(sys.executable).parent))
     if not found:
-        raise DarkroomError("The command darkroom-docker is not installed.", "Run: make install")
+        raise DarkroomError(f"The command {local.DOCKER_COMMAND} is not installed.", "Run: make install")
     return Path(found)
 
 

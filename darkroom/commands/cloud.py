@@ -86,7 +86,7 @@ def interrupt(context: Context, job: str) -> None:
     """
     only_local(context, "interrupt")
     try:
-        local.interrupt(context.target.cloud, job)
+        local.interrupt(context.target.home, job)
     except DarkroomError as error:
         named = str(error) if job in str(error) else f"{job!r}: {error}"
         raise DarkroomError(named, error.advice) from None

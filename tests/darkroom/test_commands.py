@@ -78,7 +78,7 @@ def test_the_exports_lead_every_tool_to_the_local_cloud(running):
     assert exported["AWS_EC2_METADATA_DISABLED"] == "true" and exported["AWS_ENDPOINT_URL"].startswith(
         "http://127.0.0.1:"
     )
-    assert Path(exported["CDK_DOCKER"]).name == "darkroom-docker" and Path(exported["DARKROOM_STATE"]).is_dir()
+    assert Path(exported["CDK_DOCKER"]).name == "darkroom-docker" and Path(exported["LOCAL_CLOUD_STATE"]).is_dir()
     assert Path(exported["AWS_CONFIG_FILE"]).read_text() == ""
 
 

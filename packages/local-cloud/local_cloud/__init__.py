@@ -1,3 +1,1 @@
 """The embedded AWS: moto's services, Step Functions, CloudFormation, and a SageMaker that really runs jobs and endpoints."""
-
-__version__ = "0.1.0"

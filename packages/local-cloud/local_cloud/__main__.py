@@ -15,6 +15,7 @@ from typing import Any
 
 from local_cloud.environment import isolate
 from local_cloud.lock import AlreadyOwned, StateLock, owning
+from local_cloud.settings import SettingRefused, Settings, unknown
 
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 
@@ -31,12 +32,19 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("botocore", "boto3", "urllib3", "werkzeug"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        settings = Settings.from_environment(os.environ)
+    except SettingRefused as refused:
+        print(refused, file=sys.stderr)
+        return 2
+    for name in unknown(os.environ):
+        logging.getLogger("local_cloud").warning("%s is not a setting of the local cloud; nothing reads it", name)
     isolate(options.region)
     try:
         options.state.mkdir(parents=True, exist_ok=True)
         options.state.chmod(0o700)
         with owning(options.state.resolve()) as lock:
-            return _run(options.state.resolve(), options.port, options.region, lock)
+            return _run(options.state.resolve(), options.port, options.region, lock, settings)
     except AlreadyOwned:
         print(f"Another local cloud uses {options.state}. Stop it, or choose another --state.", file=sys.stderr)
     except OSError as fault:
@@ -49,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 2
 
 
-def _run(state: Path, port: int, region: str, lock: StateLock) -> int:
+def _run(state: Path, port: int, region: str, lock: StateLock, settings: Settings) -> int:
     # After isolate: these import botocore and moto.
     from local_cloud.cloud import Cloud
     from local_cloud.documents import write_json
@@ -68,7 +76,7 @@ def _run(state: Path, port: int, region: str, lock: StateLock) -> int:
         print(f"Port {port} of 127.0.0.1 cannot be used: {fault}. Choose another --port, or 0.", file=sys.stderr)
         return 2
     try:
-        cloud = Cloud(state, region, f"http://127.0.0.1:{bound_port(server)}")
+        cloud = Cloud(state, region, f"http://127.0.0.1:{bound_port(server)}", settings)
         cloud.application.on_shutdown = stopping.set
         # Services may be asked by their own jobs while they start, so the socket answers first.
         threading.Thread(target=server.serve, name="server", daemon=True).start()

@@ -86,7 +86,7 @@ class Application:
         protocol = "rest-json"
         try:
             self._guard.check_origin(request)
-            if request.raw_path == "/_darkroom/health" and request.method == "GET":
+            if request.raw_path == "/_local/health" and request.method == "GET":
                 return self._health_answer()
             if not self.loaded:
                 raise AwsError("ServiceUnavailable", "The local cloud is starting; try again in a moment.", 503)
@@ -94,13 +94,13 @@ class Application:
             service = SERVICES.get(named)
             protocol = spoken(request, protocol_of(named, request.raw_path == "/"))
             signed_for = self._guard.admit(request)
-            if request.raw_path == "/_darkroom/shutdown" and request.method == "POST":
+            if request.raw_path == "/_local/shutdown" and request.method == "POST":
                 self.on_shutdown()
                 return _plain_json({"status": "stopping"})
-            if request.raw_path == "/_darkroom/permissions" and request.holder is None:
+            if request.raw_path == "/_local/permissions" and request.holder is None:
                 return self._permissions(request)
-            if request.raw_path.startswith("/_darkroom/interrupt/") and request.method == "POST":
-                name = unquote(request.raw_path.removeprefix("/_darkroom/interrupt/"))
+            if request.raw_path.startswith("/_local/interrupt/") and request.method == "POST":
+                name = unquote(request.raw_path.removeprefix("/_local/interrupt/"))
                 protocol = "json"
                 self.services["sagemaker"].interrupt_training_job(name)
                 return _plain_json({"interrupted": name})

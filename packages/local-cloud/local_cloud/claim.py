@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
-from local_cloud.errors import AwsError
+from local_cloud.errors import AwsError, UnknownCaller
 from local_cloud.numbers import whole_number
 from local_cloud.refusals import refusal
 from local_cloud.wire import Request
@@ -76,11 +76,7 @@ def claim_of(request: Request) -> Claim:
         return _from_header(request)
     if presigned:
         return _from_query(request, parameters)
-    raise AwsError(
-        "MissingAuthenticationToken",
-        "The request is not signed. Take the credentials from `darkroom env` or the state directory's cloud.json.",
-        403,
-    )
+    raise UnknownCaller("MissingAuthenticationToken", "The request is not signed.", 403)
 
 
 def _parameters(request: Request) -> list[tuple[str, str]]:

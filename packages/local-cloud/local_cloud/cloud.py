@@ -6,10 +6,11 @@ import logging
 import os
 import secrets
 import string
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from local_cloud import __version__, moto_adjustments
+from local_cloud import moto_adjustments
 from local_cloud.access.authority import Authority
 from local_cloud.application import Application
 from local_cloud.clock import MACHINE, Clock
@@ -32,18 +33,20 @@ from local_cloud.s3.content import ContentStore
 from local_cloud.s3.fast_path import FastPath
 from local_cloud.s3.rows import ObjectRows
 from local_cloud.sagemaker.service import SageMakerService
+from local_cloud.settings import Settings
 from local_cloud.stepfunctions.service import StatesService
 
 logger = logging.getLogger("local_cloud")
 # The log names them all.
 DAMAGED_SHOWN = 20
+DISTRIBUTION = "local-cloud"
 
 
 class Cloud:
     """Everything behind the endpoint. `start` reloads, `stop` ends jobs and closes files."""
 
-    def __init__(self, state_dir: Path, region: str, endpoint: str, clock: Clock = MACHINE):
-        self.clock = clock
+    def __init__(self, state_dir: Path, region: str, endpoint: str, settings: Settings, clock: Clock = MACHINE):
+        self.settings, self.clock = settings, clock
         self.state_dir = state_dir
         self.region = region
         self.endpoint = endpoint
@@ -56,7 +59,14 @@ class Cloud:
         moto_adjustments.install(self.database)
         self.authority = Authority(ACCOUNT_ID, region, state_dir / "permissions.json", clock)
         self.application = Application(
-            Guard(self.credentials["access_key_id"], self.credentials["secret_access_key"], ACCOUNT_ID, region, clock),
+            Guard(
+                self.credentials["access_key_id"],
+                self.credentials["secret_access_key"],
+                ACCOUNT_ID,
+                region,
+                clock,
+                settings.command,
+            ),
             self.content,
             self.rows,
             FastPath(ACCOUNT_ID, self.content, self.rows),
@@ -78,7 +88,7 @@ class Cloud:
         self.snapshot.load()
         self._load_objects()
         self._load_rows()
-        sagemaker = SageMakerService(self.context)
+        sagemaker = SageMakerService(self.context, self.settings)
         states = StatesService(self.context, self.clients, sagemaker, self.database)
         stacks = CloudFormationService(self.context, self.clients, self.database)
         self.application.services = {"sagemaker": sagemaker, "states": states, "cloudformation": stacks}
@@ -112,14 +122,14 @@ class Cloud:
             "region": self.region,
             "account_id": ACCOUNT_ID,
             **self.credentials,
-            "version": __version__,
+            "version": metadata.version(DISTRIBUTION),
         }
 
     def _health(self) -> dict[str, Any]:
         return {
             "status": "ready" if self._ready else "starting",
             "pid": os.getpid(),
-            "version": __version__,
+            "version": metadata.version(DISTRIBUTION),
             "account_id": ACCOUNT_ID,
             "damaged_objects": self.damaged[:DAMAGED_SHOWN],
         }
@@ -134,7 +144,7 @@ class Cloud:
             authority=self.authority,
             logs=Logs(ACCOUNT_ID, self.region, on_new_stream=self.snapshot.save),
             metrics=Metrics(ACCOUNT_ID, self.region, self.database, self.alarms.metrics_changed),
-            images=ImageStore(self.state_dir),
+            images=ImageStore(self.state_dir, self.settings),
             clock=self.clock,
             emit=self.bus.emit,
         )

@@ -21,3 +21,7 @@ class AwsError(Exception):
         self.code = code
         self.message = message
         self.status = status
+
+
+class UnknownCaller(AwsError):
+    """Who asks has no credentials of this cloud, or no longer; the guard says where they are."""

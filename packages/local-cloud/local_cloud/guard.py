@@ -15,9 +15,10 @@ from typing import Any
 
 from local_cloud.claim import Claim, claim_of, claimed_service
 from local_cloud.clock import MACHINE, Clock
-from local_cloud.errors import AwsError
+from local_cloud.errors import AwsError, UnknownCaller
 from local_cloud.presigned import access_key_of, token_of, verify_presigned
 from local_cloud.refusals import refusal
+from local_cloud.settings import Settings
 from local_cloud.signature import verify
 from local_cloud.wire import Request
 
@@ -41,9 +42,11 @@ class Guard:
     """Checks every request before anything else looks at it."""
 
     def __init__(
-        self, access_key_id: str, secret_access_key: str, account_id: str, region: str, clock: Clock = MACHINE
-    ):
+        self, access_key_id: str, secret_access_key: str, account_id: str, region: str, clock: Clock = MACHINE,
+        command: str = Settings.command,
+    ):  # fmt: skip
         self._clock = clock
+        self._command = command
         self._access_key_id = access_key_id
         self._secret_access_key = secret_access_key
         self._account_id = account_id
@@ -65,6 +68,16 @@ class Guard:
 
     def admit(self, request: Request) -> str:
         """The service that the request is signed for, once key, token, region, age and signature have been found right."""
+        try:
+            return self._admitted(request)
+        except UnknownCaller as error:
+            error.message += (
+                f" This is a local cloud: take its credentials, with their session token, from `{self._command} env`, from "
+                "the state directory's cloud.json, or from whoever assumed the role."
+            )
+            raise
+
+    def _admitted(self, request: Request) -> str:
         key_id = access_key_of(request)
         if key_id is not None and not request.header("authorization"):
             key = self._key(key_id, "s3", token_of(request))

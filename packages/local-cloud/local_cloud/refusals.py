@@ -7,14 +7,10 @@ of each API reference and what their clients report.
 
 from __future__ import annotations
 
-from local_cloud.errors import AwsError
+from local_cloud.errors import AwsError, UnknownCaller
 from local_cloud.services import SERVICES
 
 INVALID = "The security token included in the request is invalid."
-HINT = (
-    " This is a local cloud: take its credentials, with their session token, from `darkroom env` or from whoever assumed "
-    "the role."
-)
 CODES = {
     "unknown key": {
         "s3": ("InvalidAccessKeyId", 403, "The AWS Access Key Id you provided does not exist in our records."),
@@ -67,14 +63,14 @@ CODES = {
         "json": ("InvalidSignatureException", 400, "Signature expired."),
     },
 }  # fmt: skip
-WITH_HINT = {"unknown key", "wrong token", "expired token"}
+UNKNOWN = {"unknown key", "wrong token", "expired token"}
 
 
 def refusal(fault: str, service: str, detail: str = "") -> AwsError:
     """The error of this kind as the service with this signing name words it."""
     code, status, words = CODES[fault][_family(service)]
     said = " ".join(part for part in (words, detail) if part)
-    return AwsError(code, said + (HINT if fault in WITH_HINT else ""), status)
+    return (UnknownCaller if fault in UNKNOWN else AwsError)(code, said, status)
 
 
 def _family(name: str) -> str:

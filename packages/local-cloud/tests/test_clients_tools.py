@@ -1,4 +1,4 @@
-"""Clients that nobody here wrote: the AWS CLI and the CDK CLI, with the environment that `darkroom env` gives."""
+"""Clients that nobody here wrote: the AWS CLI and the CDK CLI, with the environment that `local-cloud env` gives."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from local_cloud.docker.build import build
 from local_cloud.docker.dockerfile import BuildError
 from local_cloud.docker.store import ImageStore
 from local_cloud.errors import AwsError
+from local_cloud.settings import Settings
 
 GOOD = """\
 # syntax comment
@@ -47,9 +48,8 @@ def context(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ImageStore:
-    monkeypatch.setenv("DARKROOM_ENVIRONMENTS", str(tmp_path / "environments"))
-    return ImageStore(tmp_path / "state")
+def store(tmp_path: Path) -> ImageStore:
+    return ImageStore(tmp_path / "state", Settings(environments=tmp_path / "environments"))
 
 
 def made(store: ImageStore, context: Path, **options):
@@ -111,7 +111,7 @@ def test_another_requirement_makes_another_environment_and_a_missing_one_is_foun
     plain = made(store, context)
     package = context / "wheel"
     package.mkdir()
-    (package / "pyproject.toml").write_text('[project]\nname = "darkroom-probe"\nversion = "1"\n')
+    (package / "pyproject.toml").write_text('[project]\nname = "probe"\nversion = "1"\n')
     (context / "Dockerfile").write_text(
         GOOD.replace("COPY --chown", "COPY wheel /wheel/\nRUN pip install /wheel\nCOPY --chown")
     )

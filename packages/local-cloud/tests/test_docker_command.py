@@ -1,4 +1,4 @@
-"""`darkroom-docker`, called as the CDK CLI calls it, against the local cloud's ECR."""
+"""`local-cloud-docker`, called as the CDK CLI calls it, against the local cloud's ECR."""
 
 import json
 import os
@@ -14,7 +14,7 @@ URI = "000000000000.dkr.ecr.us-east-1.amazonaws.com/docker-command:asset"
 
 @pytest.fixture
 def docker(tmp_path: Path, cloud):
-    settings = {"DARKROOM_STATE": str(cloud.state), "DARKROOM_ENVIRONMENTS": str(tmp_path / "environments")}
+    settings = {"LOCAL_CLOUD_STATE": str(cloud.state), "LOCAL_CLOUD_ENVIRONMENTS": str(tmp_path / "environments")}
 
     def call(*words: str, cwd: Path = tmp_path, stdin: str = "", **environment: str) -> subprocess.CompletedProcess:
         return subprocess.run(
@@ -70,7 +70,7 @@ def test_a_build_as_the_cdk_cli_makes_it_ends_in_ecr(docker, context, cloud):
         (["build", "--secret", "id=x", "."], {}, "--secret"),
         (["build", "--output=type=tar", "."], {}, "not supported"),
         (["run", "x"], {}, "No such command"),
-        (["images"], {"DARKROOM_STATE": ""}, "darkroom env"),
+        (["images"], {"LOCAL_CLOUD_STATE": ""}, "local-cloud env"),
     ],
 )
 def test_what_the_stand_in_cannot_do_it_says(docker, words, environment, reason):

@@ -530,9 +530,9 @@ def _framed(cloud, *lines: str) -> bytes:
 @pytest.mark.parametrize(
     "lines",
     [
-        ("GET /_darkroom/health HTTP/1.1", "Host: 127.0.0.1", "Host: 127.0.0.1"),
-        ("GET /_darkroom/health HTTP/1.1", "Host: 127.0.0.1", "host: evil.example"),
-        ("GET /_darkroom/health HTTP/1.1",),
+        ("GET /_local/health HTTP/1.1", "Host: 127.0.0.1", "Host: 127.0.0.1"),
+        ("GET /_local/health HTTP/1.1", "Host: 127.0.0.1", "host: evil.example"),
+        ("GET /_local/health HTTP/1.1",),
         ("POST / HTTP/1.1", "Host: 127.0.0.1", "Content-Length: 0", "Content-Length: 5"),
         ("POST / HTTP/1.1", "Host: 127.0.0.1", "Content-Length: 0", "Transfer-Encoding: chunked"),
         ("POST / HTTP/1.1", "Host: 127.0.0.1", "Content-Length: +0"),
@@ -540,12 +540,12 @@ def _framed(cloud, *lines: str) -> bytes:
         ("POST / HTTP/1.1", "Host: 127.0.0.1", "Content-Length: 1_0"),
         ("POST / HTTP/1.1", "Host: 127.0.0.1", "Content-Length: " + "9" * 5000),
         ("POST / HTTP/1.1", "Host: 127.0.0.1", "Transfer-Encoding: gzip, chunked"),
-        ("GET /_darkroom/health HTTP/1.1", "Host: 127.0.0.1", "A : b"),
-        ("GET /_darkroom/health HTTP/1.1", "Host: 127.0.0.1", "A: b", " folded"),
-        ("GET /_darkroom/health HTTP/1.1", "Host: 127.0.0.1", "A: b\x00c"),
+        ("GET /_local/health HTTP/1.1", "Host: 127.0.0.1", "A : b"),
+        ("GET /_local/health HTTP/1.1", "Host: 127.0.0.1", "A: b", " folded"),
+        ("GET /_local/health HTTP/1.1", "Host: 127.0.0.1", "A: b\x00c"),
         ("GET //[ HTTP/1.1", "Host: 127.0.0.1"),
         ("GET /\x01 HTTP/1.1", "Host: 127.0.0.1"),
-        ("GET /_darkroom/health", "Host: 127.0.0.1"),
+        ("GET /_local/health", "Host: 127.0.0.1"),
     ],
 )
 def test_a_request_that_can_be_read_in_two_ways_is_refused(cloud, lines):

@@ -26,7 +26,7 @@ def signed(cloud, method: str, path: str, service: str, body: bytes = b"", **hea
 def test_one_connection_serves_many_requests(cloud):
     connection = http.client.HTTPConnection("127.0.0.1", cloud.description["port"], timeout=5)
     for _ in range(3):
-        connection.request("GET", "/_darkroom/health")
+        connection.request("GET", "/_local/health")
         answer = connection.getresponse()
         assert answer.status == 200 and b"ready" in answer.read()
         assert answer.getheader("Connection", "").lower() != "close"
@@ -56,8 +56,8 @@ def test_packed_bodies_are_unpacked(cloud):
 
 def test_a_signed_shutdown_stops_the_cloud(own_cloud):
     own_cloud.start()
-    headers = signed(own_cloud, "POST", "/_darkroom/shutdown", "sts")
-    assert requests.post(f"{own_cloud.endpoint}/_darkroom/shutdown", headers=headers, timeout=5).status_code == 200
+    headers = signed(own_cloud, "POST", "/_local/shutdown", "sts")
+    assert requests.post(f"{own_cloud.endpoint}/_local/shutdown", headers=headers, timeout=5).status_code == 200
     assert own_cloud.process.wait(timeout=20) == 0
 
 

@@ -45,7 +45,7 @@ def _held(cloud, request: bytes, count: int) -> Iterator[list[socket.socket]]:
 
 
 def _still_answers(cloud) -> None:
-    assert requests.get(f"{cloud.endpoint}/_darkroom/health", timeout=10).json()["status"] == "ready"
+    assert requests.get(f"{cloud.endpoint}/_local/health", timeout=10).json()["status"] == "ready"
     s3 = cloud.client("s3")
     s3.put_object(Bucket="slow", Key="other", Body=b"x" * 500_000)
     assert len(s3.get_object(Bucket="slow", Key="other")["Body"].read()) == 500_000
@@ -94,7 +94,7 @@ def test_an_open_connection_that_is_idle_holds_no_thread(bucket):
         for _ in range(MAXIMUM + 20):
             connection = idle.enter_context(contextlib.closing(http.client.HTTPConnection(
                 "127.0.0.1", bucket.description["port"], timeout=10)))  # fmt: skip
-            connection.request("GET", "/_darkroom/health")
+            connection.request("GET", "/_local/health")
             connection.getresponse().read()
         _still_answers(bucket)
 

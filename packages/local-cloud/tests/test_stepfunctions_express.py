@@ -15,7 +15,7 @@ from tests.test_stepfunctions_states import ROLE, one
 
 @pytest.fixture(scope="module")
 def states(cloud):
-    """A client that puts no `sync-` before the host: `darkroom env` sets the same for every client."""
+    """A client that puts no `sync-` before the host: `local-cloud env` sets the same for every client."""
     return cloud.client("stepfunctions", config=Config(inject_host_prefix=False))
 
 

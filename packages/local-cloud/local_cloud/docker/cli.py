@@ -1,4 +1,4 @@
-"""`darkroom-docker`: the part of the docker command that the CDK CLI calls (CDK_DOCKER), and people who bring an image.
+"""`local-cloud-docker`: the part of the docker command that the CDK CLI calls (CDK_DOCKER), and people who bring an image.
 
 Flags that it does not know are refused, as is every build feature without a meaning here. Exit codes are Docker's:
 1 for an error (the CDK CLI reads 1 from `inspect` as "must be built").
@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,29 +18,38 @@ from local_cloud.docker.build import build as build_image
 from local_cloud.docker.build import docker_architecture
 from local_cloud.docker.dockerfile import BuildError
 from local_cloud.docker.store import Image, ImageStore
+from local_cloud.settings import SettingRefused, Settings
+
+
+def _settings() -> Settings:
+    return click.get_current_context().obj
 
 
 def _store() -> ImageStore:
-    state = os.environ.get("DARKROOM_STATE")
+    state = os.environ.get("LOCAL_CLOUD_STATE")
     if not state:
         raise BuildError(
-            'DARKROOM_STATE is not set: which cloud should hold the image? What to do: eval "$(darkroom env)".'
+            "LOCAL_CLOUD_STATE is not set: which cloud should hold the image? "
+            f'What to do: eval "$({_settings().command} env)".'
         )
-    return ImageStore(Path(state))
+    return ImageStore(Path(state), _settings())
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--config", hidden=True, help="Accepted for the CDK CLI; there is nothing to configure.")
 def docker(config: str | None) -> None:
-    """Build images for the local cloud without Docker.
+    pass  # what it says of itself names the command: see `main`
 
-    \b
-    eval "$(darkroom env)"
-    aws ecr create-repository --repository-name my-training
-    darkroom-docker build --tag my-training:1 .
-    darkroom-docker tag my-training:1 000000000000.dkr.ecr.us-east-1.amazonaws.com/my-training:1
-    darkroom-docker push 000000000000.dkr.ecr.us-east-1.amazonaws.com/my-training:1
-    """
+
+HELP = """Build images for the local cloud without Docker.
+
+\b
+eval "$({settings.command} env)"
+aws ecr create-repository --repository-name my-training
+{settings.docker_command} build --tag my-training:1 .
+{settings.docker_command} tag my-training:1 000000000000.dkr.ecr.us-east-1.amazonaws.com/my-training:1
+{settings.docker_command} push 000000000000.dkr.ecr.us-east-1.amazonaws.com/my-training:1
+"""
 
 
 def _pairs(values: tuple[str, ...]) -> dict[str, str]:
@@ -100,7 +110,8 @@ def push(uri: str) -> None:
     """Register the image tagged URI in the local ECR."""
     from local_cloud.docker.push import push as push_image
 
-    click.echo(f"{uri}: digest: {push_image(_store(), uri)}")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    click.echo(f"{uri}: digest: {push_image(_store(), uri, endpoint, _settings().command)}")
 
 
 @docker.command()
@@ -163,7 +174,9 @@ def _existing(store: ImageStore, name: str) -> Image:
     try:
         return store.find(name)
     except KeyError:
-        raise BuildError(f"No such image: {name}. What to do: darkroom-docker images lists what is there.") from None
+        raise BuildError(
+            f"No such image: {name}. What to do: {_settings().docker_command} images lists what is there."
+        ) from None
 
 
 def _described(image: Image, store: ImageStore) -> dict:
@@ -188,12 +201,14 @@ def _described(image: Image, store: ImageStore) -> dict:
     }
 
 
-def main() -> None:
-    """The console script."""
+def main(**words: str) -> None:
+    """The console script; a host gives the words that its users type, as fields of Settings (`command`, `docker_command`)."""
     try:
-        docker()
-    except BuildError as error:
-        click.echo(f"darkroom-docker: {error}", err=True)
+        settings = replace(Settings.from_environment(os.environ), **words)
+        docker.help = HELP.format(settings=settings)
+        docker(obj=settings, prog_name=settings.docker_command)
+    except (BuildError, SettingRefused) as error:
+        click.echo(f"{words.get('docker_command', Settings.docker_command)}: {error}", err=True)
         sys.exit(1)
 
 

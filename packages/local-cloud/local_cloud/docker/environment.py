@@ -112,7 +112,7 @@ def provide(folder: Path, interpreter: Interpreter, installs: list[Install], bui
 
 
 def _install(environment: Path, install: Install) -> None:
-    with tempfile.TemporaryDirectory(prefix="darkroom-docker-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="local-cloud-docker-") as scratch:
         arguments = list(install.arguments)
         for index, source in enumerate(install.local_sources):
             # Build backends write into the source tree; the image's files stay as they were copied.

@@ -5,7 +5,6 @@ Refuses any endpoint but loopback and any account but the local one: it can neve
 
 import hashlib
 import json
-import os
 from urllib.parse import urlsplit
 
 from local_cloud.docker.dockerfile import BuildError
@@ -15,8 +14,11 @@ LOCAL_ACCOUNT = "000000000000"
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 
 
-def push(store: ImageStore, uri: str) -> str:
-    """Register the image tagged `uri` in the local ECR; returns its digest. Pushing it again is no error."""
+def push(store: ImageStore, uri: str, endpoint: str, command: str) -> str:
+    """Register the image tagged `uri` in the ECR at `endpoint`; returns its digest. Pushing it again is no error.
+
+    `command` is what a person types to start the cloud (`up`) and to reach it (`env`).
+    """
     match = REGISTRY.fullmatch(normalise(uri))
     if not match or match["account"] != LOCAL_ACCOUNT:
         raise BuildError(
@@ -24,11 +26,10 @@ def push(store: ImageStore, uri: str) -> str:
             f"{LOCAL_ACCOUNT}.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG. "
             "What to do: tag it so, or use the real docker command for a real registry."
         )
-    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
     if urlsplit(endpoint).hostname not in ("127.0.0.1", "localhost", "::1"):
         raise BuildError(
             f"Cannot push {uri}: AWS_ENDPOINT_URL is {endpoint or 'not set'}, which is not the local cloud. "
-            'What to do: eval "$(darkroom env)".'
+            f'What to do: eval "$({command} env)".'
         )
     try:
         image = store.find(uri)
@@ -36,7 +37,7 @@ def push(store: ImageStore, uri: str) -> str:
         raise BuildError(f"There is no image tagged {uri}. What to do: build it with --tag {uri}, or tag it.") from None
     document = manifest(image.id, image.rootfs.name, json.dumps(image.config.__dict__, sort_keys=True))
     digest = f"sha256:{hashlib.sha256(document.encode()).hexdigest()}"
-    _put(match["repository"], match["region"], document, digest)
+    _put(match["repository"], match["region"], document, digest, command)
     store.published(uri, digest)
     return digest
 
@@ -58,7 +59,7 @@ def manifest(identity: str, rootfs: str, config: str) -> str:
     return json.dumps(described, sort_keys=True)
 
 
-def _put(repository: str, region: str, document: str, digest: str) -> None:
+def _put(repository: str, region: str, document: str, digest: str, command: str) -> None:
     import boto3  # half a second: only a push needs it
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -74,5 +75,5 @@ def _put(repository: str, region: str, document: str, digest: str) -> None:
             raise BuildError(f"ECR refused {repository}: {error}. What to do: {advice}.") from None
     except BotoCoreError as error:
         raise BuildError(
-            f'The local cloud did not answer: {error}. What to do: darkroom up, and eval "$(darkroom env)".'
+            f'The local cloud did not answer: {error}. What to do: {command} up, and eval "$({command} env)".'
         ) from None

@@ -20,6 +20,7 @@ from pathlib import Path
 from local_cloud.docker.build import Built, Config
 from local_cloud.docker.environment import exclusive, is_complete
 from local_cloud.errors import AwsError
+from local_cloud.settings import Settings
 
 REGISTRY = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<repository>.+)"
@@ -116,11 +117,11 @@ class Image:
 class ImageStore:
     """The images below `<state>/images`, their tags, and what has been pushed."""
 
-    def __init__(self, state_dir: Path | str):
+    def __init__(self, state_dir: Path | str, settings: Settings):
         self.state_dir = Path(state_dir).absolute()
         self.folder = self.state_dir / "images"
-        # The command line sets DARKROOM_ENVIRONMENTS, so that environments outlive and are shared by states.
-        self.environments = Path(os.environ.get("DARKROOM_ENVIRONMENTS") or self.state_dir / "environments").absolute()
+        self._command = settings.docker_command
+        self.environments = settings.environments or self.state_dir / "environments"
 
     @property
     def scratch(self) -> Path:
@@ -199,7 +200,7 @@ class ImageStore:
             known = ", ".join(sorted(key for key in table["registry"] if "@" not in key)) or "none"
             raise AwsError(
                 "ValidationException",
-                f"The image {image_uri} {reason}. Build and push it with `darkroom-docker build`, `tag`, `push`. "
+                f"The image {image_uri} {reason}. Build and push it with `{self._command} build`, `tag`, `push`. "
                 f"Images in the registry: {known}.",
             )
         try:

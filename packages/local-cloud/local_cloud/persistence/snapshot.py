@@ -26,7 +26,7 @@ from local_cloud.persistence.database import DamagedState
 from local_cloud.persistence.disk import StorageFailed, explained, require_size, write_all
 from local_cloud.persistence.pickling import RestrictedUnpickler
 
-MAGIC = b"darkroom-local-cloud-snapshot"
+MAGIC = b"local-cloud-snapshot"
 VERSION = 1
 # Services whose backends are part of the snapshot, by moto's name. The others are refused at the door.
 SNAPSHOT_SERVICES = (
@@ -272,7 +272,8 @@ class Snapshot:
     def _payload(self) -> bytes:
         header, _, payload = self.path.read_bytes().partition(b"\n")
         parts = header.split(b" ")
-        if len(parts) != 3 or parts[0] != MAGIC:
+        # Versions before 0.1.0 wrote a longer word that ends the same; the layout is the same.
+        if len(parts) != 3 or not parts[0].endswith(MAGIC):
             raise self._damaged("it is not a snapshot of the local cloud")
         if int(parts[1]) != VERSION:
             raise self._damaged(f"it has layout {int(parts[1])}, this version reads layout {VERSION}")

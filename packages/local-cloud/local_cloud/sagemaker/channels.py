@@ -8,11 +8,10 @@ Refuses Pipe mode and file systems by name: they need kernel or network parts th
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from local_cloud.access.authority import become, current
+from local_cloud.objects import Objects
 from local_cloud.sagemaker.cluster import Host
-from local_cloud.sagemaker.namespaces import available
 from local_cloud.sagemaker.s3_locations import Source, sources_of
 from local_cloud.sagemaker.store import Document
 from local_cloud.sagemaker.support import invalid, refuse_unsupported
@@ -21,7 +20,7 @@ MODES = ("File", "FastFile")
 _COPIERS = 4
 
 
-def check_channels(channels: list[Document], default_mode: str, objects: Any) -> None:
+def check_channels(channels: list[Document], default_mode: str, objects: Objects) -> None:
     """Refuses what cannot be delivered, and data sources with no objects, as CreateTrainingJob does."""
     names = [channel["ChannelName"] for channel in channels]
     for name in {name for name in names if names.count(name) > 1}:
@@ -51,7 +50,13 @@ def _check_mode(mode: str, where: str) -> None:
 
 
 def deliver(
-    channels: list[Document], default_mode: str, objects: Any, host: Host, hosts: list[Host], base: Path
+    channels: list[Document],
+    default_mode: str,
+    objects: Objects,
+    host: Host,
+    hosts: list[Host],
+    base: Path,
+    confined: bool,
 ) -> None:
     """Puts every channel of one host below input/data/<channel>."""
     for channel in channels:
@@ -66,13 +71,13 @@ def deliver(
             mine,
             base / "input" / "data" / channel["ChannelName"],
             objects,
-            linked=is_linked(channel, default_mode),
+            linked=is_linked(channel, default_mode, confined),
         )
 
 
-def is_linked(channel: Document, default_mode: str) -> bool:
+def is_linked(channel: Document, default_mode: str, confined: bool) -> bool:
     """Whether a channel's files are the stored objects themselves: only where a mount can make them read-only."""
-    return channel.get("InputMode", default_mode) == "FastFile" and available()
+    return channel.get("InputMode", default_mode) == "FastFile" and confined
 
 
 def shard(sources: list[Source], distribution: str, host: Host, hosts: list[Host]) -> list[Source]:
@@ -82,7 +87,7 @@ def shard(sources: list[Source], distribution: str, host: Host, hosts: list[Host
     return sources[hosts.index(host) :: len(hosts)]
 
 
-def place(sources: Iterable[Source], folder: Path, objects: Any, *, linked: bool) -> None:
+def place(sources: Iterable[Source], folder: Path, objects: Objects, *, linked: bool) -> None:
     """Brings objects into a folder, as copies or as read-only links."""
     folder.mkdir(parents=True, exist_ok=True)
 

@@ -5,19 +5,18 @@ import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from local_cloud.access.actions import Needed, Place
 from local_cloud.access.authority import acting
+from local_cloud.docker.store import Image
 from local_cloud.sagemaker.containers import Container, plain_process
 from local_cloud.sagemaker.namespaces import (
     HOME,
     PLAIN,
     UNCUT,
     Room,
-    available,
     environment_places,
-    has_opt_ml,
+    has_opt,
     hidden_places,
 )
 from local_cloud.sagemaker.paths import OPT_ML, relocated
@@ -28,9 +27,10 @@ from local_cloud.sagemaker.support import invalid
 def literal_base(runtime: Runtime, base: Path) -> Path:
     """The path under which a container sees its tree: /opt/ml, or the tree itself where nothing can be mounted."""
     wanted = runtime.settings.mount_opt_ml
-    if wanted is False or (wanted is None and not has_opt_ml()):
+    possible = runtime.confines and has_opt()
+    if wanted is False or (wanted is None and not possible):
         return base
-    if not has_opt_ml():
+    if not possible:
         raise invalid(
             "LOCAL_CLOUD_MOUNT_OPT_ML is set, but this machine gives containers no namespaces of their own, or has no folder "
             f"{OPT_ML.parent}. Unset it; images then find their folder through SAGEMAKER_BASE_DIR."
@@ -40,7 +40,7 @@ def literal_base(runtime: Runtime, base: Path) -> Path:
 
 def launch(
     runtime: Runtime,
-    image: Any,
+    image: Image,
     base: Path,
     environment: Mapping[str, str],
     *,
@@ -75,10 +75,10 @@ def launch(
         image_env = {key: value.replace(own, there) for key, value in process.env.items()} | {"HOME": HOME}
         del image_env["SAGEMAKER_BASE_DIR"]
     env = {"PATH": os.defpath, **image_env, **environment}
-    if not available():
+    if not runtime.confines:
         on_lines([UNCUT if isolated else PLAIN])
         return Container(plain_process(argv, env, process.cwd), runtime.watchdog, on_lines, on_exit)
-    hidden = hidden_places(runtime.context.state_dir)
+    hidden = hidden_places(runtime.context.state_dir, runtime.settings.hidden)
     kept, links = environment_places(image.environment, hidden)
     room = Room(
         base=base,

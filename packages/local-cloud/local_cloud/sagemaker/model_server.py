@@ -22,7 +22,6 @@ from local_cloud.sagemaker.connections import (
 from local_cloud.sagemaker.containers import Container
 from local_cloud.sagemaker.launch import launch, literal_base, role_environment
 from local_cloud.sagemaker.model_hosting import HostedModel, bring_model, discard
-from local_cloud.sagemaker.namespaces import available
 from local_cloud.sagemaker.paths import base_variables, relocated_values
 from local_cloud.sagemaker.runtime import Runtime
 
@@ -67,7 +66,7 @@ class ModelServer:
         if self.connections is not None:
             self.connections.close()
         secret = secrets.token_urlsafe(32)
-        door = Door() if self.model.isolated and available() else None
+        door = Door() if self.model.isolated and self.runtime.confines else None
         self.connections = Connections(self.port, door, secret)
         literal = literal_base(self.runtime, self.base)
         environment = role_environment(self.runtime, self.model.role, self.model.isolated, self.model.image) | {

@@ -75,13 +75,13 @@ def _ways() -> bool | None:
 
 
 def available() -> bool:
-    """Whether containers may be confined here."""
-    return os.environ.get("LOCAL_CLOUD_CONFINE", "1") != "0" and _ways() is not None
+    """Whether this machine can confine containers."""
+    return _ways() is not None
 
 
-def has_opt_ml() -> bool:
-    """Whether a container can see its tree at /opt/ml: where there is no /opt, nobody but root could make one."""
-    return available() and os.path.isdir(OPT)
+def has_opt() -> bool:
+    """Whether a confined container can see its tree at /opt/ml: where there is no /opt, nobody but root could make one."""
+    return os.path.isdir(OPT)
 
 
 class Launchers:
@@ -165,13 +165,12 @@ def _beside(room: Room, name: str, mode: int) -> str:
     return str(folder)
 
 
-def hidden_places(state: Path) -> list[Path]:
-    """What no container may see: the cloud's state, the user's home, and what LOCAL_CLOUD_HIDDEN names."""
-    with_home = [Path(os.environ.get("HOME", "/"))]
+def hidden_places(state: Path, named: Sequence[Path]) -> list[Path]:
+    """What no container may see: the cloud's state, the user's home, and what the settings name."""
+    home = []
     with contextlib.suppress(KeyError):  # a user without a name
-        with_home.append(Path(pwd.getpwuid(os.getuid()).pw_dir))
-    named = [Path(name) for name in os.environ.get("LOCAL_CLOUD_HIDDEN", "").split(os.pathsep) if name]
-    return [state, *with_home, *named]
+        home.append(Path(pwd.getpwuid(os.getuid()).pw_dir))
+    return [state, *home, *named]
 
 
 def environment_places(environment: Path, hidden: Sequence[Path]) -> tuple[list[Path], list[tuple[str, str]]]:

@@ -1,46 +1,20 @@
 """What every part of the local SageMaker works with: the cloud's seams, the store, the runs, the settings."""
 
-import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from local_cloud.sagemaker.containers import Watchdog
-from local_cloud.sagemaker.namespaces import Launchers
-from local_cloud.sagemaker.store import Store
+from local_cloud.sagemaker.namespaces import Launchers, available
+from local_cloud.sagemaker.store import Document, Store
+from local_cloud.settings import Settings
 
 if TYPE_CHECKING:
     from local_cloud.context import CloudContext
+    from local_cloud.sagemaker.invocation import InvocationResponse
     from local_cloud.sagemaker.runs import JobRun
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a user may set about running jobs; every name is an environment variable of the cloud process."""
-
-    stop_grace_seconds: float = 120.0  # LOCAL_CLOUD_STOP_GRACE_SECONDS: between SIGTERM and SIGKILL, as on AWS
-    sync_seconds: float = 2.0  # LOCAL_CLOUD_SYNC_SECONDS: how often checkpoints and continuous outputs are uploaded
-    keep_job_folders: bool = False  # LOCAL_CLOUD_KEEP_JOB_FOLDERS: leave a finished job's /opt/ml tree for inspection
-    rules_image: str = (
-        ""  # LOCAL_CLOUD_RULES_IMAGE: evaluates rules of trainings whose own image does not (see rules.py)
-    )
-    # LOCAL_CLOUD_MOUNT_OPT_ML: whether each job's tree stands at /opt/ml; unset: wherever it can
-    mount_opt_ml: bool | None = None
-
-    @classmethod
-    def from_environment(cls) -> "Settings":
-        def flag(name: str) -> bool:
-            return os.environ.get(name, "0").lower() in ("1", "true", "yes")
-
-        return cls(
-            stop_grace_seconds=float(os.environ.get("LOCAL_CLOUD_STOP_GRACE_SECONDS", cls.stop_grace_seconds)),
-            sync_seconds=float(os.environ.get("LOCAL_CLOUD_SYNC_SECONDS", cls.sync_seconds)),
-            rules_image=os.environ.get("LOCAL_CLOUD_RULES_IMAGE", ""),
-            keep_job_folders=flag("LOCAL_CLOUD_KEEP_JOB_FOLDERS"),
-            mount_opt_ml=flag("LOCAL_CLOUD_MOUNT_OPT_ML") if os.environ.get("LOCAL_CLOUD_MOUNT_OPT_ML") else None,
-        )
 
 
 class Runs:
@@ -67,6 +41,22 @@ class Runs:
             return list(self._runs.values())
 
 
+class Deployments(Protocol):
+    """The containers of endpoints, as operations see them (endpoints.py has them)."""
+
+    def restore(self) -> None: ...
+
+    def deploy(self, name: str, config: str, variants: list[Document]) -> None: ...
+
+    def remove(self, name: str) -> None: ...
+
+    def set_weights(self, name: str, weights: Mapping[str, float]) -> None: ...
+
+    def invoke(self, name: str, body: bytes, headers: Mapping[str, str]) -> "InvocationResponse": ...
+
+    def close(self) -> None: ...
+
+
 @dataclass
 class Runtime:
     """Handed to every operation and every run."""
@@ -75,9 +65,9 @@ class Runtime:
     store: Store
     watchdog: Watchdog
     settings: Settings
+    endpoints: Deployments = field(init=False)  # set by the service: they need the runtime themselves
     launchers: Launchers = field(default_factory=Launchers)
     runs: Runs = field(default_factory=Runs)
-    endpoints: Any = None  # endpoints.Endpoints, set by the service
     on_first_job: Callable[[], None] = lambda: None
     stopping: threading.Event = field(default_factory=threading.Event)
     rule_names: dict[str, list[str]] = field(default_factory=dict)  # by image id, see rules.py
@@ -85,6 +75,11 @@ class Runtime:
     @property
     def folder(self) -> Path:
         return self.context.state_dir / "sagemaker"
+
+    @property
+    def confines(self) -> bool:
+        """Whether containers are confined: the machine can, and nobody said that it must not."""
+        return self.settings.confine and available()
 
     def arn(self, noun: str, name: str) -> str:
         return self.store.arn(noun, name)

@@ -11,9 +11,10 @@ from local_cloud.sagemaker.invocation import InvocationResponse
 from local_cloud.sagemaker.kinds import KINDS
 from local_cloud.sagemaker.rule_evaluation import abandon_evaluations
 from local_cloud.sagemaker.runs import fail_abandoned, remove_leftovers
-from local_cloud.sagemaker.runtime import Runtime, Settings
+from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.state_changes import StateChanges
 from local_cloud.sagemaker.store import Document, Store
+from local_cloud.settings import Settings
 
 if TYPE_CHECKING:
     from local_cloud.context import CloudContext
@@ -70,12 +71,10 @@ OPERATIONS: dict[str, Operation] = {
 class SageMakerService:
     """SageMaker and its runtime for one account and region."""
 
-    def __init__(self, context: "CloudContext", settings: Settings | None = None):
+    def __init__(self, context: "CloudContext", settings: Settings):
         path = context.state_dir / "sagemaker" / "resources.sqlite"
         store = Store(path, context.region, context.account_id, context.clock, StateChanges(context.emit).told)
-        self.runtime = Runtime(
-            context, store, Watchdog(), settings or Settings.from_environment(), on_first_job=self._prepare_search
-        )
+        self.runtime = Runtime(context, store, Watchdog(), settings, on_first_job=self._prepare_search)
         self._search_ready = threading.Event()
         self.runtime.endpoints = endpoints.Endpoints(self.runtime)
 

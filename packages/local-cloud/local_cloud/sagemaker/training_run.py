@@ -160,7 +160,15 @@ class TrainingRun(JobRun):
         base = host.base(self.folder)
         write_training_folder(self.job, host, self.hosts, base, literal_base(self.runtime, base))
         mode = self.job["AlgorithmSpecification"]["TrainingInputMode"]
-        deliver(self.job.get("InputDataConfig", []), mode, self.context.objects, host, self.hosts, base)
+        deliver(
+            self.job.get("InputDataConfig", []),
+            mode,
+            self.context.objects,
+            host,
+            self.hosts,
+            base,
+            self.runtime.confines,
+        )
         if host.index == 0:
             self._mirrors = [
                 Mirror(self.context.objects, self.outputs, folder, Location.parse(uri))
@@ -216,7 +224,9 @@ class TrainingRun(JobRun):
 
     def _linked_folders(self, base: Path) -> list[Path]:
         mode = self.job["AlgorithmSpecification"]["TrainingInputMode"]
-        names = [c["ChannelName"] for c in self.job.get("InputDataConfig", []) if is_linked(c, mode)]
+        names = [
+            c["ChannelName"] for c in self.job.get("InputDataConfig", []) if is_linked(c, mode, self.runtime.confines)
+        ]
         folders = [base / "input" / "data" / name for name in names]
         return [folder for folder in folders if folder.is_dir()]
 

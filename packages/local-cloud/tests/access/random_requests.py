@@ -37,8 +37,8 @@ ACTIONS: list[tuple[str, str, dict[str, str | list[str]]]] = [
     ("sts:AssumeRole", _arn("iam", "role/service/Train", ""), {"sts:ExternalId": "42"}),
     ("sagemaker:CreateTrainingJob", _arn("sagemaker", "training-job/bees-1"),
      {"sagemaker:InstanceTypes": ["ml.m5.large", "ml.m5.xlarge"], "aws:RequestTag/team": "a", "aws:TagKeys": ["team", "cost"]}),
-    ("states:StartExecution", _arn("states", "stateMachine:Darkroom"), {}),
-    ("ssm:GetParameter", _arn("ssm", "parameter/darkroom/dev/model"), {}),
+    ("states:StartExecution", _arn("states", "stateMachine:Pipeline"), {}),
+    ("ssm:GetParameter", _arn("ssm", "parameter/pipeline/dev/model"), {}),
     ("logs:PutLogEvents", _arn("logs", "log-group:/aws/sagemaker/TrainingJobs:log-stream:bees-1"), {}),
 ]  # fmt: skip
 EVERYWHERE: dict[str, str | list[str]] = {
@@ -47,7 +47,7 @@ EVERYWHERE: dict[str, str | list[str]] = {
     "aws:SecureTransport": "true",
     "aws:username": "ana",
     "aws:PrincipalTag/team": "team-a",
-    "aws:SourceArn": "arn:aws:states:us-east-1:111122223333:stateMachine:Darkroom",
+    "aws:SourceArn": "arn:aws:states:us-east-1:111122223333:stateMachine:Pipeline",
     "aws:SourceAccount": ACCOUNT,
     "aws:RequestedRegion": REGION,
     "aws:MultiFactorAuthAge": "300",

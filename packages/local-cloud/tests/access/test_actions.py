@@ -27,7 +27,7 @@ NAMES = {
     "sqs": {"QueueUrl": "http://127.0.0.1:1/111122223333/q", "QueueName": "q"},
     "kms": {"KeyId": "1234abcd-12ab-34cd-56ef-1234567890ab"},
     "logs": {"logGroupName": "/aws/x", "logStreamName": "s"},
-    "ssm": {"Name": "/darkroom/model"},
+    "ssm": {"Name": "/pipeline/model"},
     "iam": {"GroupName": "g", "InstanceProfileName": "i", "RoleName": "r", "UserName": "u",
             "PolicyArn": "arn:aws:iam::111122223333:policy/p"},
     "secretsmanager": {"SecretId": "s", "Name": "s"},

@@ -40,7 +40,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 
 def own_call(cloud: RunningCloud, method: str = "GET", body: bytes = b"") -> dict[str, Any]:
-    address = f"{cloud.endpoint}/_darkroom/permissions"
+    address = f"{cloud.endpoint}/_local/permissions"
     request = AWSRequest(method, address, data=body)
     keys = Credentials(cloud.description["access_key_id"], cloud.description["secret_access_key"])
     SigV4Auth(keys, "sagemaker", cloud.region).add_auth(request)

@@ -134,7 +134,7 @@ class Platform:
         )
         self.cloud.client("ecr").create_repository(repositoryName=repository)
         uri = f"000000000000.dkr.ecr.us-east-1.amazonaws.com/{repository}:1"
-        environment = self.cloud.environment() | {"DARKROOM_STATE": str(self.cloud.state)}
+        environment = self.cloud.environment() | {"LOCAL_CLOUD_STATE": str(self.cloud.state)}
         for words in (["build", "--tag", uri, str(folder)], ["push", uri]):
             subprocess.run(
                 [sys.executable, "-m", "local_cloud.docker.cli", *words], cwd=ROOT, env=environment, check=True
@@ -276,7 +276,7 @@ def started_platform(folder: Path, **settings: str) -> Platform:
 
 def quick_settings() -> dict[str, str]:
     return {"LOCAL_CLOUD_STOP_GRACE_SECONDS": "2", "LOCAL_CLOUD_SYNC_SECONDS": "0.2",
-            "DARKROOM_ENVIRONMENTS": os.environ.get("DARKROOM_ENVIRONMENTS", "")}  # fmt: skip
+            "LOCAL_CLOUD_ENVIRONMENTS": os.environ.get("LOCAL_CLOUD_ENVIRONMENTS", "")}  # fmt: skip
 
 
 def processes_of(training_job: str) -> list[int]:

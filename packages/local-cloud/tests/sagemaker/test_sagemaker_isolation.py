@@ -33,7 +33,7 @@ def said(platform: Platform, program: str, **fields: object) -> dict:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory) -> Platform:
-    """A cloud that is told to hide one more folder, as the command line tells it DARKROOM_HOME."""
+    """A cloud that is told to hide one more folder, as a command line tells it its own home."""
     hidden = tmp_path_factory.mktemp("hidden-home")
     (hidden / "secret").write_text("secret")
     own = started_platform(tmp_path_factory.mktemp("watched"), LOCAL_CLOUD_HIDDEN=str(hidden))
@@ -98,7 +98,7 @@ print(json.dumps(dict(
 REACH = """
 import socket, urllib.request
 def reach():
-    urllib.request.urlopen(ENDPOINT + "/_darkroom/health", timeout=5)
+    urllib.request.urlopen(ENDPOINT + "/_local/health", timeout=5)
     return "reached"
 print(json.dumps(dict(cloud=tried(reach), credentials="AWS_ACCESS_KEY_ID" in os.environ)), flush=True)
 """
