@@ -7,7 +7,8 @@ from typing import Any
 from darkroom.failure import DarkroomError
 from darkroom.home import Home
 from local_cloud import process
-from local_cloud.process import LivingCloud, ProcessFault
+from local_cloud.process import LivingCloud as LivingCloud
+from local_cloud.process import ProcessFault
 
 # What the cloud and its docker command tell a person to type.
 COMMAND, DOCKER_COMMAND = "darkroom", "darkroom-docker"
