@@ -64,7 +64,7 @@ def demo(context: Context, data: str | None, as_json: bool) -> int:
 
 
 @contextmanager
-def _enforced(context: Context, cloud: local.LocalCloud) -> Iterator[None]:
+def _enforced(context: Context, cloud: local.LivingCloud) -> Iterator[None]:
     """Every role is held to its policies meanwhile, as on AWS; the cloud's own mode comes back."""
     mode = local.permissions(cloud)["mode"]
     local.permissions(cloud, "enforce")
