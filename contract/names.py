@@ -42,6 +42,7 @@ EXECUTIONS: Final = "executions/"
 COMPARISONS: Final = "comparisons/"
 REGISTERED: Final = "registered/"
 MULTI_MODEL: Final = "multi-model/"
+FEATURE_CACHE: Final = "feature-cache/"
 WEIGHTS: Final = "weights/"
 WEIGHTS_INCOMING: Final = f"{WEIGHTS}.incoming/"  # a file that no job has checked yet
 MODEL_FILE: Final = "model.tar.gz"

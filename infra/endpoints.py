@@ -43,7 +43,7 @@ class EndpointsStack(Stack):
     ) -> None:  # fmt: skip
         super().__init__(scope, id, description="Darkroom: endpoints of the approved model", **kwargs)
         self.settings = settings
-        self.role_arn = pipeline.roles.model.role_arn
+        self.role_arn = pipeline.roles.of_jobs["model"].role_arn
         self.add_stack_dependency(images, "Endpoints run images that must have been pushed")
         self.add_stack_dependency(pipeline, "It owns the parameters that name the approved model")
         # Both are always declared, so that both can always be given.

@@ -17,9 +17,9 @@ from infra.images import ImagesStack
 from infra.roles import JobRoles
 from infra.settings import Settings
 from infra.storage import StorageStack
-from infra.workflow.permissions import MachineRole, keeps_books, passes, runs_jobs
-from infra.workflow.pipeline import Pipeline
-from infra.workflow.platform import Images, Platform, RoleArns
+from infra.workflow import pipeline
+from infra.workflow.permissions import MachineRole, passes, runs_jobs
+from infra.workflow.platform import Platform
 
 
 def of_this_stack() -> str:
@@ -56,7 +56,7 @@ class PipelineStack(Stack):
         self._parameter("weights-role-arn", self.roles.weights.role_arn)
         self._parameter("model-package-group", self.group.model_package_group_name)
         # Without an endpoint nobody imports it, and CloudFormation refuses to remove an export that the deployed stack still uses.
-        self.export_value(self.roles.model.role_arn)
+        self.export_value(self.roles.of_jobs["model"].role_arn)
         CfnOutput(self, "StateMachineArn", value=self.machine.state_machine_arn)
         CfnOutput(self, "ModelPackageGroupName", value=self.group.model_package_group_name)
         if settings.logs.own_job_groups:
@@ -72,18 +72,15 @@ class PipelineStack(Stack):
         training, analysis = self.images.training.image_uri, self.images.analysis.image_uri
         clarify = managed.image_uri(self, "clarify") if self.settings.clarify == "managed" else analysis
         debugger = managed.debugger(managed.image_uri(self, "debugger")) if self.settings.debugger == "managed" else {}
-        roles = self.roles
         return Platform(
             settings=self.settings,
-            images=Images(
-                training=training, analysis=analysis, inference=self.images.inference.image_uri, clarify=clarify
-            ),
-            roles=RoleArns(
-                prepare=roles.prepare.role_arn, training=roles.training.role_arn, evaluation=roles.evaluation.role_arn,
-                analysis=roles.analysis.role_arn, model=roles.model.role_arn, report=roles.report.role_arn,
-            ),
-            artifacts_bucket=self.storage.artifacts.bucket_name,
-            models_bucket=self.storage.models.bucket_name,
+            images={
+                "training": training, "analysis": analysis, "inference": self.images.inference.image_uri, "clarify": clarify,
+            },
+            roles={name: role.role_arn for name, role in self.roles.of_jobs.items()},
+            artifacts=self.storage.artifacts,
+            models=self.storage.models,
+            inference_repository=self.images.inference.repository.repository_arn,
             model_package_group=self.settings.names.model_package_group,
             kms_key=grants.arn("kms", self.settings.names.key_alias) if self.storage.key else None,
             debugger=debugger,
@@ -102,8 +99,8 @@ class PipelineStack(Stack):
             self, "MachineRole", settings=self.settings,
             statements=[
                 *runs_jobs(self.settings),
-                *passes(self.roles.all),
-                *keeps_books(self.settings, self.storage, self.images, self.settings.names.model_package_group),
+                *passes(list(self.roles.of_jobs.values())),
+                *pipeline.rights(self.platform),
             ],
         )  # fmt: skip
         states = Construct(self, "States")
@@ -111,7 +108,7 @@ class PipelineStack(Stack):
             self,
             "StateMachine",
             state_machine_name=self.settings.names.pipeline,
-            definition_body=sfn.DefinitionBody.from_chainable(Pipeline(states, self.platform).start),
+            definition_body=sfn.DefinitionBody.from_chainable(pipeline.pipeline(states, self.platform)),
             role=role,
             comment="From a data set of photos to a registered model",
             logs=sfn.LogOptions(

@@ -1,6 +1,6 @@
 """One execution role per kind of job, each with what that job reads and writes and nothing more.
 
-`docs/architecture.md` says what each job reads and writes; a job that needs another prefix gets it here, by name.
+What a job reads and writes it declares itself (infra/workflow/job.py); what no folder of an execution says is added here.
 `JobRole` serves a second state machine (the comparison) as well as the pipeline.
 """
 
@@ -13,12 +13,10 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from contract.names import (
-    EXECUTIONS,
+    FEATURE_CACHE,
     MULTI_MODEL,
     PROCESSING_LOGS,
     REGISTERED,
-    TRAINING_LOGS,
-    TRANSFORM_LOGS,
     WEIGHTS,
     WEIGHTS_INCOMING,
     execution_key,
@@ -28,6 +26,8 @@ from infra import grants
 from infra.images import ImagesStack
 from infra.settings import Settings
 from infra.storage import StorageStack
+from infra.workflow import pipeline
+from infra.workflow.job import Job
 
 CLARIFY_REPOSITORY = "sagemaker-clarify-processing"
 RULES_REPOSITORY = "sagemaker-debugger-rules"
@@ -65,88 +65,104 @@ class JobRole(iam.Role):
             self.add_to_policy(statement)
 
 
+# What a role is for, as the console shows it; a role without an entry is described by its jobs' states.
+PURPOSES = {
+    "prepare": "prepares data sets",
+    "training": "tunes and trains",
+    "evaluation": "judges training health and predictions",
+    "analysis": "explains predictions and measures bias",
+    "model": "serves models in batch transform and endpoints",
+    "report": "writes the report of an execution",
+}
+
+
+def role_of(
+    scope: Construct, id: str, purpose: str, jobs: Sequence[Job], *beyond: list[iam.PolicyStatement],
+    settings: Settings, storage: StorageStack, images: ImagesStack,
+) -> JobRole:  # fmt: skip
+    """A role with what these jobs declare, and `beyond` it what no folder of an execution says."""
+    reads = dict.fromkeys(one.name for job in jobs for one in job.reads if not one.outside)
+    writes = dict.fromkeys(one.name for job in jobs for one in job.writes if not one.outside)
+    statements = [
+        grants.reads(storage.artifacts, *of_execution(*reads)) if reads else [],
+        grants.writes(storage.artifacts, *of_execution(*writes)) if writes else [],
+        pulls([job.image for job in jobs], settings, images),
+        *beyond,
+    ]
+    return JobRole(
+        scope, id, settings=settings, storage=storage, log_groups=[jobs[0].logs],
+        description=f"Darkroom {settings.environment}: {purpose}",
+        statements=[entry for group in statements for entry in group],
+    )  # fmt: skip
+
+
+def pulls(names: Sequence[str], settings: Settings, images: ImagesStack) -> list[iam.PolicyStatement]:
+    """Pull the images of these names."""
+    known = {"training": images.training, "analysis": images.analysis, "inference": images.inference}
+    if settings.clarify == "open":
+        known["clarify"] = images.analysis
+    elif "clarify" in names:
+        # AWS keeps Clarify's image in an account of its own in each region.
+        return grants.pulls(repositories=(grants.arn("ecr", f"repository/{CLARIFY_REPOSITORY}", account="*"),))
+    return grants.pulls(*(known[name] for name in dict.fromkeys(names)))
+
+
 class JobRoles(Construct):
-    """The roles of the pipeline's jobs."""
+    """The roles of the pipeline's jobs, by the names that the jobs give them: each with what its jobs read, write and pull."""
 
     def __init__(
         self, scope: Construct, id: str, *, settings: Settings, storage: StorageStack, images: ImagesStack
     ) -> None:
         super().__init__(scope, id)
-        self._settings, self._storage = settings, storage
-        data, artifacts, models = storage.data, storage.artifacts, storage.models
-        managed = settings.debugger == "managed"
-        self.prepare = self._role(
-            "Prepare", "prepares data sets", PROCESSING_LOGS,
-            grants.reads(data, ""),
-            *(grants.reads_uri(uri) for uri in settings.readable_prefixes),
-            grants.reads(artifacts, *of_execution("input"), "feature-cache/", WEIGHTS),
-            grants.writes(
-                artifacts,
-                *of_execution("plan", "prepared", "photos", "features", "weights", "test", "explain"),
-                "feature-cache/",
-            ),
-            grants.pulls(images.training),
-        )  # fmt: skip
-        self.training = self._role(
-            "Training", "tunes and trains", TRAINING_LOGS,
-            grants.reads(artifacts, *of_execution("photos", "features", "weights", "checkpoints", "tuning")),
-            grants.writes(artifacts, *of_execution("training", "tuning", "checkpoints")),
-            grants.pulls(images.training),
-            *([self._evaluates_rules(storage)] if managed else []),
-        )  # fmt: skip
-        self.evaluation = self._role(
-            "Evaluation", "judges training health and predictions", PROCESSING_LOGS,
-            grants.reads(
-                artifacts,
-                *of_execution("training", "transform", "prepared", "plan", *(["rules"] if managed else [])),
-            ),
-            grants.writes(artifacts, *of_execution("health", "evaluation", "bias-input")),
-            grants.pulls(images.training),
-        )  # fmt: skip
-        self.analysis = self._role(
-            "Analysis", "explains predictions and measures bias", PROCESSING_LOGS,
-            grants.reads(artifacts, *of_execution("explain", "bias-input")),
-            grants.writes(artifacts, *of_execution("explanations", "bias")),
-            self._pulls_analysis(images),
-            self._shadow_endpoint(),
-        )  # fmt: skip
-        self.model = self._role(
-            "Model", "serves models in batch transform and endpoints",
-            TRANSFORM_LOGS,
-            grants.reads(artifacts, *of_execution("training", "test")),
-            grants.writes(artifacts, *of_execution("transform")),
-            grants.reads(models, REGISTERED, MULTI_MODEL),
-            # The groups of lasting endpoints are the Endpoints stack's: a line that comes late must not make one again.
-            grants.logs_to(log_group_of_endpoint(f"{settings.prefix}-*"), "*", creates=False),
-            *self._shadow_logs(),
-            grants.pulls(images.inference, *([images.inference_gpu] if images.inference_gpu else [])),
-        )  # fmt: skip
-        self.report = self._role(
-            "Report", "writes the report of an execution", PROCESSING_LOGS,
-            grants.reads(artifacts, EXECUTIONS),
-            self._reads_history(),
-            grants.writes(artifacts, *of_execution("report")),
-            grants.pulls(images.analysis),
-        )  # fmt: skip
-
+        self._settings, self._storage, self._images = settings, storage, images
+        declared = pipeline.jobs(settings)
+        self.of_jobs = {
+            name: self._role_of(name, [job for job in declared if job.role == name])
+            for name in dict.fromkeys(job.role for job in declared)
+        }
         # Started by `darkroom weights add`, not by the state machine, which may therefore not pass it.
-        self.weights = self._role(
-            "Weights", "fetches and checks weights for the weight store", PROCESSING_LOGS,
-            grants.reads(artifacts, WEIGHTS_INCOMING),
-            grants.writes(artifacts, WEIGHTS),
-            grants.pulls(images.training),
+        self.weights = JobRole(
+            self, "Weights", settings=settings, storage=storage, log_groups=[PROCESSING_LOGS],
+            description=f"Darkroom {settings.environment}: fetches and checks weights for the weight store",
+            statements=[
+                *grants.reads(storage.artifacts, WEIGHTS_INCOMING),
+                *grants.writes(storage.artifacts, WEIGHTS),
+                *grants.pulls(images.training),
+            ],
         )  # fmt: skip
 
-    @property
-    def all(self) -> list[JobRole]:
-        return [self.prepare, self.training, self.evaluation, self.analysis, self.model, self.report]
-
-    def _role(self, id: str, purpose: str, log_group: str, *statements: list[iam.PolicyStatement]) -> JobRole:
-        return JobRole(
-            self, id, settings=self._settings, storage=self._storage,
-            description=f"Darkroom {self._settings.environment}: {purpose}", log_groups=[log_group],
-            statements=[entry for group in statements for entry in group],
+    def _role_of(self, name: str, jobs: Sequence[Job]) -> JobRole:
+        return role_of(
+            self, name.capitalize(), PURPOSES.get(name) or ", ".join(job.state for job in jobs), jobs,
+            *self._beyond(name), settings=self._settings, storage=self._storage, images=self._images,
         )  # fmt: skip
+
+    def _beyond(self, role: str) -> list[list[iam.PolicyStatement]]:
+        """Data sets, caches, models, endpoints and histories: what a role needs beside its jobs' folders."""
+        settings, storage = self._settings, self._storage
+        if role == "prepare":
+            return [
+                grants.reads(storage.data, ""),
+                *(grants.reads_uri(uri) for uri in settings.readable_prefixes),
+                grants.reads(storage.artifacts, FEATURE_CACHE, WEIGHTS),
+                grants.writes(storage.artifacts, FEATURE_CACHE),
+            ]
+        if role == "training" and settings.debugger == "managed":
+            return [self._evaluates_rules(storage)]
+        if role == "analysis":
+            return [self._shadow_endpoint()]
+        if role == "model":
+            return [
+                grants.reads(storage.models, REGISTERED, MULTI_MODEL),
+                # The groups of lasting endpoints are the Endpoints stack's: a line that comes late must not make one again.
+                grants.logs_to(log_group_of_endpoint(f"{settings.prefix}-*"), "*", creates=False),
+                *self._shadow_logs(),
+                grants.pulls(self._images.inference_gpu) if self._images.inference_gpu else [],
+            ]
+        if role == "report":
+            # Pictures of mistakes and the training's own output are looked up where the outcome says that they lie.
+            return [grants.reads(storage.artifacts, *of_execution("training", "test")), self._reads_history()]
+        return []
 
     def _reads_history(self) -> list[iam.PolicyStatement]:
         """For the report's trials and timeline."""
@@ -171,12 +187,6 @@ class JobRoles(Construct):
                 resources=[grants.arn("states", f"execution:{self._settings.names.pipeline}:*")],
             ),
         ]
-
-    def _pulls_analysis(self, images: ImagesStack) -> list[iam.PolicyStatement]:
-        if self._settings.clarify == "open":
-            return grants.pulls(images.analysis)
-        # AWS keeps Clarify's image in an account of its own in each region.
-        return grants.pulls(repositories=(grants.arn("ecr", f"repository/{CLARIFY_REPOSITORY}", account="*"),))
 
     def _evaluates_rules(self, storage: StorageStack) -> list[iam.PolicyStatement]:
         """SageMaker runs each rule as a processing job with the training's role, in an image of AWS's own account."""

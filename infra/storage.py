@@ -16,7 +16,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from contract.names import COMPARISONS, EXECUTIONS
+from contract.names import COMPARISONS, EXECUTIONS, FEATURE_CACHE
 from infra.settings import Settings
 
 
@@ -37,7 +37,7 @@ class StorageStack(Stack):
             expire={
                 EXECUTIONS: days.executions_days,
                 COMPARISONS: days.comparisons_days,
-                "feature-cache/": days.feature_cache_days,
+                FEATURE_CACHE: days.feature_cache_days,
             },
         )
         self.models = self._bucket("Models", versioned=True)

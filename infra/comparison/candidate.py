@@ -12,36 +12,29 @@ from typing import Any
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from contract.names import WEIGHTS
-from infra.comparison.platform import ComparisonPlatform
-from infra.workflow import requests, step
+from contract.names import comparison_key
+from infra.comparison import jobs
+from infra.workflow import requests
+from infra.workflow.platform import Platform
+from infra.workflow.prepare_dataset import with_caches
+from infra.workflow.step import call, count_objects, run
 
-EXTRACTED = ("features", "weights", "extraction")
 TRAINED = "trained.json"  # where an interrupted comparison has left a trained model that nobody has measured
-# Inside a Map: `$.names` are the candidate's own, `$.shared` those of the comparison.
-SHARED = "States.Format('{{}}/{folder}', $.shared.uri)"
-RESULTS = "States.Format('{}/{}/', $.shared.results, $.candidate.name)"
 RESULT_KEY = "States.Format('{{}}/{{}}/{file}', $.shared.results_key, $.candidate.name)"
-
-
-def in_comparison(folder: str) -> str:
-    return SHARED.format(folder=folder)
 
 
 class TrainCandidate:
     """States of one iteration of `Train candidates`; it ends with a record of what came out."""
 
-    def __init__(self, scope: Construct, platform: ComparisonPlatform) -> None:
+    def __init__(self, scope: Construct, platform: Platform) -> None:
         failed = _failed(scope, "Candidate failed")
         look = _look(scope, platform, "Look for result", RESULT_KEY.format(file="benchmark.json"))
-        extract = step.job(
-            scope, "Extract features", action="createProcessingJob", result="$.extraction",
-            minutes=platform.base.settings.max_runtime_minutes.prepare, parameters=extract_request(platform),
+        extract = run(
+            scope, with_caches(jobs.EXTRACT, platform), platform, result="$.extraction",
             selector={"started.$": "$.ProcessingStartTime", "ended.$": "$.ProcessingEndTime"},
         )  # fmt: skip
-        train = step.job(
-            scope, "Train candidate", action="createTrainingJob", result="$.training",
-            minutes=platform.base.settings.max_runtime_minutes.training, parameters=train_request(platform),
+        train = run(
+            scope, jobs.TRAIN, platform, result="$.training", request=train_request(platform),
             selector={
                 "job.$": "$.TrainingJobName",
                 "started.$": "$.TrainingStartTime",
@@ -53,10 +46,11 @@ class TrainCandidate:
             "times.$": "States.Format('{},{},{},{}', $.extraction.started, $.extraction.ended, $.training.started, "
             "$.training.ended)",
         }})  # fmt: skip
-        save = step.call(
-            scope, "Save training", action="aws-sdk:s3:putObject", result=None,
+        notes = [platform.artifacts.arn_for_objects(f"{comparison_key('*')}/{TRAINED}")]
+        save = call(
+            scope, "Save training", action="s3:putObject", allow=[("s3:PutObject", notes)],
             parameters={
-                "Bucket": platform.base.artifacts_bucket,
+                "Bucket": platform.artifacts.bucket_name,
                 "Key.$": RESULT_KEY.format(file=TRAINED),
                 "Body.$": "$.noted.training",
                 "ContentType": "application/json",
@@ -71,9 +65,9 @@ class TrainCandidate:
             parameters={"candidate.$": "$.candidate", "names.$": "$.names", "state": "measured"},
         )  # fmt: skip
         again = _look(scope, platform, "Look for training", RESULT_KEY.format(file=TRAINED))
-        read = step.call(
-            scope, "Read training", action="aws-sdk:s3:getObject", result="$.noted",
-            parameters={"Bucket": platform.base.artifacts_bucket, "Key.$": RESULT_KEY.format(file=TRAINED)},
+        read = call(
+            scope, "Read training", action="s3:getObject", result="$.noted", allow=[("s3:GetObject", notes)],
+            parameters={"Bucket": platform.artifacts.bucket_name, "Key.$": RESULT_KEY.format(file=TRAINED)},
             selector={"training.$": "States.StringToJson($.Body)"},
         )  # fmt: skip
         # Models of a comparison expire with its execution, the note does not.
@@ -94,7 +88,7 @@ class TrainCandidate:
 class BenchmarkCandidate:
     """States of one iteration of `Benchmark candidates`, which runs one at a time."""
 
-    def __init__(self, scope: Construct, platform: ComparisonPlatform) -> None:
+    def __init__(self, scope: Construct, platform: Platform) -> None:
         failed = _failed(scope, "Benchmark failed")
         done = sfn.Pass(
             scope, "Benchmarked", parameters={"candidate.$": "$.item.candidate", "state": "measured"}
@@ -104,12 +98,7 @@ class BenchmarkCandidate:
             sfn.Condition.not_(sfn.Condition.string_equals("$.item.state", "trained")), as_it_was
         )
         for second in (True, False):
-            name = "Benchmark on both sets" if second else "Benchmark"
-            job = step.job(
-                scope, name, action="createProcessingJob", result="$.benchmark",
-                minutes=platform.base.settings.max_runtime_minutes.analysis,
-                parameters=benchmark_request(platform, second), selector={"job.$": "$.ProcessingJobName"},
-            )  # fmt: skip
+            job = run(scope, jobs.benchmark(second), platform, result="$.benchmark")
             job.add_catch(failed, errors=["States.ALL"], result_path="$.failure")
             job.next(done)
             if second:
@@ -119,13 +108,8 @@ class BenchmarkCandidate:
         self.start = choice
 
 
-def _look(scope: Construct, platform: ComparisonPlatform, name: str, key: str) -> sfn.CustomState:
-    """Is there an object of this key? Asked as a list, because to a role that may not list a missing object is forbidden."""
-    return step.call(
-        scope, name, action="aws-sdk:s3:listObjectsV2", result="$.earlier",
-        parameters={"Bucket": platform.base.artifacts_bucket, "Prefix.$": key, "MaxKeys": 1},
-        selector={"count.$": "$.KeyCount"},
-    )  # fmt: skip
+def _look(scope: Construct, platform: Platform, name: str, key: str) -> sfn.CustomState:
+    return count_objects(scope, name, bucket=platform.artifacts.bucket_name, prefix=key, result="$.earlier")
 
 
 def _found(scope: Construct, name: str, *, yes: sfn.IChainable, no: sfn.IChainable) -> sfn.Choice:
@@ -140,69 +124,18 @@ def _failed(scope: Construct, name: str) -> sfn.Pass:
     )  # fmt: skip
 
 
-def extract_request(platform: ComparisonPlatform) -> dict[str, Any]:
-    """CreateProcessingJob of `extract`: features of the shared photos for one architecture, and its weights."""
-    asked = ", ".join(
-        f"'--{name.replace('_', '-')}', $.candidate.hyperparameters.{name}"
-        for name in ("model", "image_size", "pretrained", "seed", "flip_view")
-    )
-    base = platform.base
-    job = requests.processing_job(
-        base, step="extract", image=base.images.training, role=platform.extract_role, instance="prepare",
-        entrypoint=["python", "-m", "training_code"], arguments=None,
-        arguments_path=f"States.Array('extract', {asked})",
-        minutes=base.settings.max_runtime_minutes.prepare,
-        inputs=[requests.processing_input("photos", in_comparison("photos/"))],
-        outputs=[
-            requests.processing_output(name, requests.in_execution(f"{name}/")) for name in EXTRACTED
-        ],
-    )  # fmt: skip
-    job["Environment"] = {
-        "FEATURE_CACHE_URI": f"s3://{base.artifacts_bucket}/feature-cache/",
-        "WEIGHTS_URI": f"s3://{base.artifacts_bucket}/{WEIGHTS}",
-    }
-    return job
-
-
-def train_request(platform: ComparisonPlatform) -> dict[str, Any]:
+def train_request(platform: Platform) -> dict[str, Any]:
     """CreateTrainingJob of one candidate: its own features and weights, the photos of all."""
-    base = platform.base
     request = requests.training_base(
-        base, output="training/", checkpoints="checkpoints/", instance_count=1,
-        minutes=base.settings.max_runtime_minutes.training,
-    )  # fmt: skip
+        platform, output="training/", checkpoints="checkpoints/", instance_count=1, minutes=jobs.TRAIN.minutes(platform)
+    )
     for channel in request["InputDataConfig"]:
         if channel["ChannelName"] == "photos":
-            channel["DataSource"]["S3DataSource"]["S3Uri.$"] = in_comparison("photos/")
+            channel["DataSource"]["S3DataSource"]["S3Uri.$"] = jobs.shared("photos").source
     return {
-        "TrainingJobName.$": requests.job_name(base.settings, "train"),
-        "AlgorithmSpecification": requests.algorithm(base),
+        "TrainingJobName.$": requests.job_name(platform.settings, jobs.TRAIN.id),
+        "AlgorithmSpecification": requests.algorithm(platform),
         "HyperParameters.$": "$.candidate.hyperparameters",
         **request,
-        "Tags": requests.tags(base.settings),
+        "Tags": requests.tags(platform.settings),
     }
-
-
-def benchmark_request(platform: ComparisonPlatform, second: bool) -> dict[str, Any]:
-    """CreateProcessingJob on the serving image: the candidate as it would be served."""
-    base = platform.base
-    inputs = [
-        requests.processing_input("training", "States.Format('{}/training/{}/output/', $.item.names.uri, $.item.job)"),
-        requests.processing_input("extraction", "States.Format('{}/extraction/', $.item.names.uri)"),
-        requests.processing_input("test", in_comparison("test/")),
-        requests.processing_input("prepared", in_comparison("prepared/")),
-        requests.processing_input("photos", in_comparison("photos/")),
-    ]
-    if second:
-        inputs.append(requests.processing_input("second-test", in_comparison("second-test/")))
-        inputs.append(requests.processing_input("second", in_comparison("second/")))
-    job = requests.processing_job(
-        base, step="bench", image=base.images.inference, role=platform.benchmark_role,
-        # As it would be served: what is measured here is priced as this machine.
-        instance="transform",
-        entrypoint=["python", "-m", "inference_code.benchmark"], arguments=None,
-        arguments_path="States.Array('--times', $.item.times)",
-        minutes=base.settings.max_runtime_minutes.analysis, inputs=inputs,
-        outputs=[requests.processing_output("benchmark", RESULTS)],
-    )  # fmt: skip
-    return job

@@ -6,10 +6,12 @@ each step has a small state that does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from infra.roles import PROCESSING_LOGS, TRAINING_LOGS, TRANSFORM_LOGS
+from contract.names import PROCESSING_LOGS, TRAINING_LOGS, TRANSFORM_LOGS
 
 # Field of the job's name in its description, field of the reason, log group. A processing job's own message is first.
 REASONS = (
@@ -70,6 +72,20 @@ FIXES = (
         "again, look at the job's MemoryUtilization and choose a larger instance in `instances`.",
     ),
 )
+
+
+def catch_all(scope: Construct, inside: Sequence[Construct] = ()) -> None:
+    """Every state below `scope` that calls a service gets its Catch; those below `inside`, a Map's own, see to theirs."""
+    own = [f"{one.node.path}/" for one in inside]
+    calling = [
+        state
+        for state in scope.node.find_all()
+        if isinstance(state, sfn.CustomState | sfn.TaskStateBase | sfn.Map)
+        and not any(state.node.path.startswith(path) for path in own)
+    ]
+    failure = DescribeFailure(scope)
+    for state in calling:
+        state.add_catch(failure.handler(state.node.id), errors=["States.ALL"], result_path="$.failure")
 
 
 class DescribeFailure:

@@ -1,4 +1,4 @@
-"""What the pipeline's state machine may do: exactly the calls that its states make, on names of this environment."""
+"""What a state machine may do beside the calls that bring their own rights: run the jobs of this environment, and list."""
 
 from __future__ import annotations
 
@@ -6,25 +6,12 @@ from collections.abc import Sequence
 
 from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from contract.names import (
-    APPROVED_DATA,
-    APPROVED_PACKAGE,
-    FIXED_MODELS,
-    MULTI_MODEL,
-    REGISTERED,
-    TARGET_MODELS,
-    execution_key,
-)
-from contract.plan import STATE_FILE
 from infra import grants
-from infra.images import ImagesStack
 from infra.settings import Settings
-from infra.storage import StorageStack
-
-OF_EXECUTION = execution_key("*")
 
 # For `.sync`, Step Functions watches jobs through EventBridge rules of these names:
 # https://docs.aws.amazon.com/step-functions/latest/dg/connect-sagemaker.html
@@ -97,62 +84,10 @@ def passes(roles: Sequence[iam.IRole]) -> list[iam.PolicyStatement]:
     ]
 
 
-def keeps_books(
-    settings: Settings, storage: StorageStack, images: ImagesStack, group: str
-) -> list[iam.PolicyStatement]:
-    """Read the plan and the results, write what it knows itself, copy models, register and publish them."""
-    written = (APPROVED_DATA, APPROVED_PACKAGE, f"{TARGET_MODELS}*", f"{FIXED_MODELS}*")
-    notes = [grants.arn("ssm", f"parameter{settings.parameter(name)}") for name in written]
-
-    def below(bucket, *paths: str) -> list[str]:
-        return [bucket.arn_for_objects(path) for path in paths]
-
-    return [
-        iam.PolicyStatement(
-            actions=["s3:GetObject"],
-            resources=[
-                *below(
-                    storage.artifacts,
-                    f"{OF_EXECUTION}/{STATE_FILE}",
-                    f"{OF_EXECUTION}/tuning/best.json",
-                    f"{OF_EXECUTION}/evaluation/evaluation.json",
-                    f"{OF_EXECUTION}/health/verdict.json",
-                    f"{OF_EXECUTION}/training/*/output/model.tar.gz",
-                ),
-                *below(storage.models, f"{REGISTERED}*"),
-            ],
-        ),
-        iam.PolicyStatement(
-            actions=["s3:PutObject"],
-            resources=[
-                *below(
-                    storage.artifacts,
-                    f"{OF_EXECUTION}/input/input.json",
-                    f"{OF_EXECUTION}/outcome/outcome.json",
-                    f"{OF_EXECUTION}/explanations/skipped.json",
-                    f"{OF_EXECUTION}/bias/skipped.json",
-                    *([f"{OF_EXECUTION}/rules/rules.json"] if settings.debugger == "managed" else []),
-                ),
-                *below(storage.models, f"{REGISTERED}*", f"{MULTI_MODEL}*"),
-            ],
-        ),
-        iam.PolicyStatement(
-            actions=["sagemaker:CreateModelPackage"],
-            resources=[
-                grants.arn("sagemaker", f"model-package-group/{group}"),
-                grants.arn("sagemaker", f"model-package/{group}/*"),
-            ],
-        ),
-        # CreateModelPackage looks up the digest of the image; AWS does not say by whose rights.
-        iam.PolicyStatement(
-            actions=["ecr:BatchGetImage", "ecr:DescribeImages"],
-            resources=[images.inference.repository.repository_arn],
-        ),
-        iam.PolicyStatement(
-            actions=["s3:ListBucket"],
-            resources=[storage.models.bucket_arn],
-            conditions={"StringLike": {"s3:prefix": [f"{MULTI_MODEL}*"]}},
-        ),
-        iam.PolicyStatement(actions=["ssm:PutParameter"], resources=notes),
-        iam.PolicyStatement(actions=["ssm:GetParameter"], resources=notes[-1:]),
-    ]
+def lists(bucket: s3.IBucket, *prefixes: str) -> iam.PolicyStatement:
+    """List what lies below these prefixes, which may hold `*`."""
+    return iam.PolicyStatement(
+        actions=["s3:ListBucket"],
+        resources=[bucket.bucket_arn],
+        conditions={"StringLike": {"s3:prefix": list(prefixes)}},
+    )

@@ -6,39 +6,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from aws_cdk import aws_s3 as s3
+
 from infra.settings import Settings
 
 
 @dataclass(frozen=True)
-class Images:
-    """Image URIs; `clarify` is the analysis image or AWS's own, by setting."""
-
-    training: str
-    analysis: str
-    inference: str
-    clarify: str
-
-
-@dataclass(frozen=True)
-class RoleArns:
-    prepare: str
-    training: str
-    evaluation: str
-    analysis: str
-    model: str
-    report: str
-
-
-@dataclass(frozen=True)
 class Platform:
-    """Names and ARNs (mostly CDK tokens) that requests are rendered with."""
+    """Names and ARNs (mostly CDK tokens) that requests are rendered with.
+
+    `images` are URIs of `training`, `analysis`, `inference` and `clarify` (the analysis image or AWS's own, by setting), `roles` ARNs
+    by the names that jobs give them.
+    """
 
     settings: Settings
-    images: Images
-    roles: RoleArns
-    artifacts_bucket: str
-    models_bucket: str
+    images: Mapping[str, str]
+    roles: Mapping[str, str]
+    artifacts: s3.IBucket
+    models: s3.IBucket
     model_package_group: str
+    # The repository of the inference image, whose digest is looked up when a model is registered.
+    inference_repository: str
     kms_key: str | None = None
     # Blocks that managed mode adds to CreateTrainingJob.
     debugger: Mapping[str, Any] = field(default_factory=dict)

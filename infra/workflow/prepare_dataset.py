@@ -2,50 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from aws_cdk import aws_stepfunctions as sfn
-from constructs import Construct
 
-from contract.names import WEIGHTS
+from contract.names import FEATURE_CACHE, WEIGHTS
 from contract.plan import STATE_FILE
-from infra.workflow import requests, step
+from infra.settings import Settings
+from infra.workflow import requests
+from infra.workflow.job import Folder, Job, ProcessingJob, folders
 from infra.workflow.platform import Platform
+from infra.workflow.step import Step, read_json, run
 
-OUTPUTS = ("plan", "prepared", "photos", "features", "weights", "test", "explain")
 
+class PrepareDataset(Step):
+    """`$.plan` is what the state machine needs of what `prepare` decided."""
 
-class PrepareDataset:
-    """States `Prepare dataset` and `Read plan`; `$.prepared.plan` is what the state machine needs of what `prepare` decided."""
-
-    def __init__(self, scope: Construct, platform: Platform) -> None:
-        self.job = step.job(
-            scope, "Prepare dataset", action="createProcessingJob", result="$.preparation",
-            minutes=platform.settings.max_runtime_minutes.prepare, parameters=request(platform),
-            selector={"job.$": "$.ProcessingJobName"},
+    @classmethod
+    def jobs(cls, settings: Settings) -> tuple[Job, ...]:
+        return (
+            ProcessingJob(
+                "Prepare dataset", "prepare", role="prepare", image="training", machine="prepare", limit="prepare",
+                command=("training_code", "prepare"),
+                arguments=f"States.Array('prepare', '--model-name', {requests.model_name(settings)})",
+                reads=(
+                    Folder("input", channel="request", at="request"),
+                    Folder("dataset", uri="$.input.dataset", outside=True),
+                ),
+                writes=folders("plan", "prepared", "photos", "features", "weights", "test", "explain"),
+            ),
         )  # fmt: skip
-        self.read_plan = step.read_json(
-            scope, "Read plan", bucket=platform.artifacts_bucket, key=STATE_FILE, result="$.prepared",
-            field="plan",
-        )  # fmt: skip
-        self.use_plan = sfn.Pass(scope, "Use plan", input_path="$.prepared.plan", result_path="$.plan")
+
+    def states(self) -> sfn.Chain:
+        (job,) = self.jobs(self.platform.settings)
+        return (
+            sfn.Chain.start(run(self, with_caches(job, self.platform), self.platform, result="$.preparation"))
+            .next(read_json(self, "Read plan", self.platform, key=STATE_FILE, result="$.prepared", field="plan"))
+            .next(sfn.Pass(self, "Use plan", input_path="$.prepared.plan", result_path="$.plan"))
+        )
 
 
-def request(platform: Platform) -> dict:
-    """CreateProcessingJob of `prepare`."""
-    name = requests.model_name(platform.settings)
-    job = requests.processing_job(
-        platform, step="prepare", image=platform.images.training, role=platform.roles.prepare, instance="prepare",
-        entrypoint=["python", "-m", "training_code"], arguments=None,
-        arguments_path=f"States.Array('prepare', '--model-name', {name})",
-        minutes=platform.settings.max_runtime_minutes.prepare,
-        inputs=[
-            requests.processing_input("request", requests.in_execution("input/")),
-            requests.processing_input("dataset", "$.input.dataset"),
-        ],
-        outputs=[requests.processing_output(name, requests.in_execution(f"{name}/")) for name in OUTPUTS],
-    )  # fmt: skip
-    # Features of a backbone are the same for every execution on the same photos.
-    job["Environment"] = {
-        "FEATURE_CACHE_URI": f"s3://{platform.artifacts_bucket}/feature-cache/",
-        "WEIGHTS_URI": f"s3://{platform.artifacts_bucket}/{WEIGHTS}",
-    }
-    return job
+def with_caches(job: ProcessingJob, platform: Platform) -> ProcessingJob:
+    """Features of a backbone are the same for every execution on the same photos, and weights for all."""
+    bucket = platform.artifacts.bucket_name
+    caches = {"FEATURE_CACHE_URI": f"s3://{bucket}/{FEATURE_CACHE}", "WEIGHTS_URI": f"s3://{bucket}/{WEIGHTS}"}
+    return replace(job, environment=caches)

@@ -9,88 +9,106 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/add-models-to-endpoint.html
 
 from __future__ import annotations
 
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
-from constructs import Construct
+from aws_cdk import aws_stepfunctions_tasks as tasks
 
 from contract.names import (
     APPROVED_DATA,
     APPROVED_PACKAGE,
+    FIXED_MODELS,
+    MULTI_MODEL,
+    REGISTERED,
+    TARGET_MODELS,
     fixed_target_model,
     multi_model_key,
     registered_key,
     target_model,
 )
-from infra.workflow import step
+from infra import grants
+from infra.workflow.permissions import lists
 from infra.workflow.platform import Platform
 from infra.workflow.register_model import model_data
-from infra.workflow.wiring import Wiring
+from infra.workflow.step import Step, call, count_objects
 
 TARGET = f"States.Format('{target_model('{}', '{}')}', $.plan.name, $.names.execution)"
 KEY = f"States.Format('{multi_model_key(target_model('{}', '{}'))}', $.plan.name, $.names.execution)"
 FIXED_KEY = f"States.Format('{multi_model_key(fixed_target_model('{}'))}', $.plan.name)"
 
 
-class Publish:
-    """States `Publish`, `Note target model`, perhaps those of the fixed name, `Note model data`, `Note approved model`."""
+class Publish(Step):
+    """`$.published.target_model` is what a caller of the multi-model endpoint asks for."""
 
-    def __init__(self, scope: Construct, platform: Platform) -> None:
-        self._scope, self._platform = scope, platform
-        self.copy = self._copy("Publish", KEY, of="$.names.execution")
-        names = platform.settings.names
-        self.use = sfn.Pass(scope, "Use target model", result_path="$.published", parameters={"target_model.$": TARGET})
-        self.note_target = note(
-            scope, "Note target model", f"States.Format('{names.target_model_parameter('{}')}', $.plan.name)", TARGET,
+    @classmethod
+    def rights(cls, platform: Platform) -> list[iam.PolicyStatement]:
+        return [lists(platform.models, f"{MULTI_MODEL}*")]
+
+    def states(self) -> sfn.Chain:
+        names = self.platform.settings.names
+        use = sfn.Pass(self, "Use target model", result_path="$.published", parameters={"target_model.$": TARGET})
+        note_target = self._note(
+            "Note target model", f"States.Format('{names.target_model_parameter('{}')}', $.plan.name)", TARGET,
+            f"{TARGET_MODELS}*",
             said="States.Format('Data set {}, published by execution {}', $.plan.dataset.fingerprint, $.names.execution)",
         )  # fmt: skip
-        self.look = step.call(
-            scope, "Look for fixed name", action="aws-sdk:s3:listObjectsV2", result="$.fixed",
-            parameters={"Bucket": platform.models_bucket, "Prefix.$": FIXED_KEY, "MaxKeys": 1},
-            selector={"count.$": "$.KeyCount"},
-        )  # fmt: skip
-        fixed = f"States.Format('{names.fixed_model_parameter('{}')}', $.plan.name)"
-        self.claim = note(scope, "Claim fixed name", fixed, "$.names.execution", overwrite=False)
-        self.read_owner = step.call(
-            scope, "Read owner of fixed name", action="aws-sdk:ssm:getParameter", result="$.fixed",
-            parameters={"Name.$": fixed}, selector={"owner.$": "$.Parameter.Value"},
-        )  # fmt: skip
-        self.copy_fixed = self._copy("Publish fixed name", FIXED_KEY, of="$.fixed.owner")
-        self.note_data = note(scope, "Note model data", names.parameter(APPROVED_DATA), model_data(platform))
+        note_data = self._note(
+            "Note model data", names.parameter(APPROVED_DATA), model_data(self.platform), APPROVED_DATA
+        )
+        look = count_objects(
+            self, "Look for fixed name", bucket=self.platform.models.bucket_name, prefix=FIXED_KEY, result="$.fixed"
+        )
         # Last, because it is what makes endpoints possible.
-        self.note_package = note(
-            scope, "Note approved model", names.parameter(APPROVED_PACKAGE), "$.registered.arn"
-        )  # fmt: skip
+        note_package = self._note(
+            "Note approved model", names.parameter(APPROVED_PACKAGE), "$.registered.arn", APPROVED_PACKAGE
+        )
+        last = sfn.Chain.start(note_data).next(note_package)
+        claim, owner = self._claim_fixed_name()
+        owner.next(self._copy("Publish fixed name", FIXED_KEY, of="$.fixed.owner")).next(last)
+        free = sfn.Choice(self, "Is the fixed name free?").when(sfn.Condition.number_equals("$.fixed.count", 0), claim)
+        publish = self._copy("Publish", KEY, of="$.names.execution")
+        publish.next(use).next(note_target).next(look).next(free.otherwise(last))
+        return sfn.Chain.custom(publish, [note_package], note_package)
 
-    def _copy(self, name: str, key: str, of: str) -> sfn.CustomState:
-        """Copy the registered model of an execution."""
-        bucket = self._platform.models_bucket
-        return step.call(
-            self._scope, name, action="aws-sdk:s3:copyObject", result=None,
-            parameters={
-                "Bucket": bucket, "Key.$": key,
-                "CopySource.$": f"States.Format('{bucket}/{registered_key('{}')}', {of})",
-            },
+    def _claim_fixed_name(self) -> tuple[tasks.CallAwsService, tasks.CallAwsService]:
+        """The first that makes the parameter of the name owns it; whose it is, is read in either case."""
+        fixed = f"States.Format('{self.platform.settings.names.fixed_model_parameter('{}')}', $.plan.name)"
+        written = f"{FIXED_MODELS}*"
+        claim = self._note("Claim fixed name", fixed, "$.names.execution", written, overwrite=False)
+        owner = call(
+            self, "Read owner of fixed name", action="ssm:getParameter", result="$.fixed",
+            parameters={"Name.$": fixed}, selector={"owner.$": "$.Parameter.Value"},
+            allow=[("ssm:GetParameter", [self._parameter(written)])],
         )  # fmt: skip
-
-    def connect(self, wiring: Wiring, then: sfn.IChainable) -> list[sfn.IChainable]:
-        """The states in their order; what comes after them is `then`."""
-        last = wiring.chain(self.note_data, self.note_package, then)
-        owner = wiring.chain(self.read_owner, self.copy_fixed, last)
         # Whatever is wrong with the claim, reading it tells: it is there, or that state fails.
         taken = ["Ssm.ParameterAlreadyExistsException", "Ssm.SsmException"]
-        self.claim.add_catch(owner, errors=taken, result_path=sfn.JsonPath.DISCARD)
-        free = sfn.Choice(self._scope, "Is the fixed name free?").when(
-            sfn.Condition.number_equals("$.fixed.count", 0), wiring.chain(self.claim, owner)
-        )
-        return [self.copy, self.use, self.note_target, self.look, free.otherwise(last)]
+        claim.add_catch(owner, errors=taken, result_path=sfn.JsonPath.DISCARD)
+        claim.next(owner)
+        return claim, owner
 
+    def _parameter(self, name: str) -> str:
+        return grants.arn("ssm", f"parameter{self.platform.settings.parameter(name)}")
 
-def note(
-    scope: Construct, name: str, parameter: str, value: str, said: str | None = None, overwrite: bool = True
-) -> sfn.CustomState:
-    """PutParameter; the first one makes it. `parameter` may be an intrinsic."""
-    key = "Name.$" if parameter.startswith("States.") else "Name"
-    description = {"Description.$": said} if said else {}
-    return step.call(
-        scope, name, action="aws-sdk:ssm:putParameter", result=None,
-        parameters={key: parameter, "Value.$": value, "Type": "String", "Overwrite": overwrite, **description},
-    )  # fmt: skip
+    def _copy(self, name: str, key: str, of: str) -> tasks.CallAwsService:
+        models = self.platform.models
+        return call(
+            self, name, action="s3:copyObject",
+            parameters={
+                "Bucket": models.bucket_name, "Key.$": key,
+                "CopySource.$": f"States.Format('{models.bucket_name}/{registered_key('{}')}', {of})",
+            },
+            allow=[
+                ("s3:PutObject", [models.arn_for_objects(f"{MULTI_MODEL}*")]),
+                ("s3:GetObject", [models.arn_for_objects(f"{REGISTERED}*")]),
+            ],
+        )  # fmt: skip
+
+    def _note(
+        self, name: str, parameter: str, value: str, written: str, said: str | None = None, overwrite: bool = True
+    ) -> tasks.CallAwsService:
+        """PutParameter; the first one makes it. `parameter` may be an intrinsic, `written` is what it may name."""
+        key = "Name.$" if parameter.startswith("States.") else "Name"
+        description = {"Description.$": said} if said else {}
+        return call(
+            self, name, action="ssm:putParameter", allow=[("ssm:PutParameter", [self._parameter(written)])],
+            parameters={key: parameter, "Value.$": value, "Type": "String", "Overwrite": overwrite, **description},
+        )  # fmt: skip

@@ -2,63 +2,83 @@
 
 from __future__ import annotations
 
-from constructs import Construct
+from typing import Any
 
-from contract.names import registered_evaluation, registered_key
-from infra.workflow import step
+from aws_cdk import aws_stepfunctions as sfn
+
+from contract.names import REGISTERED, registered_evaluation, registered_key
+from infra import grants
 from infra.workflow.platform import Platform
+from infra.workflow.step import Step, call, of_execution
 
 CONTENT_TYPES = ["application/x-image", "image/jpeg", "image/png", "application/json"]
 ANSWER_TYPES = ["application/json", "application/x-array"]
 
 
-class RegisterModel:
-    """States `Keep model`, `Keep evaluation` and `Register model`; `$.registered` has the package's ARN."""
+class RegisterModel(Step):
+    """`$.registered` has the package's ARN."""
 
-    def __init__(self, scope: Construct, platform: Platform) -> None:
+    def states(self) -> sfn.Chain:
+        platform = self.platform
         # What lies below executions/ expires; a registered model must not, nor what it was judged by.
-        self.keep = step.call(
-            scope, "Keep model", action="aws-sdk:s3:copyObject", result="$.kept",
+        keep = call(
+            self, "Keep model", action="s3:copyObject", result="$.kept",
             parameters={
-                "Bucket": platform.models_bucket,
+                "Bucket": platform.models.bucket_name,
                 "Key.$": f"States.Format('{registered_key('{}')}', $.names.execution)",
-                "CopySource.$": f"States.Format('{platform.artifacts_bucket}/{{}}/training/{{}}/output/model.tar.gz', "
+                "CopySource.$": f"States.Format('{platform.artifacts.bucket_name}/{{}}/training/{{}}/output/model.tar.gz', "
                 "$.names.key, $.training.job)",
             },
             selector={"etag.$": "$.CopyObjectResult.ETag"},
+            allow=[
+                ("s3:PutObject", [platform.models.arn_for_objects(f"{REGISTERED}*")]),
+                ("s3:GetObject", [of_execution(platform, "training/*/output/model.tar.gz")]),
+            ],
         )  # fmt: skip
-        self.keep_evaluation = step.call(
-            scope, "Keep evaluation", action="aws-sdk:s3:copyObject", result=None,
+        keep_evaluation = call(
+            self, "Keep evaluation", action="s3:copyObject",
             parameters={
-                "Bucket": platform.models_bucket,
+                "Bucket": platform.models.bucket_name,
                 "Key.$": f"States.Format('{registered_evaluation('{}')}', $.names.execution)",
-                "CopySource.$": f"States.Format('{platform.artifacts_bucket}/{{}}/evaluation/evaluation.json', $.names.key)",
+                "CopySource.$": f"States.Format('{platform.artifacts.bucket_name}/{{}}/evaluation/evaluation.json', $.names.key)",
             },
+            allow=[
+                ("s3:PutObject", [platform.models.arn_for_objects(f"{REGISTERED}*")]),
+                ("s3:GetObject", [of_execution(platform, "evaluation/evaluation.json")]),
+            ],
         )  # fmt: skip
-        self.call = step.call(
-            scope, "Register model", action="aws-sdk:sagemaker:createModelPackage", result="$.registered",
+        group = platform.model_package_group
+        register = call(
+            self, "Register model", action="sagemaker:createModelPackage", result="$.registered",
             parameters=request(platform), selector={"arn.$": "$.ModelPackageArn"},
+            allow=[
+                ("sagemaker:CreateModelPackage",
+                 [grants.arn("sagemaker", f"model-package-group/{group}"), grants.arn("sagemaker", f"model-package/{group}/*")]),
+                # It looks up the digest of the image; AWS does not say by whose rights.
+                ("ecr:BatchGetImage", [platform.inference_repository]),
+                ("ecr:DescribeImages", [platform.inference_repository]),
+            ],
         )  # fmt: skip
-        self.states = (self.keep, self.keep_evaluation, self.call)
+        return sfn.Chain.start(keep).next(keep_evaluation).next(register)
 
 
 def model_data(platform: Platform) -> str:
     """Intrinsic for the S3 URI of the kept artifact."""
-    return f"States.Format('s3://{platform.models_bucket}/{registered_key('{}')}', $.names.execution)"
+    return f"States.Format('s3://{platform.models.bucket_name}/{registered_key('{}')}', $.names.execution)"
 
 
-def request(platform: Platform) -> dict:
+def request(platform: Platform) -> dict[str, Any]:
     """CreateModelPackage. A version takes no tags (only its group does), so it carries its origin as metadata."""
     settings = platform.settings
     instances = [settings.endpoints.cpu.instance_type, settings.instances.transform]
-    judged = f"States.Format('s3://{platform.models_bucket}/{registered_evaluation('{}')}', $.names.execution)"
+    judged = f"States.Format('s3://{platform.models.bucket_name}/{registered_evaluation('{}')}', $.names.execution)"
     statistics = {"ContentType": "application/json", "S3Uri.$": judged}
     return {
         "ModelPackageGroupName": platform.model_package_group,
         "ModelPackageDescription.$": "States.Format('{}, trained by execution {}', $.plan.name, $.names.execution)",
         "ModelApprovalStatus": "Approved" if settings.approval == "automatic" else "PendingManualApproval",
         "InferenceSpecification": {
-            "Containers": [{"Image": platform.images.inference, "ModelDataUrl.$": model_data(platform)}],
+            "Containers": [{"Image": platform.images["inference"], "ModelDataUrl.$": model_data(platform)}],
             "SupportedContentTypes": CONTENT_TYPES,
             "SupportedResponseMIMETypes": ANSWER_TYPES,
             "SupportedRealtimeInferenceInstanceTypes": list(dict.fromkeys(instances)),

@@ -112,7 +112,7 @@ def processing_job(
 
 def algorithm(platform: Platform) -> dict[str, Any]:
     return {
-        "TrainingImage": platform.images.training,
+        "TrainingImage": platform.images["training"],
         "TrainingInputMode": "File",
         "MetricDefinitions": metric_definitions(),
     }
@@ -143,7 +143,7 @@ def training_base(
     if settings.spot_training:
         stopping["MaxWaitTimeInSeconds"] = seconds + settings.max_runtime_minutes.spot_wait * 60
     base = {
-        "RoleArn": platform.roles.training,
+        "RoleArn": platform.roles["training"],
         "InputDataConfig": channels(),
         "OutputDataConfig": {"S3OutputPath.$": in_execution(output), **_key("KmsKeyId", platform)},
         "ResourceConfig": {

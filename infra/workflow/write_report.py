@@ -1,41 +1,48 @@
-"""Write report: one page from what all steps left, also for a model that did not pass the gate."""
+"""Write report: one page from what all steps left, also for a model that did not pass the gate; then the execution's own end."""
 
 from __future__ import annotations
 
-from constructs import Construct
+from aws_cdk import aws_stepfunctions as sfn
 
-from infra.workflow import requests, step
-from infra.workflow.platform import Platform
+from infra.settings import Settings
+from infra.workflow.job import Job, ProcessingJob, folders
+from infra.workflow.step import Step, run, write_json
 
-FOLDERS = ("plan", "prepared", "health", "explanations", "evaluation", "bias", "outcome")
+
+class WriteReport(Step):
+    """`Save outcome` leaves what the state machine itself knows as a file."""
+
+    @classmethod
+    def jobs(cls, settings: Settings) -> tuple[Job, ...]:
+        return (
+            ProcessingJob(
+                "Write report", "report", role="report", image="analysis", machine="analysis", limit="analysis",
+                command=("analysis_code", "report"), writes=folders("report"),
+                reads=folders("plan", "prepared", "health", "explanations", "evaluation", "bias", "outcome"),
+            ),
+        )  # fmt: skip
+
+    def states(self) -> sfn.Chain:
+        (job,) = self.jobs(self.platform.settings)
+        save = write_json(self, "Save outcome", self.platform, key="outcome/outcome.json", body="$")
+        return sfn.Chain.start(save).next(run(self, job, self.platform, result="$.report"))
 
 
-class WriteReport:
-    """States `Save outcome` (what the state machine itself knows, as a file) and `Write report`."""
+class End(Step):
+    """A report is written in either case; an execution whose model missed the gate has failed all the same."""
 
-    def __init__(self, scope: Construct, platform: Platform) -> None:
-        self.save_outcome = step.call(
-            scope, "Save outcome", action="aws-sdk:s3:putObject", result=None,
+    def states(self) -> sfn.Chain:
+        missed = sfn.Fail(self, "Quality gate not met", error="QualityGateNotMet", cause_path="$.gate.message")
+        done = sfn.Pass(
+            self,
+            "Summarize",
             parameters={
-                "Bucket": platform.artifacts_bucket,
-                "Key.$": "States.Format('{}/outcome/outcome.json', $.names.key)",
-                "Body.$": "$",
-                "ContentType": "application/json",
+                "model_package_arn.$": "$.registered.arn",
+                "report.$": "States.Format('{}/report/index.html', $.names.uri)",
+                "evaluation.$": "$.evaluation",
+                "health.$": "$.health",
+                "hyperparameters.$": "States.JsonMerge($.training.hyperparameters, $.tuning.hyperparameters, false)",
             },
-        )  # fmt: skip
-        self.job = step.job(
-            scope, "Write report", action="createProcessingJob", result="$.report",
-            minutes=platform.settings.max_runtime_minutes.analysis, parameters=request(platform),
-            selector={"job.$": "$.ProcessingJobName"},
-        )  # fmt: skip
-
-
-def request(platform: Platform) -> dict:
-    """CreateProcessingJob of `report`."""
-    return requests.processing_job(
-        platform, step="report", image=platform.images.analysis, role=platform.roles.report, instance="analysis",
-        entrypoint=["python", "-m", "analysis_code"], arguments=["report"],
-        minutes=platform.settings.max_runtime_minutes.analysis,
-        inputs=[requests.processing_input(name, requests.in_execution(f"{name}/")) for name in FOLDERS],
-        outputs=[requests.processing_output("report", requests.in_execution("report/"))],
-    )  # fmt: skip
+        )
+        met = sfn.Condition.boolean_equals("$.gate.met", True)
+        return sfn.Choice(self, "Was the gate met?").when(met, done).otherwise(missed).afterwards()

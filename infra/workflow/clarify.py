@@ -1,0 +1,72 @@
+"""Explain with Clarify, Measure bias: two jobs by Clarify's own contract, each left out where it is not wanted.
+
+Open and managed mode differ in the image alone. https://docs.aws.amazon.com/sagemaker/latest/dg/clarify-processing-job-run.html
+"""
+
+from __future__ import annotations
+
+from aws_cdk import aws_stepfunctions as sfn
+
+from contract.names import SHADOW_LOG_DAYS
+from infra.settings import Settings
+from infra.workflow import requests
+from infra.workflow.job import Folder, Job, ProcessingJob
+from infra.workflow.step import Step, run, write_json
+
+
+class ExplainWithClarify(Step):
+    """Which regions of a few photos decided."""
+
+    @classmethod
+    def jobs(cls, settings: Settings) -> tuple[Job, ...]:
+        return (clarify(settings, "Explain with Clarify", "explain", "explain", "photos/", "explanations"),)
+
+    def states(self) -> sfn.Chain:
+        return either(
+            self, "Are explanations wanted?", "$.plan.explain.enabled", result="$.explanations",
+            skipped="Skip explanations", reason="explain.enabled is false in the execution input",
+        )  # fmt: skip
+
+
+class MeasureBias(Step):
+    """Clarify's bias metrics of the test predictions, for the facets that `metadata.csv` names."""
+
+    @classmethod
+    def jobs(cls, settings: Settings) -> tuple[Job, ...]:
+        return (clarify(settings, "Measure bias", "bias", "bias-input", "data/", "bias"),)
+
+    def states(self) -> sfn.Chain:
+        return either(
+            self, "Is bias wanted?", "$.plan.bias.enabled", result="$.bias", skipped="Skip bias",
+            reason="bias.enabled is false, or the data set has no facet to measure by (plan.json says which)",
+        )  # fmt: skip
+
+
+def clarify(settings: Settings, state: str, id: str, folder: str, data: str, output: str) -> ProcessingJob:
+    """A job of a Clarify image: no command, `analysis_config.json` says what to do."""
+    return ProcessingJob(
+        state, id, role="analysis", image="clarify", machine="analysis", limit="analysis",
+        reads=(
+            Folder(folder, "config/", channel="analysis_config", at="config"),
+            Folder(folder, data, channel="dataset", at="data"),
+        ),
+        writes=(Folder(output, channel="analysis_result", at=requests.OUTPUT),),
+        environment={SHADOW_LOG_DAYS: str(settings.logs.retention_days)} if settings.clarify == "open" else {},
+    )  # fmt: skip
+
+
+def either(step: Step, question: str, wanted: str, *, result: str, skipped: str, reason: str) -> sfn.Chain:
+    """The job, or a file that says why not, where its results would lie.
+
+    The report reads that place in either case: on AWS an S3 input without any object fails the job that names it.
+    """
+    (job,) = step.jobs(step.platform.settings)
+    (output,) = job.writes
+    leave = write_json(
+        step, skipped, step.platform, key=f"{output.name}/skipped.json", body={"skipped": True, "reason": reason},
+        result=result, selector={"job": "none"},
+    )  # fmt: skip
+    choice = sfn.Choice(step, question).when(
+        sfn.Condition.boolean_equals(wanted, True), run(step, job, step.platform, result=result)
+    )
+    return choice.otherwise(leave).afterwards()
