@@ -111,7 +111,7 @@ def of_resource(action: str, resource: str, account_id: str, region: str) -> tup
     elif service == "sqs":
         from moto.sqs.models import sqs_backends
 
-        document = getattr(sqs_backends[account_id][region].queues.get(resource.rsplit(":", 1)[1]), "policy", None)
+        document = getattr(sqs_backends[account_id][region].queues.get(resource.rpartition(":")[2]), "policy", None)
     elif service == "sts" and name.startswith(("AssumeRole", "TagSession")):
         role = Principals(account_id).role(resource)
         return _first(resource, getattr(role, "assume_role_policy_document", None)), True
