@@ -21,7 +21,7 @@ unexport PYTHONPATH
 OURS := packages/local-cloud
 LOCK := $(UV) pip compile --no-emit-package local-cloud --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q
 
-.PHONY: help demo install test test-fast lint lock kills walk-settings bench-training fuzz-cloud fuzz-decode clean
+.PHONY: help demo install test test-fast lint lock kills walk-settings bench-training fuzz-cloud fuzz-decode coverage mutants clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -90,11 +90,42 @@ lint: .venv/.installed-dev ## Style, types and common faults
 	@.venv/bin/ruff format --check -q . || { echo "Run: .venv/bin/ruff format ."; exit 1; }
 	@.venv/bin/mypy --no-error-summary
 
+# Coverage.py starts in every process that inherits these, also in the jobs and clouds that tests start.
+build/coverage/tool/.installed: .venv/bin/uv requirements/coverage.txt
+	@mkdir -p build/coverage/tool
+	@$(UV) pip install -q --python .venv --target build/coverage/tool --require-hashes -r requirements/coverage.txt
+	@printf 'import coverage\n\ncoverage.process_startup()\n' > build/coverage/tool/sitecustomize.py
+	@touch $@
+
+COVERED := PYTHONPATH=$(CURDIR)/build/coverage/tool COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(CURDIR)/build/coverage/data
+PARTS ?= $(ROOMS) local-cloud main
+FLOOR ?= 85
+
+coverage: .venv/.installed-dev node_modules/.installed-dev $(ROOMS:%=.venv-%/.installed) build/coverage/tool/.installed ## Lines and branches that the tests reach; fails below FLOOR=85 per cent (PARTS=analysis_code INCLUDE="analysis_code/*")
+	@rm -f build/coverage/data*
+	@for part in $(PARTS); do echo "── $$part"; case $$part in \
+	  local-cloud) $(COVERED) .venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope packages/local-cloud/tests;; \
+	  main) $(COVERED) .venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope $(ROOMS:%=--ignore=tests/%) tests;; \
+	  *) $(COVERED) .venv-$$part/bin/python -m pytest -q -n $(PYTEST_WORKERS) -m "not alone" tests/$$part;; \
+	esac || echo "Some tests of $$part failed; what they reached counts."; done
+	@$(COVERED) .venv/bin/python -m coverage combine -q
+	@$(COVERED) .venv/bin/python -m coverage report --sort=cover --skip-covered --fail-under=$(FLOOR) $(if $(INCLUDE),--include="$(INCLUDE)")
+
+build/mutants/tool/.installed: .venv/bin/uv requirements/mutants.txt
+	@mkdir -p build/mutants/tool
+	@$(UV) pip install -q --python .venv --target build/mutants/tool --require-hashes -r requirements/mutants.txt
+	@touch $@
+
+mutants: .venv/.installed-dev .venv-training_code/.installed .venv-analysis_code/.installed build/mutants/tool/.installed ## Break the code in small ways and count what the tests see (GROUPS="prices health" SAMPLE=120 SEED=1 MINUTES=20)
+	@.venv/bin/python tests/mutation/run.py $(GROUPS) --sample $(or $(SAMPLE),120) --seed $(or $(SEED),1) --minutes $(or $(MINUTES),20)
+
 lock: .venv/bin/uv ## Resolve and pin every dependency again
 	$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(LOCK) pyproject.toml --extra demo --extra dev --extra build -o requirements/dev.txt
 	$(LOCK) pyproject.toml --extra demo --extra build -c requirements/dev.txt -o requirements/demo.txt
 	$(LOCK) requirements/test-tools.in -c requirements/dev.txt -o requirements/test-tools.txt
+	$(LOCK) requirements/coverage.in -o requirements/coverage.txt
+	$(LOCK) requirements/mutants.in -c requirements/dev.txt -o requirements/mutants.txt
 	set -e; for room in $(ROOMS); do for file in $$room/requirements*.in; do \
 	  $(LOCK) $$(grep -q ^torch== $$file && echo --universal) $$file -o $${file%.in}.txt; done; done
 
