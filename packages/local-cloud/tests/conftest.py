@@ -9,22 +9,26 @@ import pytest
 from hypothesis import settings
 
 from local_cloud.testing import RunningCloud
+from tests.sagemaker.platform import Platform, quick_settings
 
 # No time limits: a busy machine is no fault of the code.
 settings.register_profile("patient")
 settings.load_profile("patient")
-ROOT = Path(__file__).parents[1]
-# The CDK CLI is an npm package: it is installed at the top of the repository.
-CDK = Path(__file__).parents[3] / "node_modules/.bin/cdk"
 
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    """A cloud shared by the whole test session: use names of your own in it."""
+    """One cloud for a whole test process: use names of your own in it, and do not kill it or change how it works."""
     running = RunningCloud(tmp_path_factory.mktemp("cloud"))
-    running.start()
+    running.start(**quick_settings())
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def platform(cloud: RunningCloud, tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    """The same cloud, with a role, a bucket and images."""
+    return Platform(cloud, tmp_path_factory.mktemp("platform"))
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_cloud.testing import RunningCloud, wait_until
-from tests.conftest import CDK
+from tests.places import CDK
 from tests.sagemaker.platform import Platform, new_name, quick_settings
 
 KEYS = 8

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from local_cloud.testing import RunningCloud
-from tests.conftest import CDK
+from tests.places import CDK
 
 AWS = Path(sys.executable).with_name("aws")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.conftest import ROOT
+from tests.places import ROOT
 
 
 def test_the_coverage_page_is_current():

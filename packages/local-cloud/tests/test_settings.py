@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from local_cloud.settings import SettingRefused, Settings, table, unknown, variable
-from tests.conftest import ROOT
+from tests.places import ROOT
 
 # Where processes begin, and what they hand on to processes of their own.
 EDGES = {

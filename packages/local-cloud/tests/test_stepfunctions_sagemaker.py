@@ -9,18 +9,11 @@ import uuid
 import pytest
 
 from local_cloud.testing import wait_until
-from tests.sagemaker.platform import INSTANCE, Platform, new_name, started_platform
+from tests.sagemaker.platform import INSTANCE, Platform, new_name
 
 pytestmark = pytest.mark.slow
 
 OPTIMIZED = "arn:aws:states:::sagemaker:"
-
-
-@pytest.fixture(scope="module")
-def platform(tmp_path_factory):
-    shared = started_platform(tmp_path_factory.mktemp("states"))
-    yield shared
-    shared.cloud.stop()
 
 
 def start(platform: Platform, states: dict, given: dict | None = None, **machine) -> str:

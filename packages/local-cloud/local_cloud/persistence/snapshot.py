@@ -272,7 +272,7 @@ class Snapshot:
     def _payload(self) -> bytes:
         header, _, payload = self.path.read_bytes().partition(b"\n")
         parts = header.split(b" ")
-        # Versions before 0.1.0 wrote a longer word that ends the same; the layout is the same.
+        # Earlier versions wrote a longer word that ends the same; the layout is the same.
         if len(parts) != 3 or not parts[0].endswith(MAGIC):
             raise self._damaged("it is not a snapshot of the local cloud")
         if int(parts[1]) != VERSION:

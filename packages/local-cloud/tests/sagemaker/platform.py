@@ -16,7 +16,7 @@ from typing import Any
 
 from local_cloud.sagemaker.namespaces import PLAIN
 from local_cloud.testing import RunningCloud, wait_until
-from tests.conftest import ROOT
+from tests.places import ROOT
 
 INSTANCE = "ml.m5.large"
 STATUS = {"TrainingJob": "training_job", "HyperParameterTuningJob": "hyper_parameter_tuning_job",
