@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from local_cloud import sns_adjustments
+from local_cloud import events_adjustments, sns_adjustments
 from local_cloud.persistence.database import Database
 
 
@@ -16,6 +16,7 @@ def install(database: Database) -> None:
     _deliver_no_access_logs()
     _leave_bucket_policies_unenforced()
     sns_adjustments.install()
+    events_adjustments.install()
 
 
 def _leave_bucket_policies_unenforced() -> None:
