@@ -130,6 +130,22 @@ def describe(target: Target, arn: str) -> dict[str, Any]:
         raise
 
 
+def resume(target: Target, arn: str) -> None:
+    """Redrive an execution: from the step that did not succeed, with the same input."""
+    try:
+        target.client("stepfunctions").redrive_execution(executionArn=arn)
+    except ClientError as error:
+        code, said = error.response["Error"]["Code"], error.response["Error"]["Message"]
+        if code == "ExecutionNotRedrivable":
+            name = arn.rpartition(":")[2]
+            raise DarkroomError(
+                f"Execution {name} cannot go on: {said}",
+                f"See it: {target.say('follow')} {name}, or start a new one: {target.say('run')} --data FOLDER",
+            ) from None
+        describe(target, arn)  # the sentence for one that is not there
+        raise
+
+
 def history(target: Target, arn: str) -> list[dict[str, Any]]:
     """All events of an execution."""
     pages = target.client("stepfunctions").get_paginator("get_execution_history")

@@ -59,6 +59,8 @@ def read(events: list[dict[str, Any]]) -> list[Step]:
         elif kind == "TaskStateExited" and previous:
             # A state that fails and has a Catch is exited, too.
             previous.exited = event["timestamp"]
+        elif kind == "ExecutionRedriven":
+            step = _begin_again(steps)
         elif kind in ("ExecutionFailed", "ExecutionAborted", "ExecutionTimedOut"):
             _end_open(steps, event["timestamp"], kind)
         if step is not None and not kind.endswith("StateExited"):
@@ -77,6 +79,27 @@ def _scheduled(step: Step, event: dict[str, Any]) -> None:
     name = JOB_NAMES.get(step.resource.removesuffix(".sync"))
     if name:
         step.job = json.loads(details.get("parameters") or "{}").get(name)
+
+
+def _begin_again(steps: list[Step]) -> Step | None:
+    """A redrive goes on with the step that did not succeed: the events that follow are its."""
+    step = next((step for step in reversed(steps) if step.status != "Succeeded"), None)
+    if step:
+        step.exited, step.status, step.error = None, "Running", ""
+    return step
+
+
+def failed_state(events: list[dict[str, Any]]) -> str:
+    """The state that an execution was in last: entered, and not left since."""
+    entered: dict[str, None] = {}
+    for event in events:
+        if event["type"].endswith("StateEntered"):
+            name = event["stateEnteredEventDetails"]["name"]
+            entered.pop(name, None)
+            entered[name] = None
+        elif event["type"].endswith("StateExited"):
+            entered.pop(event["stateExitedEventDetails"]["name"], None)
+    return next(reversed(entered), "")
 
 
 def _end_open(steps: list[Step], when: datetime, kind: str) -> None:

@@ -132,6 +132,11 @@ def explain_failure(target: Target, console: Console, results: Results, summary:
         if job and job.failure and job.failure not in (summary["error"] or {}).get("reason", ""):
             more["Job's reason"] = job.failure
     say_failure(console, summary, more)
+    if results.resumable:
+        again = f"{target.say('resume')} {results.name}"
+        console.print(
+            f"  [bold]Go on:[/bold] {escape(again)} keeps what succeeded, with the same input", soft_wrap=True
+        )
     lines = jobs.last_lines(target, step, LAST_LOG_LINES) if step else []
     if step and lines:
         console.print(

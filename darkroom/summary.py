@@ -15,9 +15,9 @@ from contract import sheet
 from contract.state_file import read_state_file
 from contract.validation import InvalidField
 from contract.whole_file import write_text
-from darkroom import executions, jobs
+from darkroom import executions, failures, jobs
 from darkroom.failure import DarkroomError
-from darkroom.history import Step, orchestration_seconds, read, summarised
+from darkroom.history import Step, failed_state, orchestration_seconds, read, summarised
 from darkroom.target import Target
 
 DATA_REPORT = "data_report.html"
@@ -29,7 +29,8 @@ class Results:
     def __init__(self, target: Target, arn: str):
         self.target, self.arn = target, arn
         self.described = executions.describe(target, arn)
-        self.steps = read(executions.history(target, arn))
+        self.events = executions.history(target, arn)
+        self.steps = read(self.events)
         self.name = self.described["name"]
         self.folder = target.home.run(self.name)
 
@@ -52,7 +53,7 @@ class Results:
             "target_model": (outcome.get("published") or {}).get("target_model"),
             "model_package_arn": (outcome.get("registered") or {}).get("arn"),
             "report": str(self.folder / "report" / "index.html") if "index.html" in report else None,
-            "error": failure(self.described),
+            "error": failure(self.described, self.events),
         }
 
     def outcome(self) -> dict[str, Any]:
@@ -68,6 +69,12 @@ class Results:
     def failed_step(self) -> Step | None:
         """The step at which the execution failed."""
         return next((step for step in reversed(self.steps) if step.status not in ("Succeeded", "Running")), None)
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a redrive has something to try again: a state that ends the execution on purpose would end it again."""
+        ends = [event["type"] for event in self.events if event["type"].endswith("StateEntered")]
+        return self.described.get("redriveStatus") == "REDRIVABLE" and ends[-1:] != ["FailStateEntered"]
 
     def test_photos(self, count: int) -> list[tuple[Path, str]]:
         """A few photos of the test split, spread over it, downloaded, with what the user's data set calls them."""
@@ -171,16 +178,11 @@ def bias_metrics(analysis: dict[str, Any] | None) -> dict[str, Any] | None:
     return found or None
 
 
-def failure(described: dict[str, Any]) -> dict[str, str] | None:
-    """Why an execution did not succeed: the state machine joins reason, log and fix with ` | `."""
+def failure(described: dict[str, Any], events: list[dict[str, Any]]) -> dict[str, str] | None:
+    """Why an execution did not succeed, from its end and its history."""
     if described["status"] in ("SUCCEEDED", "RUNNING"):
         return None
-    parts = described.get("cause", "").split(" | ")
-    fix = next((part.removeprefix("What to do: ") for part in parts if part.startswith("What to do: ")), "")
-    log = next((part for part in parts if part.startswith("Log: ")), "")
-    return {
-        "name": described.get("error", described["status"]),
-        "reason": parts[0],
-        "log": log.removeprefix("Log: "),
-        "fix": fix,
-    }
+    error, cause = described.get("error", described["status"]), described.get("cause", "")
+    if described["status"] == "ABORTED":
+        return {"name": error, "reason": cause or failures.STOPPED, "log": "", "fix": ""}
+    return failures.explained(failed_state(events), error, cause)

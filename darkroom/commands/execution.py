@@ -106,6 +106,32 @@ def follow(context: Context, execution: str | None, endpoint: bool | None, yes: 
     return _concluded(context, arn, wants, as_json)
 
 
+@click.command()
+@click.argument("execution", required=False)
+@endpoint_option
+@yes_option
+@json_option
+@click.pass_obj
+def resume(context: Context, execution: str | None, endpoint: bool | None, yes: bool, as_json: bool) -> int:
+    """Go on with an execution that failed or was stopped (the last one by default), and follow it to its end.
+
+    \b
+    darkroom resume
+    darkroom resume photos-20260101-120000-ab12
+    \b
+    It goes on at the step that did not succeed, with the same input; what succeeded is kept. Step Functions calls it a redrive,
+    and allows it for 14 days.
+    """
+    context.speak_json(as_json)
+    arn = executions.find(context.target, execution)
+    wants = _wants_endpoint(context, endpoint, yes)
+    executions.resume(context.target, arn)
+    context.console.print(f"  execution {arn.rpartition(':')[2]} goes on", markup=False)
+    with story.leaving(context.console, arn):
+        live.follow(context.target, arn, context.console)
+    return _concluded(context, arn, wants, as_json)
+
+
 def _concluded(context: Context, arn: str, endpoint: bool, as_json: bool) -> int:
     summary = story.conclude(context.target, context.console, arn, endpoint)
     if as_json:
@@ -176,4 +202,4 @@ def approve(context: Context, package: str | None, endpoint: bool | None, yes: b
         stacks.deploy_again(context.target, ENDPOINTS, context.console)
 
 
-COMMANDS = [run, follow, report, approve]
+COMMANDS = [run, follow, resume, report, approve]

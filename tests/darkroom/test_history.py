@@ -87,16 +87,20 @@ def test_the_next_state_is_the_nearest_that_runs_a_job():
     assert next_job_state(states, "D") == ""
 
 
-def test_a_failure_is_taken_apart_into_reason_log_and_fix():
-    cause = "Prepare dataset failed: seed: 'x' | Log: group /aws/sagemaker/ProcessingJobs, streams x | What to do: Give a number."
-    assert failure({"status": "FAILED", "error": "PrepareDatasetFailed", "cause": cause}) == {
-        "name": "PrepareDatasetFailed",
-        "reason": "Prepare dataset failed: seed: 'x'",
-        "log": "group /aws/sagemaker/ProcessingJobs, streams x",
-        "fix": "Give a number.",
-    }
-    assert failure({"status": "ABORTED"})["name"] == "ABORTED"
-    assert failure({"status": "SUCCEEDED"}) is None
+def test_a_failure_names_the_state_that_was_entered_and_not_left():
+    events = [
+        {"type": "TaskStateEntered", "stateEnteredEventDetails": {"name": "Look"}},
+        {"type": "TaskStateExited", "stateExitedEventDetails": {"name": "Look"}},
+        {"type": "ChoiceStateEntered", "stateEnteredEventDetails": {"name": "Which?"}},
+        {"type": "ExecutionFailed"},
+    ]
+    described = {"status": "FAILED", "error": "States.NoChoiceMatched", "cause": "No choice rule matched."}
+    found = failure(described, events)
+    assert (found["name"], found["reason"]) == (
+        "States.NoChoiceMatched", "Which? failed: No choice rule matched. (States.NoChoiceMatched)",
+    )  # fmt: skip
+    assert failure({"status": "ABORTED"}, [])["reason"] == "It was stopped."
+    assert failure({"status": "SUCCEEDED"}, []) is None
 
 
 def test_bias_metrics_are_read_from_clarifys_analysis():

@@ -50,9 +50,9 @@ facets = {"kind": [{"value_or_threshold": "a", "metrics": metrics}]}
 
 
 def states(role: str) -> dict:
-    """One processing job, and the way of a failure as the deployed pipeline has it."""
+    """One processing job that fails by itself, as each step of the deployed pipeline does."""
     job = {
-        "ProcessingJobName.$": "States.Format('tiny-{}', $$.Execution.Name)",
+        "ProcessingJobName.$": "States.Format('tiny-{}-{}', $$.Execution.Name, $$.Execution.RedriveCount)",
         "RoleArn": role,
         "AppSpecification": {"ImageUri": IMAGE},
         "ProcessingResources": {
@@ -74,18 +74,8 @@ def states(role: str) -> dict:
         "States": {
             "Look": {
                 "Type": "Task", "Resource": "arn:aws:states:::sagemaker:createProcessingJob.sync", "Parameters": job,
-                "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.failure", "Next": "Read cause"}], "End": True,
+                "End": True,
             },
-            "Read cause": {
-                "Type": "Pass", "Parameters": {"job.$": "States.StringToJson($.failure.Cause)"}, "ResultPath": "$.failed",
-                "Next": "Describe",
-            },
-            "Describe": {
-                "Type": "Pass", "Next": "Failed",
-                "Parameters": {"cause.$": "States.Format('Look failed: {} | Log: group g | What to do: Look.', "
-                               "$.failed.job.ExitMessage)"},
-            },
-            "Failed": {"Type": "Fail", "Error": "LookFailed", "CausePath": "$.cause"},
         },
     }  # fmt: skip
 
@@ -191,7 +181,7 @@ def test_a_run_ends_with_a_summary_a_report_and_where_they_lie(pipeline, photos)
     again = pipeline("follow", "good", "--no-endpoint", "--json")
     assert json.loads(again.stdout) == summary
     assert json.loads(pipeline("report", "--json").stdout)["report"] == summary["report"]
-    assert "found 2 files" in pipeline("logs", "tiny-good").stdout
+    assert "found 2 files" in pipeline("logs", "tiny-good-0").stdout
     assert "good" in pipeline("status").stdout
 
 
@@ -201,13 +191,14 @@ def test_a_failed_run_says_where_why_and_what_to_do(pipeline, photos):
     answer = pipeline("run", "--data", str(photos), "--name", "bad")
     assert answer.returncode == 1
     for text in (
-        "LookFailed", "State: Look", "class 'broken': no photo can be read. Remove it.", "Job: tiny-bad", "What to do: Look.",
-        "found 3 files", "darkroom logs tiny-bad",
+        "States.TaskFailed", "State: Look", "Look failed: class 'broken': no photo can be read. Remove it.", "Job: tiny-bad-0",
+        "What to do: Correct what the reason names", "Go on: darkroom resume bad", "found 3 files", "darkroom logs tiny-bad-0",
     ):  # fmt: skip
         assert text in answer.stdout, text
     summary = json.loads((pipeline.home / "runs" / "bad" / "summary.json").read_text())
     assert summary["status"] == "FAILED" and summary["report"] is None and summary["test"] is None
-    assert summary["error"]["name"] == "LookFailed" and summary["error"]["fix"] == "Look."
+    assert summary["error"]["name"] == "States.TaskFailed"
+    assert summary["error"]["log"] == "group /aws/sagemaker/ProcessingJobs, streams that begin with tiny-bad-0"
     assert summary["steps"][0]["status"] == "Failed"
     bucket = pipeline.client("s3")
     bucket.put_object(Bucket="tiny", Key="executions/bad/prepared/data_report.html", Body=b"<title>photos</title>")
@@ -217,12 +208,37 @@ def test_a_failed_run_says_where_why_and_what_to_do(pipeline, photos):
         "State: Look",
         "class 'broken': no photo",
         "Job: tiny-bad",
-        "What to do: Look.",
+        "What to do: Correct",
         "darkroom logs tiny-bad",
     ):
         assert text in told.stdout, text
     page = pipeline.home / "runs" / "bad" / "report" / "data_report.html"
     assert f"Data report: {page}" in told.stdout and page.read_text() == "<title>photos</title>"
+
+
+def test_a_failed_run_is_resumed_at_the_step_that_failed(pipeline, photos):
+    (photos / "broken").mkdir()
+    (photos / "broken" / "3.jpg").write_bytes(b"x")
+    failed = pipeline("run", "--data", str(photos), "--name", "again", "--json")
+    assert failed.returncode == 1
+    states = pipeline.client("stepfunctions")
+    arn = json.loads(failed.stdout)["execution_arn"]
+    dataset = json.loads(states.describe_execution(executionArn=arn)["input"])["dataset"].removeprefix("s3://tiny/")
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        archive.writestr("ant/1.jpg", b"x")
+    pipeline.client("s3").put_object(Bucket="tiny", Key=dataset, Body=body.getvalue())
+    answer = pipeline("resume", "again", "--no-endpoint", "--json")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    summary = json.loads(answer.stdout)
+    assert (summary["status"], summary["error"], summary["test"]["n"]) == ("SUCCEEDED", None, 1)
+    assert [(step["name"], step["status"]) for step in summary["steps"]] == [("Look", "Succeeded")]
+    assert "found 1 files" in pipeline("logs", "tiny-again-1").stdout  # a job of its own name
+    assert states.describe_execution(executionArn=arn)["redriveCount"] == 1
+    over = pipeline("resume", "again")
+    assert over.returncode == 1 and "Execution is SUCCEEDED and cannot be redriven" in over.stderr
+    unknown = pipeline("resume", "never-was")
+    assert unknown.returncode == 1 and "There is no execution never-was" in unknown.stderr
 
 
 def test_no_wait_returns_while_the_execution_runs(pipeline, photos):
