@@ -21,6 +21,8 @@ from darkroom.target import Target
 from tests.darkroom.conftest import started
 
 pytestmark = pytest.mark.slow
+# As many of a class as splits need.
+PHOTOS = [f"{kind}/{kind}-{n}.jpg" for kind in ("ant", "bee") for n in range(3)]
 IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/tiny:1"
 DOCKERFILE = 'FROM python:3.11-slim\nWORKDIR /opt/program\nCOPY job.py .\nENTRYPOINT ["python", "job.py"]\n'
 JOB = """\
@@ -118,10 +120,17 @@ def pipeline(running, tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    for name in ("ant/1.jpg", "bee/2.jpg"):
+    for name in PHOTOS:
         (tmp_path / "my photos" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "my photos" / name).write_bytes(b"x")
+        (tmp_path / "my photos" / name).write_bytes(name.encode())  # each another photo
     return tmp_path / "my photos"
+
+
+def add_broken(photos: Path) -> None:
+    """A class at which the job fails."""
+    (photos / "broken").mkdir()
+    for n in range(3):
+        (photos / "broken" / f"{n}.jpg").write_bytes(f"broken {n}".encode())
 
 
 @pytest.mark.parametrize("kind", ["zip", "manifest"])
@@ -140,7 +149,7 @@ def test_a_zip_and_a_manifest_are_data_like_a_folder(pipeline, photos, kind, tmp
     answer = pipeline("run", "--data", str(data), "--name", f"from-{kind}", "--no-endpoint", "--json")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     # The job of this small pipeline counts the files of the archive that it is given: the manifest goes along.
-    assert json.loads(answer.stdout)["test"]["n"] == {"zip": 2, "manifest": 3}[kind]
+    assert json.loads(answer.stdout)["test"]["n"] == {"zip": 6, "manifest": 7}[kind]
 
 
 def test_photos_that_the_endpoint_is_asked_about_are_called_as_in_the_users_data_set(pipeline, photos, monkeypatch):
@@ -171,7 +180,7 @@ def test_a_run_ends_with_a_summary_a_report_and_where_they_lie(pipeline, photos)
         "target_model", "model_package_arn", "report", "error",
     ]  # fmt: skip
     assert summary["status"] == "SUCCEEDED" and summary["execution_arn"].endswith(":execution:tiny:good")
-    assert summary["test"] == {"accuracy": 0.75, "balanced_accuracy": 0.5, "n": 2}
+    assert summary["test"] == {"accuracy": 0.75, "balanced_accuracy": 0.5, "n": 6}
     assert summary["bias"] == {"kind": {"a": {"CI": 0.25}}}
     assert [(step["name"], step["status"]) for step in summary["steps"]] == [("Look", "Succeeded")]
     assert 0 <= summary["orchestration_seconds"] < summary["seconds"]
@@ -181,18 +190,17 @@ def test_a_run_ends_with_a_summary_a_report_and_where_they_lie(pipeline, photos)
     again = pipeline("follow", "good", "--no-endpoint", "--json")
     assert json.loads(again.stdout) == summary
     assert json.loads(pipeline("report", "--json").stdout)["report"] == summary["report"]
-    assert "found 2 files" in pipeline("logs", "tiny-good-0").stdout
+    assert "found 6 files" in pipeline("logs", "tiny-good-0").stdout
     assert "good" in pipeline("status").stdout
 
 
 def test_a_failed_run_says_where_why_and_what_to_do(pipeline, photos):
-    (photos / "broken").mkdir()
-    (photos / "broken" / "3.jpg").write_bytes(b"x")
+    add_broken(photos)
     answer = pipeline("run", "--data", str(photos), "--name", "bad")
     assert answer.returncode == 1
     for text in (
         "States.TaskFailed", "State: Look", "Look failed: class 'broken': no photo can be read. Remove it.", "Job: tiny-bad-0",
-        "What to do: Correct what the reason names", "Go on: darkroom resume bad", "found 3 files", "darkroom logs tiny-bad-0",
+        "What to do: Correct what the reason names", "Go on: darkroom resume bad", "found 9 files", "darkroom logs tiny-bad-0",
     ):  # fmt: skip
         assert text in answer.stdout, text
     summary = json.loads((pipeline.home / "runs" / "bad" / "summary.json").read_text())
@@ -217,8 +225,7 @@ def test_a_failed_run_says_where_why_and_what_to_do(pipeline, photos):
 
 
 def test_a_failed_run_is_resumed_at_the_step_that_failed(pipeline, photos):
-    (photos / "broken").mkdir()
-    (photos / "broken" / "3.jpg").write_bytes(b"x")
+    add_broken(photos)
     failed = pipeline("run", "--data", str(photos), "--name", "again", "--json")
     assert failed.returncode == 1
     states = pipeline.client("stepfunctions")
@@ -243,7 +250,8 @@ def test_a_failed_run_is_resumed_at_the_step_that_failed(pipeline, photos):
 
 def test_no_wait_returns_while_the_execution_runs(pipeline, photos):
     answer = pipeline("run", "--data", str(photos), "--name", "later", "--no-wait", "--json")
-    assert answer.returncode == 0 and json.loads(answer.stdout)["status"] == "RUNNING"
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["status"] == "RUNNING"
     assert "darkroom follow later" in answer.stderr
     assert pipeline("follow", "later", "--no-endpoint").returncode == 0
 
