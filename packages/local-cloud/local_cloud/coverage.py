@@ -53,16 +53,24 @@ def _services() -> Iterator[str]:
 
 def _states() -> Iterator[str]:
     from local_cloud.stepfunctions.choice import COMPARISONS
-    from local_cloud.stepfunctions.definition_fields import FIELDS, JSONATA_FIELDS
+    from local_cloud.stepfunctions.definition_fields import HOLDERS, fields_in, fields_of
     from local_cloud.stepfunctions.intrinsics import FUNCTIONS
     from local_cloud.stepfunctions.message_tasks import ACTIONS
+    from local_cloud.stepfunctions.reading import BOTH, KINDS
     from local_cloud.stepfunctions.sagemaker_tasks import JOBS, PLAIN
     from local_cloud.stepfunctions.sdk_tasks import SDK_SERVICES
 
     yield "\n## Amazon States Language\n"
     yield "| state | fields in JSONPath | fields in JSONata |\n| --- | --- | --- |"
-    for kind, fields in FIELDS.items():
-        yield f"| {kind} | {', '.join(sorted(fields))} | {', '.join(sorted(JSONATA_FIELDS[kind]))} |"
+    for kind in KINDS:
+        yield f"| {kind} | {' | '.join(', '.join(sorted(fields_of(kind, language))) for language in BOTH)} |"
+    yield "\n| object in a state | fields in JSONPath | fields in JSONata |\n| --- | --- | --- |"
+    for holder in HOLDERS:
+        yield f"| {holder} | {' | '.join(', '.join(sorted(fields_in(holder, language))) for language in BOTH)} |"
+    yield (
+        "\nThese are the fields that a function of the interpreter reads (`Comment` is for people); any other is refused when the state "
+        "machine is created. Executions of items with `ExecutionType: EXPRESS` run as STANDARD ones and can be listed."
+    )
     yield f"\nIntrinsic functions: {_operations(list(FUNCTIONS))}.\n"
     yield "JSONata functions of Step Functions' own: `$partition`, `$range`, `$hash`, `$random`, `$uuid`, `$parse`.\n"
     yield f"Comparison operators: {_operations(list(COMPARISONS))}.\n"

@@ -15,14 +15,17 @@ from typing import Any
 from local_cloud import json_text
 from local_cloud.errors import AwsError
 from local_cloud.stepfunctions import jsonata
-from local_cloud.stepfunctions.definition_fields import FIELDS, JSONATA_FIELDS, KINDS, LANGUAGES, REQUIRED, wrong_types
+from local_cloud.stepfunctions.definition_fields import LANGUAGES, REQUIRED, fields_of, unread, wrong_types
 from local_cloud.stepfunctions.definition_rules import checked, path_faults, rule_faults, targets
 from local_cloud.stepfunctions.faults import TRANSITION, Fault
 from local_cloud.stepfunctions.moments import timestamp
+from local_cloud.stepfunctions.reading import KINDS, reads
 
 MAXIMUM_DEFINITION_BYTES = 1024 * 1024
 # https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
 LABEL = re.compile(r"[^\s?*<>{}\[\]:;,\\|^~$#%&`\"/\x00-\x1f\x7f-\x9f]{1,40}")
+# What a distributed map reads and writes.
+READERS, WRITERS = (":s3:getObject", ":s3:listObjectsV2"), (":s3:putObject",)
 MACHINES = ("Branches", "ItemProcessor", "Iterator")
 EXPRESS_PATTERNS = {
     "waitForTaskToken": "Express state machine does not support '.waitForTaskToken' service integration ",
@@ -62,7 +65,7 @@ class _Anything(dict):
 
 def state_faults(state: dict[str, Any], place: str, integration_fault: IntegrationFault, language: str) -> list[Fault]:
     """The faults of a state alone, which may lead anywhere."""
-    return list(_Checker(integration_fault, express=False).state(state, _Anything(), place, language))
+    return list(Checks(integration_fault, express=False).state(state, _Anything(), place, language))
 
 
 def _checked(text: str, integration_fault: IntegrationFault, kind: str) -> tuple[Any, list[Fault]]:
@@ -79,7 +82,7 @@ def _checked(text: str, integration_fault: IntegrationFault, kind: str) -> tuple
         return None, [Fault(str(fault), "", "INVALID_JSON_DESCRIPTION")]
     if not isinstance(definition, dict):
         return None, [Fault("Definition must be a valid JSON object")]
-    checker = _Checker(integration_fault, kind == "EXPRESS")
+    checker = Checks(integration_fault, kind == "EXPRESS")
     faults = list(checker.machine(definition, "/"))
     names = list(_state_names(definition))
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -137,7 +140,7 @@ def _reachable(start: Any, states: dict[str, Any]) -> set[str]:
 
 
 @dataclass
-class _Checker:
+class Checks:
     """One check of a definition."""
 
     integration_fault: IntegrationFault
@@ -179,6 +182,7 @@ class _Checker:
             if name not in reachable
         )
 
+    @reads("End", of=("Task", "Wait", "Pass", "Parallel", "Map"))
     def state(
         self, state: dict[str, Any], states: dict[str, Any], place: str, machine_language: str
     ) -> Iterator[Fault]:
@@ -200,11 +204,18 @@ class _Checker:
             return
         if (machine_language, language) == ("JSONata", "JSONPath"):
             yield Fault("'QueryLanguage' can not be 'JSONPath' if set to 'JSONata' for whole state machine", place)
-        known = (JSONATA_FIELDS if language == "JSONata" else FIELDS)[kind]
+        known = fields_of(kind, language)
         yield from (
             Fault(f"Field '{field}' is not supported in a {kind} state in {language}", f"{place}/{field}")
             for field in state
             if field not in known
+        )
+        yield from (
+            Fault(
+                f"Field '{field}' is not supported in {holder} in {language} by the local cloud",
+                f"{place}/{where}/{field}",
+            )
+            for field, holder, where in unread(state, language)
         )
         for field in REQUIRED.get(kind, []):
             if field not in state:
@@ -259,6 +270,7 @@ class _Checker:
         for part, inner in inner_machines(state):
             yield from self.machine(inner, f"{place}/{part}", language)
 
+    @reads("ItemReader.Resource", "ResultWriter.Resource", "ProcessorConfig.ExecutionType", of="Map")
     def map(self, state: dict[str, Any], place: str) -> Iterator[Fault]:
         """Faults of a Map state's own fields."""
         label = state.get("Label")
@@ -267,12 +279,17 @@ class _Checker:
                 f"The Label {label!r} must have 1 to 40 characters and no spaces, wildcards, brackets or special ones",
                 f"{place}/Label",
             )
-        for field, unread in (("ItemBatcher", "MaxInputBytesPerBatch"), ("ResultWriter", "WriterConfig")):
-            for name in (unread, f"{unread}Path"):
-                if name in (state.get(field) or {}):
-                    yield Fault(f"Field '{name}' is not supported by the local cloud", f"{place}/{field}")
+        for field, ending in (("ItemReader", READERS), ("ResultWriter", WRITERS)):
+            resource = (state.get(field) or {}).get("Resource")
+            if field in state and not (isinstance(resource, str) and resource.endswith(ending)):
+                yield Fault(f"The Resource {resource!r} must end in {' or '.join(ending)}", f"{place}/{field}/Resource")
         for part, inner in inner_machines(state):
             config = inner.get("ProcessorConfig")
+            execution = config.get("ExecutionType", "STANDARD") if isinstance(config, dict) else "STANDARD"
+            if execution not in ("STANDARD", "EXPRESS"):
+                yield Fault(
+                    f"ExecutionType {execution!r} is not STANDARD or EXPRESS", f"{place}/{part}/ProcessorConfig"
+                )
             if self.express and isinstance(config, dict) and config.get("Mode") == "DISTRIBUTED":
                 yield Fault("Express state machine does not support a distributed Map state", f"{place}/{part}")
 

@@ -1,47 +1,19 @@
-"""The fields of each state in both query languages, and the JSON type that each field has."""
+"""The fields of each state in both query languages, from the functions that read them, and the JSON type that each has."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
-ALWAYS = {"Type", "Comment", "QueryLanguage"}
-ONWARD = {"Next", "End", "Assign"}
-COMMON = ALWAYS | ONWARD | {"InputPath", "OutputPath"}
-RESULT = {"Parameters", "ResultSelector", "ResultPath", "Retry", "Catch"}
-MAP = {"ItemSelector", "ItemProcessor", "MaxConcurrency", "ItemReader", "ItemBatcher", "ResultWriter", "Label",
-       "ToleratedFailureCount", "ToleratedFailurePercentage"}  # fmt: skip
-FIELDS = {
-    "Pass": COMMON | {"Result", "ResultPath", "Parameters"},
-    "Task": COMMON | RESULT
-    | {"Resource", "TimeoutSeconds", "TimeoutSecondsPath", "HeartbeatSeconds", "HeartbeatSecondsPath", "Credentials"},
-    "Choice": COMMON - {"Next", "End"} | {"Choices", "Default"},
-    "Wait": COMMON | {"Seconds", "SecondsPath", "Timestamp", "TimestampPath"},
-    "Succeed": COMMON - ONWARD,
-    "Fail": ALWAYS | {"Error", "Cause", "ErrorPath", "CausePath"},
-    "Parallel": COMMON | RESULT | {"Branches"},
-    "Map": COMMON | RESULT | MAP
-    | {"ItemsPath", "Iterator", "MaxConcurrencyPath", "ToleratedFailureCountPath", "ToleratedFailurePercentagePath"},
-}  # fmt: skip
-# The same in JSONata: no paths; expressions `{% … %}` stand in the fields themselves.
-JSONATA_FIELDS = {
-    "Pass": ALWAYS | ONWARD | {"Output"},
-    "Task": ALWAYS | ONWARD
-    | {"Output", "Arguments", "Resource", "TimeoutSeconds", "HeartbeatSeconds", "Credentials", "Retry", "Catch"},
-    "Choice": ALWAYS | {"Assign", "Output", "Choices", "Default"},
-    "Wait": ALWAYS | ONWARD | {"Output", "Seconds", "Timestamp"},
-    "Succeed": ALWAYS | {"Output"},
-    "Fail": ALWAYS | {"Error", "Cause"},
-    "Parallel": ALWAYS | ONWARD | {"Output", "Arguments", "Branches", "Retry", "Catch"},
-    "Map": ALWAYS | ONWARD | MAP | {"Output", "Items", "Retry", "Catch"},
-}  # fmt: skip
-LANGUAGES = ("JSONPath", "JSONata")
-# The order in which AWS names them.
-KINDS = ("Task", "Wait", "Pass", "Succeed", "Fail", "Choice", "Parallel", "Map")
+from local_cloud.stepfunctions.reading import BOTH, Reading, readings_of
+
+LANGUAGES = BOTH
+# What nothing acts on, here as on AWS.
+FOR_PEOPLE = ("Comment",)
+# Objects and lists of objects inside a state.
+HOLDERS = ("Retry", "Catch", "ItemReader", "ReaderConfig", "ItemBatcher", "ResultWriter", "ProcessorConfig")
 REQUIRED = {"Task": ["Resource"], "Choice": ["Choices"], "Parallel": ["Branches"]}
-CATCH = {
-    "JSONPath": ("ErrorEquals", "Next", "ResultPath", "Assign", "Comment"),
-    "JSONata": ("ErrorEquals", "Next", "Output", "Assign", "Comment"),
-}
 TEXT = ("Comment", "Type", "Next", "Default", "StartAt", "QueryLanguage", "Resource", "Label", "InputPath", "OutputPath",
         "ResultPath", "ItemsPath", "SecondsPath", "TimestampPath", "TimeoutSecondsPath", "HeartbeatSecondsPath",
         "MaxConcurrencyPath", "ToleratedFailureCountPath", "ToleratedFailurePercentagePath", "ErrorPath", "CausePath",
@@ -52,6 +24,70 @@ OBJECTS = ("States", "ItemProcessor", "Iterator", "ItemReader", "ItemBatcher", "
 NUMBERS = ("Seconds", "TimeoutSeconds", "HeartbeatSeconds", "MaxConcurrency", "ToleratedFailureCount",
            "ToleratedFailurePercentage", "IntervalSeconds", "MaxAttempts", "BackoffRate", "MaxDelaySeconds")  # fmt: skip
 NULLABLE = ("InputPath", "OutputPath", "ResultPath")
+
+
+@cache
+def readers() -> tuple[tuple[Callable[..., Any], Reading], ...]:
+    """Every function that reads fields of a state, with what it reads."""
+    # Here and not above: the interpreter needs nothing of this module, and definition.py checks what stands in both.
+    from local_cloud.stepfunctions import definition, interpreter, map_items, map_runs, moments, query
+
+    owners = (
+        interpreter.Branch,
+        query,
+        query.PathQuery,
+        query.JsonataQuery,
+        moments,
+        map_items,
+        map_runs,
+        definition.Checks,
+    )
+    return tuple(readings_of(*owners))
+
+
+@cache
+def fields_of(kind: str, language: str) -> frozenset[str]:
+    """The fields that a state of this type may have: those that somebody reads."""
+    return frozenset(FOR_PEOPLE) | {
+        field
+        for _, reading in readers()
+        if kind in reading.kinds and language in reading.languages
+        for field in reading.fields
+        if "." not in field
+    }
+
+
+@cache
+def fields_in(holder: str, language: str) -> frozenset[str]:
+    """The same for an object inside a state."""
+    return frozenset(FOR_PEOPLE if holder in ("Retry", "Catch") else ()) | {
+        field.partition(".")[2]
+        for _, reading in readers()
+        if language in reading.languages
+        for field in reading.fields
+        if field.startswith(f"{holder}.")
+    }
+
+
+def unread(state: dict[str, Any], language: str) -> Iterator[tuple[str, str, str]]:
+    """Fields of objects inside a state that nobody reads: the field, its holder, where it lies below the state."""
+    machines = [(name, state[name]) for name in ("ItemProcessor", "Iterator") if isinstance(state.get(name), dict)]
+    held = [(name, name, state.get(name)) for name in HOLDERS]
+    held += [("ReaderConfig", "ItemReader/ReaderConfig", _inside(state.get("ItemReader"), "ReaderConfig"))]
+    held += [
+        ("ProcessorConfig", f"{name}/ProcessorConfig", _inside(machine, "ProcessorConfig"))
+        for name, machine in machines
+    ]
+    for holder, place, value in held:
+        for index, one in enumerate(value if isinstance(value, list) else [value]):
+            where = f"{place}[{index}]" if isinstance(value, list) else place
+            for field in one if isinstance(one, dict) else ():
+                if field not in fields_in(holder, language):
+                    yield field, holder, where
+
+
+def _inside(holder: Any, name: str) -> Any:
+    return holder.get(name) if isinstance(holder, dict) else None
 
 
 def wrong_types(holder: dict[str, Any]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from local_cloud.stepfunctions import intrinsics
 from local_cloud.stepfunctions.choice import COMPARISONS
-from local_cloud.stepfunctions.definition_fields import CATCH, wrong_types
+from local_cloud.stepfunctions.definition_fields import wrong_types
 from local_cloud.stepfunctions.faults import Fault
 from local_cloud.stepfunctions.paths import check_path
 
@@ -83,14 +83,8 @@ def rule_faults(state: dict[str, Any], kind: str, place: str, language: str) -> 
 
 
 def _handler_faults(rule: dict[str, Any], field: str, where: str, language: str, last: bool) -> Iterator[Fault]:
-    if field == "Catch":
-        yield from (
-            Fault(f"Field '{name}' is not supported in a Catch in {language}", f"{where}/{name}")
-            for name in rule
-            if name not in CATCH[language]
-        )
-        if language != "JSONata":
-            yield from _template_faults(rule.get("Assign"), f"{where}/Assign")
+    if field == "Catch" and language != "JSONata":
+        yield from _template_faults(rule.get("Assign"), f"{where}/Assign")
     if not all(isinstance(name, str) for name in rule["ErrorEquals"]):
         yield Fault("Expected value of type String", f"{where}/ErrorEquals")
     elif "States.ALL" in rule["ErrorEquals"] and (not last or len(rule["ErrorEquals"]) > 1):

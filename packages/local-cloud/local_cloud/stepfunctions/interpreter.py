@@ -22,6 +22,7 @@ from local_cloud.stepfunctions.past import LINE, NEXT, Past
 from local_cloud.stepfunctions.paths import place
 from local_cloud.stepfunctions.payload import dump, require_size, select
 from local_cloud.stepfunctions.query import JsonataQuery, PathQuery, is_distributed, query_of
+from local_cloud.stepfunctions.reading import JSONATA, PATH, reads
 from local_cloud.stepfunctions.scope import Context, Scope
 
 # A state's output, the next state's name (None at the end), and the variables that it assigns.
@@ -130,6 +131,8 @@ class Branch:
         self.event(f"{kind}StateExited", details, "stateExitedEventDetails", **onward)
         return output, following
 
+    @reads("Catch", of=RETRIED)
+    @reads("Catch.ErrorEquals", of=RETRIED)
     def _with_handlers(
         self, name: str, state: dict[str, Any], raw: Any, entered: int, before: int
     ) -> tuple[Any, str | None, dict[str, Any]]:
@@ -161,6 +164,7 @@ class Branch:
                             raise
                 raise
 
+    @reads("Type")
     def enter(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
         """Do once what a state does: no Retry, no Catch."""
         return getattr(self, f"_{state['Type'].lower()}")(name, state, query)
@@ -175,6 +179,8 @@ class Branch:
         self.last_event = self.history.add(before if failure.beside else self.last_event, "EvaluationFailed", details)
 
     @staticmethod
+    @reads("Catch.Next", of=RETRIED)
+    @reads("Catch.ResultPath", of=RETRIED, by=PATH)
     def caught(
         catcher: dict[str, Any], failure: StateFailure, query: PathQuery | JsonataQuery, index: int
     ) -> tuple[Any, str, dict[str, Any]]:
@@ -190,6 +196,8 @@ class Branch:
         return output, catcher["Next"], query.assigned(catcher, caught)
 
     @staticmethod
+    @reads("Retry", "Retry.ErrorEquals", "Retry.IntervalSeconds", "Retry.MaxAttempts", "Retry.BackoffRate", of=RETRIED)
+    @reads("Retry.MaxDelaySeconds", "Retry.JitterStrategy", of=RETRIED)
     def _retry_delay(state: dict[str, Any], failure: StateFailure, counts: dict[int, int]) -> float | None:
         for index, given in enumerate(state.get("Retry", [])):
             retrier = {**DEFAULT_RETRY, **given}
@@ -204,9 +212,12 @@ class Branch:
             return random.uniform(0, delay) if retrier.get("JitterStrategy") == "FULL" else delay
         return None
 
+    @reads("Error", "Cause", of="Fail")
     def _fail(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
         raise StateFailure(query.text("Error"), query.text("Cause"))
 
+    @reads("Next", "Assign", of=("Pass", "Task", "Parallel", "Map"))
+    @reads("Next", "Assign", of="Wait", by=JSONATA)
     def ended(self, state: dict[str, Any], query: PathQuery | JsonataQuery, result: Any, source: Any = None) -> Ended:
         """Output, successor and new variables of a state that has one successor; the variables see the old ones."""
         assigned = query.assigned(state, result if source is None else source) if "Assign" in state else {}
@@ -215,11 +226,14 @@ class Branch:
     def _pass(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
         return self.ended(state, query, query.passed())
 
+    @reads("OutputPath", of="Succeed", by=PATH)
     def _succeed(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
         if isinstance(query, JsonataQuery):
             return query.output(query.raw), None, {}
         return select(state.get("OutputPath", "$"), query.given(), self.context), None, {}
 
+    @reads("Choices", "Default", "Assign", of="Choice")
+    @reads("OutputPath", of="Choice", by=PATH)
     def _choice(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
         given = query.given()
         in_jsonata = isinstance(query, JsonataQuery)
@@ -235,6 +249,7 @@ class Branch:
         output = query.chosen(chosen) if in_jsonata else select(state.get("OutputPath", "$"), given, self.context)
         return output, chosen["Next"], assigned
 
+    @reads("Next", "Assign", "OutputPath", of="Wait", by=PATH)
     def _wait(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
         given = query.given()
         self.scope.wait(query.seconds(given, self.scope.clock.now()))
@@ -243,6 +258,7 @@ class Branch:
         assigned = query.assigned(state, given) if "Assign" in state else {}
         return select(state.get("OutputPath", "$"), given, self.context), state.get("Next"), assigned
 
+    @reads("Resource", "TimeoutSeconds", "HeartbeatSeconds", of="Task")
     def _task(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
         given = query.given()
         times = {field: query.time(field, given) for field in ("TimeoutSeconds", "HeartbeatSeconds")}
@@ -253,6 +269,7 @@ class Branch:
             scope.close()
         return self.ended(state, query, result)
 
+    @reads("Branches", of="Parallel")
     def _parallel(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
         given = query.arguments()
         started = self.begin("ParallelStateStarted")
@@ -270,6 +287,8 @@ class Branch:
         self.side_event("ParallelStateSucceeded")
         return self.ended(state, query, results)
 
+    @reads("MaxConcurrency", "ItemProcessor", "Iterator", of="Map", by=PATH)
+    @reads("MaxConcurrency", "ItemProcessor", of="Map", by=JSONATA)
     def _map(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
         given = query.given()
         concurrency = query.number(state, "MaxConcurrency", given)

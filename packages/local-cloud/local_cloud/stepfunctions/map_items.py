@@ -10,8 +10,13 @@ from typing import Any
 
 from local_cloud.stepfunctions.failures import StateFailure
 from local_cloud.stepfunctions.payload import dump, expression, resolve
+from local_cloud.stepfunctions.reading import PATH, reads
+
+# https://docs.aws.amazon.com/step-functions/latest/dg/input-output-itemreader.html
+DELIMITERS = {"COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "SPACE": " ", "TAB": "\t"}
 
 
+@reads("ItemsPath", of="Map", by=PATH)
 def items_of(state: dict[str, Any], given: Any, context: dict[str, Any]) -> list[Any]:
     """The items that are in a Map state's input."""
     path = state.get("ItemsPath", "$")
@@ -29,6 +34,8 @@ def items_of(state: dict[str, Any], given: Any, context: dict[str, Any]) -> list
     return items
 
 
+@reads("MaxConcurrencyPath", "ToleratedFailureCountPath", "ToleratedFailurePercentagePath", of="Map", by=PATH)
+@reads("ItemBatcher.MaxItemsPerBatchPath", "ReaderConfig.MaxItemsPath", of="Map", by=PATH)
 def number(state: dict[str, Any], name: str, given: Any, context: dict[str, Any], kind: type = int) -> Any:
     """A number of the state, written down or named by `<name>Path`; 0 when there is neither."""
     path = state.get(f"{name}Path")
@@ -47,6 +54,7 @@ def number(state: dict[str, Any], name: str, given: Any, context: dict[str, Any]
     return value
 
 
+@reads("ToleratedFailureCount", "ToleratedFailurePercentage", of="Map")
 def tolerances(state: dict[str, Any], query: Any, given: Any) -> tuple[int, float]:
     """How many items may fail, and how many in a hundred."""
     count = query.number(state, "ToleratedFailureCount", given)
@@ -58,6 +66,7 @@ def tolerances(state: dict[str, Any], query: Any, given: Any) -> tuple[int, floa
     return count, percentage
 
 
+@reads("ItemBatcher.MaxItemsPerBatch", "ItemBatcher.BatchInput", of="Map")
 def batched(batcher: dict[str, Any] | None, items: list[Any], query: Any, given: Any) -> list[Any]:
     """The items, or batches of them."""
     if not batcher:
@@ -69,6 +78,7 @@ def batched(batcher: dict[str, Any] | None, items: list[Any], query: Any, given:
     return [{**extra, "Items": items[start : start + size]} for start in range(0, len(items), size)]
 
 
+@reads("ItemReader.Resource", "ItemReader.ReaderConfig", of="Map")
 def read(reader: dict[str, Any], limit: int | None, where: dict[str, Any], tasks: Any) -> list[Any]:
     """The items that an ItemReader names."""
     if limit is not None and limit < 0:
@@ -105,11 +115,16 @@ def in_hash_order(names: list[str]) -> list[str]:
     return sorted(names, key=bucket)
 
 
+@reads("ReaderConfig.InputType", "ReaderConfig.CSVHeaders", "ReaderConfig.CSVHeaderLocation", of="Map")
+@reads("ReaderConfig.CSVDelimiter", of="Map")
 def parsed(config: dict[str, Any], text: str) -> list[Any]:
     """The items of a file, as its ReaderConfig says."""
     kind = config.get("InputType", "JSON")
     if kind == "CSV":
-        rows = list(csv.reader(io.StringIO(text)))
+        mark = config.get("CSVDelimiter", "COMMA")
+        if mark not in DELIMITERS:
+            raise StateFailure("States.ItemReaderFailed", f"CSVDelimiter {mark!r} is none of {', '.join(DELIMITERS)}.")
+        rows = list(csv.reader(io.StringIO(text), delimiter=DELIMITERS[mark]))
         headers = config["CSVHeaders"] if config.get("CSVHeaderLocation") == "GIVEN" else rows.pop(0) if rows else []
         if len(set(headers)) != len(headers):
             raise StateFailure("States.ItemReaderFailed", "CSV headers cannot contain duplicates.")

@@ -22,6 +22,7 @@ from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure,
 from local_cloud.stepfunctions.history import History, data_details, whole
 from local_cloud.stepfunctions.past import Past
 from local_cloud.stepfunctions.payload import dump
+from local_cloud.stepfunctions.reading import JSONATA, PATH, reads
 from local_cloud.stepfunctions.redrive import begin_again
 from local_cloud.stepfunctions.scope import Scope
 
@@ -144,6 +145,7 @@ def shown_run(run: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
+@reads("ItemReader", "ItemBatcher", "ResultWriter", "Label", "ReaderConfig.MaxItems", of="Map")
 def run(branch: Branch, state: dict[str, Any], query: PathQuery | JsonataQuery, given: Any, concurrency: int) -> Any:
     """Run a distributed map; its result, or what ResultWriter leaves of it."""
     reader = state.get("ItemReader")
@@ -190,6 +192,8 @@ def run(branch: Branch, state: dict[str, Any], query: PathQuery | JsonataQuery, 
     return [record_output(record) for record in results] if answer is None else answer
 
 
+@reads("ItemReader.Parameters", "ResultWriter.Parameters", of="Map", by=PATH)
+@reads("ItemReader.Arguments", "ResultWriter.Arguments", of="Map", by=JSONATA)
 def _where(query: PathQuery | JsonataQuery, holder: dict[str, Any], given: Any, field: str) -> Any:
     """Bucket, key or prefix: Parameters in JSONPath, Arguments in JSONata."""
     name = "Arguments" if "Arguments" in holder else "Parameters"

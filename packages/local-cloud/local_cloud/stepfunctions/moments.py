@@ -8,6 +8,7 @@ from typing import Any
 
 from local_cloud.stepfunctions.failures import PathMissing, StateFailure
 from local_cloud.stepfunctions.payload import expression
+from local_cloud.stepfunctions.reading import PATH, reads
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)")
 # Recorded on AWS: 24,855 days are waited for, 24,856 are not.
@@ -35,6 +36,7 @@ def from_now(moment: datetime, now: float) -> float:
     return moment.timestamp() - now
 
 
+@reads("Seconds", "SecondsPath", "Timestamp", "TimestampPath", of="Wait", by=PATH)
 def seconds_to_wait(state: dict[str, Any], given: Any, context: dict[str, Any], now: float) -> float:
     """Seconds from now; States.Runtime for what AWS refuses."""
     if "Seconds" in state:

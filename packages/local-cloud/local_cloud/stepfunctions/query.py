@@ -10,6 +10,7 @@ from local_cloud.stepfunctions.failures import QueryFailed, StateFailure
 from local_cloud.stepfunctions.moments import MAXIMUM_WAIT_SECONDS, from_now, seconds_to_wait, timestamp
 from local_cloud.stepfunctions.paths import place
 from local_cloud.stepfunctions.payload import dump, expression, named_expression, select, template
+from local_cloud.stepfunctions.reading import JSONATA, PATH, reads
 
 if TYPE_CHECKING:
     from local_cloud.stepfunctions.interpreter import Branch
@@ -34,16 +35,19 @@ class PathQuery(_Noting):
         self.state, self.raw, self.branch = state, raw, branch
         self.context = branch.context
 
+    @reads("InputPath", of=("Task", "Wait", "Pass", "Succeed", "Choice", "Parallel", "Map"), by=PATH)
     def given(self) -> Any:
         """The input after InputPath."""
         return self.noted("afterInputPath", select(self.state.get("InputPath", "$"), self.raw, self.context))
 
+    @reads("Parameters", of=("Task", "Parallel", "Pass"), by=PATH)
     def arguments(self) -> Any:
         """What a Task, Parallel or Pass state works on: the raw input after InputPath and Parameters."""
         given = self.given()
         made = template(self.state["Parameters"], given, self.context) if "Parameters" in self.state else given
         return self.noted("afterParameters", made)
 
+    @reads("Result", of="Pass", by=PATH)
     def passed(self) -> Any:
         """The result of a Pass state."""
         if "Result" not in self.state:
@@ -54,11 +58,13 @@ class PathQuery(_Noting):
         """How long a Wait state waits."""
         return seconds_to_wait(self.state, given, self.context, now)
 
+    @reads("TimeoutSecondsPath", "HeartbeatSecondsPath", of="Task", by=PATH)
     def time(self, name: str, given: Any) -> Any:
         """TimeoutSeconds or HeartbeatSeconds."""
         path = self.state.get(f"{name}Path")
         return self.state.get(name) if path is None else expression(path, given, self.context)
 
+    @reads("ErrorPath", "CausePath", of="Fail", by=PATH)
     def text(self, name: str) -> str | None:
         """Error or Cause of a Fail state."""
         if f"{name}Path" in self.state:
@@ -73,6 +79,7 @@ class PathQuery(_Noting):
         """A number of the state, or 0."""
         return map_items.number(holder, name, given, self.context, kind)
 
+    @reads("ItemSelector", "Parameters", of="Map", by=PATH)
     def item(self, given: Any, value: Any, branch: Branch) -> Any:
         """What an iteration starts with."""
         chosen = self.state.get("ItemSelector", self.state.get("Parameters"))
@@ -82,6 +89,8 @@ class PathQuery(_Noting):
         """The parameters of an ItemReader or ResultWriter; BatchInput."""
         return template(holder, given, self.context)
 
+    @reads("ResultSelector", of=("Task", "Parallel", "Map"), by=PATH)
+    @reads("ResultPath", "OutputPath", of=("Task", "Parallel", "Map", "Pass"), by=PATH)
     def output(self, result: Any) -> Any:
         """The state's output from its raw input and result: ResultSelector, ResultPath, OutputPath."""
         if "ResultSelector" in self.state:
@@ -90,6 +99,7 @@ class PathQuery(_Noting):
         combined = self.raw if path is None else place(path, self.raw, self.noted("afterResultSelector", result))
         return select(self.state.get("OutputPath", "$"), self.noted("afterResultPath", combined), self.context)
 
+    @reads("Catch.Assign", of=("Task", "Parallel", "Map"), by=PATH)
     def assigned(self, holder: dict[str, Any], source: Any, **_: Any) -> dict[str, Any]:
         """New variables of the state, of a choice rule or of a Catch; paths refer to `source`."""
         if self.state.get("ResultSelector") is not None and holder is self.state:
@@ -111,6 +121,7 @@ class JsonataQuery(_Noting):
     def given(self) -> Any:
         return self.raw
 
+    @reads("Arguments", of=("Task", "Parallel"), by=JSONATA)
     def arguments(self) -> Any:
         if "Arguments" not in self.state:
             return self.raw
@@ -119,6 +130,7 @@ class JsonataQuery(_Noting):
     def passed(self) -> Any:
         return self.raw
 
+    @reads("Seconds", "Timestamp", of="Wait", by=JSONATA)
     def seconds(self, given: Any, now: float) -> float:
         field = "Seconds" if "Seconds" in self.state else "Timestamp"
         value = self._evaluate(self.state[field], field)
@@ -150,6 +162,7 @@ class JsonataQuery(_Noting):
         value = self._evaluate(self.state.get(name), name)
         return value if value is None else jsonata.expected(value, name, self.state[name], ("string",))
 
+    @reads("Items", of="Map", by=JSONATA)
     def items(self, given: Any) -> list[Any]:
         if "Items" in self.state:
             value = self._evaluate(self.state["Items"], "Items")
@@ -167,6 +180,7 @@ class JsonataQuery(_Noting):
         value = jsonata.expected(self._evaluate(holder[name], name), name, holder[name], ("number",))
         return value if kind is float else int(value)
 
+    @reads("ItemSelector", of="Map", by=JSONATA)
     def item(self, given: Any, value: Any, branch: Branch) -> Any:
         if "ItemSelector" not in self.state:
             return value
@@ -175,17 +189,20 @@ class JsonataQuery(_Noting):
     def where(self, holder: dict[str, Any], given: Any, field: str) -> Any:
         return self._evaluate(holder, field)
 
+    @reads("Output", of=("Task", "Wait", "Pass", "Succeed", "Parallel", "Map"), by=JSONATA)
     def output(self, result: Any) -> Any:
         if "Output" not in self.state:
             return result
         told = {} if self.state["Type"] in ("Pass", "Wait", "Succeed", "Choice") else {"result": result}
         return self._evaluate(self.state["Output"], "Output", **told)
 
+    @reads("Catch.Assign", of=("Task", "Parallel", "Map"), by=JSONATA)
     def assigned(self, holder: dict[str, Any], source: Any, **told: Any) -> dict[str, Any]:
         if not told and self.state["Type"] in ("Task", "Parallel", "Map"):
             told = {"result": source}
         return self._evaluate(holder.get("Assign", {}), "Assign", **told)
 
+    @reads("Catch.Output", of=("Task", "Parallel", "Map"), by=JSONATA)
     def caught(self, catcher: dict[str, Any], error: dict[str, Any], index: int) -> Any:
         """The output of a Catch."""
         if "Output" not in catcher:
@@ -198,17 +215,20 @@ class JsonataQuery(_Noting):
         value = self._evaluate(rule["Condition"], field)
         return jsonata.expected(value, field, rule["Condition"], ("boolean",))
 
+    @reads("Output", of="Choice", by=JSONATA)
     def chosen(self, rule: dict[str, Any]) -> Any:
         """The output of a Choice state: the rule's own, or the state's."""
         holder = rule if "Output" in rule else self.state
         return self._evaluate(holder["Output"], "Output") if "Output" in holder else self.raw
 
 
+@reads("ProcessorConfig.Mode", of="Map")
 def is_distributed(state: dict[str, Any]) -> bool:
     """Whether a Map state makes a map run."""
     return (state.get("ItemProcessor") or state["Iterator"]).get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED"
 
 
+@reads("QueryLanguage")
 def query_of(state: dict[str, Any], raw: Any, branch: Branch, language: str) -> PathQuery | JsonataQuery:
     """The fields of a state, in its own language or the machine's."""
     return (JsonataQuery if state.get("QueryLanguage", language) == "JSONata" else PathQuery)(state, raw, branch)
