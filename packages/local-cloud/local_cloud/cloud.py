@@ -102,6 +102,7 @@ class Cloud:
         self.application.loaded = True
         sagemaker.start()  # last: its endpoints start again, and their servers may ask this cloud
         self._ready = True
+        stacks.carry_on()
 
     def stop(self) -> None:
         """Stop executions, jobs and endpoints, then close the files."""

@@ -22,7 +22,7 @@ from botocore.config import Config
 
 from local_cloud.clock import Clock
 
-READY_SECONDS = 60
+READY_SECONDS = 180
 
 
 def wait_until(condition: Any, seconds: float = 120, what: str = "the condition") -> Any:

@@ -36,6 +36,7 @@ from tests.sagemaker.platform import Platform, new_name, quick_settings
 
 KEYS = 8
 PART = 5 * 1024 * 1024
+NAMES = ("One", "Two")
 BROKEN = (BotoCoreError, ClientError, OSError)
 # A client must not repeat a write by itself: then one attempt would be two.
 ONCE = Config(retries={"total_max_attempts": 1}, read_timeout=60)
@@ -345,37 +346,51 @@ class Deployments:
         tally.interrupted += cli.returncode != 0
 
     def faults(self) -> Iterator[str]:
-        """Stacks that hang, a deployment that was told done and is not, or one that cannot be completed."""
+        """Stacks that hang or are between two templates, a deployment that was told done and is not or cannot be completed."""
         cfn = self.cloud.client("cloudformation")
-        for stack in cfn.describe_stacks()["Stacks"]:
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: not any(s["StackStatus"].endswith("IN_PROGRESS") for s in _stacks(cfn)), 300)
+        for stack in _stacks(cfn):
             if stack["StackStatus"].endswith("IN_PROGRESS"):
                 yield f"{stack['StackName']} hangs in {stack['StackStatus']}"
-        if self.acknowledged:
-            yield from self._differences()
+        words = {name: self._word(cfn, name) for name in NAMES}
+        yield from self._differences(words, "after the kill")
+        word = "ab"[self.turn % 2]
+        if self.acknowledged and set(words.values()) != {word}:
+            yield f"the deployment of {word} was told done, and the stacks have {words}"
         cli = self._deploy()
         said, _ = cli.communicate()
         if cli.returncode:
             yield f"the next deployment failed: {said[-500:]}"
         else:
-            yield from self._differences()
+            yield from self._differences(dict.fromkeys(NAMES, word), "after the next deployment")
 
-    def _differences(self) -> Iterator[str]:
-        word, cfn = "ab"[self.turn % 2], self.cloud.client("cloudformation")
-        for name in ("One", "Two"):
-            if not cfn.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"].endswith("_COMPLETE"):
-                yield f"{name} is not complete"
+    @staticmethod
+    def _word(cfn: Any, name: str) -> str:
+        return "a" if "a-rule" in json.dumps(cfn.get_template(StackName=name)["TemplateBody"]) else "b"
+
+    def _differences(self, words: dict[str, str], when: str) -> Iterator[str]:
+        cfn = self.cloud.client("cloudformation")
+        for name, word in words.items():
+            status = cfn.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
+            if not status.endswith("_COMPLETE"):
+                yield f"{when}, {name} is {status}"
             shown = self.cloud.client("ssm").get_parameters_by_path(Path=f"/{name}")["Parameters"]
             if {p["Value"] for p in shown} != {f"{word}{number}" for number in range(8)}:
-                yield f"the parameters of {name} are {sorted(p['Value'] for p in shown)}"
+                yield f"{when}, the parameters of {name} are {sorted(p['Value'] for p in shown)} and not {word}"
             found = cfn.describe_stack_resources(StackName=name)["StackResources"]
             ids = {r["ResourceType"]: r["PhysicalResourceId"] for r in found}
             rules = self.cloud.client("s3").get_bucket_lifecycle_configuration(Bucket=ids["AWS::S3::Bucket"])["Rules"]
             if [rule["ID"] for rule in rules] != [f"{word}-rule"]:
-                yield f"the bucket of {name} has the rules {rules}"
+                yield f"{when}, the bucket of {name} has the rules {rules} and not {word}'s"
             self.cloud.client("iam").get_role(RoleName=ids["AWS::IAM::Role"])
         queues = self.cloud.client("sqs").list_queues().get("QueueUrls", [])
         if len(queues) != 2:
-            yield f"{len(queues)} queues for two stacks"
+            yield f"{when}, {len(queues)} queues for two stacks"
+
+
+def _stacks(cfn: Any) -> list[dict[str, Any]]:
+    return [stack for stack in cfn.describe_stacks()["Stacks"] if stack["StackName"] in NAMES]
 
 
 KINDS = {"s3": S3Writes, "runs": Runs, "deploy": Deployments}

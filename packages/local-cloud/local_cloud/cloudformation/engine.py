@@ -76,8 +76,31 @@ class Deployment:
             self._stack.updated = time.time()
             self._store.set_status(self._stack, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
         self._clean_up(removed)
-        self._stack.unsettled = False
+        self._stack.settle()
         self._store.set_status(self._stack, f"{verb}_COMPLETE")
+
+    def finish(self, plan: Plan) -> None:
+        """The rest of an update that was cut off while old resources were deleted."""
+        self._steps.obsolete = [Resource(**pair["old"]) for pair in self._stack.replaced]
+        self._clean_up([self.resources[name] for name in list(self.resources) if name not in plan.active])
+        self._stack.settle()
+        self._store.set_status(self._stack, "UPDATE_COMPLETE")
+
+    def take_back(self, plan: Plan) -> None:
+        """Undo an update that was cut off: `plan` is that of the template before it, which the stack has again."""
+        try:
+            for pair in reversed(self._stack.replaced):
+                self._steps.restore(Resource(**pair["old"]), Resource(**pair["new"]))
+            self._stack.replaced = []
+            self._walk(plan)
+        except Exception as failure:
+            if not isinstance(failure, ResourceFailure | AwsError):
+                logger.exception("Taking back the update of %s met a fault of the local cloud", self._stack.name)
+            self._store.set_status(self._stack, "UPDATE_ROLLBACK_FAILED", self._failure_reason(failure))
+            return
+        self._clean_up([self.resources[name] for name in list(self.resources) if name not in plan.active])
+        self._stack.settle()
+        self._store.set_status(self._stack, "UPDATE_ROLLBACK_COMPLETE")
 
     def delete(self, retain: list[str]) -> None:
         """Delete the stack with everything in it that is not to be retained."""
@@ -158,6 +181,7 @@ class Deployment:
         clean = self._steps.undo_all()
         for name in RESTORED:
             setattr(self._stack, name, getattr(self._before, name))
+        self._stack.settle()
         self._stack.unsettled = not clean
         self._store.set_status(self._stack, "UPDATE_ROLLBACK_COMPLETE" if clean else "UPDATE_ROLLBACK_FAILED")
 

@@ -59,13 +59,16 @@ class Planner:
             return self._from_s3(request["TemplateURL"])
         raise invalid("Either Template URL or Template Body must be specified.")
 
-    def plan(self, stack: Stack, text: str, request: dict[str, Any]) -> tuple[Plan, dict, dict]:
-        """The plan, the parameters as given, and as the template sees them."""
+    def plan(
+        self, stack: Stack, text: str, request: dict[str, Any], seen: dict[str, Any] | None = None
+    ) -> tuple[Plan, dict, dict]:
+        """The plan, the parameters as given, and as the template sees them: `seen` where that is known from before."""
         given, capabilities = request.get("Parameters") or [], request.get("Capabilities") or []
         resource_types = request.get("ResourceTypes")
         template = read_template(text)
         evaluate.check_functions(template)
-        chosen, seen = parameters.resolve(template.get("Parameters", {}), given, stack.parameters, self._ssm)
+        chosen, now = parameters.resolve(template.get("Parameters", {}), given, stack.parameters, self._ssm)
+        seen = now if seen is None else seen
         imports: set[str] = set()
         evaluator = self._evaluator(stack, template, seen, imports)
         evaluator.check_rules()

@@ -15,11 +15,12 @@ from typing import Any
 
 from local_cloud.cloudformation import query
 from local_cloud.cloudformation.accepted import refuse_unheeded
-from local_cloud.cloudformation.engine import Deployment
+from local_cloud.cloudformation.engine import RESTORED, Deployment
 from local_cloud.cloudformation.plan import Plan
 from local_cloud.cloudformation.planning import Planner
 from local_cloud.cloudformation.reading import EXECUTED, StackReader
 from local_cloud.cloudformation.resources import Aws
+from local_cloud.cloudformation.resume import Resumption
 from local_cloud.cloudformation.stack import Stack, StackStore
 from local_cloud.cloudformation.template import invalid, read_template
 from local_cloud.context import CloudContext
@@ -68,6 +69,13 @@ class CloudFormationService(StackReader):
     def start(self) -> None:
         """Read what earlier processes wrote."""
         self._store.load()
+
+    def carry_on(self) -> None:
+        """Bring updates that a kill cut off to an end, beside everything else; callers wait, as for any update."""
+        cut_off = [stack for stack in self._store.stacks.values() if stack.can_be_carried_on]
+        if cut_off:
+            work = Resumption(self._store, self._planner, self._aws)
+            threading.Thread(target=work.all_of, args=(cut_off,), name="cut-off updates", daemon=True).start()
 
     def stop(self) -> None:
         """Nothing: every step is on disk already."""
@@ -288,6 +296,8 @@ class CloudFormationService(StackReader):
         ).changes()  # what cannot be evaluated is refused before anything is made
         before = replace(stack)
         stack.unsettled = True
+        stack.before = {name: getattr(stack, name) for name in RESTORED} if verb == "UPDATE" else {}
+        stack.replaced = []
         stack.template, stack.parameters, stack.resolved = text, chosen, seen
         stack.description = plan.template.get("Description", "")
         stack.capabilities = capabilities

@@ -13,8 +13,10 @@ from local_cloud.persistence.database import Database
 
 IN_PROGRESS = "_IN_PROGRESS"
 STOPPED_REASON = "The local cloud stopped during this operation. Deploy again to complete it, or delete the stack."
+TAKEN_BACK = "The local cloud stopped during this update, which is therefore taken back."
 # What a stack becomes when the process died in the middle of an operation. Its record says what each resource is, so
-# that the next deployment does the rest: the statuses are those from which clients deploy again.
+# that the next deployment does the rest: the statuses are those from which clients deploy again. An update that noted what
+# was before it is carried on instead (resume.py): clients deploy nothing where the template is the one that they have.
 AFTER_A_KILL = {
     "CREATE_IN_PROGRESS": "ROLLBACK_FAILED",
     "ROLLBACK_IN_PROGRESS": "ROLLBACK_FAILED",
@@ -43,6 +45,8 @@ class Resource:
     status: str = ""
     reason: str = ""
     changed: float = 0.0
+    # Properties to which a change was begun and never noted as done: the resource may have them, in part or not at all.
+    attempted: dict[str, Any] | None = None
 
     @property
     def unfinished(self) -> bool:
@@ -83,6 +87,9 @@ class Stack:
     token: str = ""
     # Whether resources may differ from the template: an operation is at work, or ended half-way.
     unsettled: bool = False
+    # Of an update at work: what the stack had before it, and each replaced resource with the one that was to replace it.
+    before: dict[str, Any] = field(default_factory=dict)
+    replaced: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def exists(self) -> bool:
@@ -93,6 +100,15 @@ class Stack:
     def busy(self) -> bool:
         """Whether an operation is at work."""
         return self.status.endswith(IN_PROGRESS) and self.status != "REVIEW_IN_PROGRESS"
+
+    @property
+    def can_be_carried_on(self) -> bool:
+        """Whether this is an update of which is known what was before it."""
+        return self.busy and self.status.startswith("UPDATE_") and bool(self.before)
+
+    def settle(self) -> None:
+        """Nothing is left to do or to take back."""
+        self.unsettled, self.before, self.replaced = False, {}, []
 
 
 class StackStore:
@@ -112,7 +128,7 @@ class StackStore:
         for key, name, record in self._database.read("SELECT stack, name, record FROM stack_resource"):
             self.resources[key][name] = Resource(**json.loads(record))
         for stack in list(self.stacks.values()):
-            if stack.status in AFTER_A_KILL:
+            if stack.status in AFTER_A_KILL and not stack.can_be_carried_on:
                 self.set_status(stack, AFTER_A_KILL[stack.status], STOPPED_REASON)
 
     def find(self, name: str) -> Stack | None:

@@ -6,7 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -47,6 +47,8 @@ class ResourceSteps:
         if existing is not None and existing.unfinished:
             self._clear(existing)
             existing = None
+        if existing is not None and existing.attempted is not None:
+            existing = self._as_noted(existing)
         wanted = self._wanted(name, plan, existing)
         kind = kind_of(wanted.type)
         if existing is None:
@@ -89,6 +91,14 @@ class ResourceSteps:
             return False
         self.told(resource, "DELETE_COMPLETE")
         return True
+
+    def restore(self, old: Resource, new: Resource) -> None:
+        """Take away what replaced a resource in an operation that was cut off, whether it was noted as made or not."""
+        current = self._store.resources[self._stack.id].get(old.logical_id)
+        noted = current is not None and current.physical_id != old.physical_id
+        if not self.remove(current if noted else replace(new, physical_id="", status="UPDATE_IN_PROGRESS")):
+            raise ResourceFailure(old.logical_id, "What replaced it could not be deleted.")
+        self._store.put(self._stack, old)
 
     def undo_all(self) -> bool:
         """Take back every step, the last one first; whether all of it worked."""
@@ -192,9 +202,17 @@ class ResourceSteps:
             merged = Made(made.physical_id, {**existing.attributes, **made.attributes})
             self._keep(new, merged, "UPDATE_COMPLETE")
 
-        # Noted before the change: one that failed half-way must be taken back too.
+        # Noted before the change: one that failed half-way must be taken back too, also by the next process.
         self._undo.append(lambda: change(wanted, existing))
+        self._store.put(self._stack, replace(existing, attempted=wanted.properties))
         change(existing, wanted)
+
+    def _as_noted(self, resource: Resource) -> Resource:
+        """The resource with the properties that it had before a change that was cut off."""
+        old = replace(resource, attempted=None)
+        call = lambda: kind_of(old.type).update(self._aws, old.physical_id, resource.attempted, old.properties)  # noqa: E731
+        made = self._try(old, "UPDATE_FAILED", call)
+        return self._keep(old, Made(made.physical_id, {**old.attributes, **made.attributes}), "UPDATE_COMPLETE")
 
     def _replace(self, kind: ResourceType, existing: Resource, wanted: Resource) -> None:
         name = kind.name_property
@@ -208,7 +226,11 @@ class ResourceSteps:
             raise ResourceFailure(wanted.logical_id, reason)
         reason = "Requested update requires the creation of a new physical resource; hence creating one."
         self.told(existing, "UPDATE_IN_PROGRESS", reason)
-        remove_new = self._create(kind, replace(wanted, generation=existing.generation + 1), "UPDATE")
+        new = replace(wanted, generation=existing.generation + 1)
+        # A killed cloud must find both: the new one may be there without a note, the old one is to be deleted at the end.
+        self._stack.replaced.append({"old": asdict(existing), "new": asdict(new)})
+        self._store.save(self._stack)
+        remove_new = self._create(kind, new, "UPDATE")
 
         def undo() -> None:
             remove_new()
