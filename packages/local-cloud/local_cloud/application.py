@@ -162,9 +162,9 @@ class Application:
         require_supported(service, operation)
         self._check_form(request, service, operation)
         if not changes_state(operation):
-            return self._moto.answer(request, service)
+            return self._moto.answer(request, service, operation)
         with self._snapshot.change():
-            return self._moto.answer(request, service)
+            return self._moto.answer(request, service, operation)
 
     def _check_form(self, request: Request, service: Service, operation: str) -> None:
         if service.signing_name in VALIDATED:

@@ -1,4 +1,4 @@
-"""Where moto's EventBridge differs from AWS's recorded answers: details that are no objects, and the account of an event."""
+"""Where moto's EventBridge differs from AWS's recorded answers: details that are no objects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ MALFORMED = {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malforme
 def install() -> None:
     """Adjust moto's classes; before EventBridge has state."""
     _refuse_details_that_are_no_objects()
-    _name_the_account()
 
 
 def _refuse_details_that_are_no_objects() -> None:
@@ -35,12 +34,3 @@ def _is_malformed(event: dict[str, Any]) -> bool:
         return not isinstance(json.loads(event["Detail"]), dict)
     except (TypeError, ValueError):
         return True
-
-
-def _name_the_account() -> None:
-    """An event reached its targets without its account: moto's default template leaves it out."""
-    from moto.events.utils import EventTemplateParser
-
-    template = EventTemplateParser.DEFAULT_EVENT_INPUT_TEMPLATE
-    if '"account"' not in template:
-        EventTemplateParser.DEFAULT_EVENT_INPUT_TEMPLATE = template.replace("{", '{"account": "<account>", ', 1)

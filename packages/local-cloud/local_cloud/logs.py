@@ -5,9 +5,10 @@ Groups and streams are made when first written to, as SageMaker does on AWS.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any
+
+from local_cloud.turns import turn
 
 # PutLogEvents refuses a longer message: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
 MAXIMUM_MESSAGE_BYTES = 1024 * 1024
@@ -37,7 +38,8 @@ class Logs:
         self._account_id = account_id
         self._region = region
         self._on_new_stream = on_new_stream
-        self._lock = threading.Lock()
+        # The service's own: a request must not meet a stream that is being made.
+        self._lock = turn("logs")
 
     def has_group(self, name: str) -> bool:
         """Whether there is a log group of that name."""

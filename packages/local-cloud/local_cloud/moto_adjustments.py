@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from local_cloud import events_adjustments, sns_adjustments
+from local_cloud import events_adjustments, metric_queries, sns_adjustments
 from local_cloud.persistence.database import Database
 
 
@@ -14,6 +14,7 @@ def install(database: Database) -> None:
     _record_log_lines(database)
     _name_the_root_caller()
     _deliver_no_access_logs()
+    metric_queries.install()
     _leave_bucket_policies_unenforced()
     sns_adjustments.install()
     events_adjustments.install()

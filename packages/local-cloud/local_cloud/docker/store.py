@@ -49,12 +49,18 @@ class Image:
     created: float
 
     def process(
-        self, arguments: list[str], base_dir: Path | str, port: int | None = None, entrypoint: list[str] | None = None
+        self,
+        arguments: list[str],
+        base_dir: Path | str,
+        port: int | None = None,
+        entrypoint: list[str] | None = None,
+        home: str | None = None,
     ) -> Process:
         """What `docker run IMAGE arguments` would start, with `base_dir` in the place of /opt/ml.
 
         Container paths in ENV, WORKDIR, ENTRYPOINT and CMD become paths of the image's files; in `arguments` only
         those below /opt/ml do. `port` is where a server binds (SAGEMAKER_BIND_TO_PORT). Paths inside scripts stay.
+        `home` is a home of its own that the container has; without one it gets a folder in the tree.
         """
         base = Path(base_dir)
         own = entrypoint if entrypoint is not None else self.config.entrypoint or []
@@ -65,13 +71,14 @@ class Image:
             raise AwsError(
                 "ValidationException", f"Image {self.id} has neither ENTRYPOINT nor CMD, and no arguments were given."
             )
-        home = base / "tmp"
-        home.mkdir(parents=True, exist_ok=True)
-        env = {"LANG": "C.UTF-8", "HOME": str(home)}
+        if home is None:
+            (base / "tmp").mkdir(parents=True, exist_ok=True)
+        env = {"LANG": "C.UTF-8", "HOME": home or str(base / "tmp")}
         env |= {name: self._mapped(value, base) for name, value in self.config.env.items() if name != "PATH"}
         env["PATH"] = self._path(base)
-        # A job must find its packages in its image and nowhere else.
-        env |= {"PYTHONNOUSERSITE": "1", "VIRTUAL_ENV": str(self.environment), "SAGEMAKER_BASE_DIR": str(base)}
+        if home is None:  # the user's own home is near: packages must come from the image and nowhere else
+            env["PYTHONNOUSERSITE"] = "1"
+        env["SAGEMAKER_BASE_DIR"] = str(base)
         if port is not None:
             env["SAGEMAKER_BIND_TO_PORT"] = str(port)
         argv[0] = self._program(argv[0], env["PATH"])

@@ -23,6 +23,9 @@ from local_cloud.sagemaker.paths import OPT_ML, relocated
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.support import invalid
 
+# What keeps a job from the user's profiles where it is a process of theirs.
+PROFILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+
 
 def literal_base(runtime: Runtime, base: Path) -> Path:
     """The path under which a container sees its tree: /opt/ml, or the tree itself where nothing can be mounted."""
@@ -61,19 +64,23 @@ def launch(
     a pair through which the cloud asks for connections to the server inside.
     """
     seen = literal_base(runtime, base)
+    mounted = seen != base
     process = image.process(
         [relocated(argument, base) for argument in arguments],
         base,
         port=port,
         entrypoint=[relocated(word, base) for word in entrypoint] if entrypoint else None,
+        home=HOME if mounted else None,
     )
-    mounted = seen != base
     own, there = str(base), str(seen)
     argv = [word.replace(own, there) for word in process.argv] if mounted else list(process.argv)
     image_env = dict(process.env)
     if mounted:
-        image_env = {key: value.replace(own, there) for key, value in process.env.items()} | {"HOME": HOME}
-        del image_env["SAGEMAKER_BASE_DIR"]
+        image_env = {
+            key: value.replace(own, there) for key, value in process.env.items() if key != "SAGEMAKER_BASE_DIR"
+        }
+        # There is no home with profiles to keep it from.
+        environment = {key: value for key, value in environment.items() if key not in PROFILES or value != os.devnull}
     env = {"PATH": os.defpath, **image_env, **environment}
     if not runtime.confines:
         on_lines([UNCUT if isolated else PLAIN])

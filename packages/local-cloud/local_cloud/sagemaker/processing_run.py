@@ -77,7 +77,7 @@ class ProcessingRun(JobRun):
         base = host.base(self.folder)
         literal = literal_base(self.runtime, base)
         config = base / "config"
-        for folder in (config, base / "input" / "config", base / "output", base / "processing"):
+        for folder in (config, base / "output", base / "processing"):
             folder.mkdir(parents=True, exist_ok=True)
         described = {key: value for key, value in self.job.items() if not key.startswith("_")}
         text = json.dumps(described, default=str)

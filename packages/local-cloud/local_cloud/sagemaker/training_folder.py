@@ -20,15 +20,13 @@ CHECKPOINTS = "/opt/ml/checkpoints"
 def write_training_folder(job: Document, host: Host, hosts: list[Host], base: Path, literal: Path) -> None:
     """Makes the tree at `base`; `literal` is the path under which the container sees it."""
     config = base / "input" / "config"
-    for folder in (config, base / "input/data", base / "model", base / "output/data", base / "checkpoints"):
+    for folder in (config, base / "input/data", base / "model", base / "output/data"):
         folder.mkdir(parents=True, exist_ok=True)
     mode = job["AlgorithmSpecification"]["TrainingInputMode"]
     documents: dict[str, object] = {
         "hyperparameters": relocated_values(job.get("HyperParameters", {}), literal),
         "inputdataconfig": input_data_config(job.get("InputDataConfig", []), mode),
         "resourceconfig": resource_config(host, hosts),
-        "upstreamoutputdataconfig": [],
-        "init-config": {"inputMode": mode.upper(), "channels": input_data_config(job.get("InputDataConfig", []), mode)},
     }
     if "CheckpointConfig" in job:
         documents["checkpointconfig"] = {
