@@ -1,4 +1,5 @@
-"""Updates that a kill cut off are brought to an end when the cloud starts again: taken back, or cleaned up after.
+"""Updates that a kill cut off are brought to an end when the cloud starts again: taken back, or cleaned up after. And
+ContinueUpdateRollback: what could not be taken back is taken back once more.
 
 AWS's CloudFormation does not die in the middle of an update. A client that finds a template which it has deployed already
 deploys nothing, so a stack must never be left between two templates.
@@ -7,7 +8,7 @@ deploys nothing, so a stack must never be left between two templates.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from local_cloud.cloudformation.engine import Deployment
 from local_cloud.cloudformation.plan import Plan
@@ -45,6 +46,12 @@ class Resumption:
             setattr(stack, name, value)
         self._store.set_status(stack, "UPDATE_ROLLBACK_IN_PROGRESS", TAKEN_BACK)
         work.take_back(self._plan(stack))
+
+    def continued_rollback(self, stack: Stack) -> Callable[[], None]:
+        """The work of ContinueUpdateRollback: every resource as the template before the update says. Its cause may be gone now."""
+        plan = self._plan(stack)
+        self._store.set_status(stack, "UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated")
+        return lambda: Deployment(self._store, stack, self._aws).take_back(plan)
 
     def _plan(self, stack: Stack) -> Plan:
         """The plan of the stack's own template, with the values that its parameters had."""

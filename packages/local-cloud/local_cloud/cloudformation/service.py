@@ -251,8 +251,8 @@ class CloudFormationService(StackReader):
     def _op_ContinueUpdateRollback(self, request: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
             stack = self._idle(request["StackName"], ("UPDATE_ROLLBACK_FAILED",))
-            # What was done is in the record; the next update brings every resource to its template.
-            self._store.set_status(stack, "UPDATE_ROLLBACK_COMPLETE")
+            work = Resumption(self._store, self._planner, self._aws).continued_rollback(stack)
+        self._run(work)
         return {}
 
     def _op_SetStackPolicy(self, request: dict[str, Any]) -> dict[str, Any]:
