@@ -13,7 +13,7 @@ from contract.names import comparison_key
 from contract.whole_file import whole_file
 from darkroom import comparison_progress, executions, jobs, live, look, story, upload
 from darkroom.failure import DarkroomError
-from darkroom.summary import Results
+from darkroom.summary import Results, failure
 from darkroom.target import Target
 
 MACHINE = "comparison-state-machine-arn"
@@ -155,7 +155,7 @@ def conclude(target: Target, console: Console, arn: str, estimated: float) -> di
         lines = jobs.last_lines(target, step, story.LAST_LOG_LINES) if step else []
         for line in lines:
             console.print(f"    {line}", markup=False, style="dim", soft_wrap=True)
-        why = results.described.get("cause") or results.described.get("error") or "it was stopped"
+        why = (failure(results.described, results.events) or {}).get("reason", "")
         raise DarkroomError(
             f"The comparison {name} {status.lower()}: {why}",
             "Correct what the reason names, and start it again." if _refused(why) else GO_ON,

@@ -8,13 +8,15 @@ https://docs.aws.amazon.com/step-functions/latest/dg/connect-sagemaker.html
 import json
 from typing import Any
 
+from contract.names import PROCESSING_LOGS, TRAINING_LOGS, TRANSFORM_LOGS
+
 # Field of the job's name in its description, field of the reason, log group. A processing job's own message is first.
 REASONS = (
-    ("ProcessingJobName", "ExitMessage", "/aws/sagemaker/ProcessingJobs"),
-    ("ProcessingJobName", "FailureReason", "/aws/sagemaker/ProcessingJobs"),
-    ("TrainingJobName", "FailureReason", "/aws/sagemaker/TrainingJobs"),
-    ("HyperParameterTuningJobName", "FailureReason", "/aws/sagemaker/TrainingJobs"),
-    ("TransformJobName", "FailureReason", "/aws/sagemaker/TransformJobs"),
+    ("ProcessingJobName", "ExitMessage", PROCESSING_LOGS),
+    ("ProcessingJobName", "FailureReason", PROCESSING_LOGS),
+    ("TrainingJobName", "FailureReason", TRAINING_LOGS),
+    ("HyperParameterTuningJobName", "FailureReason", TRAINING_LOGS),
+    ("TransformJobName", "FailureReason", TRANSFORM_LOGS),
 )
 # Texts by which a kind of error is known, and what to do about it; the first that fits.
 FIXES = (

@@ -9,7 +9,6 @@ from constructs import Construct
 from contract.names import JobName, comparison_key
 from infra.comparison import jobs
 from infra.comparison.candidate import BenchmarkCandidate, TrainCandidate
-from infra.workflow.describe_failure import catch_all
 from infra.workflow.name_jobs import NameJobs
 from infra.workflow.platform import Platform
 from infra.workflow.step import call, read_json, run, write_json
@@ -48,7 +47,6 @@ class Comparison:
             )
             .next(self._end())
         )
-        catch_all(scope, inside)
 
     def _prepare(self) -> sfn.Chain:
         both, one = (run(self._scope, jobs.prepare(second), self._platform, result="$.job") for second in (True, False))

@@ -16,7 +16,6 @@ from infra.settings import Settings
 from infra.workflow.batch_transform import BatchTransform, CreateModel
 from infra.workflow.check_training_health import CheckTrainingHealth
 from infra.workflow.clarify import ExplainWithClarify, MeasureBias
-from infra.workflow.describe_failure import catch_all
 from infra.workflow.evaluate_predictions import EvaluatePredictions
 from infra.workflow.job import Job
 from infra.workflow.name_jobs import NameJobs
@@ -43,13 +42,11 @@ def pipeline(scope: Construct, platform: Platform) -> sfn.IChainable:
     """All states of the pipeline's state machine below `scope`."""
     passed = [one for one in OF_A_MODEL_THAT_PASSED if one is not Publish or publishes(platform)]
     gate = QualityGate(scope, platform, met=in_order(scope, platform, passed))
-    whole = (
+    return (
         in_order(scope, platform, UP_TO_THE_GATE)
         .next(gate)
         .next(in_order(scope, platform, IN_EITHER_CASE))
     )  # fmt: skip
-    catch_all(scope)
-    return whole
 
 
 def in_order(scope: Construct, platform: Platform, steps: Sequence[type[Step]]) -> sfn.Chain:

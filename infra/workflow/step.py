@@ -1,7 +1,7 @@
 """A step of the pipeline: a piece of the state machine that knows its jobs, and the states that steps are made of.
 
-A state that calls a service knows how long it may take, what is tried again, and what the state machine's role needs for it. Where
-its failure goes is decided in one place for all: `describe_failure.catch_all`.
+A state that calls a service knows how long it may take, what is tried again, and what the state machine's role needs for it. It fails
+by itself, with AWS's own error and cause: nothing catches it, so that a redrive goes on with it (`darkroom resume`).
 """
 
 from __future__ import annotations

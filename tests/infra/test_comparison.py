@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from contract.comparison_input import ComparisonInput
+from darkroom.failures import explained
 from tests.infra.api import problems
 from tests.infra.comparison_run import SAMPLE, ComparisonAccount
 from tests.infra.conftest import ROOT, resolve
@@ -195,8 +196,9 @@ def test_a_trained_model_that_has_expired_is_trained_again(definition):
 def test_a_failed_preparation_ends_the_comparison_in_words(definition):
     trouble = {"ProcessingJobName": "p", "ExitMessage": "models: received 'alexnett'"}
     outcome = ComparisonAccount(definition, failing={"Prepare photos": trouble}).run(SAMPLE)
-    assert (outcome.status, outcome.error) == ("FAILED", "PreparePhotosFailed")
-    assert "models: received 'alexnett'" in outcome.cause
+    assert (outcome.status, outcome.error) == ("FAILED", "States.TaskFailed")
+    told = explained(outcome.visited[-1], outcome.error, outcome.cause)
+    assert told["reason"] == "Prepare photos failed: models: received 'alexnett'"
     assert "Train candidate" not in outcome.requests
 
 

@@ -21,7 +21,7 @@ TASKS = [
     "Keep evaluation", "Claim fixed name", "Read owner of fixed name", "Publish fixed name", "Note model data",
     "Note approved model", "Save outcome", "Write report",
     "Zip or folder", "Name folder", "Use folder",
-    "Set defaults", "Merge input", "Name jobs", "Use instances", "Check input", "Describe failure", "Execution failed",
+    "Set defaults", "Merge input", "Name jobs", "Use instances", "Check input",
 ]  # fmt: skip
 
 
