@@ -207,7 +207,8 @@ def print_table(console: Console, comparison: dict[str, Any]) -> None:
             near.setdefault(row["note"], []).append(row["name"])
     for note, names in near.items():
         console.print(f"near-equivalent weights: {', '.join(names)} ({note})", markup=False, soft_wrap=True)
-    for advice in [*comparison["recommendations"], comparison["chosen"]]:
+    decided = [comparison["chosen"]] if comparison.get("chosen") else []  # an image deployed earlier did not decide
+    for advice in [*comparison["recommendations"], *decided]:
         chosen = advice["candidate"] or "none"
         console.print(
             f"[bold]{escape(advice['purpose'])}: {escape(chosen)}[/bold] ({escape(advice['reason'])})", soft_wrap=True
@@ -226,7 +227,7 @@ def _say_next(console: Console, comparison: dict[str, Any]) -> None:
     if started := comparison["pipeline"]:
         name = started.rpartition(":")[2]
         console.print(f"The pipeline goes on with the winner: darkroom follow {name}", markup=False, soft_wrap=True)
-    elif winner := comparison["chosen"]["candidate"]:
+    elif winner := (comparison.get("chosen") or {}).get("candidate"):
         console.print(
             f'Next: open the page, then train {winner} with everything on: the same command with --start-pipeline, or '
             f"darkroom run --data YOUR_PHOTOS --model {models[winner]}",

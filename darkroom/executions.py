@@ -4,6 +4,7 @@ import json
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
@@ -41,10 +42,16 @@ def read_input(path: Path | None) -> dict[str, Any]:
     return value
 
 
-def with_options(document: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    """The execution input with what the options of `run` say: fields of its own, the others hyperparameters."""
+def with_options(
+    document: dict[str, Any],
+    options: dict[str, Any],
+    kind: type = ExecutionInput,
+    names: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The input with what the options of a command say: fields of its own, the others hyperparameters. `names`: of options that are not
+    called like their field. Where the file of --input says something else, neither wins."""
     document = dict(document)
-    own = {item.name for item in fields(ExecutionInput)}
+    own = {item.name for item in fields(kind)}
     for name, value in options.items():
         path = name if name in own else f"hyperparameters.{name}"
         place = document if name in own else document.get("hyperparameters") or {}
@@ -52,7 +59,7 @@ def with_options(document: dict[str, Any], options: dict[str, Any]) -> dict[str,
             continue
         before = place.get(name)
         if before is not None and before != value and str(before) != str(value):
-            option = f"--{name.replace('_', '-')}"
+            option = (names or {}).get(name) or f"--{name.replace('_', '-')}"
             raise DarkroomError(
                 f"{option} says {value!r}, and {path} in the file of --input says {before!r}.", "Give one of them."
             )

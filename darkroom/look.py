@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from contract import architectures
 from contract.comparison_input import ComparisonInput
 from contract.execution_input import ExecutionInput
 from contract.failure import JobFailure
@@ -39,6 +40,7 @@ def check_run(document: Mapping[str, Any]) -> ExecutionInput:
     try:
         execution = ExecutionInput.from_json({**document, "dataset": "s3://not-known-yet/"})
         _ = execution.ranges, execution.resolved_hyperparameters
+        architectures.require("model", execution.model)
     except JobFailure as failure:
         raise DarkroomError(
             f"Execution input (--input and options): {failure}", "Nothing was uploaded or started."
@@ -51,6 +53,7 @@ def check_comparison(document: Mapping[str, Any]) -> ComparisonInput:
     try:
         asked = ComparisonInput.from_json({**document, "dataset": "s3://not-known-yet/"})
         for one in asked.candidates:
+            architectures.require("models", one.model)
             asked.hyperparameters_of(one.model, one.pretrained)
     except JobFailure as failure:
         raise DarkroomError(

@@ -169,7 +169,7 @@ def print_table(console: Console, summary: dict[str, Any]) -> None:
 
 
 def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    rows = []
+    rows = [("Warning", text) for text in summary["warnings"]]
     if tuning := summary["tuning"]:
         objective = tuning["best_objective"]
         shown = "" if objective is None else f", best objective {objective:.4f}"

@@ -48,6 +48,7 @@ class Results:
             "steps": summarised(self.steps, stopped),
             "tuning": self._tuning(outcome),
             "test": _test(evaluation),
+            "warnings": (self._json("prepared/data_report.json") or {}).get("warnings", []),
             "bias": bias_metrics(self._json("bias/analysis.json")),
             "endpoint": None,
             "target_model": (outcome.get("published") or {}).get("target_model"),

@@ -14,13 +14,21 @@ from typing import Any
 
 from rich.console import Console
 
-from contract import weight_file
+from contract import architectures, weight_file
 from contract.names import WEIGHTS, WEIGHTS_INCOMING, weights_key
+from contract.validation import InvalidField
 from darkroom.failure import DarkroomError
 from darkroom.target import Target
 
 POLL_SECONDS = 1.0
 MOUNTED = "/opt/ml/processing"
+
+
+def require_known(name: str) -> None:
+    try:
+        architectures.require("NAME", name)
+    except InvalidField as error:
+        raise DarkroomError(str(error), "Nothing was uploaded or started.") from None
 
 
 def look(path: Path) -> str:

@@ -839,3 +839,32 @@ PEOPLE = [
 ]
 
 SETS = [*KAGGLE, *PUBLIC, *TOOLS, *MASKS, *SPLIT_NAMES, *TABLES, *LABELS, *PEOPLE]
+
+BASIC = [
+    Set("a folder per class", photos("ant", "bee"), drawn("ant", "bee")),
+    Set(
+        "splits as given",
+        photos("train/ant", "train/bee", "val/ant", "val/bee", "test/ant", "test/bee"),
+        parts(("ant", "bee"), train=4, validation=4, test=4),
+    ),
+    Set("splits below the classes", photos("ant/train", "bee/train", "ant/test", "bee/test"), parts(("ant", "bee"), train=4, test=4)),
+    Set(
+        "names as public sets have them",
+        photos(*(f"{part}/{part}/{label}" for part in ("training_set", "test_set") for label in ("ant", "bee"))),
+        parts(("ant", "bee"), train=4, test=4),
+    ),
+    Set(
+        "metadata.csv with classes, splits and a facet",
+        FLAT
+        | {"metadata.csv": table(("file_name", "label", "split", "camera"), *((n, c, ("train", "test")[k // 4], "ab"[k // 2 % 2])
+                                                                              for k, (n, c) in enumerate(ROWS)))},
+        parts(TWO, train=2, test=2),
+    ),
+    Set(
+        "MXNet's lists",
+        FLAT | {f"{part}.lst": table(*((k, k % 2, f"im/p{k}.jpg") for k in numbers), between="\t")
+                for part, numbers in (("train", range(6)), ("test", (6, 7)))},
+        parts("01", train=3, test=1), order=("0", "1"),
+    ),
+]  # fmt: skip
+SETS += BASIC

@@ -1,9 +1,12 @@
 """Public sets, exports of tools and folders of people are read as a person would read them, or refused by what they are."""
 
+import os
+
 import pytest
 
 from contract.failure import JobFailure
 from tests.photo_layouts import SETS, Set
+from tests.photo_pictures import FOLDER, pictures, write
 from tests.photo_trees import placed, read, write_tree
 
 
@@ -25,3 +28,12 @@ def test_a_set_is_read_as_a_person_reads_it_or_refused_by_what_it_is(tmp_path, o
 
 def test_no_two_sets_have_one_name():
     assert len({one.name for one in SETS}) == len(SETS) > 120
+
+
+def test_the_pictures_of_the_docs_show_what_is_read():
+    if os.environ.get("DARKROOM_DRAW"):
+        write()
+    drawn = pictures()
+    assert {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.svg")} == drawn
+    page = (FOLDER.parents[1] / "data.md").read_text(encoding="utf-8")
+    assert [name for name in drawn if f"images/layouts/{name}" not in page] == []

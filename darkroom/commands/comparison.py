@@ -5,9 +5,13 @@ from typing import Any
 
 import click
 
+from contract.comparison_input import ComparisonInput
 from darkroom import comparisons, executions
 from darkroom.commands.shared import Context, json_option
 from darkroom.failure import DarkroomError
+
+# Of fields that their option does not name.
+OPTIONS = {"budget_minutes": "--budget", "weights": "--weigh", "pretrained": "--random-weights"}
 
 
 @click.command()
@@ -64,13 +68,13 @@ def compare(
             "compare needs either --data or --follow.", "Example: darkroom compare --data photos/ --models offline"
         )
     document = executions.read_input(input_file)
-    document |= {name: value for name, value in fields.items() if value is not None}
-    if weigh:
-        document["weights"] = dict(_weight(one) for one in weigh)
-    if random_weights:
-        document["pretrained"] = False
-    if start_pipeline:
-        document["start_pipeline"] = True
+    options = {
+        **fields,
+        "weights": dict(_weight(one) for one in weigh) or None,
+        "pretrained": False if random_weights else None,
+        "start_pipeline": True if start_pipeline else None,
+    }
+    document = executions.with_options(document, options, ComparisonInput, OPTIONS)
     target, console = context.target, context.console
     with comparisons.leaving(console) as left:
         if data:

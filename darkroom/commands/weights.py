@@ -30,6 +30,7 @@ def add(context: Context, name: str, file: Path | None, no_check: bool) -> None:
     architecture: whether names and shapes fit is not known before. With --no-check the first run finds out.
     """
     target, console = context.target, context.console
+    store.require_known(name)
     place = store.add_file(target, name, file, console, not no_check) if file else store.fetch(target, name, console)
     context.console.print(f"Stored: {place}", markup=False, soft_wrap=True)
 

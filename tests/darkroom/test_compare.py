@@ -41,6 +41,8 @@ def printed(
         "report": "/x/comparison.html", "seconds": 100.0,
         "estimated_seconds": 300.0, "pipeline": pipeline,
     }  # fmt: skip
+    if chosen == "not decided":
+        del document["chosen"]
     comparisons.print_table(console, document)
     return console.file.getvalue()
 
@@ -115,6 +117,11 @@ def test_the_last_lines_say_how_to_go_on_with_the_winner():
     assert "Next:" not in printed(row("alexnet"))
 
 
+def test_a_comparison_of_an_image_that_did_not_decide_is_shown_without_a_decision():
+    text = printed(row("alexnet"), chosen="not decided")
+    assert "Most accurate: none" in text and "Take:" not in text and "Comparison: /x/comparison.html" in text
+
+
 def job(name: str, begun: int, ended: int | None, status: str = "Succeeded") -> Step:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     end = None if ended is None else moment + timedelta(seconds=ended)
@@ -178,7 +185,8 @@ def machine(running, tmp_path_factory):
     photos = tmp_path_factory.mktemp("photos") / "insects"
     for label in ("ant", "bee"):
         (photos / label).mkdir(parents=True)
-        Image.new("RGB", (8, 8)).save(photos / label / "1.png")
+        for n in range(3):
+            Image.new("RGB", (8, 8)).save(photos / label / f"{n}.png")
 
     def asked() -> list[dict]:
         states = client("stepfunctions")

@@ -6,7 +6,9 @@ import zipfile
 import pytest
 from rich.console import Console
 
+from contract.comparison_input import ComparisonInput
 from darkroom import executions, look
+from darkroom.commands.comparison import OPTIONS
 from darkroom.failure import DarkroomError
 from tests.photo_trees import photos, write_tree
 
@@ -78,6 +80,8 @@ def test_two_readings_name_the_field_and_an_answer_settles_it(tmp_path, console,
         ({"sed": 1}, "sed: no such field.*Did you mean 'seed'"), ({"split": {"test": 20}}, r"split\.test: received 20"),
         ({"layout": "classes"}, "layout: received 'classes'"), ({"splits": {"x": "tset"}}, "Did you mean 'test'"),
         ({"tuning": {"ranges": {"learning_rate": [1, 0]}}}, "learning_rate"),
+        ({"model": "resnet1800"}, r"model: received 'resnet1800'.*Did you mean resnet18"),
+        ({"model": "keras/resnet18"}, "model: received 'keras/resnet18'"),
     ],
 )  # fmt: skip
 def test_a_wrong_field_or_range_is_refused_before_anything_is_uploaded(document, words):
@@ -91,6 +95,7 @@ def test_a_wrong_field_or_range_is_refused_before_anything_is_uploaded(document,
     [
         ({"sed": 1}, "sed: no such field.*Did you mean 'seed'"), ({"epochs": 0}, "epochs: received 0"),
         ({"models": 5}, "models: received 5"),
+        ({"models": "resnet18,resnet1800"}, "models: received 'resnet1800'.*Did you mean resnet18"),
         ({"models": "jumpstart:resnet18"}, "models: received"), ({"weights": {"beauty": 1}}, "beauty"),
         ({"prices": 5}, "prices: received 5"),
         ({"hyperparameters": [1]}, r"hyperparameters: received \[1\]"), ({"base": "vgg11"}, "base: received 'vgg11'"),
@@ -141,3 +146,19 @@ def test_an_option_and_an_input_that_disagree_are_refused_and_the_same_twice_is_
         executions.with_options(document, option)
     same = {name: document.get(name) or document["hyperparameters"][name] for name in option}
     assert executions.with_options(document, same) == document
+
+
+@pytest.mark.parametrize(
+    ("document", "option", "words"),
+    [
+        ({"models": "edge"}, {"models": "offline"}, r"--models says 'offline', and models in .* says 'edge'"),
+        ({"budget_minutes": 9}, {"budget_minutes": 6.0}, r"--budget says 6\.0"),
+        ({"pretrained": True}, {"pretrained": False}, "--random-weights says False"),
+        ({"weights": {"accuracy": 1}}, {"weights": {"accuracy": 2.0}}, "--weigh says"),
+    ],
+)
+def test_an_option_of_compare_and_an_input_that_disagree_are_refused(document, option, words):
+    with pytest.raises(DarkroomError, match=words):
+        executions.with_options(document, option, ComparisonInput, OPTIONS)
+    assert executions.with_options(document, dict(document), ComparisonInput, OPTIONS) == document
+    assert executions.with_options({}, option, ComparisonInput, OPTIONS) == option

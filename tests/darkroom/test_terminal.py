@@ -48,7 +48,8 @@ for as_json in (False, True):
     context.speak_json(as_json)
     story.print_table(context.console, {{
         "tuning": {{"trials": 8, "best_objective": 0.5, "best_hyperparameters": {LONG!r}}},
-        "test": None, "bias": None, "endpoint": None, "target_model": None, "steps": [], "seconds": 1.0, "orchestration_seconds": 0.0,
+        "test": None, "warnings": [], "bias": None, "endpoint": None, "target_model": None, "steps": [], "seconds": 1.0,
+        "orchestration_seconds": 0.0,
     }})
     context.console.print("{"word " * 40}")
     context.console.print(live.trial_table([{{"metric": "m", "status": "Completed", "objective": 0.5, "hyperparameters": {LONG!r}}}]))

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from contract import architectures
 from contract.failure import JobFailure
 from training_code.models import UnknownModel, resolve, weights
+from training_code.models.catalogue import known_names
 
 TORCHVISION = ("resnet18", "densenet121", "googlenet", "squeezenet1_1", "mobilenet_v2")
 
@@ -195,3 +197,8 @@ def test_weights_that_are_standardised_at_every_call_are_exported_standardised(n
         expected = module(images).numpy()
     answers = export.run_onnx(traced, images.numpy())
     assert np.abs(answers - expected).max() < 1e-3 * np.abs(expected).max()
+
+
+def test_the_names_that_the_command_line_knows_are_those_of_the_libraries():
+    """Otherwise: python -m training_code.models.catalogue > contract/architectures.txt"""
+    assert list(architectures.known()) == sorted(known_names())

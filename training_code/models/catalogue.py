@@ -8,11 +8,11 @@ Refuses unknown names (with the closest known ones), detectors and segmenters, a
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from contract import architectures
 from contract.failure import JobFailure
 from contract.preprocessing import Preprocessing, Resize
 
@@ -159,7 +159,9 @@ def known_names() -> list[str]:
 
 
 def _unknown(name: str) -> str:
-    names = known_names()
-    close = difflib.get_close_matches(name.rpartition("/")[2].lower().replace("-", "_"), names, n=4, cutoff=0.6)
-    hint = f"Did you mean {', '.join(close)}?" if close else "Names are torchvision's and timm's, such as resnet18."
-    return f"model: received {name!r}; allowed: any of {len(names)} torchvision classifiers and timm models. {hint}"
+    allowed = f"any of {len(known_names())} torchvision classifiers and timm models"
+    return f"model: received {name!r}; allowed: {allowed}. {architectures.hint(name)}"
+
+
+if __name__ == "__main__":
+    print("\n".join(sorted(known_names())))

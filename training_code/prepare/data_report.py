@@ -36,6 +36,7 @@ def write_report(
             **dataset,
             "photos": len(photos),
             "notices": [*notices, *relations.warnings],
+            "warnings": relations.warnings,
             "findings": [_as_json(finding) for finding in found],
             "exact_duplicates": [[photos[i].name for i in group] for group in relations.exact[:NAMES_PER_FINDING]],
             "near_duplicates": [[photos[a].name, photos[b].name] for a, b in relations.near[:NAMES_PER_FINDING]],
