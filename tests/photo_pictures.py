@@ -41,7 +41,11 @@ def draw(one: Set) -> str:
     height = LINE * (len(lines) + 2)
     text = "".join(
         f'<text x="{12 + LETTER * len(before):.0f}" y="{LINE * (n + 2):.0f}" fill="{colour}">{escape(shown)}</text>'
-        + (f'<text x="12" y="{LINE * (n + 2):.0f}" fill="{GREY}">{escape(before.replace(" ", NARROW))}</text>' if before.strip() else "")
+        + (
+            f'<text x="12" y="{LINE * (n + 2):.0f}" fill="{GREY}">{escape(before.replace(" ", NARROW))}</text>'
+            if before.strip()
+            else ""
+        )
         for n, (before, shown, colour) in enumerate(lines)
     )
     return (

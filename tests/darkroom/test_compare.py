@@ -199,7 +199,7 @@ def machine(running, tmp_path_factory):
 def test_every_option_reaches_the_input_and_a_failure_is_told_with_its_reason(running, machine, tmp_path):
     asked, photos = machine
     more = tmp_path / "more.json"
-    more.write_text(json.dumps({"seed": 7, "epochs": 2, "split": {"test": 0.3}}))
+    more.write_text(json.dumps({"seed": 7, "epochs": 3, "split": {"test": 0.3}}))
     answer = running(
         "compare", "--data", str(photos), "--evaluate-on", str(photos), "--models", "edge", "--base", "mobilenet_v2",
         "--epochs", "3", "--tune", "4", "--budget", "2.5", "--concurrency", "2", "--weigh", "balanced_accuracy=2",

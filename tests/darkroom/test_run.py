@@ -40,9 +40,10 @@ for name in names:
     if "wait" in name:  # until the test hangs up
         socket.create_connection(("127.0.0.1", int(zipfile.ZipFile(archive).read(name)))).recv(1)
 out = base / "output/all"
-for folder in ("report", "evaluation", "outcome", "bias"):
+for folder in ("report", "evaluation", "outcome", "bias", "prepared"):
     (out / folder).mkdir(parents=True, exist_ok=True)
 (out / "report/index.html").write_text("<title>report</title>")
+(out / "prepared/data_report.json").write_text(json.dumps({"warnings": ["4 photos are 2 groups"]}))
 (out / "evaluation/evaluation.json").write_text(json.dumps({"accuracy": 0.75, "balanced_accuracy": 0.5, "n": len(names)}))
 (out / "outcome/outcome.json").write_text(json.dumps({"registered": {"arn": "arn:aws:sagemaker:x:1:model-package/m/1"}}))
 metrics = [{"name": "CI", "description": "d", "value": 0.25}]
@@ -176,11 +177,14 @@ def test_a_run_ends_with_a_summary_a_report_and_where_they_lie(pipeline, photos)
     assert "Look: job tiny-good" in answer.stdout and "Look: succeeded after" in answer.stdout
     summary = json.loads((folder / "summary.json").read_text())
     assert list(summary) == [
-        "status", "execution_arn", "seconds", "orchestration_seconds", "steps", "tuning", "test", "bias", "endpoint",
+        "status", "execution_arn", "seconds", "orchestration_seconds", "steps", "tuning", "test", "warnings", "bias", "endpoint",
         "target_model", "model_package_arn", "report", "error",
     ]  # fmt: skip
     assert summary["status"] == "SUCCEEDED" and summary["execution_arn"].endswith(":execution:tiny:good")
     assert summary["test"] == {"accuracy": 0.75, "balanced_accuracy": 0.5, "n": 6}
+    assert summary["warnings"] == ["4 photos are 2 groups"] and re.search(
+        r"Warning +4 photos are 2 groups", answer.stdout
+    )
     assert summary["bias"] == {"kind": {"a": {"CI": 0.25}}}
     assert [(step["name"], step["status"]) for step in summary["steps"]] == [("Look", "Succeeded")]
     assert 0 <= summary["orchestration_seconds"] < summary["seconds"]
