@@ -26,6 +26,7 @@ from local_cloud.moto_services import (
     refusal_of,
     require_supported,
 )
+from local_cloud.own_services import OwnServices
 from local_cloud.persistence.snapshot import Snapshot
 from local_cloud.s3 import list_answer
 from local_cloud.s3.content import ContentStore
@@ -65,7 +66,7 @@ class Application:
         self._authority = authority
         self._moto = MotoServices()
         self._validator = Validator()
-        self.services: dict[str, Any] = {}
+        self.services: OwnServices  # set before `loaded`: they need this application themselves
         self.on_shutdown: Callable[[], None] = lambda: None
         # Set once the state of the last process is back: an early request would see an empty cloud.
         self.loaded = False
@@ -102,7 +103,7 @@ class Application:
             if request.raw_path.startswith("/_local/interrupt/") and request.method == "POST":
                 name = unquote(request.raw_path.removeprefix("/_local/interrupt/"))
                 protocol = "json"
-                self.services["sagemaker"].interrupt_training_job(name)
+                self.services.sagemaker.interrupt_training_job(name)
                 return _plain_json({"interrupted": name})
             if service is None:
                 raise _unknown_service(signed_for)
@@ -216,11 +217,11 @@ class Application:
             return refused.answer
 
     def _own(self, request: Request, service: Service, operation: str) -> Answer:
-        own = self.services[service.signing_name]
+        own = self.services.named(service.signing_name)
         try:
             if service.protocol == "query":
                 check_query(self._validator, service, operation, request)
-                return own.answer(request, operation)
+                return query_answer(service, operation, own.call(operation, query_request(service, operation, request)))
             body = self._validator.checked(service.model, operation, json_body(request))
             return json_answer(own.call(operation, body), "1.0" if service.signing_name == "states" else "1.1")
         except NOT_UNDERSTOOD as fault:
@@ -234,8 +235,7 @@ class Application:
                 f"The local cloud's sagemaker-runtime supports InvokeEndpoint only, not {request.method} "
                 f"{request.raw_path}. See {COVERAGE_PAGE}.",
             )
-        service = self.services["sagemaker"]
-        response = service.invoke_endpoint(unquote(parts[2]), request.body(), request.headers())
+        response = self.services.sagemaker.invoke_endpoint(unquote(parts[2]), request.body(), request.headers())
         return Answer(response.status, dict(response.headers), response.body)
 
 

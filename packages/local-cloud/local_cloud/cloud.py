@@ -8,7 +8,7 @@ import secrets
 import string
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from local_cloud import moto_adjustments
 from local_cloud.access.authority import Authority
@@ -26,6 +26,7 @@ from local_cloud.in_process import Clients
 from local_cloud.logs import Logs
 from local_cloud.metrics import Metrics
 from local_cloud.objects import Objects
+from local_cloud.own_services import OwnServices
 from local_cloud.persistence.database import DamagedState, Database
 from local_cloud.persistence.snapshot import Snapshot
 from local_cloud.s3 import keys
@@ -40,6 +41,12 @@ logger = logging.getLogger("local_cloud")
 # The log names them all.
 DAMAGED_SHOWN = 20
 DISTRIBUTION = "local-cloud"
+
+
+class Stoppable(Protocol):
+    """What ends with the cloud."""
+
+    def stop(self) -> None: ...
 
 
 class Cloud:
@@ -78,7 +85,7 @@ class Cloud:
         self.bus = EventBus(ACCOUNT_ID, region, self.clients, clock)
         self.alarms = Alarms(ACCOUNT_ID, region, self.clients, self.bus, clock, self.snapshot.save)
         self.context = self._context()
-        self._services: list[Any] = []
+        self._services: list[Stoppable] = []
         self._ready = False
         # One sentence for each object whose bytes were not there, or not all, when the cloud started.
         self.damaged: list[str] = []
@@ -91,7 +98,7 @@ class Cloud:
         sagemaker = SageMakerService(self.context, self.settings)
         states = StatesService(self.context, self.clients, sagemaker, self.database)
         stacks = CloudFormationService(self.context, self.clients, self.database)
-        self.application.services = {"sagemaker": sagemaker, "states": states, "cloudformation": stacks}
+        self.application.services = OwnServices(sagemaker, states, stacks)
         # Stopped from the last to the first: what jobs and executions tell while they end is still delivered.
         self._services = [self.bus, self.alarms, sagemaker, states, stacks]
         sagemaker.recover()

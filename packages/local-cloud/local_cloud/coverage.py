@@ -28,12 +28,12 @@ def _services() -> Iterator[str]:
     from local_cloud.access.simulation import OPERATIONS as SIMULATIONS
     from local_cloud.cloudformation.service import CloudFormationService
     from local_cloud.moto_services import implemented_operations
-    from local_cloud.sagemaker.service import OPERATIONS
+    from local_cloud.sagemaker.service import SageMakerService
     from local_cloud.services import REFUSED_OPERATIONS, SERVICES
     from local_cloud.stepfunctions.service import StatesService
 
     own = {
-        "sagemaker": [*OPERATIONS, "InvokeEndpoint"],
+        "sagemaker": [*SageMakerService.operations(), "InvokeEndpoint"],
         "states": StatesService.operations(),
         "cloudformation": CloudFormationService.operations(),
     }

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from local_cloud.cloudformation import query
 from local_cloud.cloudformation.accepted import refuse_unheeded
 from local_cloud.cloudformation.engine import RESTORED, Deployment
 from local_cloud.cloudformation.plan import Plan
@@ -27,7 +26,6 @@ from local_cloud.context import CloudContext
 from local_cloud.errors import AwsError
 from local_cloud.persistence.database import Database
 from local_cloud.services import COVERAGE_PAGE
-from local_cloud.wire import Answer, Request
 
 # A caller waits this long for a stack operation before it has to poll.
 ANSWER_SECONDS = 25
@@ -80,8 +78,8 @@ class CloudFormationService(StackReader):
     def stop(self) -> None:
         """Nothing: every step is on disk already."""
 
-    def answer(self, request: Request, operation: str) -> Answer:
-        """One API call, from form parameters to XML."""
+    def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        """One API operation; request and response in the API's shape."""
         handler = getattr(self, f"_op_{operation}", None)
         if handler is None:
             raise AwsError(
@@ -89,10 +87,9 @@ class CloudFormationService(StackReader):
                 f"The local cloud does not support cloudformation:{operation}. See {COVERAGE_PAGE}.",
                 501,
             )
-        given = query.parsed(request, operation)
-        refuse_unheeded(given)
-        self._planner.check_role(given.get("RoleARN"))
-        return query.answered(operation, handler(given) or {})
+        refuse_unheeded(request)
+        self._planner.check_role(request.get("RoleARN"))
+        return handler(request) or {}
 
     @classmethod
     def operations(cls) -> list[str]:

@@ -113,6 +113,11 @@ class SageMakerService:
             )
         return handler(self.runtime, request)
 
+    @classmethod
+    def operations(cls) -> list[str]:
+        """The operations that are supported."""
+        return sorted(OPERATIONS)
+
     def invoke_endpoint(self, name: str, body: bytes, headers: Mapping[str, str]) -> InvocationResponse:
         """InvokeEndpoint of the runtime API; `headers` are the HTTP request's."""
         return self.runtime.endpoints.invoke(name, body, headers)

@@ -1,6 +1,6 @@
 """Training jobs: what CreateTrainingJob accepts, and the describe, list and stop operations."""
 
-from typing import Any
+from collections.abc import Callable
 
 from local_cloud.errors import AwsError
 from local_cloud.sagemaker.channels import check_channels
@@ -108,15 +108,16 @@ def check_training(runtime: Runtime, request: Document) -> None:
     check_channels(request.get("InputDataConfig", []), algorithm["TrainingInputMode"], runtime.context.objects)
 
 
-def start_training(runtime: Runtime, request: Document, **extra: Any) -> str:
-    """Records a checked job and starts its run; `extra` goes to the run (tuning listens through it)."""
+def start_training(
+    runtime: Runtime, request: Document, fields: Document | None = None, **listeners: Callable[..., None]
+) -> str:
+    """Records a checked job, with more fields, and starts its run; a tuning job listens to it (`on_metric`, `on_end`)."""
     name = request["TrainingJobName"]
     arn = runtime.arn(NOUN, name)
     moment = runtime.store.now()
-    fields = {key: value for key, value in request.items() if key != "Tags"}
     document = {
-        **fields,
-        **extra.pop("fields", {}),
+        **{key: value for key, value in request.items() if key != "Tags"},
+        **(fields or {}),
         "TrainingJobArn": arn,
         "CreationTime": moment,
         "LastModifiedTime": moment,
@@ -139,7 +140,7 @@ def start_training(runtime: Runtime, request: Document, **extra: Any) -> str:
     runtime.store.change(NOUN, name, **begin_evaluations(runtime, document))
     keep_tags(runtime.store, arn, request.get("Tags"))
     runtime.on_first_job()
-    TrainingRun(runtime, document, **extra).start()
+    TrainingRun(runtime, document, **listeners).start()
     return arn
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from local_cloud.access.actions import Needed, needed
 from local_cloud.access.authority import Authority, itself
 from local_cloud.errors import AwsError
+from local_cloud.own_services import JobService
 from local_cloud.services import service_model
 from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure
 from local_cloud.stepfunctions.integrations import Target, sdk_metadata
@@ -56,7 +57,7 @@ FAILED = {"Failed"}
 class SageMakerTasks:
     """`arn:aws:states:::sagemaker:*`."""
 
-    def __init__(self, service: Any, authority: Authority):
+    def __init__(self, service: JobService, authority: Authority):
         self._service, self._authority = service, authority
         self._validator = Validator()
 

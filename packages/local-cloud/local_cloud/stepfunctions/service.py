@@ -7,6 +7,7 @@ from typing import Any
 
 from local_cloud.context import CloudContext
 from local_cloud.errors import AwsError
+from local_cloud.own_services import JobService
 from local_cloud.persistence.database import Database
 from local_cloud.services import COVERAGE_PAGE
 from local_cloud.stepfunctions.activity_api import Activities
@@ -30,7 +31,7 @@ PARTS = (Machines, Versions, Executions, Activities, Callbacks, Tagging, Trials)
 class StatesService:
     """All state machines and executions of this cloud."""
 
-    def __init__(self, context: CloudContext, clients: Callable[[str], Any], sagemaker: Any, database: Database):
+    def __init__(self, context: CloudContext, clients: Callable[[str], Any], sagemaker: JobService, database: Database):
         self._store = Store(context, database)
         tokens = Tokens(context.clock)
         self._activities = Activities(self._store, tokens)
