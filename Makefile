@@ -21,7 +21,7 @@ unexport PYTHONPATH
 OURS := packages/local-cloud
 LOCK := $(UV) pip compile --no-emit-package local-cloud --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q
 
-.PHONY: help demo install test test-fast lint lock kills walk-settings bench-training fuzz-cloud fuzz-decode coverage mutants clean
+.PHONY: help demo install test test-fast lint docs lock kills walk-settings bench-training fuzz-cloud fuzz-decode coverage mutants clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -118,6 +118,9 @@ build/mutants/tool/.installed: .venv/bin/uv requirements/mutants.txt
 
 mutants: .venv/.installed-dev .venv-training_code/.installed .venv-analysis_code/.installed build/mutants/tool/.installed ## Break the code in small ways and count what the tests see (GROUPS="prices health" SAMPLE=120 SEED=1 MINUTES=20)
 	@.venv/bin/python tests/mutation/run.py $(GROUPS) --sample $(or $(SAMPLE),120) --seed $(or $(SEED),1) --minutes $(or $(MINUTES),20)
+
+docs: .venv/.installed-dev ## Write what the docs say from the code
+	@.venv/bin/python -m infra.workflow.documentation
 
 lock: .venv/bin/uv ## Resolve and pin every dependency again
 	$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
