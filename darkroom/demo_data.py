@@ -48,7 +48,8 @@ def _package() -> Path:
     found = importlib.util.find_spec("elpv_dataset")
     if found is None or not found.submodule_search_locations:
         raise DarkroomError(
-            "The demo's photos are not installed.", "Run: make demo, or: uv pip install 'darkroom[demo]'"
+            "The demo's photos are not installed.",
+            "Run: make demo, which installs PyPI's elpv-dataset (not for commercial use). Your own photos: darkroom demo --data DIR",
         )
     return Path(found.submodule_search_locations[0])
 

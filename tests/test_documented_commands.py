@@ -141,6 +141,6 @@ def test_there_is_something_to_parse():
 
 
 def test_the_tools_that_the_pages_name_come_with_make_install():
-    """`make install` takes requirements/demo.txt, and npm's packages without those for development."""
-    assert re.search(r"^awscli==", (ROOT / "requirements/demo.txt").read_text(encoding="utf-8"), re.M)
+    """`make install` takes requirements/app.txt, and npm's packages without those for development."""
+    assert re.search(r"^awscli==", (ROOT / "requirements/app.txt").read_text(encoding="utf-8"), re.M)
     assert "aws-cdk" in json.loads((ROOT / "package.json").read_text(encoding="utf-8"))["dependencies"]
