@@ -19,7 +19,7 @@ Kind = Literal["prepare", "training", "analysis", "transform"]
 class Folder:
     """A folder below the execution's own, `S/<name>/`; `part` of it; and where a processing job finds or leaves it.
 
-    `uri` is a path or intrinsic that says more exactly where; `outside`: it lies elsewhere than in the execution, and rights to it are given
+    `uri` is a path or intrinsic that says more exactly where; `outside`: it lies elsewhere, and rights to it are given
     by hand in infra/roles.py.
     """
 
