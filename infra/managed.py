@@ -36,9 +36,9 @@ def image_uri(scope: Construct, framework: str) -> str:
             from sagemaker.core import image_uris
     except ImportError as error:
         raise SettingError(
-            f"{framework}: managed needs the SageMaker Python SDK, which knows AWS's image of each region. "
-            "Install it with: pip install sagemaker-core"
-        ) from error
+            framework, "managed", "open, while the SageMaker Python SDK is not installed, which knows AWS's image of each region",
+            "Install it with: pip install sagemaker-core",
+        ) from error  # fmt: skip
     config = image_uris.config_for_framework(framework)
     (version, found), *_ = config.get("processing", config)["versions"].items()
     accounts = {region: {"account": account} for region, account in found["registries"].items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from aws_cdk import Aws, CfnOutput, Fn, RemovalPolicy, Stack
 from aws_cdk import aws_logs as logs
@@ -128,7 +128,7 @@ class PipelineStack(Stack):
         days = self.settings.logs.retention_days
         # The enumeration's members are named in words; CloudFormation's property is the number.
         group = logs.LogGroup(self, id, log_group_name=name, removal_policy=self.removal)
-        group.node.default_child.retention_in_days = days
+        cast(logs.CfnLogGroup, group.node.default_child).retention_in_days = days
         return group
 
     def _parameter(self, name: str, value: str) -> ssm.StringParameter:

@@ -284,7 +284,8 @@ def _convert(path: str, value: Any, hint: Any) -> Any:
 
 def _mapping(path: str, value: Any) -> dict[str, str]:
     if isinstance(value, str):
-        value = dict[str, Any](pair.split("=", 1) if "=" in pair else (pair, None) for pair in value.split(",") if pair)
+        pairs = (pair.partition("=") for pair in value.split(",") if pair)
+        value = {key: text if equals else None for key, equals, text in pairs}
     if isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values()):
         return dict(value)
     raise SettingError(path, value, f"texts by name, on the command line as {path}=name=value")

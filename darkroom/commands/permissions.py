@@ -23,8 +23,8 @@ def statements(denied: Iterable[Question]) -> dict[str, list[dict[str, Any]]]:
     for (principal, resource), actions in by_resource.items():
         by_actions.setdefault((principal, tuple(sorted(actions))), []).append(resource)
     found: dict[str, list[dict[str, Any]]] = {}
-    for (principal, actions), resources in sorted(by_actions.items()):
-        statement = {"Effect": "Allow", "Action": list(actions), "Resource": sorted(resources)}
+    for (principal, together), resources in sorted(by_actions.items()):
+        statement = {"Effect": "Allow", "Action": list(together), "Resource": sorted(resources)}
         found.setdefault(principal, []).append(statement)
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_logs as logs
@@ -87,7 +87,7 @@ class ComparisonStack(Stack):
             log_group_name=self.settings.names.log_group_of_machine(name, of_this_stack()),
             removal_policy=self.pipeline.removal,
         )
-        group.node.default_child.retention_in_days = self.settings.logs.retention_days
+        cast(logs.CfnLogGroup, group.node.default_child).retention_in_days = self.settings.logs.retention_days
         machine = sfn.StateMachine(
             self, "StateMachine", state_machine_name=name,
             definition_body=sfn.DefinitionBody.from_chainable(

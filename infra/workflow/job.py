@@ -6,13 +6,12 @@ Its state, the rights of its role and its row in docs/architecture.md derive fro
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from contract.names import PROCESSING_LOGS, TRAINING_LOGS, TRANSFORM_LOGS
 from infra.workflow import requests
 from infra.workflow.platform import Platform
-
-Kind = Literal["prepare", "training", "analysis", "transform"]
+from infra.workflow.requests import Kind
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,10 @@ class Job:
 
     def minutes(self, platform: Platform) -> int:
         return getattr(platform.settings.max_runtime_minutes, self.limit)
+
+    def request(self, platform: Platform) -> dict[str, Any]:
+        """What the call that starts it is given."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
-from aws_cdk import Aws
+from aws_cdk import Aws, CfnElement, CfnResource
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_stepfunctions as sfn
@@ -35,8 +36,8 @@ class MachineRole(iam.Role):
 
     def comes_before(self, machine: sfn.StateMachine) -> None:
         """The machine waits for the role's policy. CDK makes it wait for the role, too, which its ARN implies (cfn-lint's W3005)."""
-        policy = self.node.find_child("DefaultPolicy").node.default_child
-        machine.node.default_child.add_override("DependsOn", [policy.logical_id])
+        policy = cast(CfnElement, self.node.find_child("DefaultPolicy").node.default_child)
+        cast(CfnResource, machine.node.default_child).add_override("DependsOn", [policy.logical_id])
 
 
 def runs_jobs(settings: Settings) -> list[iam.PolicyStatement]:

@@ -10,7 +10,7 @@ from contract.names import FEATURE_CACHE, WEIGHTS
 from contract.plan import STATE_FILE
 from infra.settings import Settings
 from infra.workflow import requests
-from infra.workflow.job import Folder, Job, ProcessingJob, folders
+from infra.workflow.job import Folder, ProcessingJob, folders
 from infra.workflow.platform import Platform
 from infra.workflow.step import Step, read_json, run
 
@@ -19,7 +19,7 @@ class PrepareDataset(Step):
     """`$.plan` is what the state machine needs of what `prepare` decided."""
 
     @classmethod
-    def jobs(cls, settings: Settings) -> tuple[Job, ...]:
+    def jobs(cls, settings: Settings) -> tuple[ProcessingJob]:
         return (
             ProcessingJob(
                 "Prepare dataset", "prepare", role="prepare", image="training", machine="prepare", limit="prepare",

@@ -13,6 +13,8 @@ from contract.names import EXECUTION_TAG
 from infra.settings import Settings
 from infra.workflow.platform import Platform
 
+Kind = Literal["prepare", "training", "analysis", "transform"]  # of machine: a field of `instances`
+
 INPUT = "/opt/ml/processing/input"
 OUTPUT = "/opt/ml/processing/output"
 
@@ -73,7 +75,7 @@ def processing_output(name: str, uri: str, path: str | None = None) -> dict[str,
 
 def processing_job(
     platform: Platform, *, step: str, image: str, entrypoint: list[str] | None, arguments: list[Any] | None, role: str,
-    instance: Literal["prepare", "analysis", "transform"], minutes: int, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]],
+    instance: Kind, minutes: int, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]],
     arguments_path: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """CreateProcessingJob. Entry point and arguments are both set: AWS would otherwise use the image's own entry point.

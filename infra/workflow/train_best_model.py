@@ -37,7 +37,12 @@ class TrainBestModel(Step):
 
     @classmethod
     def jobs(cls, settings: Settings) -> tuple[Job, ...]:
-        common = {"role": "training", "image": "training", "machine": "training", "command": ("training_code", "train")}
+        common: dict[str, Any] = {
+            "role": "training",
+            "image": "training",
+            "machine": "training",
+            "command": ("training_code", "train"),
+        }
         return (
             TuningJob(
                 "Tune hyperparameters", "tune", limit="tuning", reads=folders(*INPUTS, "checkpoints"),

@@ -7,9 +7,11 @@ import subprocess
 import sys
 
 import pytest
+from aws_cdk import App, Stack
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.managed import image_uri
 from infra.settings import SettingError, Settings, paths, read
 from tests.infra.conftest import ROOT
 
@@ -106,3 +108,9 @@ def test_a_refused_setting_ends_the_app_with_one_sentence():
     assert done.returncode == 1
     assert done.stderr.startswith("Setting refused: 'enviroment' is not a setting")
     assert "Traceback" not in done.stderr
+
+
+def test_managed_mode_without_the_sdk_that_knows_its_images_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sagemaker.core", None)
+    with pytest.raises(SettingError, match=r"^debugger: received 'managed'.*pip install sagemaker-core"):
+        image_uri(Stack(App(), "S"), "debugger")
