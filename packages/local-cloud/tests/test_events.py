@@ -182,6 +182,11 @@ def test_an_execution_that_ends_reaches_queues_topics_log_groups_and_other_state
     event = inbox.received()
     assert event["detail-type"] == "Step Functions Execution Status Change" and event["resources"] == [execution]
     assert event["detail"]["status"] == "SUCCEEDED" and event["detail"]["input"] == '{"a": 1}'
+    redrive = {name: value for name, value in event["detail"].items() if name.startswith(("redrive", "stateMachineV"))}
+    assert redrive == {
+        "redriveCount": 0, "redriveDate": None, "redriveStatus": "NOT_REDRIVABLE", "stateMachineVersionArn": None,
+        "redriveStatusReason": "Execution is SUCCEEDED and cannot be redriven",
+    }  # fmt: skip
     assert (
         isinstance(event["detail"]["stopDate"], int) and event["account"] == "000000000000" and event["version"] == "0"
     )

@@ -1,6 +1,6 @@
 """Histories, map runs and refusals as AWS recorded them: the numbers of events follow AWS's, not our own reading.
 
-The recorded histories are those of `make parity` (local_cloud/coverage.md); here the rules that they show, in short.
+What was held against the recordings is a table in local_cloud/coverage.md; here the rules that they show, in short.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import json
 
 import pytest
 
+from local_cloud.stepfunctions.paths import check_path, resolve
+from local_cloud.stepfunctions.scope import Context
 from tests.test_stepfunctions_states import ROLE, one, run, states  # noqa: F401
 
 PASS = {"StartAt": "I", "States": {"I": {"Type": "Pass", "End": True}}}
@@ -19,6 +21,22 @@ DISTRIBUTED = {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STAN
 def chain(states, ended) -> list[tuple[int, int, str]]:  # noqa: F811
     pages = states.get_paginator("get_execution_history").paginate(executionArn=ended["executionArn"])
     return [(e["id"], e["previousEventId"], e["type"]) for page in pages for e in page["events"]]
+
+
+DOTTED = {
+    "$.list.[?(@.year < 1999)]": [{"year": 1990}],
+    "$.['list'].[1].year": 2000,
+    "$.list[?(@.year == 2000)].year": [2000],
+    "$.list..year": [1990, 2000],
+    "$['a.[b'].c": 1,
+}
+
+
+@pytest.mark.parametrize("path", DOTTED)
+def test_a_dot_before_a_bracket_says_nothing(path):
+    data = {"list": [{"year": 1990}, {"year": 2000}], "a.[b": {"c": 1}}
+    check_path(path)
+    assert resolve(path, data, Context({})) == DOTTED[path]
 
 
 def test_iterations_follow_each_other_and_their_ends_stand_beside(states):  # noqa: F811

@@ -18,7 +18,7 @@ from local_cloud.stepfunctions.map_runs import MapRuns
 from local_cloud.stepfunctions.moments import iso
 from local_cloud.stepfunctions.past import Past
 from local_cloud.stepfunctions.payload import dump
-from local_cloud.stepfunctions.redrive import begin_again
+from local_cloud.stepfunctions.redrive import begin_again, status_of
 from local_cloud.stepfunctions.scope import Context, Scope
 from local_cloud.stepfunctions.store import Store
 
@@ -30,18 +30,12 @@ EXECUTION_TIMEOUT = "Execution.TimedOut"
 EXPRESS_SECONDS = 300
 
 
+MOMENTS = ("startDate", "stopDate", "redriveDate")
+# What EventBridge is told of an execution, with null for what it has not.
 TOLD = (
-    "executionArn",
-    "stateMachineArn",
-    "name",
-    "status",
-    "startDate",
-    "stopDate",
-    "input",
-    "output",
-    "error",
-    "cause",
-)
+    "executionArn", "stateMachineArn", "stateMachineVersionArn", "stateMachineAliasArn", "name", "status", "input", "output",
+    "error", "cause",
+)  # fmt: skip
 
 
 class Execution:
@@ -118,7 +112,9 @@ class Execution:
         """The status as an event; Express workflows have none."""
         if not self.express:
             arn = self.record["executionArn"]
-            self._emit("aws.states", "Step Functions Execution Status Change", status_change(self.record), [arn])
+            redrive = status_of(self.record, self._history.last, self._clock.now())
+            detail = status_change(self.record, *redrive)
+            self._emit("aws.states", "Step Functions Execution Status Change", detail, [arn])
 
     def _begin(self) -> None:
         self._tell()
@@ -178,12 +174,15 @@ class Execution:
             save(self._database, self.record)
 
 
-def status_change(record: dict[str, Any]) -> dict[str, Any]:
+def status_change(record: dict[str, Any], redrive: str, reason: str | None) -> dict[str, Any]:
     """An execution in EventBridge: https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html"""
     detail = {name: record.get(name) for name in TOLD}
-    moments = {name: int(record[name] * 1000) if record.get(name) else None for name in ("startDate", "stopDate")}
+    moments = {name: int(record[name] * 1000) if record.get(name) else None for name in MOMENTS}
     included = {"included": True}
-    return {**detail, **moments, "inputDetails": included, "outputDetails": included if detail["output"] else None}
+    return {
+        **detail, **moments, "redriveCount": record.get("redriveCount", 0), "redriveStatus": redrive,
+        "redriveStatusReason": reason, "inputDetails": included, "outputDetails": included if detail["output"] else None,
+    }  # fmt: skip
 
 
 def save(database: Database, record: dict[str, Any]) -> None:

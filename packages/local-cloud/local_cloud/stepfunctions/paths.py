@@ -17,9 +17,18 @@ STEP = re.compile(
 )
 
 
+# A dot before a bracket says nothing, as in `$.[?(@.year < 1999)]`; within quotes it is text.
+DOT_BEFORE_BRACKET = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(?<!\.)\.(?=\[)""")
+
+
+def _without_idle_dots(path: str) -> str:
+    return DOT_BEFORE_BRACKET.sub(lambda found: found[1] or "", path) if ".[" in path else path
+
+
 @lru_cache(maxsize=4096)
 def reference_steps(path: str) -> tuple[str | int, ...] | None:
     """The steps of a path that names exactly one node; None when it has wildcards, slices or filters."""
+    path = _without_idle_dots(path)
     position, steps = 1, []
     while position < len(path):
         found = STEP.match(path, position)
@@ -42,7 +51,7 @@ def reference_steps(path: str) -> tuple[str | int, ...] | None:
 def _compiled(path: str) -> Any:
     from jsonpath_ng.ext import parse
 
-    return parse(path)
+    return parse(_without_idle_dots(path))
 
 
 def _from_its_root(path: str) -> str:
