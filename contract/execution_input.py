@@ -12,7 +12,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 from contract import search_space
-from contract.hyperparameters import RULES, Hyperparameters, check_hyperparameters
+from contract.hyperparameters import RULES, Hyperparameters, check_hyperparameters, settled
 from contract.instances import Instances
 from contract.metrics import DEFAULT_OBJECTIVE, OBJECTIVES
 from contract.names import LONGEST_MODEL_NAME, model_name
@@ -64,23 +64,26 @@ class NearDuplicates:
 
 @dataclass(frozen=True)
 class Tuning:
+    """`strategy` auto: every cell where there are no more than `max_jobs`, else Bayesian. `objective` auto: the validation loss for a
+    head that is solved, which no two trials share; else the balanced accuracy."""
+
     enabled: bool = True
     mode: str = "sagemaker"
-    strategy: str = "Bayesian"
+    strategy: str = "auto"
     max_jobs: int = 8
     max_parallel_jobs: int = 2
     early_stopping: str = "Off"
-    objective: str = DEFAULT_OBJECTIVE
+    objective: str = "auto"
     ranges: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         keep(self, enabled=a_boolean("tuning.enabled", self.enabled))
         a_choice("tuning.mode", self.mode, ("sagemaker", "single_job"))
-        a_choice("tuning.strategy", self.strategy, search_space.STRATEGIES)
+        a_choice("tuning.strategy", self.strategy, ("auto", *search_space.STRATEGIES))
         keep(self, max_jobs=an_integer("tuning.max_jobs", self.max_jobs, 1, 750))
         keep(self, max_parallel_jobs=an_integer("tuning.max_parallel_jobs", self.max_parallel_jobs, 1, 100))
         a_choice("tuning.early_stopping", self.early_stopping, ("Off", "Auto"))
-        a_choice("tuning.objective", self.objective, OBJECTIVES)
+        a_choice("tuning.objective", self.objective, ("auto", *OBJECTIVES))
         if self.strategy == "Hyperband" and self.early_stopping != "Off":
             raise InvalidField("tuning.early_stopping", self.early_stopping, "Off, since Hyperband stops trials itself")
         if self.ranges is not None:
@@ -189,7 +192,7 @@ class ExecutionInput:
                     self.hyperparameters[name],
                     "a fixed value or a range in tuning.ranges, not both",
                 )
-        check_hyperparameters(self.hyperparameters)
+        _ = self._settled
         if self.minutes is not None:
             self._check_minutes(self.minutes)
 
@@ -224,8 +227,8 @@ class ExecutionInput:
         """What is searched: as given, or the default ranges of what has no fixed value."""
         if self.tuning.ranges is not None:
             return search_space.check_ranges("tuning.ranges", self.tuning.ranges, self.tuning.strategy)
-        defaults = search_space.default_ranges(self.fine_tune)
-        if self.tuning.strategy == "Grid":
+        defaults = search_space.default_ranges(self.fine_tune, self._settled["solver"] == "exact")
+        if self.tuning.strategy == "Grid" and "learning_rate" in defaults:
             defaults = {"learning_rate": [1e-4, 1e-3, 1e-2], "batch_size": defaults["batch_size"]}
         free = {name: value for name, value in defaults.items() if name not in self.hyperparameters}
         if self.tuning.enabled and not free:
@@ -238,12 +241,33 @@ class ExecutionInput:
         return search_space.check_ranges("tuning.ranges", free, self.tuning.strategy) if free else {}
 
     @property
+    def strategy(self) -> str:
+        """How the search goes."""
+        if self.tuning.strategy != "auto":
+            return self.tuning.strategy
+        cells = search_space.cells(self.ranges)
+        return "Grid" if cells and cells <= self.tuning.max_jobs else "Bayesian"
+
+    @property
+    def objective(self) -> str:
+        """The metric that a search goes by, and the choice inside each training."""
+        if self.tuning.objective != "auto":
+            return self.tuning.objective
+        return self._settled.get("objective", DEFAULT_OBJECTIVE)
+
+    @property
+    def _settled(self) -> dict[str, Any]:
+        """Hyperparameters as given, with the solver decided. Trials that may be cut short learn by steps."""
+        top = {name: getattr(self, name) for name in ("model", "image_size", "fine_tune", "pretrained", "seed")}
+        searched = list(self.tuning.ranges or {}) if self.tuning.enabled else []
+        if self.tuning.enabled and (self.tuning.strategy == "Hyperband" or self.tuning.early_stopping != "Off"):
+            searched.append("epochs")
+        return settled(check_hyperparameters({**self.hyperparameters, **top}), searched)
+
+    @property
     def resolved_hyperparameters(self) -> Hyperparameters:
         """All hyperparameters of the final training, without what a search finds."""
-        top = {name: getattr(self, name) for name in ("model", "image_size", "fine_tune", "pretrained", "seed")}
-        return Hyperparameters(
-            **check_hyperparameters({**self.hyperparameters, **top, "objective": self.tuning.objective})
-        )
+        return Hyperparameters(**{**self._settled, "objective": self.objective})
 
 
 def check_reading(layout: Any, labels: Any, splits: Any, alike_names: Any) -> None:

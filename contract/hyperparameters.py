@@ -5,7 +5,7 @@ SageMaker passes every value as a string; unknown names and values out of range 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -92,13 +92,35 @@ NOT_LEARNT_FROM = (
 )  # fmt: skip
 
 
+# Only a training by steps reads these; a head that is solved has none of them.
+OF_STEPS = (
+    "learning_rate", "batch_size", "epochs", "optimizer", "weight_decay", "epsilon", "momentum", "schedule", "warmup",
+    "label_smoothing", "dropout", "hidden_units", "ema_decay", "patience", "checkpoint_steps",
+)  # fmt: skip
+OF_EXACT = ("depths", "folds")
+# Where a head is solved, other defaults are the better ones: probabilities that mean what they say, every photo learnt from.
+DEFAULTS_OF_EXACT = {
+    "class_balance": "none", "refit": True, "flip_view": False, "objective": "validation:loss"
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Checked values of one training job. The defaults suit a head on a frozen backbone."""
+    """Checked values of one training job. The defaults suit a head that learns by steps on a frozen backbone; `settled` gives
+    the others where it is solved."""
 
     model: str = _text("efficientnet_lite0", "architecture: efficientnet_lite0, or a torchvision or timm name")
     pretrained: bool = _boolean(True, "start from the published weights of the architecture")
     fine_tune: str = _choice(("head", "last_block", "all"), "which part of the model learns")
+    solver: str = _choice(
+        ("auto", "exact", "steps"),
+        "how a head is learnt: exact, a linear head solved to the end; steps, by an optimizer; auto: exact, unless "
+        "something is asked for that only steps have",
+    )
+    depths: int = _integer(
+        0, 0, 16, "exact: depths of the backbone whose features the head reads; 0: chosen by cross-validation"
+    )
+    folds: int = _integer(5, 2, 20, "exact: folds of the cross-validation")
     image_size: int = _integer(0, 0, 1024, "side of the square input in pixels; 0: as the weights were trained")
     learning_rate: float = _number(1e-3, 0, 10, "peak learning rate", above=True)
     batch_size: int = _integer(64, 1, 8192, "photos per step, over all machines")
@@ -155,10 +177,17 @@ class Hyperparameters:
     @classmethod
     def from_strings(cls, raw: Mapping[str, Any]) -> Hyperparameters:
         """From `hyperparameters.json` (all strings); names of SageMaker's own (`sagemaker_…`, `_…`) are passed over."""
-        return cls(**check_hyperparameters(own_strings(raw)))
+        return cls(**settled(check_hyperparameters(own_strings(raw))))
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether a head is trained that is solved to the end."""
+        return self.solver == "exact" and self.fine_tune == "head"
 
     def to_strings(self) -> dict[str, str]:
-        return {item.name: as_string(getattr(self, item.name)) for item in fields(self)}
+        """What this training reads; a solved head has no steps and therefore no learning rate."""
+        unread = OF_STEPS if self.is_exact else OF_EXACT
+        return {item.name: as_string(getattr(self, item.name)) for item in fields(self) if item.name not in unread}
 
     def course(self) -> dict[str, str]:
         """Those that decide the course of a training: a checkpoint continues only a training that has the same."""
@@ -166,6 +195,37 @@ class Hyperparameters:
 
 
 RULES: dict[str, Rule] = {item.name: item.metadata["rule"] for item in fields(Hyperparameters)}
+
+
+def settled(given: Mapping[str, Any], searched: Collection[str] = ()) -> dict[str, Any]:
+    """Checked values with the solver decided, and with the defaults of a solved head where it is one.
+
+    `searched`: names that have a range. A solver that was asked for together with what it cannot read is an InvalidField.
+    """
+    head = given.get("fine_tune", "head") == "head"
+    asked = given.get("solver", "auto")
+    steps = [name for name in OF_STEPS if name in given or name in searched]
+    exact = [name for name in OF_EXACT if name in given or name in searched]
+    if asked == "exact" and (steps or not head):
+        why = (
+            f"auto or steps with {steps[0]}, which only steps have"
+            if steps
+            else "auto or steps with fine_tune other than head"
+        )
+        raise InvalidField("hyperparameters.solver", asked, why)
+    if exact and (asked == "steps" or steps or not head):
+        other = (
+            f"{steps[0]}, which only steps have" if steps else "solver: steps" if head else "fine_tune other than head"
+        )
+        raise InvalidField(f"hyperparameters.{exact[0]}", given.get(exact[0]), f"nothing beside {other}")
+    if asked == "steps" or steps or not head:
+        return {**given, "solver": "steps"}
+    return {
+        **DEFAULTS_OF_EXACT,
+        **({"flip_view": True} if given.get("test_time_flip") else {}),
+        **given,
+        "solver": "exact",
+    }
 
 
 def own_strings(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,4 +269,5 @@ __all__ = [
     "as_string",
     "check_hyperparameters",
     "own_strings",
+    "settled",
 ]

@@ -27,7 +27,7 @@ def make_plan(
     hyperparameters = execution.resolved_hyperparameters.to_strings()
     for name in ("search", "export"):
         hyperparameters.pop(name)
-    ranges = execution.ranges if execution.tuning.enabled else {}
+    ranges = _with_depths_there(execution, features) if execution.tuning.enabled else {}
     tuning = tuning_of(execution, ranges, hyperparameters)
     if execution.tuning.enabled and execution.tuning.mode == "single_job":
         hyperparameters["search"] = search_of(tuning)
@@ -62,18 +62,33 @@ def for_state(plan: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _with_depths_there(execution: ExecutionInput, features: Mapping[str, Any]) -> dict[str, Any]:
+    """The ranges, of depths those that the backbone has; more of them that were asked for is an InvalidField."""
+    ranges, most = execution.ranges, features.get("depths", 1)
+    asked = ranges.get("depths")
+    if asked is None:
+        return ranges
+    if execution.tuning.ranges is None:
+        return ranges | {"depths": sorted({min(one, most) for one in asked})}
+    for one in asked if isinstance(asked, list) else (asked["max"],):
+        if one > most:
+            raise InvalidField("tuning.ranges.depths", one, f"1 to {most}, the depths of {execution.model}")
+    return ranges
+
+
 def tuning_of(execution: ExecutionInput, ranges: Mapping[str, Any], fixed: Mapping[str, str]) -> dict[str, Any]:
     """The search; `config` is HyperParameterTuningJobConfig as a whole."""
     asked = execution.tuning
     shaped = parameter_ranges(ranges)
-    objective = {"Type": BY_NAME[asked.objective].better, "MetricName": asked.objective}
+    strategy = execution.strategy
+    objective = {"Type": BY_NAME[execution.objective].better, "MetricName": execution.objective}
     limits = {"MaxParallelTrainingJobs": min(asked.max_parallel_jobs, asked.max_jobs)}
-    if asked.strategy != "Grid":  # SageMaker counts the cells of a grid itself
+    if strategy != "Grid":  # SageMaker counts the cells of a grid itself
         limits["MaxNumberOfTrainingJobs"] = asked.max_jobs
     if execution.minutes is not None and asked.mode == "sagemaker":
         limits["MaxRuntimeInSeconds"] = round(execution.minutes * 60)
     config: dict[str, Any] = {
-        "Strategy": asked.strategy,
+        "Strategy": strategy,
         "HyperParameterTuningJobObjective": objective,
         "ResourceLimits": limits,
         "ParameterRanges": shaped,
@@ -83,13 +98,13 @@ def tuning_of(execution: ExecutionInput, ranges: Mapping[str, Any], fixed: Mappi
     # the default does.
     if asked.early_stopping != "Off":
         config["TrainingJobEarlyStoppingType"] = asked.early_stopping
-    if asked.strategy == "Hyperband":
+    if strategy == "Hyperband":
         resource = {"MinResource": 1, "MaxResource": max(2, int(fixed["epochs"]))}
         config["StrategyConfig"] = {"HyperbandStrategyConfig": resource}
     return {
         "enabled": asked.enabled,
         "mode": asked.mode,
-        "strategy": asked.strategy,
+        "strategy": strategy,
         "max_jobs": asked.max_jobs,
         "minutes": execution.minutes,
         "max_parallel_jobs": limits["MaxParallelTrainingJobs"],

@@ -6,6 +6,7 @@ and `max` are an integer or a continuous range, by the type of the hyperparamete
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,14 +18,17 @@ STRATEGIES = ("Bayesian", "Random", "Hyperband", "Grid")
 # They decide which features are computed or what is written: one value for all trials of a search.
 FIXED_IN_A_SEARCH = (
     "model", "pretrained", "fine_tune", "image_size", "flip_view", "test_time_flip", "calibrate", "objective",
-    "export", "search", "seed", "precision", "workers", "checkpoint_steps",
+    "export", "search", "seed", "precision", "workers", "checkpoint_steps", "solver",
 )  # fmt: skip
 SEARCHABLE = tuple(name for name in RULES if name not in FIXED_IN_A_SEARCH)
+DEPTHS = (1, 2, 4, 8)  # as far as the backbone has them
 MOST_VALUES = 30  # of one categorical range, and ranges of one tuning job: limits of SageMaker
 
 
-def default_ranges(fine_tune: str) -> dict[str, Any]:
-    """What is searched when nobody says: a head bears larger steps than a pretrained backbone."""
+def default_ranges(fine_tune: str, exact: bool = False) -> dict[str, Any]:
+    """What is searched when nobody says: depths for a head that is solved; a head bears larger steps than a pretrained backbone."""
+    if exact:
+        return {"depths": list(DEPTHS)}
     lowest, highest = (1e-4, 3e-3) if fine_tune == "head" else (1e-5, 3e-3)
     return {
         "learning_rate": {"min": lowest, "max": highest, "scale": "log"},
@@ -78,6 +82,11 @@ def check_ranges(path: str, ranges: Any, strategy: str) -> dict[str, Any]:
         if strategy == "Grid" and not isinstance(checked[name], list):
             raise InvalidField(f"{path}.{name}", dict(value), "a list of values, as strategy Grid needs")
     return checked
+
+
+def cells(ranges: Mapping[str, Any]) -> int:
+    """How many trials a grid has; 0 where a range is no list."""
+    return math.prod(len(one) if isinstance(one, list) else 0 for one in ranges.values())
 
 
 def parameter_ranges(ranges: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:

@@ -201,7 +201,7 @@ def _curves(run: Run) -> list[Markup] | Missing:
     for group in groups:
         series = [charts.Series(name, [(row["epoch"], row[name]) for row in rows if name in row]) for name in group]
         if series:
-            plots.append(charts.lines(series, "epoch", _kept_epoch(run)))
+            plots.append(charts.lines(series, "strength" if kept_weights.solved(run) else "epoch", _kept_epoch(run)))
     return plots
 
 

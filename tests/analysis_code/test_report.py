@@ -282,6 +282,39 @@ def test_which_weights_are_served_is_said_by_what_the_training_did(
     assert ("refitted" in page.sections["summary"]) is (asked and decisions is not STOPPED)
 
 
+SOLVED = {
+    "solver": "exact", "depths": 4, "strength": 0.01, "judged_by": "folds of all photos", "learnt_from": 14, "decision": "plain",
+    "decisions": {
+        "plain": {"validation:accuracy": 0.8725, "validation:balanced_accuracy": 0.827},
+        "balanced": {"validation:accuracy": 0.8475, "validation:balanced_accuracy": 0.851},
+    },
+}  # fmt: skip
+
+
+PLAIN_NUMBERS, BALANCED_NUMBERS = "accuracy 0.873, balanced accuracy 0.827", "accuracy 0.848, balanced accuracy 0.851"
+
+
+@pytest.mark.parametrize(
+    ("decided", "first", "second", "switch"),
+    [
+        ("plain", f"every photo counts the same: {PLAIN_NUMBERS}", "class to count the same, 0.848 and 0.851", "loss"),
+        (
+            "balanced",
+            f"every class counts the same: {BALANCED_NUMBERS}",
+            "photo to count the same, 0.873 and 0.827",
+            "none",
+        ),
+    ],
+)
+def test_a_solved_head_says_what_was_kept_and_what_the_other_decision_would_give(
+    job, aws, decided, first, second, switch
+):
+    give_everything(job, aws, decisions=SOLVED | {"decision": decided})
+    said = report(job).sections["training"]
+    assert "learnt from 14 photos, with features of 4 depths" in said and "best epoch" not in said
+    assert first in said and second in said and f"class_balance = {switch}" in said
+
+
 def test_a_model_that_learnt_from_the_validation_photos_too_is_said_to_have(job, aws, monkeypatch):
     give_everything(job, aws)
     assert "refitted" not in report(job).sections["summary"]

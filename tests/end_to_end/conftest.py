@@ -114,7 +114,5 @@ def deployed(darkroom) -> Darkroom:
 @pytest.fixture(scope="session")
 def summary(deployed, photos, tmp_path_factory) -> dict:
     request = tmp_path_factory.mktemp("input") / "input.json"
-    request.write_text(
-        json.dumps({"tuning": {"max_jobs": 3}, "hyperparameters": {"epochs": 8}, "quality_gate": {"minimum": 0.5}})
-    )
+    request.write_text(json.dumps({"tuning": {"ranges": {"depths": [1, 2, 3]}}, "quality_gate": {"minimum": 0.5}}))
     return json.loads(deployed("run", "--data", str(photos), "--input", str(request), "--json").stdout)

@@ -139,7 +139,8 @@ def test_more_minutes_than_the_deployment_gives_a_search_are_refused_at_once(def
 def test_without_tuning_the_planned_hyperparameters_are_trained(default):
     outcome = Account(default.definition).run({**SAMPLE, "tuning": {"enabled": False}})
     assert "Tune hyperparameters" not in outcome.visited
-    assert outcome.requests["Train best model"]["HyperParameters"]["learning_rate"] == "0.001"
+    planned = outcome.requests["Train best model"]["HyperParameters"]
+    assert planned["solver"] == "exact" and "learning_rate" not in planned
 
 
 def test_what_is_skipped_leaves_a_file_that_says_so(default):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from contract.execution_input import ExecutionInput, defaults
 from contract.failure import JobFailure, leave_message
-from contract.hyperparameters import RULES, Hyperparameters
+from contract.hyperparameters import OF_STEPS, RULES, Hyperparameters, as_string
 from contract.metrics import METRICS, metric_definitions, metric_line
 from contract.plan import make_plan
 from contract.validation import InvalidField
@@ -150,8 +150,46 @@ def test_a_search_inside_one_job_travels_as_one_hyperparameter_that_train_unders
 
 
 def test_every_hyperparameter_survives_the_way_through_strings():
-    assert Hyperparameters.from_strings(Hyperparameters().to_strings()) == Hyperparameters()
+    for asked in ({}, {"epochs": "3"}, {"depths": "2", "refit": "false"}, {"fine_tune": "all"}):
+        settings = Hyperparameters.from_strings(asked)
+        assert Hyperparameters.from_strings(settings.to_strings()) == settings
     assert all(rule.meaning for rule in RULES.values())
+
+
+def test_a_head_is_solved_unless_something_is_asked_for_that_only_steps_have():
+    assert Hyperparameters.from_strings({}).is_exact
+    for name in OF_STEPS:
+        given = {name: RULES[name].choices[-1] if RULES[name].choices else as_string(getattr(Hyperparameters(), name))}
+        assert not Hyperparameters.from_strings(given).is_exact, f"{name} was asked for and would be passed over"
+        with pytest.raises(InvalidField, match="which only steps have"):
+            Hyperparameters.from_strings({**given, "solver": "exact"})
+    for asked in ({"tuning": {"ranges": {"learning_rate": [0.1, 0.2]}}}, {"tuning": {"strategy": "Hyperband"}},
+                  {"tuning": {"early_stopping": "Auto"}}, {"fine_tune": "last_block"}):  # fmt: skip
+        execution = ExecutionInput.from_json({**DATASET, **asked})
+        assert execution.resolved_hyperparameters.solver == "steps"
+        assert execution.objective == "validation:balanced_accuracy"
+    with pytest.raises(InvalidField, match="nothing beside epochs"):
+        Hyperparameters.from_strings({"depths": "2", "epochs": "3"})
+
+
+def test_a_search_of_solved_heads_tries_the_depths_that_the_backbone_has_and_goes_by_the_loss():
+    execution = ExecutionInput.from_json(DATASET)
+    tuning = make_plan(execution, FACTS, {}, {"depths": 5})["tuning"]
+    assert tuning["parameter_ranges"]["CategoricalParameterRanges"] == [
+        {"Name": "depths", "Values": ["1", "2", "4", "5"]}
+    ]
+    assert (
+        tuning["config"]["Strategy"] == "Grid" and "MaxNumberOfTrainingJobs" not in tuning["config"]["ResourceLimits"]
+    )
+    assert tuning["objective"] == {"Type": "Minimize", "MetricName": "validation:loss"}
+    assert not set(OF_STEPS) & set(tuning["static_hyperparameters"])
+    few = ExecutionInput.from_json({**DATASET, "tuning": {"max_jobs": 3}})
+    assert (
+        make_plan(few, FACTS, {}, {"depths": 5})["tuning"]["config"]["ResourceLimits"]["MaxNumberOfTrainingJobs"] == 3
+    )
+    asked = ExecutionInput.from_json({**DATASET, "tuning": {"ranges": {"depths": [1, 7]}}})
+    with pytest.raises(InvalidField, match="1 to 5, the depths of efficientnet_lite0"):
+        make_plan(asked, FACTS, {}, {"depths": 5})
 
 
 def test_names_and_quotes_of_sagemakers_own_are_understood():

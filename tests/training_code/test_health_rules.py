@@ -40,7 +40,9 @@ def healthy(tmp_path_factory) -> Observations:
 
 
 def found(name: str, observed: Observations, **parameters: float) -> dict:
-    result = outcome(name, observed, **parameters)
+    """Trainings of tests are short: what could be gained does not decide here."""
+    whatever = {"min_gain_seconds": 0.0} if "min_gain_seconds" in RULES[name].parameters else {}
+    result = outcome(name, observed, **{**whatever, **parameters})
     assert result["status"] == "IssuesFound", result["seen"]
     assert result["why"] and result["change"] and result["seen"]
     return result
@@ -161,6 +163,26 @@ def test_overtraining_is_found_and_its_cost_is_measured(memorised):
     result = found("Overtraining", memorised)
     last = memorised.epochs[-1]["time"] - memorised.epochs[result["values"]["best_epoch"]]["time"]
     assert result["gain_seconds"] == pytest.approx(last)
+
+
+def epochs_of(losses: list[float], seconds: float = 0.1) -> Observations:
+    return Observations(
+        epochs=[{"epoch": n, "validation:loss": loss, "time": n * seconds} for n, loss in enumerate(losses)]
+    )
+
+
+def test_a_loss_that_stays_is_overtraining_only_where_it_costs_ten_seconds():
+    losses = [1.0, 0.5, 0.4, 0.399, 0.398, 0.397, 0.3985, 0.398]
+    assert "it stays" in clean("Overtraining", epochs_of(losses))["seen"]
+    result = found("Overtraining", epochs_of(losses, seconds=5))
+    assert "lowest in epoch 5 (0.397)" in result["seen"], "the lowest is the lowest, however small the step to it"
+    assert found("Overtraining", epochs_of([*losses, 0.41]))["gain_seconds"] < 1, "a rise makes the model worse"
+
+
+def test_rules_about_time_say_nothing_where_less_than_ten_seconds_could_be_gained(tmp_path):
+    observed = train(tmp_path, perceptron(), photos(64), photos(20000), epochs=4, evaluations=20)
+    found("LongEvaluation", observed)
+    assert "too little to act on" in clean("LongEvaluation", observed)["seen"]
 
 
 def test_equal_weights_are_found(tmp_path):

@@ -52,7 +52,7 @@ def prepared_job(tmp_path_factory):
     rows = [f"test/{label}/{n:03d}.png,{'old' if n % 2 else 'new'}" for label, last in (("ants", 66), ("bees 'n' wasps 🐝", 65))
             for n in range(60, last)]  # fmt: skip
     write(data / "metadata.csv", "file_name,camera\n" + "\n".join(rows) + "\n")
-    write_request(base, model="squeezenet1_1", name="insects", seed=3)
+    write_request(base, model="squeezenet1_1", name="insects", seed=3, hyperparameters={"flip_view": True})
     cache = {"FEATURE_CACHE_URI": f"file://{base}/cache"}
     first = run(["prepare", "--model-name", "darkroom-dev-1-model"], base, **cache)
     assert first.returncode == 0, first.stderr

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from contract.hyperparameters import Hyperparameters
 from contract.manifest import Manifest
 from tests.training_code.test_train_fine_tuning import SMALL, epochs, imported_once, same, state, with_weights  # noqa: F401
 from tests.training_code.tiny_jobs import (
@@ -23,7 +24,11 @@ from tests.training_code.tiny_jobs import (
     wait_for,
 )
 from training_code.health.observations import Observations
+from training_code.observation import NoObserver
 from training_code.profiling.summary import parts
+from training_code.train.head import HeadTraining
+from training_code.train.record import Record
+from training_code.train.stopping import StopRequest
 
 HEAD = {"model": "resnet18", "pretrained": "false", "image_size": "32", "epochs": "6", "dropout": "0.2"}
 DEEP = {**SMALL, "epochs": "4", "export": "true", "refit": "true", "checkpoint_steps": "1"}
@@ -40,7 +45,6 @@ def heads(tmp_path_factory):
     asked = {
         "plain": (HEAD, features),
         "refit": ({**HEAD, "refit": "true"}, features),
-        "both": (HEAD, features.together()),
         "trial": ({**HEAD, "refit": "true", "export": "false"}, features),
         "patience": ({**HEAD, "refit": "true", "patience": "2", "epochs": "60"}, tiny_features(width=512, noise=60.0)),
     }
@@ -51,12 +55,25 @@ def heads(tmp_path_factory):
     return bases
 
 
+def best_epoch(base) -> int:
+    rows = epochs(base)
+    best = max(row["validation:balanced_accuracy"] for row in rows)
+    return min(
+        (row for row in rows if row["validation:balanced_accuracy"] == best), key=lambda row: row["validation:loss"]
+    )["epoch"]
+
+
 @pytest.mark.slow
-def test_the_refit_takes_the_steps_of_a_training_on_both_splits_and_keeps_its_last_epoch(heads):
-    refit, both = (checkpoint_arrays(heads[name], place) for name, place in (("refit", "refit"), ("both", "")))
-    assert all((refit[name] == both[name]).all() for name in parameters(both))
+def test_the_refit_takes_the_steps_of_a_training_on_both_splits_up_to_the_epoch_that_was_best(heads):
+    features, until = tiny_features(width=512), best_epoch(heads["refit"]) + 1
+    chosen = Hyperparameters.from_strings(HEAD)
+    record = Record(chosen.objective, None, quiet=True, last=True)
+    again = HeadTraining(features.together(), chosen, record, NoObserver(), StopRequest(), until=until)
+    again.run()
+    refit = checkpoint_arrays(heads["refit"], "refit")
+    assert all((refit[f"parameter.{name}"] == value).all() for name, value in again.parameters.items())
     assert all((refit[f"best.{name.removeprefix('parameter.')}"] == refit[name]).all() for name in parameters(refit))
-    assert training_json(heads["refit"])["refit"] == {"photos": 135, "epochs": 6}
+    assert training_json(heads["refit"])["refit"] == {"photos": 135, "epochs": until}
 
 
 @pytest.mark.slow
@@ -78,10 +95,10 @@ def test_a_trial_is_not_refitted(heads):
 
 
 @pytest.mark.slow
-def test_a_refit_runs_for_as_many_epochs_as_patience_allowed(heads):
+def test_a_refit_ends_at_the_best_epoch_where_patience_ended_the_first_training(heads):
     ran = len(epochs(heads["patience"]))
     assert 2 < ran < 60
-    assert training_json(heads["patience"])["refit"]["epochs"] == ran
+    assert training_json(heads["patience"])["refit"]["epochs"] == best_epoch(heads["patience"]) + 1 == ran - 2
 
 
 def test_photos_without_a_mirrored_view_stand_for_it_themselves():
@@ -98,7 +115,7 @@ def test_photos_without_a_mirrored_view_stand_for_it_themselves():
 def whole(tmp_path_factory):
     base, log = job_folder(tmp_path_factory.mktemp("whole"), DEEP, photos=True), tmp_path_factory.mktemp("log") / "log"
     assert ended(in_child(lambda: train(base), log), 120) == 0, log.read_text()
-    assert training_json(base)["refit"] == {"photos": 33, "epochs": 4}
+    assert training_json(base)["refit"] == {"photos": 33, "epochs": best_epoch(base) + 1}
     return base
 
 
@@ -111,7 +128,7 @@ def test_the_profile_names_the_refit_among_what_took_the_time(whole):
 @pytest.mark.slow
 def test_a_refit_killed_at_any_moment_ends_with_the_same_weights(whole, tmp_path):
     cut, log = job_folder(tmp_path / "cut", DEEP, photos=True), tmp_path / "log"
-    for written in (1, 4):
+    for written in (0, 1):
         assert killed_at(in_child(lambda: train(cut), log), checkpoints_written(cut, written, "refit/fine_tuning.pt"))
     assert ended(in_child(lambda: train(cut), log), 120) == 0, log.read_text()
     assert same(state(whole, "refit")["best"], state(cut, "refit")["best"])
@@ -148,7 +165,8 @@ def test_kept_activations_of_the_first_training_are_not_taken_for_those_of_the_s
     base, log = with_weights(job_folder(tmp_path / "job", asked, photos=True)), tmp_path / "log"
     assert ended(in_child(lambda: train(base), log), 120) == 0, log.read_text()
     said = training_json(base)
-    assert said["refit"] == {"photos": 33, "epochs": 2} and said["frozen_blocks"].startswith("computed once")
-    steps = 2 * (33 // 8)  # the 24 training photos alone would make six
-    assert state(base, "refit")["epoch"] == 2 and len(state(base, "refit")["epochs"]) == 2
+    until = best_epoch(base) + 1
+    assert said["refit"] == {"photos": 33, "epochs": until} and said["frozen_blocks"].startswith("computed once")
+    steps = until * (33 // 8)  # the 24 training photos alone would make three an epoch
+    assert state(base, "refit")["epoch"] == until and len(state(base, "refit")["epochs"]) == until
     assert int(next(iter(state(base, "refit")["optimizer"]["state"].values()))["step"]) == steps

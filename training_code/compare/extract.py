@@ -35,7 +35,8 @@ def main(arguments: Sequence[str]) -> int:
     for name in ("--model", "--image-size", "--pretrained", "--seed", "--flip-view"):
         parser.add_argument(name, required=True)
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items()}
-    extract(Hyperparameters.from_strings(given), base_directory() / "processing")
+    # A comparison's candidates take the same number of steps each.
+    extract(Hyperparameters.from_strings({**given, "solver": "steps"}), base_directory() / "processing")
     return 0
 
 

@@ -26,18 +26,21 @@ from contract.whole_file import write_bytes
 from training_code.aws import client
 
 VERSION = 2  # raise it when the extraction itself changes. 1 may hold features of timm's weights that were not loaded
+DEPTHS_VERSION = 1  # raise it when other depths are chosen, or pooled otherwise
 SHARD_PHOTOS = 16_384
 
 
-def cache_key(weights: str, architecture: str, preprocessing: Mapping[str, Any], engine: str) -> str:
-    """`weights`: SHA-256 of the file, or what says that they are random."""
-    made_of = {
+def cache_key(weights: str, architecture: str, preprocessing: Mapping[str, Any], engine: str, depths: int = 1) -> str:
+    """`weights`: SHA-256 of the file, or what says that they are random. `depths`: of the backbone that the features are of."""
+    made_of: dict[str, Any] = {
         "version": VERSION,
         "weights": weights,
         "architecture": architecture,
         "preprocessing": preprocessing,
         "engine": engine,
     }
+    if depths > 1:
+        made_of["depths"] = f"{DEPTHS_VERSION}/{depths}"
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -26,6 +26,7 @@ class Sample:
     sha256: str
     label: str
     split: str
+    group: int | None = None  # photos that show the same have the same number
 
 
 def extract_features(
@@ -69,6 +70,9 @@ def extract_features(
         chosen = [sample for sample in samples if sample.split == split]
         arrays = {view: np.stack([known[view][sample.sha256] for sample in chosen]) for view in views[split]}
         labels = np.array([number[sample.label] for sample in chosen], dtype=np.int64)
-        parts[split] = Part(arrays["plain"], labels, [sample.photo_id for sample in chosen], arrays.get("flipped"))
+        groups = [sample.group for sample in chosen]
+        known_groups = None if None in groups else np.array(groups, dtype=np.int64)
+        ids = [sample.photo_id for sample in chosen]
+        parts[split] = Part(arrays["plain"], labels, ids, arrays.get("flipped"), known_groups)
     counted = {"from_cache": len(wanted) - len(missing), "computed": len(missing)}
     return FeatureSet(**parts, classes=list(classes), key=key, facts={**facts, **counted})

@@ -5,6 +5,7 @@
     validation.npy             photos × width, float32        validation_flipped.npy where test_time_flip asks for it
     train_labels.npy           index into classes, int64      validation_labels.npy
     train_ids.txt              one photo id a line            validation_ids.txt
+    train_groups.npy           a number for each group of photos that show the same, int64     validation_groups.npy
 
 Refuses a folder whose arrays do not belong together, and there is no place in it for test photos.
 """
@@ -25,6 +26,11 @@ from contract.whole_file import write_json
 SPLITS = ("train", "validation")
 
 
+def depths_to_compare(most: int) -> list[int]:
+    """1, 2, 4 and all of them."""
+    return sorted({one for one in (1, 2, 4) if one < most} | {most})
+
+
 @dataclass(frozen=True)
 class Part:
     """One split: `features` and `flipped` (or None) are photos × width, in the order of `ids`."""
@@ -33,6 +39,7 @@ class Part:
     labels: np.ndarray
     ids: list[str]
     flipped: np.ndarray | None = None
+    groups: np.ndarray | None = None  # a number for each photo; photos that show the same have the same
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,27 @@ class FeatureSet:
     @property
     def width(self) -> int:
         return int(self.train.features.shape[1])
+
+    @property
+    def widths(self) -> list[int]:
+        """Columns up to each depth: features of fewer depths are the first columns."""
+        return list(self.facts.get("widths") or [self.width])
+
+    @property
+    def depths(self) -> int:
+        return len(self.widths)
+
+    def width_at(self, depths: int) -> int:
+        return self.widths[depths - 1]
+
+    def some_depths(self) -> list[int]:
+        """Numbers of depths that are worth a comparison."""
+        return depths_to_compare(self.depths)
+
+    @property
+    def validation_is_given(self) -> bool:
+        """Whether the user said which photos validate."""
+        return self.facts.get("validation") == "given"
 
     def together(self) -> FeatureSet:
         """The same with the validation photos among the training photos too; where they have no mirrored view, the plain one twice."""
@@ -69,6 +97,8 @@ class FeatureSet:
             np.save(folder / f"{split}.npy", np.ascontiguousarray(part.features, dtype=np.float32))
             np.save(folder / f"{split}_labels.npy", np.asarray(part.labels, dtype=np.int64))
             (folder / f"{split}_ids.txt").write_text("".join(f"{one}\n" for one in part.ids), encoding="utf-8")
+            if part.groups is not None:
+                np.save(folder / f"{split}_groups.npy", np.asarray(part.groups, dtype=np.int64))
             if part.flipped is not None:
                 np.save(folder / f"{split}_flipped.npy", np.ascontiguousarray(part.flipped, dtype=np.float32))
         index = {**self.facts, "key": self.key, "classes": self.classes, "width": self.width}
@@ -83,16 +113,16 @@ class FeatureSet:
         index = json.loads(index_file.read_text(encoding="utf-8"))
         parts = {}
         for split in SPLITS:
-            flipped = folder / f"{split}_flipped.npy"
+            flipped, groups = folder / f"{split}_flipped.npy", folder / f"{split}_groups.npy"
             part = Part(
                 np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False),
                 np.load(folder / f"{split}_labels.npy", allow_pickle=False),
                 (folder / f"{split}_ids.txt").read_text(encoding="utf-8").split(),
                 np.load(flipped, mmap_mode="r", allow_pickle=False) if flipped.is_file() else None,
+                np.load(groups, allow_pickle=False) if groups.is_file() else None,
             )
             lengths = {len(part.features), len(part.labels), len(part.ids)}
-            if part.flipped is not None:
-                lengths.add(len(part.flipped))
+            lengths |= {len(one) for one in (part.flipped, part.groups) if one is not None}
             if len(lengths) != 1 or part.features.shape[1] != index["width"]:
                 raise JobFailure(f"channel 'features': the arrays of {split} differ in length or width: {folder}.")
             parts[split] = part

@@ -25,6 +25,8 @@ PROFILER_RULES = (
     "CPUBottleneck", "IOBottleneck", "LowGPUUtilization", "LowCPUUtilization", "BatchSize", "LoadBalancing", "StepOutlier",
     "MaxInitializationTime", "LongEvaluation",
 )  # fmt: skip
+# What a rule about time or machine must promise before it says a word: nobody changes a training of two seconds for one.
+LEAST_GAIN = {name: 10.0 for name in PROFILER_RULES if name != "MaxInitializationTime"}
 IMPLEMENTATION = "Darkroom (not SageMaker's built-in rule of this name)"
 
 
@@ -66,6 +68,10 @@ class Rule:
             outcome = self.check(observed, parameters)
         except Exception as error:
             outcome = Outcome("Error", f"{type(error).__name__}: {error}")
+        least = parameters.get("min_gain_seconds", 0.0)
+        if outcome.status == "IssuesFound" and outcome.gain_seconds < least:
+            seen = f"{outcome.seen}; all that could be gained is {outcome.gain_seconds:.2g} s, too little to act on"
+            outcome = healthy(seen, **outcome.values)
         return {"name": self.name, "implementation": IMPLEMENTATION, "parameters": parameters, **asdict(outcome)}
 
 
@@ -76,7 +82,8 @@ def rule(name: str, definition: str, **parameters: float) -> Callable[[Check], C
     """Registers the decorated function as the rule `name` with these parameters and their defaults."""
 
     def register(check: Check) -> Check:
-        RULES[name] = Rule(name, definition, parameters, check)
+        least = {"min_gain_seconds": LEAST_GAIN[name]} if name in LEAST_GAIN else {}
+        RULES[name] = Rule(name, definition, {**parameters, **least}, check)
         return check
 
     return register

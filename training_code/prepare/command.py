@@ -32,6 +32,7 @@ from training_code.features.pixel_store import PixelStore
 from training_code.models import catalogue, weights
 from training_code.prepare import outputs
 from training_code.prepare.data_report import write_report
+from training_code.prepare.duplicates import joined
 from training_code.prepare.facets import bias_plan
 from training_code.prepare.findings import findings, note_odd_photos
 from training_code.prepare.inspection import Photo, inspect_all
@@ -96,14 +97,18 @@ def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[st
                 execution.instances.transform, execution.seed,
             )  # fmt: skip
         with timed("features", seconds):
+            groups = joined(len(photos), relations.near)
             samples = [
-                Sample(i, p.photo_id, p.sha256, p.label, p.split) for i, p in enumerate(photos) if _learns_from(p)
+                Sample(i, p.photo_id, p.sha256, p.label, p.split, int(groups[i]))
+                for i, p in enumerate(photos)
+                if _learns_from(p)
             ]
-            features = write_channels(out, spec, found, settings, samples, classes, pixels.load)
+            given = "given" if any(photo.placed.split == "validation" for photo in photos) else "drawn"
+            features = write_channels(out, spec, found, settings, samples, classes, pixels.load, given)
     dataset = describe(photos, classes)
     # Photos of every class in every split are for the report alone.
     planned = {name: dataset[name] for name in ("fingerprint", "classes", "counts", "left_out")}
-    facts = {name: features.facts[name] for name in ("engine", "arithmetic", "from_cache", "computed")}
+    facts = {name: features.facts[name] for name in ("engine", "arithmetic", "from_cache", "computed", "depths")}
     plan = make_plan(execution, planned, bias, {"key": features.key, "width": features.width, **facts})
     plan["explain"]["photos"] = explained
     outputs.write_manifest(out / "prepared" / "manifest.csv", photos, objects)

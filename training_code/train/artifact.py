@@ -14,7 +14,17 @@ import numpy as np
 
 from contract.failure import JobFailure
 from contract.manifest import MANIFEST_FILE, MODEL_FILE, Manifest
-from training_code.models.export import Layer, classifier_to_onnx, loading_of, logits_of, run_onnx, softmax, verify
+from training_code.models.depths import deepened
+from training_code.models.export import (
+    FEATURES,
+    Layer,
+    classifier_to_onnx,
+    loading_of,
+    logits_of,
+    run_onnx,
+    softmax,
+    verify,
+)
 from training_code.models.staging import traced_backbone
 from training_code.train.checkpoints import write_whole
 from training_code.train.job import Job
@@ -51,6 +61,10 @@ def write_artifact(job: Job, outcome: Outcome) -> Path:
     weights = job.weights()
     with tempfile.TemporaryDirectory(prefix="darkroom-") as scratch:
         backbone = outcome.backbone or _staged_backbone(job, weights, Path(scratch))
+        depths = int((outcome.facts or {}).get("depths", 1))
+        if depths > 1:
+            staged, backbone = backbone, Path(scratch) / "depths.onnx"
+            deepened(staged, FEATURES, backbone, depths)
         job.model_dir.mkdir(parents=True, exist_ok=True)
         model = Path(scratch) / MODEL_FILE
         temperature = calibration["temperature"]
@@ -109,7 +123,7 @@ def calibrate(job: Job, outcome: Outcome) -> dict[str, Any]:
     temperature = fit_temperature(logits, labels) if job.settings.calibrate else 1.0
     return {
         "temperature": temperature,
-        "fitted_on": "validation" if job.settings.calibrate else None,
+        "fitted_on": (outcome.facts or {}).get("judged_by", "validation") if job.settings.calibrate else None,
         "expected_calibration_error_before": expected_calibration_error(logits, labels),
         "expected_calibration_error_after": expected_calibration_error(logits / temperature, labels),
         "test_time_flip": job.settings.test_time_flip,

@@ -408,7 +408,7 @@ def _run_until_stopped(training: FineTuning, trial: bool) -> dict[str, Any]:
 def _refit(first: FineTuning) -> tuple[FineTuning, dict[str, Any]]:
     """The training whose model is exported: on training and validation photos together, or the first one if that is stopped."""
     # What the first one measured is what the second one computes in, and so part of what its checkpoints belong to.
-    job, until = first.job.together(precision=first.precision), len(first.record.epochs)
+    job, until = first.job.together(precision=first.precision), first.record.epochs_to_best
     facts = refit_facts(job.photos.train.ids, until)
     record = Record(job.settings.objective, None, quiet=True, last=True)
     second = FineTuning(job, job.photos, first.hosts, record, NoObserver(), first.stop, until)

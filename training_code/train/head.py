@@ -42,6 +42,7 @@ class TrainedHead:
     std: np.ndarray
     validation_logits: np.ndarray
     metrics: dict[str, float]
+    judged: Part | None = None  # the photos of `validation_logits`, where they are not the validation photos
 
 
 class HeadTraining:
@@ -63,7 +64,7 @@ class HeadTraining:
         self.observer, self.stop, self.checkpoint, self.look_inside = observer, stop, checkpoint, look_inside
         train, classes = features.train, len(features.classes)
         self.views = [train.features] + ([train.flipped] if settings.flip_view and train.flipped is not None else [])
-        self.mean, self.std = _mean_and_deviation(self.views)
+        self.mean, self.std = mean_and_deviation(self.views)
         self.parameters = _fresh(features.width, classes, settings)
         # Written again in every step: fresh memory of a megabyte costs more than the arithmetic.
         self.gradients = {name: np.empty_like(value) for name, value in self.parameters.items()}
@@ -205,7 +206,7 @@ class HeadTraining:
         """Logits of the validation photos; with test_time_flip the mean over a photo and its mirror image."""
         part = self.features.validation
         logits = self._logits(part.features, layers)
-        return (logits + self._logits(_mirrored(part), layers)) / 2 if self.settings.test_time_flip else logits
+        return (logits + self._logits(mirrored(part), layers)) / 2 if self.settings.test_time_flip else logits
 
     def _logits(self, features: np.ndarray, layers: list[Layer]) -> np.ndarray:
         """Standardising is folded into the layers: fewer numbers than the photos' features."""
@@ -236,7 +237,7 @@ class HeadTraining:
         print(f"continuing from the checkpoint at epoch {self.epoch}, step {self.step}", flush=True)
 
 
-def _mirrored(part: Part) -> np.ndarray:
+def mirrored(part: Part) -> np.ndarray:
     if part.flipped is None:
         raise JobFailure(
             "test_time_flip: received true; the channel 'features' holds no mirrored validation photos. Run `prepare` with "
@@ -266,7 +267,7 @@ def _fresh(width: int, classes: int, settings: Hyperparameters) -> dict[str, np.
     return parameters
 
 
-def _mean_and_deviation(views: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_deviation(views: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Over all training photos and views, in pieces: features may be larger than memory."""
     count, total, squares = 0, 0.0, 0.0
     for view in views:

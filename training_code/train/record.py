@@ -69,6 +69,11 @@ class Record:
     def epochs_since_best(self) -> int:
         return len(self.epochs) - 1 - self.epochs.index(self.best) if self.best else 0
 
+    @property
+    def epochs_to_best(self) -> int:
+        """How many epochs led to the best one: what a refit repeats."""
+        return self.epochs.index(self.best) + 1 if self.best else 0
+
     def finish(self) -> None:
         """SageMaker's tuning takes the last value that was printed: repeat those of the epoch that is kept."""
         if self.best and not self._quiet:

@@ -14,6 +14,7 @@ from training_code.train.checkpoints import ArrayCheckpoint, identity_of
 from training_code.train.head import HeadTraining, TrainedHead
 from training_code.train.job import Job
 from training_code.train.record import Record, Watch
+from training_code.train.solved_head import SolvedHead, said_of
 from training_code.train.stopping import Stopped, StopRequest, stop_reason
 
 
@@ -60,6 +61,8 @@ def train(job: Job, stop: StopRequest, observer: Observer, watch: Watch | None =
 
 def train_head(job: Job, stop: StopRequest, observer: Observer, watch: Watch | None = None) -> Outcome:
     features = job.features
+    if job.settings.is_exact:
+        return _solved(job, stop, observer, watch)
     observer.dataset(dict(Counter(features.classes[label] for label in features.train.labels.tolist())))
     record = Record(job.settings.objective, None if watch else job.output_data, quiet=watch is not None, watch=watch)
     checkpoint = ArrayCheckpoint(job.checkpoints / "head.npz", identity_of(identity_facts(job)))
@@ -71,9 +74,22 @@ def train_head(job: Job, stop: StopRequest, observer: Observer, watch: Watch | N
     return head_outcome(job, trained, facts)
 
 
+def _solved(job: Job, stop: StopRequest, observer: Observer, watch: Watch | None) -> Outcome:
+    """The head that is solved to the end. It takes seconds: interrupted, it begins again and ends with the same bits."""
+    settings, features = job.settings, job.features
+    observer.dataset(dict(Counter(features.classes[label] for label in features.train.labels.tolist())))
+    record = Record(settings.objective, None if watch else job.output_data, quiet=watch is not None, watch=watch)
+    training = SolvedHead(features, settings, record, observer, stop)
+    trained = training.run()
+    record.finish()
+    if watch is None:
+        print(said_of(training.facts), flush=True)
+    return head_outcome(job, trained, training.facts)
+
+
 def _refit(job: Job, first: TrainedHead, record: Record, stop: StopRequest) -> tuple[TrainedHead, dict[str, Any]]:
     """The head that training and validation photos give together, with what the first one answered; the first one if stopped."""
-    job, until = job.together(), len(record.epochs)
+    job, until = job.together(), record.epochs_to_best
     facts = refit_facts(job.features.train.ids, until)
     again = Record(job.settings.objective, None, quiet=True, last=True)
     checkpoint = ArrayCheckpoint(job.checkpoints / "head.npz", identity_of(identity_facts(job)))
@@ -105,11 +121,12 @@ def _run_until_stopped(job: Job, training: HeadTraining, trial: bool) -> tuple[T
 
 def head_outcome(job: Job, trained: TrainedHead, facts: Mapping[str, Any]) -> Outcome:
     features = job.features
+    judged = trained.judged or features.validation
     return Outcome(
         layers=trained.layers,
         validation_logits=trained.validation_logits,
-        validation_labels=features.validation.labels,
-        validation_ids=features.validation.ids,
+        validation_labels=judged.labels,
+        validation_ids=judged.ids,
         classes=features.classes,
         metrics=trained.metrics,
         data_fingerprint=str(features.facts.get("data_fingerprint", features.key)),

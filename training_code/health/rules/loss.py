@@ -127,8 +127,8 @@ def overfit(observed: Observations, p: Mapping[str, float]) -> Outcome:
 @rule(
     "Overtraining",
     "The validation loss has not improved by more than delta (relative) for `patience` epochs that are at least a "
-    "quarter of the training.",
-    patience=3, delta=0.01,
+    "quarter of the training, and it stands more than delta above its lowest, or these epochs took min_seconds.",
+    patience=3, delta=0.01, min_seconds=10.0,
 )  # fmt: skip
 def overtraining(observed: Observations, p: Mapping[str, float]) -> Outcome:
     series, patience = observed.epoch_series("validation:loss"), int(p["patience"])
@@ -139,17 +139,23 @@ def overtraining(observed: Observations, p: Mapping[str, float]) -> Outcome:
         if loss < best * (1 - p["delta"]):
             best_at, best = index, loss
     since = len(series) - 1 - best_at
-    last_epoch, last = series[-1]
-    values = {"best_epoch": series[best_at][0], "best_loss": best, "last_loss": last, "epochs_since": since}
-    seen = f"validation loss lowest in epoch {series[best_at][0]} ({best:.4g}); epoch {last_epoch}: {last:.4g}"
+    (lowest_epoch, lowest), (last_epoch, last) = min(series, key=lambda one: one[1]), series[-1]
+    reached = series[best_at][0]
+    values = {"best_epoch": reached, "best_loss": best, "lowest_loss": lowest, "last_loss": last, "epochs_since": since}
+    seen = f"validation loss lowest in epoch {lowest_epoch} ({lowest:.4g}); epoch {last_epoch}: {last:.4g}"
     if since < max(patience, len(series) / 4):
         return healthy(seen, **values)
     times = {int(r["epoch"]): r["time"] for r in observed.epochs}
-    wasted = times[last_epoch] - times[series[best_at][0]]
-    wanted = series[best_at][0] + (0 if series[0][0] else 1)
+    wasted = times[last_epoch] - times[reached]
+    rises = last > lowest * (1 + p["delta"])
+    if not rises and wasted < p["min_seconds"]:
+        return healthy(f"{seen}: it stays, which cost {wasted:.2g} s", **values)
+    wanted = reached + (0 if series[0][0] else 1)
+    within = "" if reached == lowest_epoch else f", within {p['delta']:.0%} of it since epoch {reached}"
     return Outcome(
-        "IssuesFound", f"{seen}; the {since} epochs since then took {wasted:.3g} s and gained nothing",
-        "epochs after the best one cost money and tend to make the model worse on new photos",
+        "IssuesFound", f"{seen}{within}; the {since} epochs since then took {wasted:.3g} s and gained nothing",
+        "epochs after the best one cost money and tend to make the model worse on new photos" if rises
+        else "epochs that change nothing cost money",
         f"train {wanted} epoch{'s' * (wanted > 1)}, or stop early when the validation loss stays", values,
         (int(last_epoch),), wasted,
     )  # fmt: skip
