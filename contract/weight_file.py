@@ -12,8 +12,8 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -48,10 +48,20 @@ class NotWeights(ValueError):
 
 @dataclass(frozen=True)
 class Tensor:
-    """`kind` as torch calls it: Float, Half, Long, …"""
+    """`kind` as torch calls it: Float, Half, Long, …; `place`: where its values are, in the terms of the kind of file."""
 
     shape: tuple[int, ...]
     kind: str
+    place: Place | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Place:
+    """`storage` of a torch checkpoint, with offset and strides in numbers; of safetensors the bytes from `offset` on."""
+
+    storage: str
+    offset: int
+    stride: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,9 @@ def _safetensors(stream: BinaryIO, size: int) -> dict[str, Tensor]:
         header = parse(stream.read(length))
         header.pop("__metadata__", None)
         found = {
-            name: Tensor(tuple(one["shape"]), _SAFE_KINDS.get(one["dtype"], one["dtype"]))
+            name: Tensor(
+                tuple(one["shape"]), _SAFE_KINDS.get(one["dtype"], one["dtype"]), Place("", one["data_offsets"][0], ())
+            )
             for name, one in header.items()
         }
         end = max((one["data_offsets"][1] for one in header.values()), default=0)
@@ -109,6 +121,26 @@ _SAFE_KINDS = {
     "F64": "Double", "F32": "Float", "F16": "Half", "BF16": "BFloat16", "I64": "Long", "I32": "Int", "I16": "Short",
     "I8": "Char", "U8": "Byte", "BOOL": "Bool",
 }  # fmt: skip
+
+
+def storages(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The values of a torch checkpoint that `read` has accepted: name and bytes of each storage."""
+    with path.open("rb") as stream:
+        if stream.read(2) == b"PK":
+            with zipfile.ZipFile(stream) as archive:
+                for name in archive.namelist():
+                    folder, _, key = name.rpartition("/")
+                    if folder == "data" or folder.endswith("/data"):
+                        yield key, archive.read(name)
+            return
+        stream.seek(0)
+        for _ in range(3):
+            _unpickled(_Symbolic(stream))
+        reader = _Symbolic(stream)
+        _unpickled(reader)
+        for key in _unpickled(_Symbolic(stream)):
+            length = struct.unpack("<q", stream.read(8))[0]
+            yield str(key), stream.read(length * _BYTES.get(reader.storages[str(key)].kind, 1))
 
 
 def _zip(stream: BinaryIO) -> Any:
@@ -217,7 +249,7 @@ def _tensor(storage: Any, offset: int, shape: tuple[int, ...], stride: tuple[int
     furthest = offset + sum((side - 1) * step for side, step in zip(shape, stride, strict=True)) + 1
     if not isinstance(storage, _Storage) or (0 not in shape and furthest > storage.length):
         raise NotWeights("holds a tensor that reaches beyond its values: it is damaged")
-    return Tensor(tuple(shape), storage.kind)
+    return Tensor(tuple(shape), storage.kind, Place(storage.key, offset, tuple(stride)))
 
 
 _REBUILDERS: dict[str, Callable[..., Any]] = {

@@ -16,6 +16,7 @@ from tests.training_code.tiny_jobs import CLASSES, job_folder, tiny_features, tr
 from training_code.features.feature_set import FeatureSet, Part
 from training_code.models.export import logits_of
 from training_code.observation import NoObserver
+from training_code.train import solved_head
 from training_code.train.folds import folds_of
 from training_code.train.logistic import Objective, Space, minimised
 from training_code.train.measures import score
@@ -255,6 +256,15 @@ def test_a_job_without_a_word_about_steps_is_solved_and_says_how(tmp_path):
     steps = job_folder(tmp_path / "steps", {**asked, "epochs": "2"}, features=tiny_features(width=512))
     assert train(steps) == 0
     assert Manifest.read(steps / "model/manifest.json").hyperparameters["learning_rate"] == "0.001"
+
+
+def test_features_that_memory_cannot_hold_are_learnt_by_steps(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(solved_head, "LARGEST", 1000)
+    asked = {"model": "resnet18", "pretrained": "false", "image_size": "32"}
+    base = job_folder(tmp_path, asked, features=tiny_features(width=512))
+    assert train(base) == 0
+    assert "learns by steps" in capsys.readouterr().out and "solver" not in training_json(base)
+    assert training_json(base)["refit"]["photos"] == 135
 
 
 def test_more_depths_than_there_are_are_refused(tmp_path):

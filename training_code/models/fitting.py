@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from contract.failure import JobFailure
 from contract.weight_names import prefix_of
 from training_code.models.catalogue import ModelSpec
+
+if TYPE_CHECKING:
+    from torch import nn
 
 NAMED = 4  # of each kind, in a message
 # Play no part in what a network answers: counters, indices that a network makes itself, a placeholder of masked trainings.
@@ -101,6 +101,8 @@ def require_kinds(state: Mapping[str, Any], wanted: Mapping[str, Any], spec: Mod
 
 def require_finite(model: nn.Module, spec: ModelSpec) -> None:
     """A diverged training leaves NaN in every tensor; nothing can be learnt on such features."""
+    import torch
+
     broken = [
         name
         for name, value in model.state_dict().items()

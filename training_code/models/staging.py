@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from contract.whole_file import write_bytes
 from training_code.models.catalogue import ModelSpec
 from training_code.models.export import backbone_name, backbone_to_onnx
+from training_code.models.lite_graph import lite_to_onnx
+from training_code.models.weight_values import values_of
 from training_code.models.weights import Weights, key_of
 
 if TYPE_CHECKING:
     from training_code.features.cache import Store
 
-VERSION = "backbones-3"  # raise it when the tracing itself changes
+VERSION = "backbones-4"  # raise it when the tracing itself changes
 
 
 def traced_backbone(
@@ -34,10 +36,13 @@ def traced_backbone(
     place.parent.mkdir(parents=True, exist_ok=True)
     if store is not None and _fetched(store, name, place):
         return place
-    from training_code.models import backbone
+    if weights and spec.library == "efficientnet_lite":
+        lite_to_onnx(values_of(weights.path), spec, place)
+    else:
+        from training_code.models import backbone
 
-    module, _ = backbone.load(spec, weights.path if weights else None, seed)
-    backbone_to_onnx(module, size, place)
+        module, _ = backbone.load(spec, weights.path if weights else None, seed)
+        backbone_to_onnx(module, size, place)
     if store is not None:
         _keep(store, name, place)
     return place

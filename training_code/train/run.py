@@ -14,7 +14,7 @@ from training_code.train.checkpoints import ArrayCheckpoint, identity_of
 from training_code.train.head import HeadTraining, TrainedHead
 from training_code.train.job import Job
 from training_code.train.record import Record, Watch
-from training_code.train.solved_head import SolvedHead, said_of
+from training_code.train.solved_head import SolvedHead, fits, said_of
 from training_code.train.stopping import Stopped, StopRequest, stop_reason
 
 
@@ -61,8 +61,12 @@ def train(job: Job, stop: StopRequest, observer: Observer, watch: Watch | None =
 
 def train_head(job: Job, stop: StopRequest, observer: Observer, watch: Watch | None = None) -> Outcome:
     features = job.features
-    if job.settings.is_exact:
+    if job.settings.is_exact and fits(features, job.settings.depths):
         return _solved(job, stop, observer, watch)
+    if job.settings.is_exact:
+        print("the features are too many to be held in memory: the head learns by steps", flush=True)
+        job = replace(job, settings=replace(job.settings, solver="steps"))
+        object.__setattr__(job, "features", features)
     observer.dataset(dict(Counter(features.classes[label] for label in features.train.labels.tolist())))
     record = Record(job.settings.objective, None if watch else job.output_data, quiet=watch is not None, watch=watch)
     checkpoint = ArrayCheckpoint(job.checkpoints / "head.npz", identity_of(identity_facts(job)))

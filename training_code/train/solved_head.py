@@ -36,7 +36,7 @@ LARGEST = 2 * 2**30  # bytes of features that are held in memory; beyond, steps 
 
 def fits(features: FeatureSet, depths: int) -> bool:
     """Whether the features can be held in memory."""
-    width = features.width_at(depths or features.depths)
+    width = features.width_at(min(depths or features.depths, features.depths))
     return 4 * width * (len(features.train.labels) + len(features.validation.labels)) <= LARGEST
 
 
