@@ -164,7 +164,7 @@ class Application:
         self._check_form(request, service, operation)
         if not changes_state(operation):
             return self._moto.answer(request, service, operation)
-        with self._snapshot.change():
+        with self._snapshot.change(service.moto):
             return self._moto.answer(request, service, operation)
 
     def _check_form(self, request: Request, service: Service, operation: str) -> None:
@@ -200,7 +200,7 @@ class Application:
         with self._content.reading():
             if key or operation == "DeleteObjects":
                 return self._change_objects(request, service, bucket, unquote(key))
-            with self._snapshot.change(), self._rows.change():
+            with self._snapshot.change(service.moto), self._rows.change():
                 return self._moto.answer(request, service)
 
     def _change_objects(self, request: Request, service: Service, bucket: str, key: str) -> Answer:

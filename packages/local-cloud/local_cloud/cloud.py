@@ -83,7 +83,9 @@ class Cloud:
         )
         self.clients = Clients(self.application, region)
         self.bus = EventBus(ACCOUNT_ID, region, self.clients, clock)
-        self.alarms = Alarms(ACCOUNT_ID, region, self.clients, self.bus, clock, self.snapshot.save)
+        self.alarms = Alarms(
+            ACCOUNT_ID, region, self.clients, self.bus, clock, lambda: self.snapshot.save("cloudwatch")
+        )
         self.context = self._context()
         self._services: list[Stoppable] = []
         self._ready = False
@@ -150,7 +152,7 @@ class Cloud:
             endpoint=self.endpoint,
             objects=Objects(ACCOUNT_ID, self.content, self.rows, self.authority),
             authority=self.authority,
-            logs=Logs(ACCOUNT_ID, self.region, on_new_stream=self.snapshot.save),
+            logs=Logs(ACCOUNT_ID, self.region, on_new_stream=lambda: self.snapshot.save("logs")),
             metrics=Metrics(ACCOUNT_ID, self.region, self.database, self.alarms.metrics_changed),
             images=ImageStore(self.state_dir, self.settings),
             clock=self.clock,

@@ -131,7 +131,7 @@ def test_what_a_full_disk_refuses_is_known_to_no_service_before_or_after_a_resta
     s3.create_bucket(Bucket="there")
     s3.put_object(Bucket="there", Key="k", Body=b"kept")
     upload = s3.create_multipart_upload(Bucket="there", Key="half")["UploadId"]
-    with file_size_limit(own_cloud.process.pid, 2000):
+    with file_size_limit(own_cloud.process.pid, 90):
         for service, write in WRITES.items():
             with pytest.raises(ClientError) as refused:
                 write(own_cloud.client)
