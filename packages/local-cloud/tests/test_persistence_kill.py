@@ -298,7 +298,8 @@ class _Layout1(pickle.Pickler):
     """As earlier versions wrote what is not stored."""
 
     def persistent_id(self, value):
-        return ("fresh", "RLock") if type(value) is type(threading.RLock()) else None
+        locks = (type(threading.Lock()), type(threading.RLock()), threading.Condition, threading.Event)
+        return ("fresh", type(value).__name__) if type(value) in locks else None
 
 
 def test_the_one_file_of_an_earlier_version_is_read_and_replaced(tmp_path):
