@@ -43,6 +43,9 @@ def _is_own_folder(path: Path, folder: Path, root: Path, outputs: Outputs) -> bo
     return real.is_dir() and folder.is_relative_to(root) and real.is_relative_to(folder)
 
 
+_LEADS_OUT = "leads out of the folder, by its path or as a link, or is a device"
+
+
 def unpack(archive: Path, folder: Path) -> None:
     """Unpacks an archive; refuses members that would leave the folder, links out of it, and device files."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,8 +53,12 @@ def unpack(archive: Path, folder: Path) -> None:
         with tarfile.open(archive, "r:*") as tar:
             tar.extractall(folder, filter="data")
     except (tarfile.TarError, EOFError, OSError) as error:
+        # Python's own words name the folder of this machine that the member would have left.
+        why = (
+            f"{error.tarinfo.name!r} {_LEADS_OUT}" if isinstance(error, tarfile.FilterError) else str(error).rstrip(".")
+        )
         raise AwsError(
             "ValidationException",
-            f"Failed to extract model data archive: {error}. The model data must be a "
+            f"Failed to extract model data archive: {why}. The model data must be a "
             "tar archive compressed with gzip (model.tar.gz) whose members stay inside the folder.",
         ) from error
