@@ -130,7 +130,7 @@ def a_text(path: str, value: Any, *, longest: int = 2500, empty: bool = True) ->
 
 def interval(minimum: float | None, maximum: float | None, *, above: bool = False) -> str:
     if minimum is not None and maximum is not None:
-        return f" {'above' if above else 'from'} {minimum:g} {'up ' if above else ''}to {maximum:g}"
+        return f" {'above' if above else 'from'} {minimum:.12g} {'up ' if above else ''}to {maximum:.12g}"
     if minimum is not None:
-        return f" {'above' if above else 'of at least'} {minimum:g}"
-    return f" of at most {maximum:g}" if maximum is not None else ""
+        return f" {'above' if above else 'of at least'} {minimum:.12g}"
+    return f" of at most {maximum:.12g}" if maximum is not None else ""

@@ -33,15 +33,20 @@ GROUPS = {
         Group(
             "contract",
             ".venv",
-            # What decodes photos needs the packages of an image: group `photos`.
             ("contract/execution_input.py", "contract/hyperparameters.py", "contract/names.py", "contract/plan.py",
              "contract/search_space.py", "contract/sheet.py", "contract/state_file.py", "contract/validation.py",
-             "contract/foreign_json.py", "contract/region.py", "contract/photo_set/*.py"),
-            ("tests/test_photo_set.py", "tests/test_photo_set_random.py", "tests/test_photo_set_workbooks.py",
-             "tests/test_names.py", "tests/test_sheet.py", "tests/test_state_files.py", "tests/test_contract_rules.py",
+             "contract/foreign_json.py", "contract/region.py"),
+            ("tests/test_contract_rules.py", "tests/test_names.py", "tests/test_sheet.py", "tests/test_state_files.py",
              "tests/training_code/test_contract_execution_input.py"),
             copied=("contract", "tests", "darkroom", "infra", "training_code", "inference_code", "analysis_code", "app.py",
                     "cdk.json"),
+        ),
+        Group(
+            "photo-sets",
+            ".venv",
+            ("contract/photo_set/*.py",),
+            ("tests/test_photo_set.py", "tests/test_photo_set_layouts.py", "tests/test_photo_set_random.py",
+             "tests/test_photo_set_workbooks.py"),
         ),
         Group(
             "interpreter",

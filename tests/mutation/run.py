@@ -117,12 +117,10 @@ def lay_out(group: Group, folder: Path) -> None:
             "no:xdist",
             "-p",
             "no:cacheprovider",
-            "-m",
-            "not alone",
             "-k",
             f"not ({group.unless})",
         ]
-        + (["-p", "cloud_here"] if group.cloud else []),
+        + (["-p", "cloud_here"] if group.cloud else ["-m", "not alone"]),
         "process_isolation": "forkserver",
         "timeout_constant": 20.0,
         "use_git_change_detection": False,
