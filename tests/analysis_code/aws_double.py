@@ -127,7 +127,7 @@ def running() -> Iterator[tuple[Aws, str]]:
                 return 415, b'{"message": "one photo, please"}'
             if aws.endpoints.get(name) != "InService" or aws.model_port is None:
                 return 400, json.dumps({"message": f"Endpoint {name} not found."}).encode()
-            connection = http.client.HTTPConnection("127.0.0.1", aws.model_port, timeout=30)
+            connection = http.client.HTTPConnection("127.0.0.1", aws.model_port, timeout=120)
             headers = {"Content-Type": self.headers["Content-Type"], "Accept": self.headers.get("Accept", "*/*")}
             connection.request("POST", "/invocations", body, headers)
             answer = connection.getresponse()

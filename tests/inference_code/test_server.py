@@ -178,7 +178,7 @@ def test_a_large_body_is_refused_before_it_is_read(server):
 
 
 def test_a_large_body_of_unknown_length_is_refused_too(server):
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=120) as connection:
         head = "POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.sendall(head.encode())
         chunk = b"80000\r\n" + bytes(0x80000) + b"\r\n"  # 512 kB
@@ -216,7 +216,7 @@ def test_sigterm_answers_what_was_begun_and_ends_cleanly(tmp_path):
             answer = http.client.HTTPResponse(connection)
             answer.begin()
             assert answer.status == 200
-        assert running.process.wait(timeout=30) == 0
+        assert running.process.wait(timeout=120) == 0
 
 
 def break_nothing_there(folder):

@@ -67,7 +67,7 @@ def train(
     validation = validation or photos(seed=7)
     observer.dataset(counts or {"ant": 100, "bee": 90, "wasp": 95})
     observer.model_ready(model, loss_function, optimizer)
-    step, deadline = 0, time.monotonic() + 60
+    step, deadline = 0, time.monotonic() + 120
     system = base / "output" / "data" / "observations" / "system.jsonl"
     lines_before = _lines(system)
     with contextlib.closing(observer):

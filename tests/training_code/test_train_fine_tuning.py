@@ -91,7 +91,7 @@ def test_sigterm_exports_the_best_epoch_and_a_restart_ends_with_the_same_weights
     pid = in_child(lambda: train(cut), log)
     wait_for(lambda: (cut / "output/data/epochs.jsonl").exists())
     os.kill(pid, signal.SIGTERM)
-    assert ended(pid, 60) == 0
+    assert ended(pid, 180) == 0
     assert "stopped as asked" in log.read_text()
     stopped = json.loads((cut / "output/data/training.json").read_text())["stopped"]
     assert stopped["by"] == "signal" and 1 <= state(cut)["epoch"] < 30

@@ -146,7 +146,7 @@ def test_sigterm_in_a_refit_exports_the_model_that_was_judged(whole, tmp_path):
     pid = in_child(lambda: train(cut), log)
     wait_for(checkpoints_written(cut, 0, "refit/fine_tuning.pt"))
     os.kill(pid, signal.SIGTERM)
-    assert ended(pid, 60) == 0
+    assert ended(pid, 180) == 0
     said = training_json(cut)
     assert said["stopped"]["by"] == "signal" and "refit" not in said
     assert (judged / "model/model.onnx").read_bytes() == (cut / "model/model.onnx").read_bytes()

@@ -123,7 +123,7 @@ def ended(pid: int, seconds: float) -> int:
     raise TimeoutError(f"the training {pid} did not end within {seconds} s")
 
 
-def killed_at(pid: int, reached: Callable[[], bool], seconds: float = 60) -> bool:
+def killed_at(pid: int, reached: Callable[[], bool], seconds: float = 180) -> bool:
     """SIGKILL as soon as `reached`; False when the child ended before."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -150,7 +150,7 @@ def checkpoints_written(base: Path, more_than: int, pattern: str = "[!.]*") -> C
     return reached
 
 
-def wait_for(reached: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(reached: Callable[[], bool], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
         if time.monotonic() > deadline:

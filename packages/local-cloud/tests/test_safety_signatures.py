@@ -44,7 +44,7 @@ def _put(cloud, path: str, body: bytes, payload: str, method: str = "PUT", **hea
     signer = _Signer(cloud, payload)
     signer.add_auth(request)
     prepared = {k: v for k, v in request.headers.items()}
-    return requests.request(method, cloud.endpoint + path, data=body, headers=prepared, timeout=20)
+    return requests.request(method, cloud.endpoint + path, data=body, headers=prepared, timeout=60)
 
 
 def _code(answer: requests.Response) -> str:
@@ -140,7 +140,7 @@ def _streamed(
         made = seal.next("TRAILER", sha256(text.encode()))
         parts.append(text.replace("\n", "\r\n").encode() + f"x-amz-trailer-signature:{made}\r\n".encode())
     body = b"".join(spoil([*parts, b"\r\n"]))
-    return requests.put(request.url, data=body, headers=dict(request.headers.items()), timeout=20)
+    return requests.put(request.url, data=body, headers=dict(request.headers.items()), timeout=60)
 
 
 CHUNKS = [b"a" * 70_000, b"b" * 500]
@@ -257,7 +257,7 @@ def test_digests_are_read_and_compared(cloud, s3, headers, code):
 def test_a_chunked_upload_without_a_length_is_refused_instead_of_stored_empty(cloud, s3):
     request = AWSRequest("PUT", f"{cloud.endpoint}/signatures/lengthless", data=b"")
     _Signer(cloud, "UNSIGNED-PAYLOAD").add_auth(request)
-    answer = requests.put(request.url, data=iter([b"abc"]), headers=dict(request.headers.items()), timeout=20)
+    answer = requests.put(request.url, data=iter([b"abc"]), headers=dict(request.headers.items()), timeout=60)
     assert (answer.status_code, _code(answer)) == (501, "NotImplemented")
     assert "lengthless" not in _keys_of(s3)
 
@@ -336,9 +336,9 @@ def test_presigned_urls_carry_their_token(cloud, s3, minted, version):
         )  # fmt: skip
         return client.generate_presigned_url("get_object", Params={"Bucket": "signatures", "Key": "there"})
 
-    assert requests.get(address(minted["SessionToken"]), timeout=10).content == b"content"
-    assert _code(requests.get(address(None), timeout=10)) == "InvalidAccessKeyId"
-    assert _code(requests.get(address("garbage"), timeout=10)) == "InvalidToken"
+    assert requests.get(address(minted["SessionToken"]), timeout=60).content == b"content"
+    assert _code(requests.get(address(None), timeout=60)) == "InvalidAccessKeyId"
+    assert _code(requests.get(address("garbage"), timeout=60)) == "InvalidToken"
 
 
 def test_an_expired_token_is_said_to_be_expired():
@@ -410,12 +410,12 @@ def _resigned(cloud, expires: str) -> str:
     "expires", ["abc", "-1", "604801", "2592000", "9" * 30, "9" * 5000, "1.5", "1_000", "%C2%B2", " 7"]
 )
 def test_a_lifetime_that_aws_does_not_know_is_refused(cloud, s3, expires):
-    answer = requests.get(_resigned(cloud, expires), timeout=10)
+    answer = requests.get(_resigned(cloud, expires), timeout=60)
     assert (answer.status_code, _code(answer)) == (400, "AuthorizationQueryParametersError")
 
 
 def test_a_lifetime_of_seven_days_is_the_longest(cloud, s3):
-    assert requests.get(_resigned(cloud, "604800"), timeout=10).content == b"content"
+    assert requests.get(_resigned(cloud, "604800"), timeout=60).content == b"content"
 
 
 @pytest.mark.parametrize(
@@ -428,7 +428,7 @@ def test_a_lifetime_of_seven_days_is_the_longest(cloud, s3):
     ids=str,
 )  # fmt: skip
 def test_a_malformed_address_is_refused_as_such(cloud, s3, parameters):
-    answer = requests.get(_changed(_presigned(cloud), **parameters), timeout=10)
+    answer = requests.get(_changed(_presigned(cloud), **parameters), timeout=60)
     assert (answer.status_code, _code(answer)) == (400, "AuthorizationQueryParametersError")
 
 
@@ -438,7 +438,7 @@ def test_a_malformed_address_is_refused_as_such(cloud, s3, parameters):
 ])  # fmt: skip
 @pytest.mark.parametrize("version", ["s3", "s3v4"])
 def test_nothing_can_be_added_to_an_address(cloud, s3, added, version):
-    answer = requests.get(_presigned(cloud, version=version) + f"&{added}", timeout=10)
+    answer = requests.get(_presigned(cloud, version=version) + f"&{added}", timeout=60)
     assert (answer.status_code, _code(answer)) == (403, "SignatureDoesNotMatch")
 
 
@@ -446,7 +446,7 @@ def test_nothing_can_be_added_to_an_address(cloud, s3, added, version):
 def test_a_header_that_was_not_signed_makes_nothing_of_an_address(cloud, s3, version):
     s3.put_object(Bucket="signatures", Key="secret", Body=b"secret")
     address = _presigned(cloud, "put_object", version=version)
-    answer = requests.put(address, headers={"x-amz-copy-source": "/signatures/secret"}, timeout=10)
+    answer = requests.put(address, headers={"x-amz-copy-source": "/signatures/secret"}, timeout=60)
     assert answer.status_code == 403 and _code(answer) in ("AccessDenied", "SignatureDoesNotMatch")
     assert s3.get_object(Bucket="signatures", Key="there")["Body"].read() == b"content"
 
@@ -459,9 +459,9 @@ def test_the_subresources_that_botocore_signs_with_version_2_are_signed(cloud, s
     if method == "upload_part":
         upload = s3.create_multipart_upload(Bucket="signatures", Key="there")["UploadId"]
         address = _presigned(cloud, method, "s3", UploadId=upload, PartNumber=1)
-        assert requests.put(address, data=b"x", timeout=10).status_code == 200
+        assert requests.put(address, data=b"x", timeout=60).status_code == 200
         return
-    assert requests.get(_presigned(cloud, method, "s3", **parameters), timeout=10).status_code == 200
+    assert requests.get(_presigned(cloud, method, "s3", **parameters), timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize("expires", ["abc", "-1", "1", "9" * 5000, "%C2%B2"])
@@ -469,7 +469,7 @@ def test_a_version_2_address_with_an_odd_expiry_is_refused(cloud, s3, expires):
     parts = urlsplit(_presigned(cloud, version="s3"))
     named = dict(parse_qsl(parts.query))
     query = f"AWSAccessKeyId={named['AWSAccessKeyId']}&Signature={quote(named['Signature'])}&Expires={expires}"
-    answer = requests.get(urlunsplit(parts._replace(query=query)), timeout=10)
+    answer = requests.get(urlunsplit(parts._replace(query=query)), timeout=60)
     assert (answer.status_code, _code(answer)) == (403, "AccessDenied")
 
 
@@ -521,7 +521,7 @@ def test_xml_that_is_none_of_it_is_malformed(cloud, s3, body):
 def _framed(cloud, *lines: str) -> bytes:
     import socket
 
-    with socket.create_connection(("127.0.0.1", cloud.description["port"]), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", cloud.description["port"]), timeout=60) as raw:
         raw.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
         raw.settimeout(10)
         return raw.recv(4096)
@@ -572,7 +572,7 @@ def test_other_services_bodies_are_signed_too(cloud):
         headers={"X-Amz-Target": "AmazonSSM.GetParameter", "Content-Type": "application/x-amz-json-1.1"},
     )  # fmt: skip
     SigV4Auth(_keys(cloud), "ssm", cloud.region).add_auth(request)
-    connection = http.client.HTTPConnection("127.0.0.1", cloud.description["port"], timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", cloud.description["port"], timeout=60)
     connection.request("POST", "/", b'{"Name": "/b"}', dict(request.headers.items()))
     answer = connection.getresponse()
     assert answer.status == 400 and json.loads(answer.read())["__type"] == "InvalidSignatureException"

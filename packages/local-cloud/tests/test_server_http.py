@@ -24,7 +24,7 @@ def signed(cloud, method: str, path: str, service: str, body: bytes = b"", **hea
 
 
 def test_one_connection_serves_many_requests(cloud):
-    connection = http.client.HTTPConnection("127.0.0.1", cloud.description["port"], timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", cloud.description["port"], timeout=60)
     for _ in range(3):
         connection.request("GET", "/_local/health")
         answer = connection.getresponse()
@@ -37,7 +37,7 @@ def test_a_body_is_asked_for_with_100_continue(cloud):
     cloud.client("s3").create_bucket(Bucket="continued")
     headers = signed(cloud, "PUT", "/continued/key", "s3", b"hello", **{"x-amz-content-sha256": "UNSIGNED-PAYLOAD"})
     lines = [f"{name}: {value}" for name, value in {**headers, "Content-Length": "5", "Expect": "100-continue"}.items()]
-    with socket.create_connection(("127.0.0.1", cloud.description["port"]), timeout=5) as raw:
+    with socket.create_connection(("127.0.0.1", cloud.description["port"]), timeout=60) as raw:
         raw.sendall("\r\n".join(["PUT /continued/key HTTP/1.1", *lines, "", ""]).encode())
         assert raw.recv(64).startswith(b"HTTP/1.1 100")
         raw.sendall(b"hello")
@@ -57,8 +57,8 @@ def test_packed_bodies_are_unpacked(cloud):
 def test_a_signed_shutdown_stops_the_cloud(own_cloud):
     own_cloud.start()
     headers = signed(own_cloud, "POST", "/_local/shutdown", "sts")
-    assert requests.post(f"{own_cloud.endpoint}/_local/shutdown", headers=headers, timeout=5).status_code == 200
-    assert own_cloud.process.wait(timeout=20) == 0
+    assert requests.post(f"{own_cloud.endpoint}/_local/shutdown", headers=headers, timeout=60).status_code == 200
+    assert own_cloud.process.wait(timeout=60) == 0
 
 
 @pytest.mark.parametrize(
