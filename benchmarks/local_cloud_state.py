@@ -1,0 +1,104 @@
+"""What the local cloud's state costs: a write, a page, memory, idling, with few objects in it and with many.
+
+    python benchmarks/local_cloud_state.py [--objects 20000]
+
+A cloud of its own in a temporary folder; times are medians of one client that waits for each answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from local_cloud.testing import RunningCloud
+
+REPEATS = 30
+IDLE_SECONDS = 10
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--objects", type=int, default=20_000)
+    objects = parser.parse_args().objects
+    with tempfile.TemporaryDirectory() as folder:
+        cloud = RunningCloud(Path(folder) / "state")
+        cloud.start()
+        try:
+            rows = measured(cloud, objects)
+        finally:
+            cloud.stop()
+    print(f"| | empty | {objects:,} objects |\n| --- | ---: | ---: |")
+    for name, before, after in rows:
+        print(f"| {name} | {before} | {after} |")
+
+
+def measured(cloud: RunningCloud, objects: int) -> list[tuple[str, str, str]]:
+    """The rows of the table: what, with an empty cloud, with a full one."""
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="bucket")
+    began, spent = memory(cloud), processor(cloud)
+    time.sleep(IDLE_SECONDS)
+    idle = (processor(cloud) - spent) / IDLE_SECONDS
+    before = writes(cloud, "before")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: s3.put_object(Bucket="bucket", Key=f"k/{n:06}", Body=b"x"), range(objects)))
+    grown = (memory(cloud) - began) / objects
+    moment = time.perf_counter()
+    listed = sum(len(page["Contents"]) for page in s3.get_paginator("list_objects_v2").paginate(Bucket="bucket"))
+    listing = time.perf_counter() - moment
+    if listed != objects:
+        raise AssertionError(f"{listed} objects were listed, not {objects}")
+    after = writes(cloud, "after")
+    rows = [(name, f"{before[name]:.1f} ms", f"{after[name]:.1f} ms") for name in before]
+    return [
+        *rows, ("all pages of a listing", "", f"{listing:.1f} s"), ("memory for each object", "", f"{grown:.1f} kB"),
+        ("memory, idle", f"{began / 1024:.0f} MB", ""), ("processor, idle", f"{idle:.1%}", ""),
+    ]  # fmt: skip
+
+
+def writes(cloud: RunningCloud, name: str) -> dict[str, float]:
+    """Milliseconds of a write to some services, and of a read beside them."""
+    sns, ssm, s3 = cloud.client("sns"), cloud.client("ssm"), cloud.client("s3")
+    tags = {"TagSet": [{"Key": "a", "Value": name}]}
+    put = lambda value: ssm.put_parameter(Name="p", Value=value, Type="String", Overwrite=True)  # noqa: E731
+    put("v")
+    return {
+        "read: `ssm get-parameter`": median(lambda n: ssm.get_parameter(Name="p")),
+        "write: `ssm put-parameter`": median(lambda n: put(str(n))),
+        "write: `sns create-topic`": median(lambda n: sns.create_topic(Name=f"{name}{n}")),
+        "write: `s3api put-bucket-tagging`": median(lambda n: s3.put_bucket_tagging(Bucket="bucket", Tagging=tags)),
+    }
+
+
+def median(call: Callable[[int], Any]) -> float:
+    """The median of some calls in milliseconds, after one that does not count."""
+    call(-1)
+    found = []
+    for number in range(REPEATS):
+        moment = time.perf_counter()
+        call(number)
+        found.append((time.perf_counter() - moment) * 1000)
+    return statistics.median(found)
+
+
+def memory(cloud: RunningCloud) -> float:
+    """Resident memory of the cloud in kB."""
+    lines = Path(f"/proc/{cloud.process.pid}/status").read_text().splitlines()
+    return float(next(line for line in lines if line.startswith("VmRSS:")).split()[1])
+
+
+def processor(cloud: RunningCloud) -> float:
+    """Seconds of processor time that the cloud has used."""
+    fields = Path(f"/proc/{cloud.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+if __name__ == "__main__":
+    main()
