@@ -155,11 +155,12 @@ def test_data_that_cannot_be_used_is_refused_before_an_execution(deployed_names,
 def test_a_folder_is_uploaded_once(deployed_names, tmp_path):
     for label in ("ant", "bee"):
         (tmp_path / "bees" / label).mkdir(parents=True)
-        (tmp_path / "bees" / label / "1.jpg").write_bytes(b"photo")
+        for number in "123":  # one for each split
+            (tmp_path / "bees" / label / f"{number}.jpg").write_bytes(f"photo {label} {number}".encode())
     outputs = [deployed_names("run", "--data", "bees", cwd=tmp_path) for _ in range(2)]
     assert all(output.returncode == 1 for output in outputs)  # there is no state machine to run it
-    assert "2 photos uploaded: s3://some-data/datasets/bees-" in outputs[0].stdout
-    assert "2 photos are there already" in outputs[1].stdout
+    assert "6 photos uploaded: s3://some-data/datasets/bees-" in outputs[0].stdout
+    assert "6 photos are there already" in outputs[1].stdout
 
 
 def test_an_endpoint_that_does_not_exist_yet_is_explained(deployed_names):

@@ -49,7 +49,8 @@ def test_run_and_follow_use_its_bucket_and_its_state_machine(three, kind, names,
     run, make = three
     for label in ("ant", "bee"):
         (tmp_path / "photos" / label).mkdir(parents=True)
-        (tmp_path / "photos" / label / "1.jpg").write_bytes(b"photo")
+        for number in "123":  # one for each split
+            (tmp_path / "photos" / label / f"{number}.jpg").write_bytes(f"photo {label} {number}".encode())
     name = f"of-{names.prefix}-{kind}"
     started = ask(
         run, kind, "run", "--data", str(tmp_path / "photos"), "--name", name, "--no-wait", *where(kind, names)
@@ -69,7 +70,7 @@ def test_run_and_follow_use_its_bucket_and_its_state_machine(three, kind, names,
     ("words", "reason"),
     [
         (["approve"], "No model of group {prefix} waits for approval"),
-        (["approve", "arn:of:nobody"], "no model package of the group {prefix}"),
+        (["approve", "arn:of:nobody"], "not a model package of the group {prefix}"),
         (["predict", "x.jpg"], "There is no endpoint 'cpu'"),
         (["report", "absent"], "There is no execution absent"),
         (["compare", "--follow", "absent"], "{parameters}comparison-state-machine-arn"),
