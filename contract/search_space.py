@@ -85,7 +85,7 @@ def check_ranges(path: str, ranges: Any, strategy: str) -> dict[str, Any]:
 
 
 def cells(ranges: Mapping[str, Any]) -> int:
-    """How many trials a grid has; 0 where a range is no list."""
+    """How many trials a grid has; 0 where a range is not a list."""
     return math.prod(len(one) if isinstance(one, list) else 0 for one in ranges.values())
 
 
