@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from contract import metrics
-from contract.execution_input import ExecutionInput, defaults
+from contract.execution_input import LONGEST_MODEL_NAME, ExecutionInput, defaults
 from contract.hyperparameters import RULES, Hyperparameters, as_string, check_hyperparameters, own_strings
-from contract.plan import judged, make_plan
+from contract.plan import for_state, judged, make_plan
+from contract.region import region
 from contract.search_space import (
     FIXED_IN_A_SEARCH,
     MOST_VALUES,
@@ -37,9 +39,9 @@ NUMBERS = {
 CHOICES = {
     "near_duplicates.treatment": ("group", "keep", "drop"),
     "tuning.mode": ("sagemaker", "single_job"),
-    "tuning.strategy": ("Bayesian", "Random", "Hyperband", "Grid"),
+    "tuning.strategy": ("auto", "Bayesian", "Random", "Hyperband", "Grid"),
     "tuning.early_stopping": ("Off", "Auto"),
-    "tuning.objective": metrics.OBJECTIVES,
+    "tuning.objective": ("auto", *metrics.OBJECTIVES),
     "quality_gate.metric": ("accuracy", "balanced_accuracy", "worst_class_recall", "macro_f1"),
     "alike_names": ("keep", "merge"),
     "fine_tune": ("head", "last_block", "all"),
@@ -180,13 +182,12 @@ def test_a_fixed_value_takes_its_default_range_out_of_the_search():
         _ = ExecutionInput.from_json({"dataset": DATASET, "hyperparameters": none_left}).ranges
 
 
-def test_fine_tuning_searches_smaller_steps_and_batches_than_a_head():
-    head, all_of_it = (
-        ExecutionInput.from_json({"dataset": DATASET, "fine_tune": mode}).ranges for mode in ("head", "all")
-    )
-    assert head["learning_rate"]["min"] > all_of_it["learning_rate"]["min"]
-    assert max(head["batch_size"]) > max(all_of_it["batch_size"])
-    grid = ExecutionInput.from_json({"dataset": DATASET, "tuning": {"strategy": "Grid"}}).ranges
+def test_fine_tuning_searches_smaller_steps_and_batches_than_a_head_that_learns_in_steps():
+    steps = {"dataset": DATASET, "hyperparameters": {"solver": "steps"}}
+    head, whole = (ExecutionInput.from_json({**steps, "fine_tune": mode}).ranges for mode in ("head", "all"))
+    assert head["learning_rate"]["min"] > whole["learning_rate"]["min"]
+    assert max(head["batch_size"]) > max(whole["batch_size"])
+    grid = ExecutionInput.from_json({**steps, "tuning": {"strategy": "Grid"}}).ranges
     assert all(isinstance(values, list) and len(values) > 1 for values in grid.values())
 
 
@@ -213,7 +214,8 @@ def test_a_hyperparameter_is_good_at_its_edges_and_refused_beyond(name):
 
 
 def test_strings_of_hyperparameters_come_back_as_they_were():
-    assert Hyperparameters.from_strings(Hyperparameters().to_strings()) == Hyperparameters()
+    chosen = Hyperparameters(solver="steps")
+    assert Hyperparameters.from_strings(chosen.to_strings()) == chosen
     assert [as_string(value) for value in (True, False, 0.001, 64, "x", 1e-05)] == [
         "true",
         "false",
@@ -326,7 +328,7 @@ def test_a_tuning_job_is_planned_in_the_shape_of_the_api():
 
 
 def test_a_search_in_one_job_travels_as_a_hyperparameter_of_at_most_2500_characters():
-    single = plan(minutes=3, tuning={"mode": "single_job", "max_jobs": 5})
+    single = plan(minutes=3, tuning={"mode": "single_job", "max_jobs": 5, "strategy": "Bayesian"})
     search = json.loads(single["training"]["hyperparameters"]["search"])
     assert (search["max_jobs"], search["minutes"], search["strategy"]) == (5, 3, "Bayesian")
     assert "MaxRuntimeInSeconds" not in single["tuning"]["config"]["ResourceLimits"]
@@ -368,3 +370,36 @@ def test_single_values_are_checked_to_the_edge():
 def test_a_long_value_is_shortened_in_the_message():
     message = str(InvalidField("f", "x" * 500, "less"))
     assert len(message) < 160 and "..." in message and message.endswith("; allowed: less.")
+
+
+def test_messages_repeat_what_was_received():
+    for field, value in (("bias.facets", "camera"), ("bias.positive_labels", [7])):
+        with pytest.raises(InvalidField, match=re.escape(f"{field}: received {value!r}")):
+            read(field, value)
+    with pytest.raises(InvalidField, match=r"^r\.step: no such field; allowed: min, max, scale"):
+        check_range("r", "learning_rate", {"min": 0.1, "max": 0.2, "step": 1})
+    assert str(InvalidField("f", "x" * 500, "less")) == f"f: received '{'x' * 116}...; allowed: less."
+
+
+def test_the_name_of_a_model_fits_into_the_names_that_are_made_of_it():
+    assert read("name", "a" * LONGEST_MODEL_NAME) == "a" * LONGEST_MODEL_NAME
+    with pytest.raises(InvalidField, match=rf"^name: received .* 1 to {LONGEST_MODEL_NAME} characters"):
+        read("name", "a" * (LONGEST_MODEL_NAME + 1))
+
+
+def test_the_plan_says_its_version_and_the_state_machine_gets_no_names():
+    whole = plan()
+    carried = for_state(whole)
+    assert whole["schema_version"] == carried["schema_version"] == 1
+    assert carried["dataset"] == {"fingerprint": "f", "counts": {}, "left_out": 0}
+    assert carried["explain"] == {"enabled": True} and carried["bias"] == {"enabled": False}
+
+
+@pytest.mark.parametrize(
+    ("variable", "found"), [("AWS_REGION", "eu-a"), ("AWS_DEFAULT_REGION", "eu-b"), ("OTHER", None)]
+)
+def test_the_region_is_that_of_the_job_then_that_of_the_user(monkeypatch, variable, found):
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, found or "x")
+    assert region() == found
