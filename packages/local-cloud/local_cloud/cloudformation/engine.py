@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
-import time
 
 from local_cloud.cloudformation import evaluate
 from local_cloud.cloudformation.plan import Plan
@@ -45,7 +44,7 @@ class Deployment:
         self._stack = stack
         self._before = before
         self._steps = ResourceSteps(store, stack, aws, StackPolicy(policy))
-        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._deadline = None if seconds is None else self._store.clock.ticks() + seconds
 
     @property
     def resources(self) -> dict[str, Resource]:
@@ -73,7 +72,7 @@ class Deployment:
         removed = [self.resources[name] for name in list(self.resources) if name not in plan.active]
         self._stack.outputs, self._stack.imports = outputs, sorted(plan.imports)
         if verb == "UPDATE":
-            self._stack.updated = time.time()
+            self._stack.updated = self._store.clock.now()
             self._store.set_status(self._stack, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
         self._clean_up(removed)
         self._stack.settle()
@@ -111,7 +110,7 @@ class Deployment:
                 self._stack, "DELETE_FAILED", f"The following resource(s) failed to delete: [{names}]. "
             )
             return
-        self._stack.deleted = time.time()
+        self._stack.deleted = self._store.clock.now()
         self._stack.outputs, self._stack.imports = [], []
         self._store.set_status(self._stack, "DELETE_COMPLETE")
 
@@ -138,7 +137,7 @@ class Deployment:
                         done.add(running.pop(future))
 
     def _check_time(self) -> None:
-        if self._deadline is not None and time.monotonic() > self._deadline:
+        if self._deadline is not None and self._store.clock.ticks() > self._deadline:
             raise AwsError(
                 "ValidationError", "Stack creation time exceeded the specified timeout. Rollback requested by user."
             )
@@ -171,7 +170,7 @@ class Deployment:
     def _roll_back_creation(self, reason: str) -> None:
         self._store.set_status(self._stack, "ROLLBACK_IN_PROGRESS", reason)
         self._steps.undo_all()
-        self._stack.deleted, self._stack.change_set = time.time(), ""  # AWS tells when the rollback was
+        self._stack.deleted, self._stack.change_set = self._store.clock.now(), ""  # AWS tells when the rollback was
         self._store.set_status(self._stack, "ROLLBACK_FAILED" if self.resources else "ROLLBACK_COMPLETE")
         if self._stack.delete_on_failure and not self.resources:
             self.delete([])

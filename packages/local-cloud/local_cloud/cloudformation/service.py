@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -59,7 +58,7 @@ class CloudFormationService(StackReader):
 
     def __init__(self, context: CloudContext, clients: Callable[[str], Any], database: Database):
         self._context = context
-        self._store = StackStore(database)
+        self._store = StackStore(database, context.clock)
         self._planner = Planner(context, self._store, clients)
         self._aws = Aws(clients, context.account_id, context.region)
         self._lock = threading.RLock()
@@ -231,7 +230,7 @@ class CloudFormationService(StackReader):
             work = self._prepared(stack, asked, verb, stack.policy if verb == "UPDATE" else "")
             # AWS deletes the others, and still describes this one.
             stack.change_sets = {change_set["ChangeSetId"]: {**change_set, "ExecutionStatus": EXECUTED}}
-            stack.change_set, stack.updated = change_set["ChangeSetId"], time.time()
+            stack.change_set, stack.updated = change_set["ChangeSetId"], self._context.clock.now()
             on_failure = asked.get("OnStackFailure")
             stack.disable_rollback = bool(request.get("DisableRollback")) or on_failure == "DO_NOTHING"
             stack.delete_on_failure = verb == "CREATE" and on_failure == "DELETE"
@@ -269,7 +268,7 @@ class CloudFormationService(StackReader):
                 f"satisfy regular expression pattern: {STACK_NAME.pattern}"
             )
         arn = f"arn:aws:cloudformation:{self._context.region}:{self._context.account_id}:stack/{name}/{uuid.uuid4()}"
-        stack = Stack(arn, name, status, time.time())
+        stack = Stack(arn, name, status, self._context.clock.now())
         self._store.resources[arn] = {}
         return stack
 
@@ -319,7 +318,7 @@ class CloudFormationService(StackReader):
                 f"{request['ChangeSetName']}/{uuid.uuid4()}"
             ),
             "ChangeSetName": request["ChangeSetName"],
-            "CreationTime": time.time(),
+            "CreationTime": self._context.clock.now(),
             "Request": {**kept, "TemplateBody": draft.template},
             "Status": "CREATE_COMPLETE",
             "ExecutionStatus": "AVAILABLE",

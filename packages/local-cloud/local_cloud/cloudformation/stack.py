@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from local_cloud.clock import Clock
 from local_cloud.persistence.database import Database
 
 IN_PROGRESS = "_IN_PROGRESS"
@@ -114,8 +114,8 @@ class Stack:
 class StackStore:
     """All stacks in memory and in the database."""
 
-    def __init__(self, database: Database):
-        self._database = database
+    def __init__(self, database: Database, clock: Clock):
+        self._database, self.clock = database, clock
         self._lock = threading.RLock()
         self.stacks: dict[str, Stack] = {}
         self.resources: dict[str, dict[str, Resource]] = {}
@@ -169,7 +169,7 @@ class StackStore:
         """Something happened to the stack or one of its resources."""
         event = {
             "StackId": stack.id, "EventId": f"{logical}-{status}-{uuid.uuid4()}", "StackName": stack.name,
-            "LogicalResourceId": logical, "PhysicalResourceId": physical, "ResourceType": kind, "Timestamp": time.time(),
+            "LogicalResourceId": logical, "PhysicalResourceId": physical, "ResourceType": kind, "Timestamp": self.clock.now(),
             "ResourceStatus": status, **({"ResourceStatusReason": reason} if reason else {}),
             **({"ClientRequestToken": stack.token} if stack.token else {}),
         }  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -84,7 +83,7 @@ class ResourceSteps:
                 kind_of(resource.type).delete(self._aws, physical, resource.properties)
         except Exception as fault:
             reason = reason_of(fault)
-            failed = replace(resource, status="DELETE_FAILED", reason=reason, changed=time.time())
+            failed = replace(resource, status="DELETE_FAILED", reason=reason, changed=self._store.clock.now())
             if self._store.resources[self._stack.id].get(resource.logical_id) == resource:
                 self._store.put(self._stack, failed)
             self.told(resource, "DELETE_FAILED", reason)
@@ -168,7 +167,7 @@ class ResourceSteps:
 
     def _create(self, kind: ResourceType, wanted: Resource, verb: str) -> Callable[[], None]:
         """Make the resource; what takes it back."""
-        wanted = replace(wanted, physical_id="", status=f"{verb}_IN_PROGRESS", changed=time.time())
+        wanted = replace(wanted, physical_id="", status=f"{verb}_IN_PROGRESS", changed=self._store.clock.now())
         self.told(wanted, f"{verb}_IN_PROGRESS")
         # Noted before it is made: after a kill, the next operation finds what may be there. A replacement leaves the note of
         # the resource that it replaces in its place; its own name tells whose it is.
@@ -241,7 +240,7 @@ class ResourceSteps:
 
     def _keep(self, wanted: Resource, made: Made, status: str) -> Resource:
         kept = replace(
-            wanted, physical_id=made.physical_id, attributes=made.attributes, status=status, reason="", changed=time.time()
+            wanted, physical_id=made.physical_id, attributes=made.attributes, status=status, reason="", changed=self._store.clock.now()
         )  # fmt: skip
         self._store.put(self._stack, kept)
         self.told(kept, status)
