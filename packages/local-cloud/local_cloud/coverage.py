@@ -12,6 +12,8 @@ from pathlib import Path
 from local_cloud.environment import isolate
 
 PAGE = Path(__file__).with_suffix(".md")
+# What was measured cannot be read from the code: it is written down with its date.
+PARITY = Path(__file__).with_name("parity.md")
 
 HEAD = """# What the local cloud supports
 
@@ -125,7 +127,7 @@ def _requests() -> Iterator[str]:
 def page() -> str:
     """The whole page."""
     lines = [HEAD, *_services(), *_states(), *_stacks(), *_requests()]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + PARITY.read_text(encoding="utf-8")
 
 
 if __name__ == "__main__":
