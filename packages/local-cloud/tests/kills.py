@@ -288,6 +288,7 @@ class Deployments:
             for number in range(8):
                 ssm.StringParameter(stack, f"P{number}", parameter_name=f"/{name}/{number}", string_value=f"{word}{number}")
             sqs.Queue(stack, f"Queue-{word}")
+            sqs.Queue(stack, "Replaced", queue_name=f"{name}-{word}")
         app.synth()
     """
 
@@ -296,26 +297,25 @@ class Deployments:
         self.folder = Path(tempfile.mkdtemp())
         self.turn = 0
         self.acknowledged: str | None = None
-        self.usual_seconds = 0.0
+        self.usual_events = 0
 
     def prepare(self) -> None:
-        """Both assemblies, so that a deployment is the CLI and the cloud only; the first one says how long one takes."""
+        """Both assemblies, so that a deployment is the CLI and the cloud only; the first update says how many events one has."""
         (self.folder / "app.py").write_text(textwrap.dedent(self.APP))
         for word in "ab":
             command = [*self._cdk(f"{sys.executable} app.py"), "synth", "-q", "-c", f"word={word}", "-o", f"out-{word}"]
             subprocess.run(command, cwd=self.folder, env=self._environment(), check=True, capture_output=True)
-        cli = self._deploy()
-        began = self._begun(cli)
-        said, _ = cli.communicate()
-        assert cli.returncode == 0, said
-        self.usual_seconds = time.monotonic() - began
+        for self.turn in (0, 1):
+            began, cli = time.time(), self._deploy()
+            said, _ = cli.communicate()
+            assert cli.returncode == 0, said
+        self.usual_events = self._events(self.cloud.client("cloudformation"), began)
 
-    def _begun(self, cli: subprocess.Popen) -> float:
-        """When the first stack is deployed; the CLI has started by then."""
-        for line in cli.stdout:
-            if "deploying" in line:
-                break
-        return time.monotonic()
+    @staticmethod
+    def _events(cfn: Any, since: float) -> int:
+        """How many events both stacks have had; fewer than a page of them."""
+        pages = [cfn.describe_stack_events(StackName=name)["StackEvents"] for name in NAMES]
+        return sum(event["Timestamp"].timestamp() > since for page in pages for event in page)
 
     def _cdk(self, app: str) -> list[str]:
         cdk = str(CDK)
@@ -333,12 +333,12 @@ class Deployments:
         )  # fmt: skip
 
     def until_killed(self, tally: Tally) -> None:
-        """Deploy the other template; kill at any moment from the first stack on until all is done."""
+        """Deploy the other template; kill when a random number of its events has been noted, or when it is done."""
         self.turn += 1
-        cli = self._deploy()
-        self._begun(cli)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            cli.wait(self.dice.uniform(0, self.usual_seconds * 1.1))
+        began, wanted = time.time(), self.dice.randint(1, self.usual_events)
+        cli, cfn = self._deploy(), self.cloud.client("cloudformation")
+        while cli.poll() is None and self._events(cfn, began) < wanted:
+            time.sleep(0.002)
         kill(self.cloud, tally)
         cli.communicate()
         self.acknowledged = "ab"[self.turn % 2] if cli.returncode == 0 else None
@@ -384,9 +384,9 @@ class Deployments:
             if [rule["ID"] for rule in rules] != [f"{word}-rule"]:
                 yield f"{when}, the bucket of {name} has the rules {rules} and not {word}'s"
             self.cloud.client("iam").get_role(RoleName=ids["AWS::IAM::Role"])
-        queues = self.cloud.client("sqs").list_queues().get("QueueUrls", [])
-        if len(queues) != 2:
-            yield f"{when}, {len(queues)} queues for two stacks"
+        queues = [url.rpartition("/")[2] for url in self.cloud.client("sqs").list_queues().get("QueueUrls", [])]
+        if len(queues) != 4 or not {f"{name}-{word}" for name, word in words.items()} <= set(queues):
+            yield f"{when}, the queues {queues} for two stacks"
 
 
 def _stacks(cfn: Any) -> list[dict[str, Any]]:
