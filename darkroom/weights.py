@@ -84,6 +84,24 @@ def _put(s3: Any, bucket: str, name: str, path: Path) -> str:
     return f"s3://{bucket}/{prefix}/"
 
 
+def record(target: Target, name: str) -> dict[str, Any]:
+    """What the store says about the weights of a name; nothing where it has none."""
+    s3 = target.client("s3")
+    try:
+        answer = s3.get_object(Bucket=target.parameter("artifacts-bucket"), Key=f"{weights_key(name)}/weights.json")
+    except s3.exceptions.NoSuchKey:
+        return {}
+    return json.loads(answer["Body"].read())
+
+
+def replaced(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """A sentence when a name stands for other weights than before: the next trainings start from these."""
+    if not before or before.get("sha256") == after.get("sha256"):
+        return ""
+    old, new = (f"{one.get('source')}, SHA-256 {str(one.get('sha256'))[:12]}" for one in (before, after))
+    return f"This name had other weights: {old}. From now on trainings start from {new}; features are extracted anew."
+
+
 def fetch(target: Target, name: str, console: Console) -> str:
     """Let a processing job download the published weights into the store."""
     return _run(

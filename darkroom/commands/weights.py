@@ -31,8 +31,11 @@ def add(context: Context, name: str, file: Path | None, no_check: bool) -> None:
     """
     target, console = context.target, context.console
     store.require_known(name)
+    before = store.record(target, name)
     place = store.add_file(target, name, file, console, not no_check) if file else store.fetch(target, name, console)
     context.console.print(f"Stored: {place}", markup=False, soft_wrap=True)
+    if said := store.replaced(before, store.record(target, name)):
+        context.console.print(said, markup=False, soft_wrap=True)
 
 
 @weights.command("list")

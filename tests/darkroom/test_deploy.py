@@ -37,6 +37,26 @@ def test_the_app_of_somebody_else_is_not_deployed(running, app):
     assert "Somebodys-Storage" not in running("status", "--json").stdout
 
 
+def test_a_cloud_that_ends_in_the_middle_of_a_deployment_is_named_and_the_next_deployment_completes_it(darkroom, app):
+    """The app itself ends it, while it is synthesized: the next thing that the CDK CLI does is to ask the cloud."""
+    assert darkroom("up").returncode == 0
+    dying = f"""
+import json, os, signal
+os.kill(json.load(open({str(darkroom.home / "cloud" / "cloud.json")!r}))["pid"], signal.SIGKILL)
+"""
+    (app / "app.py").write_text(APP + dying)
+    cut = darkroom("deploy", cwd=app)
+    assert cut.returncode == 1 and "Traceback" not in cut.stderr
+    assert "the deployment is not finished" in cut.stderr and "darkroom up; darkroom deploy" in cut.stderr
+    (app / "app.py").write_text(APP)
+    assert darkroom("up").returncode == 0
+    again = darkroom("deploy", cwd=app)
+    assert again.returncode == 0, again.stderr
+    assert "Darkroom-Storage" in darkroom("status").stdout
+    darkroom("destroy", "--yes", cwd=app)
+    darkroom("down")
+
+
 def test_an_app_is_deployed_again_without_work_and_destroyed_without_a_trace(running, app):
     first = running("deploy", "--json", cwd=app)
     assert first.returncode == 0, first.stderr

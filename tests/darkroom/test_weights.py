@@ -89,6 +89,19 @@ def test_a_replaced_file_is_refused_by_its_checksum(running, store, job, tmp_pat
     assert found.returncode == 1 and "damaged or was replaced" in found.stderr
 
 
+def test_other_weights_under_the_same_name_are_announced_and_the_same_ones_are_not(running, store, tmp_path):
+    def add(name: str) -> str:
+        tensors, file = TENSORS.replace('"w"', f'"{name}"'), tmp_path / "mine.safetensors"
+        file.write_bytes(len(tensors).to_bytes(8, "little") + tensors.encode())
+        said = running("weights", "add", "vgg11", str(file), "--no-check")
+        assert said.returncode == 0, said.stderr
+        return said.stdout
+
+    assert "had other weights" not in add("one")
+    assert "had other weights" not in add("one")
+    assert "This name had other weights: file mine.safetensors, SHA-256" in add("two")
+
+
 def test_a_record_without_its_file_says_so(running, store, job, tmp_path):
     key = added(running, tmp_path, "vgg11")
     store[0].delete_object(Bucket=BUCKET, Key=key)
