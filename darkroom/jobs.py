@@ -101,14 +101,14 @@ def last_lines(target: Target, step: Step, count: int) -> list[str]:
     group = LOG_GROUPS.get(step.resource.removesuffix(".sync"))
     if not step.job or not group:
         return []
-    return [message for _, message in list(_lines(target, group, step.job, 0))[-count:]]
+    return [message for _, message in list(_lines(target, group, f"{step.job}/", 0))[-count:]]
 
 
 def find_group(target: Target, job: str) -> str:
     """The log group in which a job, or an endpoint, has written."""
     groups = [*dict.fromkeys(LOG_GROUPS.values()), log_group_of_endpoint(job)]
     for group in groups:
-        if any(_streams(target, group, "" if group.endswith(f"/{job}") else job)):
+        if any(_streams(target, group, _streams_of(job, group))):
             return group
     raise DarkroomError(
         f"No log of {job!r} was found in {', '.join(groups)}.",
@@ -119,7 +119,7 @@ def find_group(target: Target, job: str) -> str:
 def read_log(target: Target, job: str, follow: bool) -> Iterator[str]:
     """The lines of a job, in order of time; with `follow`, further ones until interrupted."""
     group, since = find_group(target, job), 0
-    prefix = "" if group.endswith(f"/{job}") else job
+    prefix = _streams_of(job, group)
     seen: set[str] = set()
     while True:
         for event_id, message in _lines(target, group, prefix, since):
@@ -129,6 +129,11 @@ def read_log(target: Target, job: str, follow: bool) -> Iterator[str]:
         if not follow:
             return
         time.sleep(1)
+
+
+def _streams_of(job: str, group: str) -> str:
+    """What its streams begin with: all of an endpoint's own group; `<job>/` of a job, or `train-0-1` would be `train-0-10`, too."""
+    return "" if group.endswith(f"/{job}") else f"{job}/"
 
 
 def _streams(target: Target, group: str, prefix: str) -> list[str]:

@@ -57,6 +57,34 @@ os.kill(json.load(open({str(darkroom.home / "cloud" / "cloud.json")!r}))["pid"],
     darkroom("down")
 
 
+BOTH = """\
+from aws_cdk import App, RemovalPolicy, Stack, aws_s3 as s3
+app = App(analytics_reporting=False)
+environment = app.node.try_get_context("environment")
+name = "Darkroom-Storage" if environment == "dev" else f"Darkroom-{environment.capitalize()}-Storage"
+stack = Stack(app, name, description="Darkroom: tiny")
+s3.Bucket(stack, "Bucket", bucket_name=f"bucket-of-{environment}", removal_policy=RemovalPolicy.DESTROY)
+app.synth()
+"""
+
+
+def test_each_environment_is_deployed_beside_the_other_and_again_whatever_was_synthesized_last(running, app):
+    (app / "app.py").write_text(BOTH)
+    assert running("deploy", cwd=app).returncode == 0
+    assert running("deploy", "--environment", "prod", cwd=app).returncode == 0
+    again = running("deploy", "--environment", "dev", cwd=app)
+    assert again.returncode == 0 and "no changes" in again.stdout, again.stderr
+    for environment, stack in (("dev", "Darkroom-Storage"), ("prod", "Darkroom-Prod-Storage")):
+        shown = json.loads(running("status", "--json", "--environment", environment).stdout)
+        assert [one["name"] for one in shown["stacks"]] == [stack]
+    gone = running("destroy", "--yes", "--environment", "prod", cwd=app)
+    assert gone.returncode == 0 and "Darkroom-Prod-Storage" in gone.stdout
+    left = json.loads(running("status", "--json", "--environment", "dev").stdout)
+    assert [one["name"] for one in left["stacks"]] == ["Darkroom-Storage"]
+    assert running("destroy", "--yes", "--environment", "dev", cwd=app).returncode == 0
+    assert running("up").returncode == 0  # for the tests below: the last one takes the cloud's state with it
+
+
 def test_an_app_is_deployed_again_without_work_and_destroyed_without_a_trace(running, app):
     first = running("deploy", "--json", cwd=app)
     assert first.returncode == 0, first.stderr

@@ -1,8 +1,11 @@
 """Two environments and two projects stand side by side in one cloud: each command works on the one that it was told."""
 
+import contextlib
 import json
+import time
 
 import pytest
+from botocore.exceptions import ClientError
 
 from contract.names import Names
 from tests.darkroom import deployments, inside
@@ -82,6 +85,27 @@ def test_every_other_command_asks_for_parts_of_that_deployment(three, kind, name
     said = ask(run, kind, *words, *where(kind, names))
     assert said.returncode == 1 and "Traceback" not in said.stderr
     assert reason.format(prefix=names.prefix, parameters=names.parameters) in said.stderr
+
+
+@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("names", ALL, ids=str)
+def test_logs_are_those_of_the_job_that_was_named_and_of_no_neighbour(three, kind, names):
+    run, make = three
+    logs, group = make("logs"), "/aws/sagemaker/TrainingJobs"
+    jobs = [f"{n.prefix}-0a1b2c3d-train-0-{number}" for n in ALL for number in (1, 10)]
+    for job in jobs:
+        stream = {"logGroupName": group, "logStreamName": f"{job}/algo-1-1700000000"}
+        with contextlib.suppress(ClientError):  # made by an earlier case
+            make("logs").create_log_group(logGroupName=group)
+        with contextlib.suppress(ClientError):
+            logs.create_log_stream(**stream)
+            moment = int(time.time() * 1000)
+            logs.put_log_events(**stream, logEvents=[{"timestamp": moment, "message": f"said by {job}"}])
+    job = f"{names.prefix}-0a1b2c3d-train-0-1"
+    said = ask(run, kind, "logs", job, *where(kind, names))
+    assert (said.returncode, said.stdout) == (0, f"said by {job}\n"), said.stderr
+    absent = ask(run, kind, "logs", f"{names.prefix}-0a1b2c3d-train", *where(kind, names))
+    assert absent.returncode == 1 and "No log of" in absent.stderr
 
 
 @pytest.mark.parametrize("kind", BOTH)
