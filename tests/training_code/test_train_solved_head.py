@@ -74,6 +74,16 @@ def test_the_minimum_is_never_above_that_of_scikit_learn(width, photos, classes,
     assert loss(weight, bias) <= loss(coefficients, intercepts) * (1 + 1e-5) + 1e-5
 
 
+def test_features_that_one_direction_rules_can_be_turned():
+    """Rounded to float32, the products of such photos are no longer those of any photos."""
+    random = np.random.default_rng(0)
+    rank = random.normal(size=(700, 30)) @ (random.normal(size=(30, 1500)) * np.geomspace(100, 0.01, 30)[:, None])
+    matrix = (rank / rank.std(0)).astype(np.float32)
+    turned = Space.of(matrix).features.astype(np.float64)
+    exact = matrix.astype(np.float64) @ matrix.T.astype(np.float64)
+    np.testing.assert_allclose(turned @ turned.T, exact, atol=1e-4 * np.abs(exact).max())
+
+
 def test_problems_that_are_solved_together_are_those_that_are_solved_alone():
     matrix, labels = clusters(20, 90, 3, 4.0)
     weights = (np.arange(90)[:, None] % 3 != np.arange(3)).astype(np.float32)

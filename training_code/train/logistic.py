@@ -19,6 +19,7 @@ CLOSE, CLOSEST = 1e-3, 1e-5  # largest entry of the gradient, a photo: for a com
 SUFFICIENT = 1e-4  # share of the promised decrease that a step must bring (Armijo)
 NOISE = 1e-7  # of a loss: what float32 cannot tell apart
 MOST_STEPS = 500
+COLUMNS = 1024  # of the features that are turned into float64 at a time
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,11 @@ class Space:
         photos, width = features.shape
         if width <= photos:
             return cls(features)
-        products = (features @ features.T).astype(np.float64)
+        # In float64: the largest of these numbers may be a thousand times the mean, and float32's rounding of it more than the rest.
+        products = np.zeros((photos, photos))
+        for begin in range(0, width, COLUMNS):
+            part = features[:, begin : begin + COLUMNS].astype(np.float64)
+            products += part @ part.T
         # Photos that are alike, and features with their mean taken off, leave directions without length.
         products[np.diag_indices(photos)] += 1e-6 * np.trace(products) / photos
         return cls(np.linalg.cholesky(products).astype(np.float32), features)
