@@ -27,10 +27,11 @@ def pytest_collection_modifyitems(items: list[Any]) -> None:
 def _start(running: Any, **_: str) -> None:
     from local_cloud.cloud import Cloud
     from local_cloud.server import bound_port, make_server
+    from local_cloud.settings import Settings
 
     running.state.mkdir(parents=True, exist_ok=True)
     server = make_server(0, lambda environ, start: cloud.application(environ, start))
-    cloud = Cloud(running.state, running.region, f"http://127.0.0.1:{bound_port(server)}")
+    cloud = Cloud(running.state, running.region, f"http://127.0.0.1:{bound_port(server)}", Settings())
     threading.Thread(target=server.serve, name="server", daemon=True).start()
     cloud.start()
     running.description, running.here = cloud.description(), (cloud, server)
