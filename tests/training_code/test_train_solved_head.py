@@ -182,6 +182,10 @@ def test_no_head_that_chooses_learns_from_validation_photos_that_the_user_gave()
     ]
     assert set(by_strength[0]) & set(by_strength[1])
     assert facts["judged_by"].startswith("given validation photos")
+    chosen = min(facts["path"], key=lambda point: point["loss"])
+    assert facts["strength"] == chosen["strength"] and chosen["loss"] != chosen["validation:loss"], (
+        "both count the same"
+    )
     assert head.metrics["validation:accuracy"] == score(
         np.stack([one[i] for i in features.validation.ids]), features.validation.labels
     )["validation:accuracy"], "metrics are of the given photos alone"  # fmt: skip

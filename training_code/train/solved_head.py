@@ -137,6 +137,9 @@ class SolvedHead:
             self.record.epoch(
                 number, point.metrics, choice_loss=point.loss, depths=point.depths, strength=point.strength
             )
+        if self.settings.objective == "validation:loss":
+            # Where validation photos were given, those that train have a say, too.
+            self.record.best = self.record.epochs[min(range(len(points)), key=lambda one: points[one].loss)]
         best = points[self.record.epochs.index(self.record.best)]
         path = [one for one in points if one.depths == best.depths and one.strength <= best.strength]
         head = self._kept(path) if self.settings.export else ([], np.empty(0), np.empty(0))
