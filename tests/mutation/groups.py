@@ -64,6 +64,7 @@ GROUPS = {
             ("local_cloud/signature.py", "local_cloud/guard.py", "local_cloud/s3/payload.py"),
             ("tests/test_safety_ages.py", "tests/test_safety_guard.py", "tests/test_safety_signatures.py"),
             top=LOCAL_CLOUD, copied=("local_cloud", "tests", "docs", "README.md"), cloud=True,
+            unless="private or process",
         ),
         Group(
             "health",
