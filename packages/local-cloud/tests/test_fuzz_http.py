@@ -115,12 +115,20 @@ def test_an_input_that_is_no_json_is_refused(cloud):
         {"Type": "String", "Value": {"Fn::GetAtt": "x"}},
     ],
 )
-def test_why_a_resource_failed_is_told_without_words_of_python(cloud, properties):
+def test_a_function_of_the_wrong_form_is_refused_without_words_of_python(cloud, properties):
     stacks = cloud.client("cloudformation")
-    name = f"fuzz-reason-{abs(hash(str(properties)))}"
     resources = {"A": {"Type": "AWS::SSM::Parameter", "Properties": properties}}
+    with pytest.raises(ClientError) as refused:
+        stacks.create_stack(StackName="fuzz-function", TemplateBody=json.dumps({"Resources": resources}))
+    assert "Template error" in str(refused.value) and not re.search(r"invalid literal|unpack", str(refused.value))
+    _is_a_refusal(refused.value)
+
+
+def test_why_a_resource_failed_is_told_without_words_of_python(cloud):
+    stacks, name = cloud.client("cloudformation"), "fuzz-reason"
+    resources = {"A": {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "Nothing", "Value": "x"}}}
     stacks.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
-    wait_until(lambda: stacks.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"] == "ROLLBACK_COMPLETE", 60)
+    wait_until(lambda: stacks.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"] == "ROLLBACK_COMPLETE", 120)
     reasons = [e.get("ResourceStatusReason", "") for e in stacks.describe_stack_events(StackName=name)["StackEvents"]]
     assert any(reasons) and not re.search(r"invalid literal|unpack|object is not|Error:", "".join(reasons))
 
