@@ -20,6 +20,7 @@ from tests.browser import fits
 from tests.training_code.observed_training import perceptron, photos, slow_storage, train
 from training_code.__main__ import main
 from training_code.health.observations import Observations, percentile
+from training_code.health.rule import LEAST_GAIN, PROFILER_REPORT
 from training_code.observation import ObserverGroup
 from training_code.profiling.summary import parts
 
@@ -47,9 +48,23 @@ def left_behind(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def judged(left_behind, tmp_path_factory) -> Path:
+    """Of a training of seconds, for which no rule about time would say a word: here they speak of the least gain."""
     out = tmp_path_factory.mktemp("health")
-    assert main(["health", "--input", str(left_behind), "--output", str(out)]) == 0
+    loud = {name: {"min_gain_seconds": 0} for name in LEAST_GAIN}
+    loud[PROFILER_REPORT] = {f"{name}_min_gain_seconds": 0 for name in LEAST_GAIN}
+    rules = [{"name": name, "parameters": loud.get(name, {})} for name in RULE_NAMES]
+    (out.parent / "rules.json").write_text(json.dumps({"rules": rules}))
+    words = ["--rules-config", str(out.parent / "rules.json"), "--input", str(left_behind), "--output", str(out)]
+    assert main(["health", *words]) == 0
     return out
+
+
+def test_a_training_of_seconds_is_not_worth_a_word_about_time(left_behind, tmp_path):
+    assert main(["health", "--input", str(left_behind), "--output", str(tmp_path)]) == 0
+    rules = {rule["name"]: rule for rule in json.loads((tmp_path / "health.json").read_text())["rules"]}
+    assert (
+        rules["IOBottleneck"]["status"] == "NoIssuesFound" and "too little to act on" in rules["IOBottleneck"]["seen"]
+    )
 
 
 def test_health_json_holds_every_rule_and_the_profile(judged):

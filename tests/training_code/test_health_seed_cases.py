@@ -76,7 +76,8 @@ def test_the_seven_rules_of_the_intel_example_pass_a_healthy_training(tmp_path):
 def test_the_seven_rules_find_what_is_wrong_with_a_training_that_learns_nothing(tmp_path):
     found = intel(tmp_path, learning_rate="1e-9", labels="shuffled")
     assert found["LossNotDecreasing"]["RuleEvaluationStatus"] == "IssuesFound"
-    assert found["Overtraining"]["RuleEvaluationStatus"] == "IssuesFound"
+    # Its validation loss stays and does not rise, and all of it took a second: no cost, nothing to say.
+    assert found["Overtraining"]["RuleEvaluationStatus"] == "NoIssuesFound"
     assert found["VanishingGradient"]["RuleEvaluationStatus"] == "NoIssuesFound"
 
 
