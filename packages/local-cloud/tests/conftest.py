@@ -12,7 +12,7 @@ from local_cloud.testing import RunningCloud
 from tests.sagemaker.platform import Platform, quick_settings
 
 # No time limits: a busy machine is no fault of the code.
-settings.register_profile("patient")
+settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 

@@ -40,6 +40,7 @@ HELD_BY_PROBES = {
 }  # fmt: skip
 # These make moto another thing altogether (bytes on disk, an own event bus): the tests of that thing hold them.
 HELD_ELSEWHERE = {
+    "AccountSpecificBackend.__getitem__": "tests/test_persistence_kill.py",
     "SNSResponse.publish": "tests/test_moto_answers.py",
     "Alarm.__init__": "tests/test_events.py",
     "Alarm.update_state": "tests/test_events.py",

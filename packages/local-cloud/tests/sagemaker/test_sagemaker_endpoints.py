@@ -231,4 +231,4 @@ def test_the_archive_of_a_model_cannot_leave_its_folder(platform, tmp_path):
     url = platform.put("models/evil.tar.gz", out.getvalue())
     name = platform.endpoint(platform.model(ModelDataUrl=url))
     described = platform.api.describe_endpoint(EndpointName=name)
-    assert described["EndpointStatus"] == "Failed" and "outside the destination" in described["FailureReason"]
+    assert described["EndpointStatus"] == "Failed" and "leads out of the folder" in described["FailureReason"]

@@ -7,13 +7,13 @@ import re
 
 import pytest
 
-from local_cloud.sagemaker.namespaces import has_opt_ml
-from tests.conftest import ROOT
+from local_cloud.sagemaker.namespaces import available
+from tests.places import ROOT
 from tests.sagemaker.platform import Platform
 from tests.sagemaker.test_sagemaker_processing import output, processing_request, s3_input
 
 PAGE = ROOT / "docs/what-a-container-receives.md"
-pytestmark = pytest.mark.skipif(not has_opt_ml(), reason="the tables are for confined containers")
+pytestmark = pytest.mark.skipif(not available(), reason="the tables are for confined containers")
 # Writes down everything that it finds, as one line of JSON.
 LOOK = """
 import json, os, socket, stat, sys
