@@ -33,7 +33,7 @@ def statements(denied: Iterable[Question]) -> dict[str, list[dict[str, Any]]]:
 @click.option(
     "--mode",
     type=click.Choice(["off", "report", "enforce"]),
-    help="From now on: ask nothing; let everything happen and report; or deny as AWS does. Forgets what was asked before.",
+    help="From now on: ask nothing; let everything happen and report; or deny as AWS does. Off forgets what was asked.",
 )
 @click.option(
     "--unused",

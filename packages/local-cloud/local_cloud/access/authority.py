@@ -84,14 +84,16 @@ class Authority:
         self._folders: dict[tuple[str, str, str, bool], int] = {}
 
     def change(self, mode: str) -> None:
-        """Another mode from now on; what was asked before is forgotten."""
+        """Another mode from now on; `off` forgets what was asked before."""
         if mode not in MODES:
             raise AwsError(
                 "ValidationException", f"The mode of permissions is {mode!r}; allowed are {', '.join(MODES)}."
             )
         write_json(self._kept, {"mode": mode})
         with self._lock:
-            self.mode, self._asked, self._folders = mode, {}, {}
+            self.mode = mode
+            if mode == "off":
+                self._asked, self._folders = {}, {}
 
     def caller(self) -> Caller | None:
         """In whose name this thread works; None when it is the cloud itself, or permissions are off."""

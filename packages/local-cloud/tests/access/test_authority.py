@@ -56,6 +56,7 @@ def mode(platform: Platform) -> Any:
     def switch(name: str) -> None:
         own_call(platform.cloud, "POST", json.dumps({"mode": name}).encode())
 
+    switch("off")
     yield switch
     switch("report")
 
