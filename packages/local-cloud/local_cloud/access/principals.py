@@ -85,9 +85,11 @@ class Principals:
         return iam_backends[self._account][PARTITION]
 
     def _boundary(self, arn: str | None) -> Policy | None:
-        managed = self._iam.managed_policies.get(arn) if arn else None
-        policies = _all({arn: _current(managed)}) if managed else ()
-        return policies[0] if policies else None
+        """A boundary that is gone or cannot be read leaves nothing allowed; without one there is no bound."""
+        if not arn:
+            return None
+        managed = self._iam.managed_policies.get(arn)
+        return (_first(arn, _current(managed)) if managed else None) or Policy(arn, ())
 
 
 def of_resource(action: str, resource: str, account_id: str, region: str) -> tuple[Policy | None, bool]:

@@ -130,6 +130,10 @@ def test_boundary_session_policy_and_bucket_policy_count(platform, mode):
     bounded = session(platform, role(platform, everything, PermissionsBoundary=bound), "s3")
     assert bounded.get_object(Bucket="photos", Key="team-a/1.jpg")
     assert "no permissions boundary allows" in refusal(bounded.list_objects_v2, Bucket="photos")["Message"]
+    iam.delete_policy(PolicyArn=bound)  # what bounds it is gone: nothing is allowed, not everything
+    assert (
+        "no permissions boundary allows" in refusal(bounded.get_object, Bucket="photos", Key="team-a/1.jpg")["Message"]
+    )
     free = role(platform, everything)
     assert session(platform, free, "s3").list_objects_v2(Bucket="photos")
     limited = session(platform, free, "s3", Policy=READER)
