@@ -65,10 +65,6 @@ PASSED = {  # the members with which a service is handed a role
     "sagemaker": ("RoleArn", "ExecutionRoleArn"), "states": ("roleArn",), "cloudformation": ("RoleARN",),
     "events": ("RoleArn",),
 }  # fmt: skip
-RENAMED = {
-    ("states", "StartSyncExecution"): "StartSyncExecution",
-    ("iam", "SimulatePrincipalPolicy"): "SimulatePrincipalPolicy",
-}
 
 
 def needed(service: str, operation: str, parameters: Parameters, place: Place) -> list[Needed]:

@@ -111,7 +111,7 @@ class Authority:
         return self.principals.of_user(holder)
 
     def check(self, caller: Caller, service: str, permissions: Iterable[Needed]) -> None:
-        """The same for permissions that the caller of this method has worked out."""
+        """Judges and remembers each permission; raises AWS's AccessDenied for the first that is denied, when enforced."""
         for permission in permissions:
             verdict = self.judge(caller, permission)
             self._note(caller, permission, verdict)

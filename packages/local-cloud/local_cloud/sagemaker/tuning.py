@@ -9,7 +9,7 @@ from local_cloud.sagemaker.store import Document, public
 from local_cloud.sagemaker.support import invalid, refuse_unsupported
 from local_cloud.sagemaker.tags import keep_tags
 from local_cloud.sagemaker.training import check_training
-from local_cloud.sagemaker.tuning_run import TuningRun, training_request
+from local_cloud.sagemaker.tuning_run import COPIED, TuningRun, training_request
 
 NOUN = "HyperParameterTuningJob"
 NAME_LIMIT = 32
@@ -18,23 +18,7 @@ REASONS = {
     "TrainingJobDefinitions": "Use TrainingJobDefinition, with one algorithm.",
     "Autotune": "Give ParameterRanges and ResourceLimits instead.",
 }
-DEFINITION_FIELDS = (
-    "StaticHyperParameters",
-    "AlgorithmSpecification",
-    "RoleArn",
-    "InputDataConfig",
-    "VpcConfig",
-    "OutputDataConfig",
-    "ResourceConfig",
-    "StoppingCondition",
-    "EnableNetworkIsolation",
-    "EnableInterContainerTrafficEncryption",
-    "EnableManagedSpotTraining",
-    "CheckpointConfig",
-    "RetryStrategy",
-    "Environment",
-    "DefinitionName",
-)
+DEFINITION_FIELDS = ("StaticHyperParameters", *COPIED, "DefinitionName")
 SUMMARY = (
     "HyperParameterTuningJobName",
     "HyperParameterTuningJobArn",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from local_cloud.cloudformation.resources.kinds import (
@@ -11,6 +10,7 @@ from local_cloud.cloudformation.resources.kinds import (
     Naming,
     Properties,
     ResourceType,
+    as_text,
     delete_quietly,
     pick,
     register,
@@ -18,10 +18,6 @@ from local_cloud.cloudformation.resources.kinds import (
     true,
     whole,
 )
-
-
-def _document(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 @register
@@ -42,7 +38,7 @@ class Role(ResourceType):
         name = properties.get("RoleName") or naming.name(64)
         made = iam.create_role(
             RoleName=name,
-            AssumeRolePolicyDocument=_document(properties["AssumeRolePolicyDocument"]),
+            AssumeRolePolicyDocument=as_text(properties["AssumeRolePolicyDocument"]),
             **pick(properties, "Path", "Description", "PermissionsBoundary", "Tags"),
             **(
                 {"MaxSessionDuration": int(properties["MaxSessionDuration"])}
@@ -56,7 +52,7 @@ class Role(ResourceType):
 
     def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
         iam = aws.client("iam")
-        trust = _document(new["AssumeRolePolicyDocument"])
+        trust = as_text(new["AssumeRolePolicyDocument"])
         iam.update_assume_role_policy(RoleName=physical_id, PolicyDocument=trust)
         iam.update_role(
             RoleName=physical_id,
@@ -93,7 +89,7 @@ class Role(ResourceType):
             delete_quietly(iam.detach_role_policy, RoleName=name, PolicyArn=arn)
         kept = {policy["PolicyName"] for policy in new.get("Policies", [])}
         for policy in new.get("Policies", []):
-            document = _document(policy["PolicyDocument"])
+            document = as_text(policy["PolicyDocument"])
             iam.put_role_policy(RoleName=name, PolicyName=policy["PolicyName"], PolicyDocument=document)
         for policy in old.get("Policies", []):
             if policy["PolicyName"] not in kept:
@@ -125,7 +121,7 @@ class Policy(ResourceType):
         for plural, kind in (("Roles", "role"), ("Users", "user"), ("Groups", "group")):
             parameter = f"{kind.title()}Name"
             for name in new.get(plural, []):
-                document = _document(new["PolicyDocument"])
+                document = as_text(new["PolicyDocument"])
                 put = getattr(iam, f"put_{kind}_policy")
                 put(**{parameter: name}, PolicyName=new["PolicyName"], PolicyDocument=document)
             for name in set(old.get(plural, [])) - set(new.get(plural, [])):
@@ -148,7 +144,7 @@ class ManagedPolicy(ResourceType):
     def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
         iam = aws.client("iam")
         name = properties.get("ManagedPolicyName") or naming.name(128)
-        document = _document(properties["PolicyDocument"])
+        document = as_text(properties["PolicyDocument"])
         made = iam.create_policy(PolicyName=name, PolicyDocument=document, **pick(properties, "Path", "Description"))
         arn = made["Policy"]["Arn"]
         with whole(self, aws, arn, properties):
@@ -161,7 +157,7 @@ class ManagedPolicy(ResourceType):
             for version in iam.list_policy_versions(PolicyArn=physical_id)["Versions"]:
                 if not version["IsDefaultVersion"]:
                     iam.delete_policy_version(PolicyArn=physical_id, VersionId=version["VersionId"])
-            document = _document(new["PolicyDocument"])
+            document = as_text(new["PolicyDocument"])
             iam.create_policy_version(PolicyArn=physical_id, PolicyDocument=document, SetAsDefault=True)
         self._attach(iam, physical_id, old, new)
         return Made(physical_id, {"PolicyArn": physical_id})
@@ -201,7 +197,7 @@ class Key(ResourceType):
         kms = aws.client("kms")
         tags = [{"TagKey": tag["Key"], "TagValue": tag["Value"]} for tag in properties.get("Tags", [])]
         made = kms.create_key(
-            **({"Policy": _document(properties["KeyPolicy"])} if "KeyPolicy" in properties else {}),
+            **({"Policy": as_text(properties["KeyPolicy"])} if "KeyPolicy" in properties else {}),
             **pick(properties, "Description", "KeySpec", "KeyUsage"),
             **({"Tags": tags} if tags else {}),
         )["KeyMetadata"]
@@ -212,7 +208,7 @@ class Key(ResourceType):
     def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
         kms = aws.client("kms")
         if "KeyPolicy" in new:
-            kms.put_key_policy(KeyId=physical_id, PolicyName="default", Policy=_document(new["KeyPolicy"]))
+            kms.put_key_policy(KeyId=physical_id, PolicyName="default", Policy=as_text(new["KeyPolicy"]))
         kms.update_key_description(KeyId=physical_id, Description=new.get("Description", ""))
         changed, removed = tag_changes(old, new)
         if changed:

@@ -6,6 +6,7 @@ Nothing here talks to a backend: a stack's resources go the way that a user's wo
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -155,6 +156,11 @@ def tag_changes(old: Properties, new: Properties, key: str = "Tags") -> tuple[li
     after = {tag["Key"]: tag["Value"] for tag in new.get(key, [])}
     changed = [{"Key": k, "Value": v} for k, v in after.items() if before.get(k) != v]
     return changed, [k for k in before if k not in after]
+
+
+def as_text(value: Any) -> str:
+    """A JSON document as the APIs take it; templates give it as text or as an object."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def true(value: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from local_cloud.cloudformation.resources.kinds import (
@@ -11,6 +10,7 @@ from local_cloud.cloudformation.resources.kinds import (
     Naming,
     Properties,
     ResourceType,
+    as_text,
     delete_quietly,
     pick,
     register,
@@ -21,10 +21,6 @@ from local_cloud.cloudformation.resources.kinds import (
 # What an attribute is again when its property leaves the template.
 TOPIC_DEFAULTS = {"SignatureVersion": "1", "TracingConfig": "PassThrough", "ContentBasedDeduplication": "false"}
 SUBSCRIPTION_DEFAULTS = {"FilterPolicy": "{}", "FilterPolicyScope": "MessageAttributes", "RawMessageDelivery": "false"}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _queue_name(naming: Naming, longest: int, fifo: bool) -> str:
@@ -76,7 +72,7 @@ class Topic(ResourceType):
         return Made(physical_id, {"TopicArn": physical_id, "TopicName": physical_id.rpartition(":")[2]})
 
     def _values(self, properties: Properties) -> dict[str, str]:
-        values = {key: _text(value) for key, value in pick(properties, *self._attributes).items()}
+        values = {key: as_text(value) for key, value in pick(properties, *self._attributes).items()}
         return values | {key: str(true(value)).lower() for key, value in pick(properties, *self._flags).items()}
 
     @staticmethod
@@ -125,7 +121,7 @@ class Subscription(ResourceType):
 
     @staticmethod
     def _values(properties: Properties) -> dict[str, str]:
-        values = {key: _text(value) for key, value in pick(properties, "FilterPolicyScope", "FilterPolicy").items()}
+        values = {key: as_text(value) for key, value in pick(properties, "FilterPolicyScope", "FilterPolicy").items()}
         if "RawMessageDelivery" in properties:
             values["RawMessageDelivery"] = str(true(properties["RawMessageDelivery"])).lower()
         return values
@@ -154,7 +150,7 @@ class TopicPolicy(ResourceType):
 
     @staticmethod
     def _put(aws: Aws, properties: Properties) -> None:
-        text = _text(properties["PolicyDocument"])
+        text = as_text(properties["PolicyDocument"])
         for topic in properties["Topics"]:
             aws.client("sns").set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=text)
 
@@ -208,7 +204,7 @@ class Queue(ResourceType):
         chosen = pick(properties, *self._attributes)
         values = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in chosen.items()}
         if "RedrivePolicy" in properties:
-            values["RedrivePolicy"] = _text(properties["RedrivePolicy"])
+            values["RedrivePolicy"] = as_text(properties["RedrivePolicy"])
         return values
 
     @staticmethod
@@ -224,12 +220,12 @@ class QueuePolicy(ResourceType):
     properties = required = frozenset({"Queues", "PolicyDocument"})
 
     def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
-        self._put(aws, properties["Queues"], _text(properties["PolicyDocument"]))
+        self._put(aws, properties["Queues"], as_text(properties["PolicyDocument"]))
         return Made(naming.name(64))
 
     def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
         self.delete(aws, physical_id, {"Queues": [queue for queue in old["Queues"] if queue not in new["Queues"]]})
-        self._put(aws, new["Queues"], _text(new["PolicyDocument"]))
+        self._put(aws, new["Queues"], as_text(new["PolicyDocument"]))
         return Made(physical_id)
 
     def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:
@@ -269,7 +265,7 @@ class Rule(ResourceType):
     @staticmethod
     def _put(aws: Aws, name: str, old: Properties, new: Properties) -> Made:
         events = aws.client("events")
-        pattern = {"EventPattern": _text(new["EventPattern"])} if "EventPattern" in new else {}
+        pattern = {"EventPattern": as_text(new["EventPattern"])} if "EventPattern" in new else {}
         chosen = pick(new, "Description", "ScheduleExpression", "State", "RoleArn", "EventBusName")
         arn = events.put_rule(Name=name, **pattern, **chosen)["RuleArn"]
         kept = {target["Id"] for target in new.get("Targets", [])}
@@ -330,11 +326,11 @@ class Dashboard(ResourceType):
 
     def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
         name = properties.get("DashboardName") or naming.name(255)
-        aws.client("cloudwatch").put_dashboard(DashboardName=name, DashboardBody=_text(properties["DashboardBody"]))
+        aws.client("cloudwatch").put_dashboard(DashboardName=name, DashboardBody=as_text(properties["DashboardBody"]))
         return Made(name)
 
     def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
-        aws.client("cloudwatch").put_dashboard(DashboardName=physical_id, DashboardBody=_text(new["DashboardBody"]))
+        aws.client("cloudwatch").put_dashboard(DashboardName=physical_id, DashboardBody=as_text(new["DashboardBody"]))
         return Made(physical_id)
 
     def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:

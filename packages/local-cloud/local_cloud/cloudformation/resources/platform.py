@@ -13,6 +13,7 @@ from local_cloud.cloudformation.resources.kinds import (
     Naming,
     Properties,
     ResourceType,
+    as_text,
     delete_quietly,
     pick,
     register,
@@ -21,10 +22,6 @@ from local_cloud.cloudformation.resources.kinds import (
     whole,
 )
 from local_cloud.cloudformation.template import invalid
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 @register
@@ -80,7 +77,7 @@ class Repository(ResourceType):
         elif "LifecyclePolicy" in old:
             delete_quietly(ecr.delete_lifecycle_policy, repositoryName=name)
         if "RepositoryPolicyText" in new:
-            ecr.set_repository_policy(repositoryName=name, policyText=_text(new["RepositoryPolicyText"]))
+            ecr.set_repository_policy(repositoryName=name, policyText=as_text(new["RepositoryPolicyText"]))
         elif "RepositoryPolicyText" in old:
             delete_quietly(ecr.delete_repository_policy, repositoryName=name)
         uri = f"{aws.account_id}.dkr.ecr.{aws.region}.amazonaws.com/{name}"
@@ -209,7 +206,7 @@ class LogResourcePolicy(ResourceType):
     replacing = frozenset({"PolicyName"})
 
     def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
-        name, document = properties["PolicyName"], _text(properties["PolicyDocument"])
+        name, document = properties["PolicyName"], as_text(properties["PolicyDocument"])
         aws.client("logs").put_resource_policy(policyName=name, policyDocument=document)
         return Made(name)
 

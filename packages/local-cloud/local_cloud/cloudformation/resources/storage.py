@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -13,6 +12,7 @@ from local_cloud.cloudformation.resources.kinds import (
     Naming,
     Properties,
     ResourceType,
+    as_text,
     delete_quietly,
     pick,
     register,
@@ -233,9 +233,7 @@ class BucketPolicy(ResourceType):
     replacing = frozenset({"Bucket"})
 
     def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
-        document = properties["PolicyDocument"]
-        text = document if isinstance(document, str) else json.dumps(document)
-        aws.client("s3").put_bucket_policy(Bucket=properties["Bucket"], Policy=text)
+        aws.client("s3").put_bucket_policy(Bucket=properties["Bucket"], Policy=as_text(properties["PolicyDocument"]))
         return Made(properties["Bucket"], {"Bucket": properties["Bucket"]})
 
     def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
