@@ -36,7 +36,8 @@ import torch
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from training_code.observation import NoObserver, Observer, observers_for
+from training_code.observation import NoObserver, Observer
+from training_code.observers import observers_for
 
 Times = tuple[float, float]  # wall, processor
 COLUMNS = (

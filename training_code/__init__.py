@@ -1,4 +1,12 @@
-"""Image 1: prepare, train, evaluate, health.
+"""Image 1: the jobs that prepare photos, learn from them, and judge what was learnt. A third of it trains; what the folders do:
+
+- `prepare/`: the data set read, split, packed and planned (`prepare`); `compare/`: the same for a comparison, once for all candidates
+  (`prepare-comparison`), and one candidate's features (`extract`)
+- `features/`, `models/`: backbones, their weights, and the features that they give (`fetch-weights`, `check-weights`)
+- `train/`: heads on features, fine-tuning of the network, the search for hyperparameters (`train`)
+- `observation.py`, `observers.py`: what a training tells about itself and to whom; `debugging/`: smdebug's hook and statistics;
+  `profiling/`: where the time goes; `health/`: rules over both (`health`)
+- `evaluate.py`, `measurement.py`: the answers on the test photos, measured and judged (`evaluate`)
 
 smdebug imports pyinstrument, whose one C function (`pyinstrument_cext`) is published for Python ≤ 3.10 only; building it
 would ask every machine for a compiler. Its few lines are here in Python instead, under its name, unless the real one is

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path
 from threading import RLock
 from typing import Any, Literal, Protocol
 
@@ -201,15 +200,3 @@ class _GroupPhase(AbstractContextManager):
                 context.__exit__(None, None, None)
             except Exception as error:
                 self._group._drop(observer, f"phase {self._name}", error)
-
-
-def observers_for(base_dir: Path, hyperparameters: Mapping[str, str]) -> Observer:
-    """The observers that this job asked for; `NoObserver` when it asked for none or when none could be made."""
-    try:
-        from training_code.debugging.assembly import observers
-
-        members = observers(base_dir, hyperparameters)
-    except Exception as error:
-        log.warning("this training goes on unobserved: %s: %s", type(error).__name__, error)
-        return NoObserver()
-    return ObserverGroup(members) if members else NoObserver()

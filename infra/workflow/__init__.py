@@ -1,5 +1,5 @@
-"""The pipeline as a state machine: one file per step, verbs as names, no Lambda function.
+"""The pipeline as a state machine: a module per step, no Lambda function. `pipeline.py` has the order.
 
-States are rendered from Python dicts (`sfn.CustomState`): CDK has typed tasks for neither processing nor tuning jobs,
-and none of its SageMaker tasks takes tags, checkpoints or debugger settings.
+Calls to services are CDK's typed task. Jobs are rendered from their requests: CDK has typed tasks for neither processing nor tuning
+jobs, and those for training, transform jobs and models allow every job and every model of the account.
 """

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from training_code.health.chosen import BY_NAME, chosen_rules
 from training_code.health.observations import Observations
-from training_code.health.rule import RULES, chosen_rules
-from training_code.observation import Observer, observers_for
+from training_code.observation import Observer
+from training_code.observers import observers_for
 
 chosen_rules({})
 
@@ -113,7 +114,7 @@ def _lines(path: Path) -> int:
 
 
 def outcome(name: str, observed: Observations, **parameters: float) -> dict[str, Any]:
-    return RULES[name].evaluate(observed, parameters)
+    return BY_NAME[name].evaluate(observed, parameters)
 
 
 def slow_storage(_step: int) -> None:

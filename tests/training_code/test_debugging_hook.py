@@ -21,7 +21,8 @@ from training_code.debugging import statistics
 from training_code.debugging.smdebug_compatibility import load_smdebug
 from training_code.health.command import judge
 from training_code.health.observations import Observations
-from training_code.observation import NoObserver, ObserverGroup, observers_for
+from training_code.observation import NoObserver, ObserverGroup
+from training_code.observers import observers_for
 
 ROOT = Path(__file__).resolve().parents[2]
 OBSERVATIONS = Path("output", "data", "observations")
@@ -164,7 +165,8 @@ def test_nothing_is_registered_between_saved_steps(tmp_path):
 NOT_ASKED = """
 import sys
 from pathlib import Path
-from training_code.observation import NoObserver, observers_for
+from training_code.observation import NoObserver
+from training_code.observers import observers_for
 observer = observers_for(Path(sys.argv[1]), {"observe": "off"})
 assert isinstance(observer, NoObserver), observer
 observer = observers_for(Path(sys.argv[1]), {"profiler_interval_ms": "0"})

@@ -19,8 +19,9 @@ from contract.health_rules import RULE_NAMES
 from tests.browser import fits
 from tests.training_code.observed_training import perceptron, photos, slow_storage, train
 from training_code.__main__ import main
+from training_code.health.chosen import PROFILER_REPORT
 from training_code.health.observations import Observations, percentile
-from training_code.health.rule import LEAST_GAIN, PROFILER_REPORT
+from training_code.health.rules import RULES
 from training_code.observation import ObserverGroup
 from training_code.profiling.summary import parts
 
@@ -50,8 +51,9 @@ def left_behind(tmp_path_factory) -> Path:
 def judged(left_behind, tmp_path_factory) -> Path:
     """Of a training of seconds, for which no rule about time would say a word: here they speak of the least gain."""
     out = tmp_path_factory.mktemp("health")
-    loud = {name: {"min_gain_seconds": 0} for name in LEAST_GAIN}
-    loud[PROFILER_REPORT] = {f"{name}_min_gain_seconds": 0 for name in LEAST_GAIN}
+    modest = [rule.name for rule in RULES if "min_gain_seconds" in rule.parameters]
+    loud = {name: {"min_gain_seconds": 0} for name in modest}
+    loud[PROFILER_REPORT] = {f"{name}_min_gain_seconds": 0 for name in modest}
     rules = [{"name": name, "parameters": loud.get(name, {})} for name in RULE_NAMES]
     (out.parent / "rules.json").write_text(json.dumps({"rules": rules}))
     words = ["--rules-config", str(out.parent / "rules.json"), "--input", str(left_behind), "--output", str(out)]

@@ -15,9 +15,11 @@ import pytest
 import torch
 from torch import nn
 
+from contract.health_rules import RULE_NAMES
 from tests.training_code.observed_training import decoding, outcome, perceptron, photos, slow_storage, train
+from training_code.health.chosen import BY_NAME, chosen_rules
 from training_code.health.observations import Observations
-from training_code.health.rule import RULE_NAMES, RULES, chosen_rules
+from training_code.health.rules import RULES
 from training_code.profiling import steps
 
 pytestmark = pytest.mark.alone
@@ -41,7 +43,7 @@ def healthy(tmp_path_factory) -> Observations:
 
 def found(name: str, observed: Observations, **parameters: float) -> dict:
     """Trainings of tests are short: what could be gained does not decide here."""
-    whatever = {"min_gain_seconds": 0.0} if "min_gain_seconds" in RULES[name].parameters else {}
+    whatever = {"min_gain_seconds": 0.0} if "min_gain_seconds" in BY_NAME[name].parameters else {}
     result = outcome(name, observed, **{**whatever, **parameters})
     assert result["status"] == "IssuesFound", result["seen"]
     assert result["why"] and result["change"] and result["seen"]
@@ -55,9 +57,8 @@ def clean(name: str, observed: Observations, **parameters: float) -> dict:
 
 
 def test_every_rule_is_registered_with_a_definition():
-    chosen_rules({})
-    assert set(RULES) == set(RULE_NAMES)
-    assert all(len(rule.definition) > 40 for rule in RULES.values())
+    assert [rule.name for rule in RULES] == list(RULE_NAMES)
+    assert all(len(rule.definition) > 40 for rule in RULES)
 
 
 @pytest.mark.parametrize("name", RULE_NAMES)
@@ -324,7 +325,7 @@ def test_evaluation_that_takes_longer_than_training_is_found_and_named(tmp_path)
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from training_code.observation import observers_for
+from training_code.observers import observers_for
 time.sleep(float(sys.argv[2]))  # stands for the slow reading of many small files
 observer = observers_for(Path(sys.argv[1]), {"profiler_interval_ms": "0"})
 observer.mode("TRAIN")

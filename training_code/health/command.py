@@ -21,10 +21,10 @@ from typing import Any
 from contract.failure import JobFailure, base_directory
 from contract.health_rules import RULE_NAMES
 from contract.whole_file import write_text
+from training_code.health.chosen import PROFILER_REPORT, chosen_rules
 from training_code.health.managed import read_statuses, with_service_outcomes, write_evaluations
 from training_code.health.observations import Observations
 from training_code.health.report import health_report
-from training_code.health.rule import PROFILER_REPORT, chosen_rules
 from training_code.health.verdict import metric_lines, stop_of, verdict
 from training_code.profiling.report import profiler_report
 from training_code.profiling.summary import suggestion, summary

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from training_code.health.rule import RULE_NAMES, RULES, chosen_rules
+from contract.health_rules import RULE_NAMES
+from training_code.health.chosen import BY_NAME
 
 BEGIN, END = "<!-- rules: written by", "<!-- end of rules -->"
 
 
 def rules_section() -> str:
-    chosen_rules({})
     parts = []
     for name in RULE_NAMES:
-        rule = RULES[name]
+        rule = BY_NAME[name]
         defaults = ", ".join(f"`{key}` = {value:g}" for key, value in rule.parameters.items())
         parts.append(f"### {name}\n\n{rule.definition}\n\nParameters: {defaults}.\n")
     return "\n".join(parts)

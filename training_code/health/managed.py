@@ -17,7 +17,7 @@ from typing import Any
 from contract.failure import JobFailure
 from contract.state_file import read_state_file
 from contract.validation import InvalidField
-from training_code.health.rule import PROFILER_REPORT
+from training_code.health.chosen import PROFILER_REPORT
 
 Outcome = Mapping[str, Any]
 LONGEST_DETAILS = 1024

@@ -12,21 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from contract.health_rules import RULE_NAMES
-
 if TYPE_CHECKING:
     from training_code.health.observations import Observations
 
 Status = Literal["IssuesFound", "NoIssuesFound", "NoData", "Error"]
 
-# SageMaker's rule that runs all rules about time and machine and writes the page.
-PROFILER_REPORT = "ProfilerReport"
-PROFILER_RULES = (
-    "CPUBottleneck", "IOBottleneck", "LowGPUUtilization", "LowCPUUtilization", "BatchSize", "LoadBalancing", "StepOutlier",
-    "MaxInitializationTime", "LongEvaluation",
-)  # fmt: skip
 # What a rule about time or machine must promise before it says a word: nobody changes a training of two seconds for one.
-LEAST_GAIN = {name: 10.0 for name in PROFILER_RULES if name != "MaxInitializationTime"}
+LEAST_GAIN_SECONDS = 10.0
 IMPLEMENTATION = "Darkroom (not SageMaker's built-in rule of this name)"
 
 
@@ -75,78 +67,6 @@ class Rule:
         return {"name": self.name, "implementation": IMPLEMENTATION, "parameters": parameters, **asdict(outcome)}
 
 
-RULES: dict[str, Rule] = {}
-
-
-def rule(name: str, definition: str, **parameters: float) -> Callable[[Check], Check]:
-    """Registers the decorated function as the rule `name` with these parameters and their defaults."""
-
-    def register(check: Check) -> Check:
-        least = {"min_gain_seconds": LEAST_GAIN[name]} if name in LEAST_GAIN else {}
-        RULES[name] = Rule(name, definition, {**parameters, **least}, check)
-        return check
-
-    return register
-
-
-def chosen_rules(configuration: Mapping[str, Any]) -> list[tuple[Rule, dict[str, Any]]]:
-    """The rules of a configuration: `{"rules": [{"name": …, "parameters": {…}}]}`; all with their defaults when it names none.
-
-    Also reads SageMaker's `DebugRuleConfigurations` (`RuleParameters.rule_to_invoke`), whose values are strings.
-    """
-    from training_code.health import rules  # noqa: F401  (fills RULES)
-
-    entries = configuration.get("rules")
-    if entries is None:
-        return [(RULES[name], {}) for name in RULE_NAMES]
-    return [_chosen(entry) for entry in entries]
-
-
-def evaluate_profiler_report(observed: Observations, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """All rules of the profiler as one outcome, with theirs in `values`; `CPUBottleneck_threshold` sets one's parameter."""
-    parts = []
-    for name in PROFILER_RULES:
-        own = {k.partition("_")[2]: v for k, v in parameters.items() if k.startswith(f"{name}_")}
-        known = {k: _number(name, k, v) for k, v in own.items() if k in RULES[name].parameters}
-        parts.append(RULES[name].evaluate(observed, known))
-    statuses = {part["status"] for part in parts}
-    status = next((s for s in ("IssuesFound", "Error", "NoIssuesFound") if s in statuses), "NoData")
-    telling = [part for part in parts if part["status"] == status]
-    outcome = Outcome(status, "; ".join(f"{p['name']}: {p['seen']}" for p in telling), values={"rules": parts})
-    return {
-        "name": PROFILER_REPORT,
-        "implementation": IMPLEMENTATION,
-        "parameters": dict(parameters),
-        **asdict(outcome),
-    }
-
-
-@dataclass(frozen=True)
-class ProfilerReport(Rule):
-    """Looks like a rule to whoever evaluates a list of them."""
-
-    def evaluate(self, observed: Observations, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return evaluate_profiler_report(observed, chosen or {})
-
-
-def _chosen(entry: Mapping[str, Any]) -> tuple[Rule, dict[str, Any]]:
-    managed = dict(entry.get("RuleParameters") or {})
-    name = entry.get("name") or managed.pop("rule_to_invoke", None)
-    if name == PROFILER_REPORT:
-        report = ProfilerReport(PROFILER_REPORT, "All rules about time and machine.", {}, lambda *_: no_data(""))
-        return report, {**managed, **(entry.get("parameters") or {})}
-    if name not in RULES:
-        raise ValueError(f"rule {name!r} is not known; allowed: {', '.join((*RULE_NAMES, PROFILER_REPORT))}")
-    known = RULES[name].parameters
-    given = {**managed, **(entry.get("parameters") or {})}
-    unknown = sorted(set(given) - set(known))
-    if unknown and not managed:
-        raise ValueError(f"rule {name} has no parameter {', '.join(unknown)}; allowed: {', '.join(known) or 'none'}")
-    return RULES[name], {k: _number(name, k, v) for k, v in given.items() if k in known}
-
-
-def _number(name: str, parameter: str, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"parameter {parameter} of rule {name} is {value!r}; allowed: a number") from None
+def rule(name: str, definition: str, **parameters: float) -> Callable[[Check], Rule]:
+    """Makes a rule of the function that checks it; `training_code/health/rules/__init__.py` lists them all."""
+    return lambda check: Rule(name, definition, parameters, check)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from contract.metrics import metric_line
+from training_code.health.chosen import chosen_rules
 from training_code.health.observations import Observations
-from training_code.health.rule import chosen_rules
 
 # SageMaker keeps values of a model package's metadata to 256 characters, of which a comma is none that it allows:
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModelPackage.html

@@ -52,8 +52,8 @@ class _LiveRules:
         # Imported when the first evaluation is due: a training that is over by then does not pay for it.
         from pathlib import Path
 
+        from training_code.health.chosen import chosen_rules
         from training_code.health.observations import Observations
-        from training_code.health.rule import chosen_rules
 
         observed = Observations.read(Path(self._directory))
         found = [rule.evaluate(observed, parameters) for rule, parameters in chosen_rules({})]

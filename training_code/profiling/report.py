@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from training_code.health.chosen import PROFILER_RULES
 from training_code.health.observations import Observations
 from training_code.health.page import duration, legend, page
-from training_code.health.rule import PROFILER_RULES
 from training_code.profiling.summary import parts, suggestion, summary
 from training_code.profiling.timeline import COLOURS, Timeline
 

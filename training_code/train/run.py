@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from contract.hyperparameters import own_strings
-from training_code.observation import NoObserver, Observer, observers_for
+from training_code.observation import NoObserver, Observer
+from training_code.observers import observers_for
 from training_code.train.artifact import Outcome, refit_facts, write_artifact, write_validation
 from training_code.train.checkpoints import ArrayCheckpoint, identity_of
 from training_code.train.head import HeadTraining, TrainedHead

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from training_code.health.observations import Observations, Record, mean, percentile
-from training_code.health.rule import Outcome, healthy, no_data, rule
+from training_code.health.rule import LEAST_GAIN_SECONDS, Outcome, healthy, no_data, rule
 
 
 def _samples(observed: Observations, p: Mapping[str, float]) -> list[Record] | Outcome:
@@ -44,7 +44,7 @@ def _cpu_share(samples: list[Record]) -> float:
     "LowGPUUtilization",
     "The 95th percentile of GPU utilisation inside training steps is below threshold_p95 %, or the 5th is below "
     "threshold_p5 % while the mean is below threshold_mean %.",
-    threshold_p95=70.0, threshold_p5=10.0, threshold_mean=50.0, min_samples=5,
+    threshold_p95=70.0, threshold_p5=10.0, threshold_mean=50.0, min_samples=5, min_gain_seconds=LEAST_GAIN_SECONDS,
 )  # fmt: skip
 def low_gpu_utilization(observed: Observations, p: Mapping[str, float]) -> Outcome:
     samples = _samples(observed, p)
@@ -71,7 +71,7 @@ def low_gpu_utilization(observed: Observations, p: Mapping[str, float]) -> Outco
 @rule(
     "LowCPUUtilization",
     "On a machine without GPU, the training uses less than threshold % of the processors inside its training steps.",
-    threshold=50.0, min_samples=5,
+    threshold=50.0, min_samples=5, min_gain_seconds=LEAST_GAIN_SECONDS,
 )  # fmt: skip
 def low_cpu_utilization(observed: Observations, p: Mapping[str, float]) -> Outcome:
     samples = _samples(observed, p)
@@ -113,7 +113,7 @@ def _waiting(observed: Observations, p: Mapping[str, float]) -> Outcome | tuple[
     "More than threshold % of the training steps' time waits for data, and at least busy_processors are busy with data "
     "(this process inside the data phases, and its worker processes): decoding or augmentation is the limit. With a GPU"
     " also: utilisation below gpu_threshold % while the processors are above cpu_threshold %.",
-    threshold=30.0, busy_processors=0.6, gpu_threshold=10.0, cpu_threshold=90.0, min_samples=3,
+    threshold=30.0, busy_processors=0.6, gpu_threshold=10.0, cpu_threshold=90.0, min_samples=3, min_gain_seconds=LEAST_GAIN_SECONDS,
 )  # fmt: skip
 def cpu_bottleneck(observed: Observations, p: Mapping[str, float]) -> Outcome:
     waiting = _waiting(observed, p)
@@ -143,7 +143,7 @@ def cpu_bottleneck(observed: Observations, p: Mapping[str, float]) -> Outcome:
     "IOBottleneck",
     "More than threshold % of the training steps' time waits for data while fewer than busy_processors are busy with "
     "it: it waits for disk or network.",
-    threshold=30.0, busy_processors=0.6, min_samples=3,
+    threshold=30.0, busy_processors=0.6, min_samples=3, min_gain_seconds=LEAST_GAIN_SECONDS,
 )  # fmt: skip
 def io_bottleneck(observed: Observations, p: Mapping[str, float]) -> Outcome:
     waiting = _waiting(observed, p)
@@ -177,7 +177,7 @@ def _wait_to_save(observed: Observations) -> float:
     "BatchSize",
     "The machine (GPU; without one, the processors) is used less than utilization_threshold % and its memory less than "
     "memory_threshold %, while less than data_threshold % of the time waits for data: there is room for larger batches.",
-    utilization_threshold=60.0, memory_threshold=70.0, data_threshold=30.0, min_samples=5,
+    utilization_threshold=60.0, memory_threshold=70.0, data_threshold=30.0, min_samples=5, min_gain_seconds=LEAST_GAIN_SECONDS,
 )  # fmt: skip
 def batch_size(observed: Observations, p: Mapping[str, float]) -> Outcome:
     samples = _samples(observed, p)
@@ -221,7 +221,7 @@ def _spread_out(samples: list[Record]) -> bool:
     "Between the most and the least used device (GPUs if there are several, otherwise processors) lie more than "
     "threshold percentage points of mean utilisation, and the most used one is above busy %. Processors are not judged "
     "when the training may run on all of them and asks for three quarters.",
-    threshold=50.0, busy=70.0, min_samples=5,
+    threshold=50.0, busy=70.0, min_samples=5, min_gain_seconds=LEAST_GAIN_SECONDS,
 )  # fmt: skip
 def load_balancing(observed: Observations, p: Mapping[str, float]) -> Outcome:
     samples = _samples(observed, p)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from training_code.health.observations import Observations, median
-from training_code.health.rule import Outcome, healthy, no_data, rule
+from training_code.health.rule import LEAST_GAIN_SECONDS, Outcome, healthy, no_data, rule
 
 
 @rule(
@@ -13,7 +13,7 @@ from training_code.health.rule import Outcome, healthy, no_data, rule
     "Training steps that take longer than the median by more than stddev robust standard deviations (1.4826 × median "
     "absolute deviation) and at least twice as long make up more than share of the training time. The first step of "
     "each epoch is left out (it fills caches and workers), and so are steps recorded in detail.",
-    stddev=3.0, share=0.05, min_steps=20,
+    stddev=3.0, share=0.05, min_steps=20, min_gain_seconds=LEAST_GAIN_SECONDS,
 )  # fmt: skip
 def step_outlier(observed: Observations, p: Mapping[str, float]) -> Outcome:
     if observed.train_steps < p["min_steps"]:
@@ -81,7 +81,7 @@ def max_initialization_time(observed: Observations, p: Mapping[str, float]) -> O
 @rule(
     "LongEvaluation",
     "Evaluation takes more than max_ratio of the time of the training steps. (No built-in rule of SageMaker has this.)",
-    max_ratio=0.5, min_seconds=0.05,
+    max_ratio=0.5, min_seconds=0.05, min_gain_seconds=LEAST_GAIN_SECONDS,
 )  # fmt: skip
 def long_evaluation(observed: Observations, p: Mapping[str, float]) -> Outcome:
     if not observed.train_seconds or not observed.evaluation:

@@ -1,0 +1,69 @@
+"""Where a stranger puts a thing: each kind of change has one place, and the pages name the places that are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+ROOMS = ("training_code", "analysis_code", "inference_code")
+
+
+def section(title: str) -> str:
+    return PAGE.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def test_the_places_that_the_page_names_are_there():
+    named = set(re.findall(r"`([a-z_]+(?:/[\w.-]+)+/?)`", section("Where a change goes")))
+    assert len(named) > 12
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "change", ["step", "hyperparameter", "AWS operation", "page", "bucket", "measure", "health rule", "setting"]
+)
+def test_each_kind_of_change_has_a_row(change):
+    rows = [line for line in section("Where a change goes").splitlines() if line.startswith("| ")]
+    assert len([row for row in rows if change in row.split("|")[1]]) == 1
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_s_row_names_every_command_of_its_image(room):
+    (row,) = [line for line in section("Rooms").splitlines() if line.startswith(f"| `{room}/`")]
+    text = (ROOT / room / "__main__.py").read_text(encoding="utf-8")
+    commands = re.findall(r'^    "([a-z-]+)": \("|command == "([a-z-]+)"', text, re.MULTILINE)
+    for command in {one or other for one, other in commands}:
+        assert f"`{command}`" in row, command
+
+
+def test_the_number_of_stacks_is_told_as_it_is():
+    parts = re.search(
+        r"^PARTS: Final = \((.*)\)", (ROOT / "contract/names.py").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert len(parts[1].split(",")) == 5
+    assert "five stacks" in (ROOT / "app.py").read_text(encoding="utf-8")
+    assert "four stacks" not in PAGE
+    stacks = re.search(r"Stacks: ((?:`[\w-]+`(?:, )?)+)", PAGE)[1]
+    assert len(stacks.split(", ")) == 5
+
+
+def test_a_bucket_s_folder_is_spelt_in_one_place():
+    """A renamed folder is one line in contract/names.py."""
+    spelt = re.compile(r'"(?:executions|comparisons|registered|multi-model|feature-cache|weights)/')
+    found = {
+        str(path.relative_to(ROOT))
+        for room in ("contract", "infra", "darkroom")
+        for path in (ROOT / room).rglob("*.py")
+        if spelt.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == {"contract/names.py"}
+
+
+def test_no_file_has_a_name_that_a_shell_must_quote():
+    odd = re.compile(r"[\s\[\](){}'\"$&;*?<>|]")
+    kept = [p for folder in ("tests", "infra", "contract", "docs", "darkroom") for p in (ROOT / folder).rglob("*")]
+    assert len(kept) > 300
+    assert [str(path) for path in kept if odd.search(path.name)] == []
