@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+
+from darkroom.cli import darkroom
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -14,9 +18,9 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "packages").glob("*/*.md")),
     *sorted((ROOT / "packages").glob("*/docs/*.md")),
+    *sorted((ROOT / "packages").glob("*/*/coverage.md")),
     *sorted((ROOT / "examples").glob("*.md")),
 ]
-FOR_NEWCOMERS = ("README.md", "docs/README.md", "docs/tutorial.md")
 # `there is no photo`, `is no longer`: good English. `'x' is no setting` is not: say `is not a setting`.
 UNNATURAL = re.compile(
     r"(?<![Tt]here\s)\b(?:is|was) no (?!longer|more|less|better|such|room|way|place|reason|one\b|part of)\w+"
@@ -29,10 +33,15 @@ def prose(text: str) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    """Of paragraphs and lists. A colon or semicolon ends one, too: what follows can be read for itself."""
+    """Of paragraphs and lists. A colon or semicolon ends one, too: what follows can be read for itself. A list of names is not one."""
     blocks = re.split(r"\n\s*\n|\n(?=\s*[-#|*] )|\n(?=\d\. )|\n(?=\|)", prose(text))
     spoken = [" ".join(block.split()) for block in blocks if not block.strip().startswith(("|", "#"))]
-    return [sentence for block in spoken for sentence in re.split(r"(?<=[.!?:;])\s+", block)]
+    found = [sentence for block in spoken for sentence in re.split(r"(?:(?<=[.!?:;])|(?<=[.!?]\)))\s+", block)]
+    return [sentence for sentence in found if re.search(r"\w", re.sub(r"`[^`]*`", "", sentence))]
+
+
+def too_long(text: str) -> list[str]:
+    return [sentence for sentence in sentences(text) if len(sentence.split()) > LONGEST_SENTENCE]
 
 
 def name(page: Path) -> str:
@@ -50,10 +59,39 @@ def test_no_cell_of_a_table_is_longer_than_a_sentence_or_two(page):
     assert not [cell for cell in cells if len(cell) > LONGEST_CELL]
 
 
-@pytest.mark.parametrize("page", FOR_NEWCOMERS)
-def test_pages_for_newcomers_have_short_sentences(page):
-    long = [one for one in sentences((ROOT / page).read_text(encoding="utf-8")) if len(one.split()) > LONGEST_SENTENCE]
-    assert not long
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_pages_have_short_sentences(page):
+    assert not too_long(page.read_text(encoding="utf-8"))
+
+
+def helps(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
+    """Every command's whole name, with all that its help says: description, options, commands and what follows them."""
+    options = [option.help or "" for option in command.params if isinstance(option, click.Option)]
+    yield context.command_path, "\n\n".join([command.help or "", command.epilog or "", *options])
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            yield from helps(child, click.Context(child, info_name=name, parent=context))
+
+
+HELPS = dict(helps(darkroom, click.Context(darkroom, info_name="darkroom")))
+
+
+@pytest.mark.parametrize("command", HELPS)
+def test_help_has_short_sentences(command):
+    assert len(HELPS) > 20
+    spoken = re.sub(
+        r"\x08\n.*?(\n\n|$)", "\n\n", HELPS[command], flags=re.S
+    )  # examples, which click leaves as they are
+    assert not too_long(spoken)
+
+
+def test_a_sentence_that_is_too_long_is_found():
+    long = " ".join(["word"] * (LONGEST_SENTENCE + 1)) + "."
+    assert too_long(f"Short. {long} Short (really.) {long[:-1]}") and too_long(f"- item\n- {long}")
+    assert not too_long(f"{' '.join(['word'] * LONGEST_SENTENCE)}. Next one: {' '.join(['word'] * LONGEST_SENTENCE)}.")
+    assert not too_long(", ".join(["`name`"] * 40) + ".")
 
 
 def test_every_page_is_in_the_index_and_every_link_of_a_page_leads_to_a_heading_that_exists():

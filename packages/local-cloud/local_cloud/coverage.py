@@ -6,7 +6,7 @@ What a cloud can do is never remembered, only read from what it does.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from local_cloud.environment import isolate
@@ -15,6 +15,8 @@ PAGE = Path(__file__).with_suffix(".md")
 # What was measured cannot be read from the code: it is written down with its date.
 PARITY = Path(__file__).with_name("parity.md")
 
+LONGEST_CELL = 200
+
 HEAD = """# What the local cloud supports
 
 Generated from the code by `python -m local_cloud.coverage`; do not edit. Everything that is not on this page is refused
@@ -22,8 +24,23 @@ by name: with the error `NotImplemented` (or the service's own error), never wit
 """
 
 
-def _operations(names: list[str]) -> str:
+def _names(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(names)) or "none"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """A table whose cells can be read: a longer list stands below it, by the row's name and the column's head."""
+    yield f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}"
+    below = []
+    for row in rows:
+        cells = list(row)
+        for place, cell in enumerate(row):
+            if len(cell) > LONGEST_CELL:
+                cells[place] = "below"
+                below.append(f"- **{row[0].strip('`')}**, {heads[place]}: {cell}")
+        yield f"| {' | '.join(cells)} |"
+    if below:
+        yield "\n" + "\n".join(below)
 
 
 def _services() -> Iterator[str]:
@@ -40,14 +57,15 @@ def _services() -> Iterator[str]:
         "cloudformation": CloudFormationService.operations(),
     }
     yield "## Services\n"
-    yield "| service | answered by | operations |\n| --- | --- | --- |"
+    rows = []
     for name, service in SERVICES.items():
         if service.owner == "cloud":
-            yield f"| {name} | the local cloud | {_operations(own[name])} |"
+            rows.append((name, "the local cloud", str(len(own[name])), _names(own[name])))
             continue
         refused = {operation for signing, operation in REFUSED_OPERATIONS if signing == name}
         supported = implemented_operations(service.moto) - refused | set(SIMULATIONS if name == "iam" else ())
-        yield f"| {name} | moto | {len(supported)} operations: {_operations(list(supported))} |"
+        rows.append((name, "moto", str(len(supported)), _names(list(supported))))
+    yield from _table(("service", "answered by", "how many", "operations"), rows)
     yield "\nRefused although moto has an answer:\n"
     for (name, operation), reason in REFUSED_OPERATIONS.items():
         yield f"- `{name}:{operation}`: {reason}"
@@ -63,27 +81,31 @@ def _states() -> Iterator[str]:
     from local_cloud.stepfunctions.sdk_tasks import SDK_SERVICES
 
     yield "\n## Amazon States Language\n"
-    yield "| state | fields in JSONPath | fields in JSONata |\n| --- | --- | --- |"
-    for kind in KINDS:
-        yield f"| {kind} | {' | '.join(', '.join(sorted(fields_of(kind, language))) for language in BOTH)} |"
-    yield "\n| object in a state | fields in JSONPath | fields in JSONata |\n| --- | --- | --- |"
-    for holder in HOLDERS:
-        yield f"| {holder} | {' | '.join(', '.join(sorted(fields_in(holder, language))) for language in BOTH)} |"
+    rows = [(kind, *(_names(fields_of(kind, language)) for language in BOTH)) for kind in KINDS]
+    yield from _table(("state", "fields in JSONPath", "fields in JSONata"), rows)
+    yield ""
+    rows = [(holder, *(_names(fields_in(holder, language)) for language in BOTH)) for holder in HOLDERS]
+    yield from _table(("object in a state", "fields in JSONPath", "fields in JSONata"), rows)
     yield (
         "\nThese are the fields that a function of the interpreter reads (`Comment` is for people); any other is refused when the state "
         "machine is created. Executions of items with `ExecutionType: EXPRESS` run as STANDARD ones and can be listed."
     )
-    yield f"\nIntrinsic functions: {_operations(list(FUNCTIONS))}.\n"
+    yield f"\nIntrinsic functions: {_names(list(FUNCTIONS))}.\n"
     yield "JSONata functions of Step Functions' own: `$partition`, `$range`, `$hash`, `$random`, `$uuid`, `$parse`.\n"
-    yield f"Comparison operators: {_operations(list(COMPARISONS))}.\n"
+    yield f"Comparison operators: {_names(list(COMPARISONS))}.\n"
     yield "Refused when the state machine is created:\n"
     yield "- Lambda functions; in an express state machine what AWS refuses there: `.sync`, `.waitForTaskToken`, activities"
-    yield "\n| integration | actions |\n| --- | --- |"
-    yield f"| `sagemaker` | {_operations([*PLAIN, *JOBS])}; `.sync`: {_operations(list(JOBS))} |"
-    for service, actions in ACTIONS.items():
-        yield f"| `{service}` | {_operations(list(actions))}, also `.waitForTaskToken` |"
-    yield "| `states` | `startExecution`, `.sync`, `.sync:2` |"
-    yield f"| `aws-sdk` | every supported operation of {_operations(list(SDK_SERVICES))} |"
+    yield ""
+    rows = [
+        ("`sagemaker`", f"{_names([*PLAIN, *JOBS])}; `.sync`: {_names(list(JOBS))}"),
+        *(
+            (f"`{service}`", f"{_names(list(actions))}, also `.waitForTaskToken`")
+            for service, actions in ACTIONS.items()
+        ),
+        ("`states`", "`startExecution`, `.sync`, `.sync:2`"),
+        ("`aws-sdk`", f"every supported operation of {_names(list(SDK_SERVICES))}"),
+    ]
+    yield from _table(("integration", "actions"), rows)
     yield (
         "\nA distributed map is a map run with an execution for each item or batch, up to 64 at a time: its items come from an "
         "array or from S3 (`listObjectsV2`, JSON, JSONL, CSV), its results go back or, with `ResultWriter`, to S3 (without "
@@ -97,10 +119,11 @@ def _stacks() -> Iterator[str]:
 
     yield "\n## CloudFormation resource types\n"
     yield "A property that is not named here fails the deployment before anything is made.\n"
-    yield "| type | properties | accepted without effect, because |\n| --- | --- | --- |"
+    rows = []
     for name, kind in sorted(TYPES.items()):
         idle = "; ".join(f"{prop}: {reason}" for prop, reason in sorted(kind.without_effect.items()))
-        yield f"| `{name}` | {', '.join(sorted(kind.properties))} | {idle} |"
+        rows.append((f"`{name}`", _names(kind.properties), idle))
+    yield from _table(("type", "properties", "accepted without effect, because"), rows)
     yield "\nTypes that are accepted and make nothing:\n"
     for name, reason in WITHOUT_EFFECT.items():
         yield f"- `{name}`: {reason}"
@@ -116,11 +139,11 @@ def _requests() -> Iterator[str]:
     from local_cloud.cloudformation.evaluate import FUNCTIONS
 
     yield "\n## CloudFormation functions and requests\n"
-    yield f"Functions: {_operations(list(FUNCTIONS))}.\n"
+    yield f"Functions: {_names(list(FUNCTIONS))}.\n"
     yield "Refused when they ask for something; the local cloud"
     for name, (_asks, cannot) in sorted(REFUSED.items()):
         yield f"- `{name}`: {cannot}"
-    yield f"\nAccepted, with nothing here to act on: {_operations(list(IDLE))}."
+    yield f"\nAccepted, with nothing here to act on: {_names(list(IDLE))}."
     yield "`RoleARN` names a role that must exist; permissions are not checked."
 
 

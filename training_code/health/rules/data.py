@@ -10,8 +10,8 @@ from training_code.health.rule import Outcome, healthy, no_data, rule
 
 @rule(
     "ClassImbalance",
-    "The largest class has threshold_imbalance times as many training photos as the smallest, or a class has fewer than"
-    " min_photos, or accuracy exceeds balanced accuracy by more than accuracy_gap in the last epoch.",
+    "The largest class has threshold_imbalance times as many training photos as the smallest, or a class has fewer "
+    "than min_photos. Or, in the last epoch, accuracy exceeds balanced accuracy by more than accuracy_gap.",
     threshold_imbalance=10.0, min_photos=5, accuracy_gap=0.1,
 )  # fmt: skip
 def class_imbalance(observed: Observations, p: Mapping[str, float]) -> Outcome:

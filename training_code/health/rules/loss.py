@@ -11,9 +11,10 @@ from training_code.health.rule import Outcome, healthy, no_data, rule
 
 @rule(
     "LossNotDecreasing",
-    "The mean training loss of the last fifth of the steps is not below that of the first twentieth by diff_percent and"
-    " by twice its standard error, or it stands rise_percent above the lowest loss it had reached, or it is not a "
-    "number. A loss that is below low_loss from the beginning is not blamed for staying there.",
+    "The mean training loss of the last fifth of the steps is compared with that of the first twentieth: it is not "
+    "lower by diff_percent and by twice its standard error. Or it stands rise_percent above the lowest loss it had "
+    "reached, or it is not a number. A loss that is below low_loss from the beginning is not blamed for staying "
+    "there.",
     diff_percent=2.0, rise_percent=50.0, min_steps=10, low_loss=0.02,
 )  # fmt: skip
 def loss_not_decreasing(observed: Observations, p: Mapping[str, float]) -> Outcome:
@@ -101,9 +102,9 @@ def _losses(observed: Observations) -> list[tuple[int, float, float]]:
 
 @rule(
     "Overfit",
-    "In each of the last `patience` epochs the validation loss exceeds the training loss by more than ratio_threshold "
-    "times the training loss and by more than min_gap, and the validation loss is above its own lowest. (SageMaker's "
-    "rule uses the ratio alone, 0.1; tiny losses then look like overfitting.)",
+    "In each of the last `patience` epochs the validation loss exceeds the training loss: by more than ratio_threshold times"
+    " the training loss, and by more than min_gap. The validation loss is also above its own lowest. "
+    "(SageMaker's rule uses the ratio alone, 0.1; tiny losses then look like overfitting.)",
     ratio_threshold=0.5, min_gap=0.1, patience=2,
 )  # fmt: skip
 def overfit(observed: Observations, p: Mapping[str, float]) -> Outcome:
@@ -127,7 +128,7 @@ def overfit(observed: Observations, p: Mapping[str, float]) -> Outcome:
 @rule(
     "Overtraining",
     "The validation loss has not improved by more than delta (relative) for `patience` epochs that are at least a "
-    "quarter of the training, and it stands more than delta above its lowest, or these epochs took min_seconds.",
+    "quarter of the training. It also stands more than delta above its lowest, or these epochs took min_seconds.",
     patience=3, delta=0.01, min_seconds=10.0,
 )  # fmt: skip
 def overtraining(observed: Observations, p: Mapping[str, float]) -> Outcome:

@@ -42,7 +42,7 @@ def _cpu_share(samples: list[Record]) -> float:
 
 @rule(
     "LowGPUUtilization",
-    "The 95th percentile of GPU utilisation inside training steps is below threshold_p95 %, or the 5th is below "
+    "Inside training steps, the 95th percentile of GPU utilisation is below threshold_p95 %. Or the 5th is below "
     "threshold_p5 % while the mean is below threshold_mean %.",
     threshold_p95=70.0, threshold_p5=10.0, threshold_mean=50.0, min_samples=5, min_gain_seconds=LEAST_GAIN_SECONDS,
 )  # fmt: skip
@@ -110,9 +110,9 @@ def _waiting(observed: Observations, p: Mapping[str, float]) -> Outcome | tuple[
 
 @rule(
     "CPUBottleneck",
-    "More than threshold % of the training steps' time waits for data, and at least busy_processors are busy with data "
-    "(this process inside the data phases, and its worker processes): decoding or augmentation is the limit. With a GPU"
-    " also: utilisation below gpu_threshold % while the processors are above cpu_threshold %.",
+    "More than threshold % of the training steps' time waits for data, and at least busy_processors are busy with "
+    "data: decoding or augmentation is the limit. Counted are this process inside the data phases, and its worker "
+    "processes. With a GPU also: utilisation below gpu_threshold % while the processors are above cpu_threshold %.",
     threshold=30.0, busy_processors=0.6, gpu_threshold=10.0, cpu_threshold=90.0, min_samples=3, min_gain_seconds=LEAST_GAIN_SECONDS,
 )  # fmt: skip
 def cpu_bottleneck(observed: Observations, p: Mapping[str, float]) -> Outcome:
@@ -175,8 +175,9 @@ def _wait_to_save(observed: Observations) -> float:
 
 @rule(
     "BatchSize",
-    "The machine (GPU; without one, the processors) is used less than utilization_threshold % and its memory less than "
-    "memory_threshold %, while less than data_threshold % of the time waits for data: there is room for larger batches.",
+    "The machine (GPU; without one, the processors) is used less than utilization_threshold % and its memory less "
+    "than memory_threshold %. Less than data_threshold % of the time waits for data: there is room for larger "
+    "batches.",
     utilization_threshold=60.0, memory_threshold=70.0, data_threshold=30.0, min_samples=5, min_gain_seconds=LEAST_GAIN_SECONDS,
 )  # fmt: skip
 def batch_size(observed: Observations, p: Mapping[str, float]) -> Outcome:
@@ -218,8 +219,8 @@ def _spread_out(samples: list[Record]) -> bool:
 
 @rule(
     "LoadBalancing",
-    "Between the most and the least used device (GPUs if there are several, otherwise processors) lie more than "
-    "threshold percentage points of mean utilisation, and the most used one is above busy %. Processors are not judged "
+    "Devices are GPUs if there are several, otherwise processors. The most used one is above busy %, and its mean "
+    "utilisation is more than threshold percentage points above that of the least used one. Processors are not judged "
     "when the training may run on all of them and asks for three quarters.",
     threshold=50.0, busy=70.0, min_samples=5, min_gain_seconds=LEAST_GAIN_SECONDS,
 )  # fmt: skip

@@ -28,10 +28,10 @@ def _judged(gradients: Mapping[str, Record]) -> dict[str, float]:
 
 @rule(
     "VanishingGradient",
-    "A weight's gradient has a mean absolute value below threshold, or below ratio times the largest such value among "
-    "the weights, in more than half of the observed steps, while the loss is still above a tenth of its first value. "
-    "Biases and normalisation weights are not judged: a convolution's bias in front of batch norm has gradient zero by "
-    "construction.",
+    "A weight's gradient has a mean absolute value below threshold, or below ratio times the largest such value among"
+    " the weights. It has so in more than half of the observed steps, while the loss is still above a tenth of its "
+    "first value. Biases and normalisation weights are not judged: a convolution's bias in front of batch norm has "
+    "gradient zero by construction.",
     threshold=1e-7, ratio=1e-5, min_observations=2,
 )  # fmt: skip
 def vanishing_gradient(observed: Observations, p: Mapping[str, float]) -> Outcome:
@@ -125,8 +125,8 @@ def _tensors(record: Record) -> Iterator[tuple[str, str, Record]]:
 
 @rule(
     "PoorWeightInitialization",
-    "Before training has changed them, the weights of a trained layer other than the last are all equal or have equal "
-    "rows (every unit then computes the same), or their standard deviation lies outside 1/scale to scale times "
+    "Before training has changed them, the weights of a trained layer other than the last are all equal or have equal"
+    " rows: every unit then computes the same. Or their standard deviation lies outside 1/scale to scale times "
     "1/√fan_in; and, for the scale, the loss does not fall by a tenth within the first `steps` steps or begins above "
     "start_ratio × ln(classes).",
     scale=20.0, steps=50, start_ratio=3.0,
@@ -208,8 +208,8 @@ def _share_of_units(
 
 @rule(
     "DeadRelu",
-    "In a ReLU layer, at the median of the observed steps, more than threshold_layer % of the units (channels) are zero"
-    " for every photo of the batch.",
+    "In a ReLU layer, more than threshold_layer % of the units (channels) are zero for every photo of the batch. This"
+    " is the median of the observed steps.",
     threshold_layer=50.0, min_observations=2,
 )  # fmt: skip
 def dead_relu(observed: Observations, p: Mapping[str, float]) -> Outcome:
@@ -225,8 +225,8 @@ def dead_relu(observed: Observations, p: Mapping[str, float]) -> Outcome:
 
 @rule(
     "SaturatedActivation",
-    "In a sigmoid or tanh layer, at the median of the observed steps, more than threshold_layer % of the outputs lie "
-    "within 2 % of the range's ends.",
+    "In a sigmoid or tanh layer, more than threshold_layer % of the outputs lie within 2 % of the range's ends. This "
+    "is the median of the observed steps.",
     threshold_layer=50.0, min_observations=2,
 )  # fmt: skip
 def saturated_activation(observed: Observations, p: Mapping[str, float]) -> Outcome:

@@ -10,9 +10,9 @@ from training_code.health.rule import LEAST_GAIN_SECONDS, Outcome, healthy, no_d
 
 @rule(
     "StepOutlier",
-    "Training steps that take longer than the median by more than stddev robust standard deviations (1.4826 × median "
-    "absolute deviation) and at least twice as long make up more than share of the training time. The first step of "
-    "each epoch is left out (it fills caches and workers), and so are steps recorded in detail.",
+    "Slow training steps make up more than share of the training time. Slow is: longer than the median by more than "
+    "stddev robust standard deviations (1.4826 × median absolute deviation), and at least twice as long. The first "
+    "step of each epoch is left out (it fills caches and workers), and so are steps recorded in detail.",
     stddev=3.0, share=0.05, min_steps=20, min_gain_seconds=LEAST_GAIN_SECONDS,
 )  # fmt: skip
 def step_outlier(observed: Observations, p: Mapping[str, float]) -> Outcome:
@@ -53,9 +53,9 @@ def _usual(record: Mapping[str, float]) -> float:
 
 @rule(
     "MaxInitializationTime",
-    "From the start of the process to the first step takes longer than threshold_seconds, or longer than share of the "
-    "whole training and at least min_seconds. (SageMaker's rule has the limit alone, 20 minutes.) The download of the "
-    "data before the container starts is not seen from inside.",
+    "From the start of the process to the first step takes longer than threshold_seconds; or longer than share of the"
+    " whole training, and at least min_seconds. (SageMaker's rule has the limit alone, 20 minutes.) The download of "
+    "the data before the container starts is not seen from inside.",
     threshold_seconds=1200.0, share=0.5, min_seconds=30.0,
 )  # fmt: skip
 def max_initialization_time(observed: Observations, p: Mapping[str, float]) -> Outcome:
