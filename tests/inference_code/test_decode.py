@@ -387,3 +387,11 @@ def test_no_bytes_do_anything_but_decode_or_be_refused(noise, kind, at):
         assert error.reason
     else:
         assert decoded.dtype == np.uint8 and decoded.ndim == 3 and decoded.shape[2] == 3
+
+
+def test_programs_of_others_find_what_the_endpoint_does_with_a_photo_at_its_old_address():
+    from contract import decode as decoding
+    from inference_code import contract as old
+
+    assert old.decode is decoding.decode and old.UnreadablePhoto is UnreadablePhoto
+    assert [name for name in old.__all__ if not hasattr(old, name)] == []
