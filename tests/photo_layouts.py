@@ -565,8 +565,33 @@ SPLIT_NAMES = [
         ("訓練", "テスト"),
         ("обучение", "тест"),
         ("train1", "test1"),
+        ("01_train", "02_test"),
+        ("1. Training", "3. Test"),
     )
 ] + [
+    Set(
+        "parts by a word of their names",
+        photos(*(f"{part}/{c}" for part in ("train-synthetic", "test-real") for c in TWO)),
+        parts(TWO, train=4, test=4),
+        told=("test-real is test; train-synthetic is train",),
+        doubted=True,
+    ),
+    Set(
+        "classes that only hold the words of parts",
+        photos("toy train/red", "toy train/blue", "test tube/glass", "test tube/plastic"),
+        refused="two folders deep",
+    ),
+    Set(
+        "classes in other case in each part",
+        photos("train/Cat", "train/Dog", "test/cat", "test/dog"),
+        refused='"alike_names": "merge"',
+    ),
+    Set(
+        "classes in other case in each part, merged",
+        photos("train/Cat", "train/Dog", "test/cat", "test/dog"),
+        parts(("Cat", "Dog"), train=4, test=4),
+        asked={"alike_names": "merge"},
+    ),
     Set("cyclegan's folders", photos("trainA", "trainB", "testA", "testB"), refused="class and split at once"),
     Set(
         "a column that says parts in German",
@@ -655,70 +680,173 @@ SPLIT_NAMES = [
     ),
 ]
 
-TABLES = [
-    Set(name, FLAT | files, drawn(*TWO))
-    for name, files in {
-        "Excel's first line": {"labels.csv": "sep=;\n" + table(("file", "label"), *ROWS, between=";")},
-        "a column of row numbers": {
-            "labels.csv": table(("", "file", "label"), *((n, *row) for n, row in enumerate(ROWS)))
-        },
-        "R's table": {"labels.csv": table(("file", "label"), *((n, *row) for n, row in enumerate(ROWS)))},
-        "no header": {"labels.csv": table(*ROWS)},
-        "no header, class first": {"labels.csv": table(*((label, name) for name, label in ROWS))},
-        "titles above the header": {
-            "labels.csv": "My project,\nExported 2024-01-01,\n" + table(("file", "label"), *ROWS)
-        },
-        "commas behind the last cell": {
-            "labels.csv": table(("file", "label", "", ""), *((*row, "", "") for row in ROWS))
-        },
-        "rows that stand twice": {"labels.csv": table(("file", "label"), *ROWS, *ROWS)},
-        "two copies of the table": {
-            "labels.csv": table(("file", "label"), *ROWS),
-            "labels (1).csv": table(("file", "label"), *ROWS),
-        },
-        "JSON records": {"labels.json": json.dumps([{"image": name, "label": label} for name, label in ROWS])},
-        "JSON by path": {"labels.json": json.dumps(dict(ROWS))},
-        "JSON by class": {"labels.json": json.dumps({c: [name for name, label in ROWS if label == c] for c in TWO})},
-        "JSON as pandas writes columns": {
-            "labels.json": json.dumps(
-                {
-                    "file": {str(n): name for n, (name, _) in enumerate(ROWS)},
-                    "label": {str(n): label for n, (_, label) in enumerate(ROWS)},
-                }
-            )
-        },
-        "StyleGAN's dataset.json": {"dataset.json": json.dumps({"labels": [list(row) for row in ROWS]})},
-    }.items()
-] + [
-    Set(
-        "a comma too many in some lines",
-        FLAT | {"labels.csv": table(("file", "label"), *ROWS[:7], ("p7.jpg", "dog", " wild"))},
-        {(None, "cat"): 4, (None, "dog"): 3},
-        told=("3 cells, and the header has 2",),
-        doubted=True,
-    ),
-    Set(
-        "a comma too many in every line",
-        FLAT | {"labels.csv": table(("file", "label"), *((*row, "x") for row in ROWS))},
-        refused="3 cells, and the header has 2",
-    ),
-    Set(
-        "a table without header that contradicts the folders",
-        photos(*TWO)
-        | {
-            "labels.json": json.dumps(
-                {f"{c}/{n}.jpg": other for c, other in zip(TWO, ("lion", "lion"), strict=True) for n in range(2)}
-                | {f"{c}/3.jpg": "wolf" for c in TWO}
-            )
-        },
-        refused='"labels": "folders"',
-    ),
-    Set(
-        "a table that leaves one class",
-        photos(*TWO) | {"labels.csv": table(("file", "label"), ("cat/0.jpg", "lion"))},
-        refused="one class, 'lion'",
-    ),
-]
+TABLES = (
+    [
+        Set(name, FLAT | files, drawn(*TWO))
+        for name, files in {
+            "Excel's first line": {"labels.csv": "sep=;\n" + table(("file", "label"), *ROWS, between=";")},
+            "a column of row numbers": {
+                "labels.csv": table(("", "file", "label"), *((n, *row) for n, row in enumerate(ROWS)))
+            },
+            "R's table": {"labels.csv": table(("file", "label"), *((n, *row) for n, row in enumerate(ROWS)))},
+            "no header": {"labels.csv": table(*ROWS)},
+            "no header, class first": {"labels.csv": table(*((label, name) for name, label in ROWS))},
+            "titles above the header": {
+                "labels.csv": "My project,\nExported 2024-01-01,\n" + table(("file", "label"), *ROWS)
+            },
+            "commas behind the last cell": {
+                "labels.csv": table(("file", "label", "", ""), *((*row, "", "") for row in ROWS))
+            },
+            "rows that stand twice": {"labels.csv": table(("file", "label"), *ROWS, *ROWS)},
+            "two copies of the table": {
+                "labels.csv": table(("file", "label"), *ROWS),
+                "labels (1).csv": table(("file", "label"), *ROWS),
+            },
+            "JSON records": {"labels.json": json.dumps([{"image": name, "label": label} for name, label in ROWS])},
+            "JSON by path": {"labels.json": json.dumps(dict(ROWS))},
+            "JSON by class": {
+                "labels.json": json.dumps({c: [name for name, label in ROWS if label == c] for c in TWO})
+            },
+            "JSON as pandas writes columns": {
+                "labels.json": json.dumps(
+                    {
+                        "file": {str(n): name for n, (name, _) in enumerate(ROWS)},
+                        "label": {str(n): label for n, (_, label) in enumerate(ROWS)},
+                    }
+                )
+            },
+            "StyleGAN's dataset.json": {"dataset.json": json.dumps({"labels": [list(row) for row in ROWS]})},
+            "FiftyOne's labels.json": {
+                "labels.json": json.dumps({"classes": TWO, "labels": {name[:-4]: TWO.index(c) for name, c in ROWS}})
+            },
+            "a column of numbers that is called #": {
+                "labels.csv": table(("#", "file", "label"), *((n, *row) for n, row in enumerate(ROWS)))
+            },
+            "comments": {"labels.csv": "# made by me, 2020\n#later\n" + table(("file", "label"), *ROWS)},
+            "each line in quotes": {"labels.csv": "".join(f'"{a},{b}"\n' for a, b in (("file", "label"), *ROWS))},
+            "the header again in the middle": {
+                "labels.csv": table(("file", "label"), *ROWS[:4], ("file", "label"), *ROWS[4:])
+            },
+            "an object with the name": {
+                "labels.jsonl": "\n".join(json.dumps({"file": name, "label": {"id": 7, "name": c}}) for name, c in ROWS)
+            },
+            "an object with the name, as text": {
+                "labels.csv": "file;label\n" + "".join(f'{name};{{"name": "{c}"}}\n' for name, c in ROWS)
+            },
+        }.items()
+    ]
+    + [
+        Set(
+            "Vertex AI's lines",
+            FLAT
+            | {
+                "data.jsonl": "\n".join(
+                    json.dumps(
+                        {
+                            "imageGcsUri": f"gs://bucket/im/{name}",
+                            "classificationAnnotation": {"displayName": c},
+                            "dataItemResourceLabels": {
+                                "aiplatform.googleapis.com/ml_use": ("training", "test")[n // 4]
+                            },
+                        }
+                    )
+                    for n, (name, c) in enumerate(ROWS)
+                )
+            },
+            parts(TWO, train=2, test=2),
+        ),
+        Set(
+            "names of photos that begin with #",
+            named("im/#{n}.jpg", 8)
+            | {"labels.csv": table(("file", "label"), *((f"#{n}.jpg", TWO[n % 2]) for n in range(8)))},
+            drawn(*TWO),
+        ),
+        Set(
+            "macOS's spaces in names of screenshots",
+            named("im/Screenshot 1.0{n}\u202fPM.png", 8)
+            | {"labels.csv": table(("file", "label"), *((f"Screenshot 1.0{n} PM.png", TWO[n % 2]) for n in range(8)))},
+            drawn(*TWO),
+        ),
+        Set(
+            "numbers for parts",
+            FLAT
+            | {"data.csv": table(("file", "label", "split"), *((n, c, int(k > 5)) for k, (n, c) in enumerate(ROWS)))},
+            refused='"splits": {"0": "train", "1": "test"}',
+        ),
+        Set(
+            "a comma too many in every name",
+            named("im/a, {n}.jpg", 8)
+            | {"labels.csv": table(("file", "label"), *((f"a, {n}.jpg", TWO[n % 2]) for n in range(8)))},
+            refused=r"the cells of its line 2: 'a', '0\.jpg'",
+        ),
+    ]
+    + [
+        Set(
+            f"a table of {who}",
+            FLAT
+            | {
+                "labels.csv": table(("file", "label"), *((n, words[k % 2]) for k, (n, _) in enumerate(ROWS))).encode(
+                    encoding
+                )
+            },
+            drawn(*words),
+            doubted=guessed,
+        )
+        for who, encoding, words, guessed in (
+            ("Windows in German", "cp1252", ("Käfer", "Mücke"), False),
+            ("Windows in French", "cp1252", ("été", "l’hêtre"), False),
+            ("Windows with degrees", "cp1252", ("20°C", "30°C"), False),
+            ("Windows in Russian", "cp1251", ("Жук", "Муха"), True),
+            ("Windows in Polish", "cp1250", ("żółw", "słoń"), True),
+            ("Windows in Greek", "cp1253", ("μύγα", "σκαθάρι"), False),
+            ("a Mac of old", "mac_roman", ("Käfer", "Mücke"), True),
+        )
+    ]
+    + [
+        Set(
+            "a table of DOS",
+            FLAT
+            | {
+                "labels.csv": table(
+                    ("file", "label"), *((n, ("Käfer", "Mücke")[k % 2]) for k, (n, _) in enumerate(ROWS))
+                ).encode("cp850")
+            },
+            drawn("KÑfer", "MÅcke"),
+            told=("not Unicode; how it was written had to be guessed",),
+            doubted=True,
+        ),
+    ]
+    + [
+        Set(
+            "a comma too many in some lines",
+            FLAT | {"labels.csv": table(("file", "label"), *ROWS[:7], ("p7.jpg", "dog", " wild"))},
+            {(None, "cat"): 4, (None, "dog"): 3},
+            told=("3 cells, and the header has 2",),
+            doubted=True,
+        ),
+        Set(
+            "a comma too many in every line",
+            FLAT | {"labels.csv": table(("file", "label"), *((*row, "x") for row in ROWS))},
+            refused="3 cells, and the header has 2",
+        ),
+        Set(
+            "a table without header that contradicts the folders",
+            photos(*TWO)
+            | {
+                "labels.json": json.dumps(
+                    {f"{c}/{n}.jpg": other for c, other in zip(TWO, ("lion", "lion"), strict=True) for n in range(2)}
+                    | {f"{c}/3.jpg": "wolf" for c in TWO}
+                )
+            },
+            refused='"labels": "folders"',
+        ),
+        Set(
+            "a table that leaves one class",
+            photos(*TWO) | {"labels.csv": table(("file", "label"), ("cat/0.jpg", "lion"))},
+            refused="one class, 'lion'",
+        ),
+    ]
+)
 
 WORDS = (
     ("NA", "yes"),
@@ -820,6 +948,23 @@ PEOPLE = [
         drawn(*TWO, "New folder"),
         told=("New folder",),
         doubted=True,
+    ),
+    Set(
+        "names that differ by what nobody sees",
+        photos("cat", "cat\u200b", "red dog", "red\u00a0dog"),
+        drawn("cat", "cat\u200b", "red dog", "red\u00a0dog"),
+        told=(r"'cat' and 'cat\u200b'", r"'red dog' and 'red\xa0dog'"),
+        doubted=True,
+    ),
+    Set(
+        "names with joiners",
+        photos("می\u200cخواهم", "👩\u200d🔬"),
+        drawn("می\u200cخواهم", "👩\u200d🔬"),
+    ),
+    Set(
+        "ranges that begin with running numbers",
+        photos("1 - 2 rooms", "2 - 3 rooms", "3 - 4 rooms"),
+        drawn("1 - 2 rooms", "2 - 3 rooms", "3 - 4 rooms"),
     ),
     Set("previews", photos(*TWO, "thumbnails"), drawn(*TWO, "thumbnails"), told=("thumbnails",), doubted=True),
     Set(

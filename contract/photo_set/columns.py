@@ -16,13 +16,13 @@ FILE_NAMES = (
     "filename", "file", "filepath", "path", "image", "imagename", "imagefile", "imagepath", "imageid", "img", "imgname",
     "imgpath", "imgid", "photo", "photoname", "picture", "name", "id", "idcode", "sourceref", "uri", "url", "key", "x", "fname",
     "images", "filenames", "filepaths", "files", "imageids", "imageindex", "imageurl", "fullpath", "relativepath", "relpath", "location",
-    "isicid", "dateiname", "datei", "fichier", "archivo", "nomefile", "arquivo", "bestand", "文件名", "ファイル名",
+    "imagegcsuri", "gcsuri", "isicid", "dateiname", "datei", "fichier", "archivo", "nomefile", "arquivo", "bestand", "文件名", "ファイル名",
 )  # fmt: skip
 LABEL_NAMES = (
     "label", "labels", "class", "classname", "classlabel", "labelname", "category", "categoryname", "classes", "target", "species",
     "breed", "y", "diagnosis", "dx", "disease", "groundtruth", "tag", "tags", "annotation", "finegrainedlabel", "truth",
     "klasse", "kategorie", "categorie", "clase", "etiqueta", "etiquette", "classe", "targetclass", "finding", "labelstr",
-    "etichetta", "categoria", "rotulo", "klass", "klasa", "choice", "标签", "类别", "ラベル", "クラス", "метка", "класс",
+    "displayname", "etichetta", "categoria", "rotulo", "klass", "klasa", "choice", "标签", "类别", "ラベル", "クラス", "метка", "класс",
 )  # fmt: skip
 NUMBER_NAMES = (
     "classid",
@@ -52,6 +52,7 @@ SPLIT_NAMES = (
     "part",
     "settype",
     "datatype",
+    "mluse",
 )
 _NO_PHOTOS = frozenset({*LABEL_NAMES, *NUMBER_NAMES, *SPLIT_NAMES})
 SURELY_SPLIT = ("split", "subset", "partition", "datasplit", "phase")
@@ -242,9 +243,11 @@ def several_labels(table: str, count: int, example: str) -> JobFailure:
 
 
 def single(value: str) -> str | list[str]:
-    """A cell as one label; a list where it is written as one: `[0, 1]`, `['cat']`, `{"cat"}`."""
+    """A cell as one label; a list where it is written as one: `[0, 1]`, `['cat']`, `{"cat"}`; of `{"name": "cat"}` the text in it."""
     if not _LIST.match(value):
         return value
+    if value.lstrip().startswith("{") and (inner := _texts(value)):
+        return inner[0] if len(inner) == 1 else inner
     try:
         found = parse(value.replace("'", '"').replace("(", "[").replace(")", "]").replace("{", "[").replace("}", "]"))
     except ValueError:
@@ -253,6 +256,14 @@ def single(value: str) -> str | list[str]:
             return value
     items = [str(item) for item in found] if isinstance(found, list) else [str(found)]
     return items[0] if len(items) == 1 else items
+
+
+def _texts(value: str) -> list[str]:
+    try:
+        found = parse(value)
+    except ValueError:
+        return []
+    return [str(inner) for inner in found.values()] if isinstance(found, dict) else []
 
 
 def looks_multi(values: Counter[str]) -> str | None:

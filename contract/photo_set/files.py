@@ -36,10 +36,12 @@ OTHER_ENDINGS = frozenset(
 _LEFT_BEHIND = frozenset(
     {"__macosx", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "$recycle.bin", "recycler", "recycled",
      "system volume information", "lost+found", "@eadir", "@recycle", "@tmp", "#recycle", "#snapshot", "@recently-snapshot",
-     "__pycache__", "network trash folder", "temporary items", "thedbvolume", "icon\r", "icon\\r", "picasa.ini", "albumart.xmp",
+     "__pycache__", "network trash folder", "temporary items", "thedbvolume", "thevolumesettingsfolder", "~snapshot",
+     "@eadir_tmp", "_vti_cnf", "ipod photo cache", "icon\r", "icon\\r", "picasa.ini", "albumart.xmp",
      "zbthumbnail.info", "photothumb.db", "pspbrwse.jbf", "@synoresource", "@sharebin", "@__thumb",
      "_gsdata_", "ntuser.dat", "found.000", "cvs", "node_modules"}
 )  # fmt: skip
+_TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,20 @@ def is_left_behind(part: str) -> bool:
 
 
 def readable_name(raw: str) -> str:
-    """UTF-8 text of a file name in NFC; bytes that are none, and control characters, as escapes."""
+    """UTF-8 text of a file name in NFC; bytes that are none, and what would act on a screen instead of standing there, as escapes.
+
+    Any other sign stays: macOS writes U+202F into the names of screenshots, and Persian and emoji need their joiners.
+    """
     if raw.isascii() and raw.isprintable():
         return raw
     text = os.fsencode(raw).decode("utf-8", "backslashreplace")
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    shown = "".join(c.encode("unicode_escape").decode() if _acts(c) else c for c in text)
     return unicodedata.normalize("NFC", shown)
+
+
+def _acts(sign: str) -> bool:
+    """Control characters, ends of lines, and marks that turn the direction of a text."""
+    return unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") or unicodedata.bidirectional(sign) in _TURNS
 
 
 def needs_a_look(name: str) -> bool:

@@ -15,7 +15,7 @@ from contract.failure import JobFailure
 from contract.photo_set.files import File
 from contract.photo_set.path_index import stem
 from contract.photo_set.questions import Layout, TwoReadings, some
-from contract.photo_set.words import WORDS, is_unlabelled, says_nothing, split_of, tokens
+from contract.photo_set.words import WORDS, is_unlabelled, part_of_list, says_nothing, split_of, tokens
 
 _GROUP = re.compile(r"^[^\W\d_]{0,12}[\s_.-]*\d[\d\s_.:TZ-]*$")  # 2024-01-03, patient_12, S3: a group, not a class
 _HEAP = re.compile(
@@ -43,7 +43,7 @@ def pattern_of(inside: Mapping[File, Folders], settled: Mapping[str, str], layou
     if "train" in below.values() and not direct and len(tops) > 1:
         return _splits_below(inside, below, second)
     if len(tops) > 1 and not direct:
-        return _nested(inside, layout)
+        return _spoken(inside, tops, layout) or _nested(inside, layout)
     _refuse_second_sets(inside, deep - direct, tops)
     return ["class"]
 
@@ -67,6 +67,32 @@ def parts_among(names: Iterable[str], settled: Mapping[str, str]) -> dict[str, s
             "and split."
         )
     return found | (whole[0] if whole else {})
+
+
+def spoken_parts(names: Iterable[str]) -> dict[str, str]:
+    """`train-synthetic`, `test-real`: each name says one part beside other words; empty where one says none, or none says train."""
+    found = {name: part_of_list(name) for name in names}
+    parts = set(found.values())
+    return (
+        {name: part for name, part in found.items() if part}
+        if None not in parts and len(parts) > 1 and "train" in parts
+        else {}
+    )
+
+
+def _spoken(inside: Mapping[File, Folders], tops: set[str], layout: Layout) -> list[str]:
+    splits = spoken_parts(tops)
+    below: dict[str, set[str]] = defaultdict(set)
+    for folders in inside.values():
+        if len(folders) > 1 and folders[0] in splits:
+            below[splits[folders[0]]].add(folders[1])
+    held_out = set().union(*(names for part, names in below.items() if part != "train"))
+    if not splits or not below["train"] & held_out:
+        return []
+    told = "; ".join(f"{name} is {part}" for name, part in sorted(splits.items()))
+    layout.notices.append(f"The folders are read as parts by a word of their names: {told}.")
+    layout.doubt(layout.notices[-1])
+    return ["split", "class"]
 
 
 def heaps(labels: Iterable[str]) -> bool:

@@ -9,7 +9,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from contract.photo_set.files import File
-from contract.photo_set.folder_pattern import NoClasses, class_in_name, heaps, no_class, parts_among, pattern_of
+from contract.photo_set.folder_pattern import (
+    NoClasses,
+    class_in_name,
+    heaps,
+    no_class,
+    parts_among,
+    pattern_of,
+    spoken_parts,
+)
 from contract.photo_set.questions import Asked, Layout, Placed, some
 from contract.photo_set.words import is_unlabelled, says_nothing, split_of
 
@@ -30,7 +38,7 @@ def place_by_folder(photos: Sequence[File], asked: Asked) -> Layout:
         for folders in inside.values()
         if len(folders) > at
     }
-    splits = parts_among(names, settled)
+    splits = parts_among(names, settled) or spoken_parts(names)
     wrappers = _wrappers(inside, pattern)
     for file, folders in inside.items():
         _place(file, folders, pattern, splits, wrappers, layout)

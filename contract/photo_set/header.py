@@ -23,6 +23,11 @@ def header_and_body(table: Table, at_file: int, first: int) -> tuple[list[str], 
         table.notices.append(f"{at_header} line(s) above the header of {table.name} were passed over: {titles[:80]!r}.")
     if header and at_file and _one_more(header, body):
         header.insert(0, "")  # R writes the names of rows without a name of their column
+    if again := [line for line, row in body if header and list(row) == header]:
+        table.notices.append(
+            f"{table.name} has its header again in {len(again):,} line(s), for example line {again[0]}."
+        )
+        body = [(line, row) for line, row in body if list(row) != header]
     return header, _that_fit(table, header, body)
 
 

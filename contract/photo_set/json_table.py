@@ -42,6 +42,8 @@ def _rows(document: Any) -> list[list[str]]:
         return _of_lists(document)
     if all(isinstance(value, Mapping) for value in values):
         return _of_objects(document)
+    if set(document) == {"classes", "labels"} and isinstance(document["labels"], Mapping):  # FiftyOne's
+        return _of_numbers(document["classes"], document["labels"])
     lists = [value for value in values if isinstance(value, list)]
     return _of_list(lists[0]) if len(lists) == 1 else []
 
@@ -73,6 +75,13 @@ def _of_lists(document: Mapping[str, list[Any]]) -> list[list[str]]:
             rows.append(["split" if split_of(key) else "label", *inner[0]])
         rows += [[str(key), *row] for row in (inner[1:] if named else inner)]
     return rows
+
+
+def _of_numbers(classes: Any, labels: Mapping[str, Any]) -> list[list[str]]:
+    """Photos with the places of their classes in a list of names; a place that is not there says nothing."""
+    names = dict(enumerate(classes)) if isinstance(classes, list) else {}
+    shown = {str(path): names.get(place) if isinstance(place, int) else place for path, place in labels.items()}
+    return [["file", "label"], *([path, _text(label)] for path, label in shown.items())]
 
 
 def _are_columns(document: Mapping[str, list[Any]]) -> bool:

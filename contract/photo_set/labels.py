@@ -201,7 +201,12 @@ class _Reader:
     def _unknown_parts(self, unknown: Counter[str]) -> JobFailure:
         column = self._column(self.at_split) if self.at_split is not None else ""
         told = ", ".join(f"{value!r} ({count:,})" for value, count in unknown.most_common(8))
-        example = ", ".join(f'"{value}": "test"' for value in list(unknown)[:2])
+        parts = (
+            ("train", "test") if len(unknown) > 1 else ("test",)
+        )  # the most frequent word is likeliest the one for training
+        example = ", ".join(
+            f'"{value}": "{part}"' for (value, _), part in zip(unknown.most_common(), parts, strict=False)
+        )
         return JobFailure(
             f"dataset: the column {column} of {self.table.name} has {told}, which says neither train, validation nor "
             f"test. Say what is meant: "

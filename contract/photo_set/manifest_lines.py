@@ -31,9 +31,10 @@ def is_manifest(table: Table) -> bool:
 def flatten(table: Table, wanted: str = "") -> None:
     """Make rows of `table.documents`: a header first, as a CSV would have it. `wanted`: the attribute to take as label."""
     if not is_manifest(table):
-        header = list(dict.fromkeys(name for _, document in table.documents for name in document))
+        flat = [(number, _inner(document)) for number, document in table.documents]
+        header = list(dict.fromkeys(name for _, document in flat for name in document))
         table.rows = [(0, header)]
-        table.rows += [(n, [_text(document.get(name)) for name in header]) for n, document in table.documents]
+        table.rows += [(number, [_text(document.get(name)) for name in header]) for number, document in flat]
         return
     attribute = _attribute(table, wanted)
     several: list[str] = []
@@ -53,6 +54,17 @@ def flatten(table: Table, wanted: str = "") -> None:
             table.rows.append((number, [path, _class_name(value, described)]))
     if several:
         raise several_labels(table.name, len(several), several[0])
+
+
+def _inner(document: Mapping[str, Any]) -> dict[str, Any]:
+    """An object inside of a line cannot be a label, its texts may be (Vertex AI: `classificationAnnotation.displayName`)."""
+    found = {name: value for name, value in document.items() if not isinstance(value, Mapping) or name == "objects"}
+    for value in document.values():
+        if isinstance(value, Mapping):
+            for name, inner in value.items():
+                if isinstance(inner, str | int | float):
+                    found.setdefault(name.rpartition("/")[2], inner)
+    return found
 
 
 def _is_one(value: list[Any] | dict[str, Any]) -> bool:

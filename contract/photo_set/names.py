@@ -15,7 +15,7 @@ _DOUBTFUL = re.compile(
     r"previews?|cache|backups?|te?mp)(?:[\s_-]*\(?\d+\)?)?$", re.IGNORECASE,
 )  # fmt: skip
 _SEPARATORS = re.compile(r"[\u200b\ufeff]|(?:(?<!^)(?<!\d)[\s_\-]+)|(?:[\s_\-]+(?!\d))")
-_NUMBERED = re.compile(r"^(\d+)([._\- ]+)(?=\D)(.+)$", re.DOTALL)
+_NUMBERED = re.compile(r"^(\d+)([._\- ]+)(?=[^\W\d_])(.+)$", re.DOTALL)  # `1 - 2 rooms` is a range
 
 
 def natural(name: str) -> tuple[Any, ...]:

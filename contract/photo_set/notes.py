@@ -18,6 +18,8 @@ def tell(layout: Layout, source: Source, files: Sequence[File], meanings: Sequen
     for meaning in meanings:
         name = meaning.table.name
         layout.notices += meaning.notices
+        for doubt in meaning.table.doubts:
+            layout.doubt(doubt)
         if meaning.bad:
             line, why = meaning.bad[0]
             text = f"{name}: {len(meaning.bad):,} line(s) left out, for example line {line}: {why}."

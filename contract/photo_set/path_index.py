@@ -24,11 +24,11 @@ class PathIndex:
 
     @cached_property
     def _folded(self) -> dict[str, list[File]]:
-        return _grouped(self._files, lambda name: name.casefold())
+        return _grouped(self._files, _folded)
 
     @cached_property
     def _stems(self) -> dict[str, list[File]]:
-        return _grouped(self._files, lambda name: stem(name).casefold())
+        return _grouped(self._files, lambda name: _folded(stem(name)))
 
     @cached_property
     def _numbers(self) -> dict[int, list[File]]:
@@ -56,8 +56,8 @@ class PathIndex:
         last = wanted[-1]
         candidates = (
             self._exact.get(last)
-            or self._folded.get(last.casefold())
-            or self._stems.get(stem(last).casefold())
+            or self._folded.get(_folded(last))
+            or self._stems.get(_folded(stem(last)))
             or self._by_number(last)
         )
         if not candidates:
@@ -93,6 +93,11 @@ def path_parts(path: str) -> list[str]:
 
 def stem(name: str) -> str:
     return name.rpartition(".")[0] if ending(name) in PHOTO_ENDINGS else name
+
+
+def _folded(name: str) -> str:
+    """In any case and with any spaces: macOS writes U+202F into names of screenshots, and a spreadsheet shows a space."""
+    return " ".join(name.casefold().split())
 
 
 def _grouped(files: Iterable[File], key: Callable[[str], str]) -> dict[str, list[File]]:

@@ -127,6 +127,11 @@ def _no_photo(files: Sequence[File]) -> str:
     return f"dataset: no photo was found.{other}{advice} Allowed: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC in a folder per class."
 
 
+def _first_line(quiet: Sequence[Table]) -> str:
+    rows = next((table.rows for table in quiet if len(table.rows) > 1), None)
+    return f" (the cells of its line {rows[1][0]}: {some(map(repr, rows[1][1]), 4)})" if rows else ""
+
+
 def _may_be_table(file: File) -> bool:
     known = file.ending in UNREAD_TABLES or file.parts[-1].lower().endswith((".csv.gz", ".csv.zip"))
     return known or (not file.is_photo and not file.ending)
@@ -158,7 +163,7 @@ def _explained(
             f"{' (docs/data.md shows how to write photos out of Parquet)' if any('.parquet' in one for one in unread) else ''}."
         )
     if quiet:
-        text += f" No line of {some(table.name for table in quiet)} names a photo of this set by its file name."
+        text += f" No line of {some(table.name for table in quiet)} names a photo of this set by its file name{_first_line(quiet)}."
     if meanings:
         text += f" {some(m.table.name for m in meanings)} has no column that names a class (label)."
     return NoClasses(text)

@@ -13,6 +13,7 @@ from contract.failure import JobFailure
 from contract.photo_set.files import File
 from contract.photo_set.folder_pattern import parts_among
 from contract.photo_set.labels import Meaning
+from contract.photo_set.names import alike
 from contract.photo_set.path_index import PathIndex
 from contract.photo_set.questions import Asked, Layout, Placed, TwoReadings, some
 from contract.photo_set.sources import Source
@@ -196,6 +197,14 @@ def _check_classes(layout: Layout) -> None:
     trained = {label for label, parts in where.items() if parts["train"]}
     lost = sorted(set(where) - trained)
     if lost:
+        groups = [group for group in alike(where) if set(group) & trained]
+        if all(any(label in group for group in groups) for label in lost):
+            told = "; ".join(" and ".join(map(repr, group)) for group in groups)
+            raise TwoReadings(
+                "alike_names",
+                f"{some(map(repr, lost))} would be tested and never trained: only case or spaces tell them from classes of train ({told}).",
+                {"merge": "both are one class; else rename one"},
+            )
         first = " ".join(
             f"The class {label!r} is in {' and '.join(part for part in PARTS if where[label][part])} and not in "
             f"train. {did_you_mean(label, trained)}".rstrip()

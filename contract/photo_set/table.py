@@ -21,7 +21,7 @@ from charset_normalizer import from_bytes
 from contract.failure import JobFailure
 from contract.foreign_json import parse
 from contract.photo_set import json_table
-from contract.photo_set.files import JSON, JSON_LINES, LISTS, PHOTO_ENDINGS, WORKBOOKS, File
+from contract.photo_set.files import JSON, JSON_LINES, LISTS, PHOTO_ENDINGS, WORKBOOKS, File, ending
 from contract.photo_set.sources import Source
 from contract.photo_set.workbook import read_workbook
 
@@ -36,6 +36,9 @@ _FEWEST_TO_GUESS = 32  # bytes that are not ASCII; with less, Western Windows is
 csv.field_size_limit(1 << 24)
 _WORKBOOK = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # also under the name of a CSV: the content decides
 _SEP = re.compile(r'^"?sep=."?$', re.IGNORECASE)
+_WORD = re.compile(r"[^\s,;|/\\_.\"'()\[\]{}-]+")
+_IN_WORDS = "\u2019\u00ad\u00b7\u2013\u2014"  # l’été, a soft hyphen, paral·lel, dashes
+_CELL_ENDS = re.compile(r"[,;\t|]")
 _PATH_FIRST = re.compile(rf"^(.*?\.(?:{'|'.join(sorted(PHOTO_ENDINGS))}))\s+(\S.*)$", re.IGNORECASE)
 
 
@@ -48,6 +51,7 @@ class Table:
     documents: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     bad: list[tuple[int, str]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)  # what a person should say yes to, where the table is used
 
     @property
     def name(self) -> str:
@@ -89,29 +93,58 @@ def _bytes(source: Source, file: File) -> bytes:
 
 
 def _text(data: bytes, table: Table) -> str:
-    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None) or _without_mark(data)
+    marked = next((name for mark, name in _MARKS if data.startswith(mark)), None)
+    encoding, guessed = (marked, False) if marked else _without_mark(data)
     if encoding not in ("utf-8", "utf-8-sig"):
-        example = next((line for line in data.decode(encoding, "replace").splitlines() if not line.isascii()), "")
-        table.notices.append(f"{table.name} was read as {encoding}, for example {example[:60]!r}.")
+        shown = next((line for line in data.decode(encoding, "replace").splitlines() if not line.isascii()), "")[:60]
+        table.notices.append(f"{table.name} was read as {encoding}, for example {shown!r}.")
+        if guessed:
+            table.doubts.append(
+                f"{table.name} is not Unicode; how it was written had to be guessed ({encoding}: {shown!r}). If that is wrong, save it as "
+                "CSV UTF-8."
+            )
     text = data.decode(encoding, "replace").replace("\0", "")
     return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff"))
 
 
-def _without_mark(data: bytes) -> str:
+def _without_mark(data: bytes) -> tuple[str, bool]:
+    """The encoding, and whether it is no more than a guess."""
     beginning = data[:4096]
     if beginning.count(0) > len(beginning) // 4:
-        return "utf-16-le" if beginning[1::2].count(0) >= beginning[::2].count(0) else "utf-16-be"
+        return "utf-16-le" if beginning[1::2].count(0) >= beginning[::2].count(0) else "utf-16-be", False
     try:
         data.decode("utf-8")
-        return "utf-8"
+        return "utf-8", False
     except UnicodeDecodeError:
         pass
     if b"\r" in data and b"\n" not in data:  # only old Macs end lines so
-        return "mac_roman"
-    if sum(byte > 127 for byte in data[:65536]) < _FEWEST_TO_GUESS:
-        return "cp1252"
-    best = from_bytes(data[:65536], cp_isolation=_LIKELY).best()
-    return best.encoding if best else "cp1252"
+        return "mac_roman", False
+    start = data[:65536]
+    few = sum(byte > 127 for byte in start) < _FEWEST_TO_GUESS
+    if few and not any(map(_unlikely, start.decode("cp1252", "replace").splitlines())):
+        return "cp1252", False
+    best = from_bytes(start, cp_isolation=_LIKELY).best()
+    return best.encoding if best else "cp1252", few or best is None
+
+
+def _unlikely(line: str) -> bool:
+    """Whether a line looks like another language's read as Western."""
+    return any(map(_odd, _WORD.findall(line)))
+
+
+def _odd(word: str) -> bool:
+    """A word of accents alone (`Æóê`), with marks inside (`K„fer`), or with a large letter in the middle (`KÑfer`)."""
+    if len(word) > 1 and word.isalpha() and min(word) > "\x7f" and max(word) < "\u0250":
+        return True
+    for at, sign in enumerate(word):
+        kind, inside = unicodedata.category(sign), 0 < at < len(word) - 1
+        if sign <= "\x7f" or sign in _IN_WORDS:
+            continue
+        if sign == "\ufffd" or kind in ("Lm", "Sk") or (inside and kind[0] not in "LMC" and kind != "So"):
+            return True
+        if inside and kind == "Lu" and word[at - 1].isalpha() and word[at + 1].islower():
+            return True
+    return False
 
 
 def _read_json_lines(text: str, table: Table) -> None:
@@ -128,7 +161,8 @@ def _read_json_lines(text: str, table: Table) -> None:
 
 
 def _read_cells(text: str, table: Table) -> None:
-    lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip() and not line.startswith("#")]
+    text = _unwrapped(text)
+    lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip() and not _is_comment(line)]
     if lines and _SEP.match(lines[0][1]):  # Excel reads it, and does not show it
         text = text.replace(lines[0][1], "", 1)
         lines = lines[1:]
@@ -141,6 +175,28 @@ def _read_cells(text: str, table: Table) -> None:
         table.rows = _quoted(text, delimiter, table)
     else:
         table.rows = [(number, [cell.strip() for cell in line.split(delimiter)]) for number, line in lines]
+
+
+def _is_comment(line: str) -> bool:
+    """`# made by me, 2020`; not `#1.jpg,cat`, nor a header whose first column is `#`."""
+    if not line.startswith("#"):
+        return False
+    first, *more = _CELL_ENDS.split(line, maxsplit=1)
+    if ending(first.strip(' "')) in PHOTO_ENDINGS or _PATH_FIRST.match(line):
+        return False
+    return not more or line[1:2] in (" ", "#", "!")
+
+
+def _unwrapped(text: str) -> str:
+    """`"1.jpg,cat"`: a program that expected another delimiter took each line for one cell, and quoted it."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    whole = [line for line in lines if len(line) > 1 and line[0] == line[-1] == '"']
+    if not lines or len(whole) < len(lines):
+        return text
+    inside = [line[1:-1].replace('""', '"') for line in lines]
+    if any(len(_cells_of(line, mark, csv.QUOTE_MINIMAL)) > 1 for line in lines[:200] for mark in ",;\t|"):
+        return text
+    return "\n".join(inside)
 
 
 def _words(line: str) -> list[str]:
@@ -160,7 +216,7 @@ def _quoted(text: str, delimiter: str, table: Table) -> list[tuple[int, list[str
         except csv.Error as error:
             table.bad.append((reader.line_num, str(error)))
             continue
-        if any(cell.strip() for cell in row) and not row[0].startswith("#"):
+        if any(cell.strip() for cell in row) and not _is_comment(",".join(row)):
             rows.append((reader.line_num, [cell.strip() for cell in row]))
 
 

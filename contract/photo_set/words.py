@@ -63,7 +63,9 @@ def split_of(name: str, ours: frozenset[str] = frozenset()) -> str | None:
     left: list[str] = []
     for token in tokens(name):
         token = _unglued(token)
-        if left and token.isdigit() and len(token) <= 2:  # Kaggle's test1, a second part of the photos
+        if (
+            token.isdigit() and len(token) <= 2
+        ):  # Kaggle's test1, a second part of the photos; 01_train, only for the order
             continue
         if token in _NOISE or token in ours or (token.isdigit() and len(token) == 4 and token[:2] in ("19", "20")):
             continue

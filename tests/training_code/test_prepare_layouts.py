@@ -72,8 +72,8 @@ def test_deeper_folders_belong_to_the_class_of_the_first_one(tmp_path):
 
 
 def test_a_test_class_that_is_never_trained_is_refused_with_the_close_name(tmp_path):
-    with pytest.raises(JobFailure, match=r"class 'Bees' is in test and not in train. Did you mean 'bees'"):
-        layout_of(tree(tmp_path, "train/bees/1.png", "train/ants/1.png", "test/Bees/1.png"))
+    with pytest.raises(JobFailure, match=r"class 'beez' is in test and not in train. Did you mean 'bees'"):
+        layout_of(tree(tmp_path, "train/bees/1.png", "train/ants/1.png", "test/beez/1.png"))
 
 
 def test_parts_without_train_are_refused(tmp_path):
