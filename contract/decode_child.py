@@ -39,6 +39,12 @@ class Job:
         self._jpeg = jpeg.read_header(data) if kind == "JPEG" else None
         self._chunks = png.check(data) if kind == "PNG" else None
         self._picture: Any = open_picture(self._chunks.data if self._chunks else data, kind)
+        if _is_preview(self._picture):
+            raise UnreadablePhoto(
+                "unsupported_mode",
+                "the TIFF begins with a preview and keeps its photo elsewhere, as raw files of cameras do (DNG, NEF): "
+                "save it as JPEG or PNG",
+            )
         self._size = self._picture.size
         self._reduction = check_size(*self._size, max_pixels)
         self._deep = self._is_deep()
@@ -112,6 +118,12 @@ def _by_opencv(data: bytes) -> np.ndarray | None:
 def _tags(picture: Any) -> Mapping[int, Any]:
     """Of a TIFF; other pictures have none."""
     return getattr(picture, "tag_v2", {})
+
+
+def _is_preview(picture: Any) -> bool:
+    """NewSubfileType, bit 0: a reduced version of another picture in this file (TIFF 6.0, page 36)."""
+    kind = _tags(picture).get(254, 0)
+    return isinstance(kind, int) and bool(kind & 1)
 
 
 def _tile_bytes(picture: Any) -> int:

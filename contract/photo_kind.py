@@ -17,12 +17,16 @@ _SIGNATURES: Final = (
     ("TIFF", re.compile(rb"II\*\0|MM\0\*|II\+\0|MM\0\+")),
 )
 KINDS: Final = (*(name for name, _ in _SIGNATURES), "AVIF", "HEIC")
-BEGINNING: Final = 128  # bytes that are enough to tell
+BEGINNING: Final = 132  # bytes that are enough to tell
 # ISO/IEC 23008-12 (HEIF), B.4; AV1 image file format, 6. `mif1` and `msf1` say only that it is a picture of some codec.
 _HEVC: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _AV1: Final = frozenset({b"avif", b"avis"})
 _SAVE: Final = "save it as JPEG or PNG"
+_RAW: Final = re.compile(
+    rb"II\*\0....CR|IIRO|IIRS|MMOR|IIU\0|FUJIFILMCCD-RAW|FOVb|\0MRM|....ftypcrx ", re.DOTALL
+)  # Canon's begin like TIFF
 _OTHERS: Final = (
+    (_RAW, "a camera's raw file", _SAVE),
     (re.compile(rb"....ftyp", re.DOTALL), "a video (MP4 or MOV)", "take single pictures out of it"),
     (re.compile(rb"\0\0\0\x0cJXL |\xff\x0a"), "a JPEG XL picture", _SAVE),
     (re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"), "a JPEG 2000 picture", _SAVE),
@@ -32,7 +36,12 @@ _OTHERS: Final = (
     (re.compile(rb"\s*<(!doctype )?html", re.IGNORECASE), "a web page", "fetch the picture itself"),
     (re.compile(rb"\x1a\x45\xdf\xa3|RIFF....AVI ", re.DOTALL), "a video", "take single pictures out of it"),
     (re.compile(rb"PK\x03\x04"), "a zip archive", "unpack it"),
-    (re.compile(rb"FUJIFILMCCD-RAW"), "a camera's raw file", _SAVE),
+    (
+        re.compile(rb"P[1-7f]\s|#\?R(?:ADIANCE|GBE)|v/1\x01|DDS |\x00\x00[\x02\x0a]\0\0"),
+        "a picture of a kind that is not read (PNM, HDR, EXR, DDS, TGA)",
+        _SAVE,
+    ),
+    (re.compile(rb".{128}DICM", re.DOTALL), "a DICOM file", "export its picture as PNG"),
     (re.compile(rb"version https://git-lfs"), "a Git LFS pointer, not the file itself", "run git lfs pull"),
 )
 
@@ -40,6 +49,8 @@ _OTHERS: Final = (
 def kind_of(data: bytes) -> str | None:
     """One of KINDS, or None."""
     beginning = bytes(data[:BEGINNING])
+    if _RAW.match(beginning):
+        return None
     if beginning[4:8] == b"ftyp":
         brands = _brands(beginning)
         return "AVIF" if brands & _AV1 else "HEIC" if brands & _HEVC else None

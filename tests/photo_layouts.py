@@ -894,6 +894,28 @@ PEOPLE = [
         told=("not used",),
     ),
     Set(
+        "a camera's raw files beside its JPEGs",
+        photos(*TWO) | {f"cat/{n}.{end}": b"II*\0\x08\0\0\0 a preview" for n, end in enumerate(("NEF", "dng", "cr2"))},
+        drawn(*TWO),
+        told=("3 picture(s) of kinds that are not read: cat/0.NEF",),
+        doubted=True,
+    ),
+    Set(
+        "raw files alone",
+        {f"{c}/{n}.nef": b"II*\0\x08\0\0\0 a preview" for c in TWO for n in range(4)},
+        refused=r"kinds \.nef are not read: save them as JPEG",
+    ),
+    Set(
+        "photos with an ending of raw files",
+        {f"{c}/{n}.raw": b"\xff\xd8\xff\xe0" for c in TWO for n in range(4)},
+        drawn(*TWO),
+    ),
+    Set(
+        "names as browsers save them",
+        {f"{c}/{n}.jpg?width=200": b"\xff\xd8\xff\xe0" for c in TWO for n in range(4)},
+        drawn(*TWO),
+    ),
+    Set(
         "Google Takeout",
         {f"Takeout/Google Photos/{c}/{n}.jpg": f"{c}{n}" for c in TWO for n in range(4)}
         | {

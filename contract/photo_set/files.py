@@ -27,6 +27,11 @@ UNREAD_TABLES = frozenset({"xls", "xlsb", "ods", "numbers", "gsheet", "parquet",
                            "rds",                           "sav", "dta", "dat", "xml"})  # fmt: skip
 PACKS = frozenset({"zip", "tar", "tgz", "gz", "bz2", "xz", "7z", "rar", "parquet", "arrow", "tfrecord", "tfrecords", "h5", "hdf5", "npz",
                    "npy",                   "rec", "lmdb", "mdb"})  # fmt: skip
+# Photos that nothing here reads: told, with what to do.
+RAW_ENDINGS = frozenset(
+    {"cr2", "cr3", "crw", "nef", "nrw", "dng", "arw", "srf", "sr2", "orf", "rw2", "raf", "pef", "srw", "x3f", "mrw", "3fr",
+     "iiq", "rwl", "raw", "dcm", "dicom", "psd", "svg", "exr", "hdr", "dds", "tga"}
+)  # fmt: skip
 # Never photos, whatever they begin with: not worth a look into each.
 OTHER_ENDINGS = frozenset(
     {"xml", "html", "htm", "md", "pdf", "py", "ipynb", "mat", "npy", "npz", "pkl", "h5", "hdf5", "parquet",

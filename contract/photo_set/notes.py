@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from contract.failure import JobFailure
 from contract.photo_set import masks
-from contract.photo_set.files import PACKS, UNREAD_TABLES, File
+from contract.photo_set.files import PACKS, RAW_ENDINGS, UNREAD_TABLES, File
 from contract.photo_set.labels import Meaning
 from contract.photo_set.questions import Layout, some
 from contract.photo_set.sources import LEFT_BEHIND, Source
@@ -44,14 +44,13 @@ def tell(layout: Layout, source: Source, files: Sequence[File], meanings: Sequen
             layout.doubt(layout.notices[-1])
     _tell_reasons(layout)
     used = {meaning.table.name for meaning in meanings}
-    other = Counter(
-        f".{file.ending}" if file.ending else "no ending"
-        for file in files
-        if not file.is_photo and file.name not in used
-    )
-    if other:
+    raw = [file.name for file in files if file.ending in RAW_ENDINGS and not file.is_photo]
+    used.update(raw)
+    unused = [file for file in files if not file.is_photo and file.name not in used]
+    if unused:
+        other = Counter(f".{file.ending}" if file.ending else "no ending" for file in unused)
         counted = ", ".join(f"{count:,} {name}" for name, count in other.most_common(6))
-        examples = some(file.name for file in files if not file.is_photo and file.name not in used)
+        examples = some(file.name for file in unused)
         layout.notices.append(f"Files that are not photos were not used: {counted} ({examples}).")
     packs = [file.name for file in files if file.ending in PACKS]
     if packs:
@@ -62,6 +61,11 @@ def tell(layout: Layout, source: Source, files: Sequence[File], meanings: Sequen
     ]
     if unread:
         layout.notices.append(f"{some(unread)}: tables of this kind are not read. Save as CSV what should count.")
+        layout.doubt(layout.notices[-1])
+    if raw:
+        layout.notices.append(
+            f"{len(raw):,} picture(s) of kinds that are not read: {some(raw)}. Save them as JPEG or PNG, or go on without them."
+        )
         layout.doubt(layout.notices[-1])
     left = [name for name, why in source.passed_over if why == LEFT_BEHIND]
     for reason in dict.fromkeys(why for _, why in source.passed_over if why != LEFT_BEHIND):

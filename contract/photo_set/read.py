@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from contract.failure import JobFailure
 from contract.photo_set import copies, masks, names, notes, other_tasks, tables
-from contract.photo_set.files import PACKS, UNREAD_TABLES, WORKBOOKS, File
+from contract.photo_set.files import PACKS, RAW_ENDINGS, UNREAD_TABLES, WORKBOOKS, File
 from contract.photo_set.folder_pattern import NoClasses, names_in_files
 from contract.photo_set.folders import place_by_folder
 from contract.photo_set.labels import Meaning
@@ -122,6 +122,8 @@ def _no_photo(files: Sequence[File]) -> str:
     kinds = {file.ending for file in files}
     packed = kinds & (PACKS | {"pkl"})
     advice = f" Photos inside of .{', .'.join(sorted(packed))} are not read: unpack or export them." if packed else ""
+    if raw := sorted(kinds & RAW_ENDINGS):
+        advice += f" Pictures of the kinds .{', .'.join(raw)} are not read: save them as JPEG or PNG."
     if "parquet" in packed:
         advice += " For Parquet, as Hugging Face stores sets, docs/data.md has a program that writes the photos into a folder per class."
     return f"dataset: no photo was found.{other}{advice} Allowed: JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC in a folder per class."

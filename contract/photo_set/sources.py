@@ -16,7 +16,16 @@ from typing import Protocol
 
 from contract.failure import JobFailure
 from contract.photo_kind import BEGINNING, kind_of
-from contract.photo_set.files import MAX_BYTES, PHOTO_ENDINGS, File, ending, is_left_behind, needs_a_look, readable_name
+from contract.photo_set.files import (
+    MAX_BYTES,
+    PHOTO_ENDINGS,
+    RAW_ENDINGS,
+    File,
+    ending,
+    is_left_behind,
+    needs_a_look,
+    readable_name,
+)
 
 MOST_FILES = 2_000_000
 HIGHEST_RATIO = 100  # uncompressed : compressed of a whole archive; photos hardly compress
@@ -103,9 +112,15 @@ def _is_photo(name: str, path: str) -> bool:
         return False
     try:
         with open(path, "rb") as stream:
-            return kind_of(stream.read(BEGINNING)) is not None
+            return _begins_like_one(name, stream.read(BEGINNING))
     except OSError:
         return False
+
+
+def _begins_like_one(name: str, beginning: bytes) -> bool:
+    """Cameras' raw files begin like a TIFF, whose first page is only a preview."""
+    kind = kind_of(beginning)
+    return kind is not None and not (kind == "TIFF" and ending(name) in RAW_ENDINGS)
 
 
 class ZipSource:
@@ -173,7 +188,7 @@ class ZipSource:
         if not needs_a_look(name):
             return False
         try:
-            return kind_of(self.read(File((name,), info.file_size, info), BEGINNING)) is not None
+            return _begins_like_one(name, self.read(File((name,), info.file_size, info), BEGINNING))
         except OSError:
             return False
 

@@ -230,7 +230,9 @@ def test_a_photo_cut_within_its_header_is_refused():
 @pytest.mark.parametrize(
     ("beginning", "named"),
     [(b"\0\0\0\x18ftypisom\0\0\0\0isomavc1", "video"), (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"), (b"8BPS\0\1", "Photoshop"),
-     (b"<!DOCTYPE html><html>", "web page"), (b"version https://git-lfs.github.com/spec/v1", "git lfs pull")],
+     (b"<!DOCTYPE html><html>", "web page"), (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+     (b"II*\0\x10\0\0\0CR\x02\0", "camera's raw file"), (b"\0\0\0\x18ftypcrx \0\0\0\1", "camera's raw file"),
+     (bytes(128) + b"DICM", "DICOM"), (b"P6\n8 8\n255\n", "PNM")],
 )  # fmt: skip
 def test_what_is_something_else_is_called_by_its_name(beginning, named):
     with pytest.raises(UnreadablePhoto, match=named):
@@ -246,6 +248,14 @@ def test_heic_is_read_and_turned_once():
     turned = decode((HEIC / "turned.heic").read_bytes()).astype(int)
     assert turned.shape == (64, 48, 3)
     assert np.abs(turned - upright.transpose(1, 0, 2)[:, ::-1]).mean() < 8
+
+
+def test_a_tiff_that_begins_with_a_preview_is_no_photo_of_its_own():
+    """Of a camera's raw file the thumbnail would be learnt: NewSubfileType says that a picture is a reduced version of another."""
+    with pytest.raises(UnreadablePhoto, match="begins with a preview.*save it as JPEG") as refused:
+        decode(encode(PHOTO, "TIFF", tiffinfo={254: 1}))
+    assert refused.value.reason == "unsupported_mode"
+    assert decode(encode(PHOTO, "TIFF", tiffinfo={254: 2})).shape == PHOTO.shape  # a page of several
 
 
 def test_damaged_heic_says_so():

@@ -76,7 +76,10 @@ NOTED = {
     "grey": ("Grey photos", "The grey is used for red, green and blue."),
     "transparent": ("Transparent photos", "Laid on white."),
     "rotated": ("Photos with an EXIF or TIFF orientation", "Turned upright."),
-    "animated": ("Animations", "The first frame is used."),
+    "animated": (
+        "Animations, and pictures of several pages",
+        "The first frame or page is used, and nothing is learnt from the others.",
+    ),
 }
 HARMLESS = frozenset(
     {"misnamed", "cmyk", "16_bit", "reduced", "without_end", "grey", "transparent", "rotated", "animated"}
