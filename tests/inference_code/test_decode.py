@@ -252,7 +252,7 @@ def test_heic_is_read_and_turned_once():
 
 def test_a_tiff_that_begins_with_a_preview_is_no_photo_of_its_own():
     """Of a camera's raw file the thumbnail would be learnt: NewSubfileType says that a picture is a reduced version of another."""
-    with pytest.raises(UnreadablePhoto, match="begins with a preview.*save it as JPEG") as refused:
+    with pytest.raises(UnreadablePhoto, match=r"begins with a preview.*save it as JPEG") as refused:
         decode(encode(PHOTO, "TIFF", tiffinfo={254: 1}))
     assert refused.value.reason == "unsupported_mode"
     assert decode(encode(PHOTO, "TIFF", tiffinfo={254: 2})).shape == PHOTO.shape  # a page of several
