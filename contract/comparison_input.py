@@ -10,17 +10,19 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from contract import comparison_candidates
-from contract.execution_input import ExecutionInput, Split
+from contract.checked import Checked, checked, input_fields
+from contract.execution_input import ExecutionInput, Split, a_data_set
 from contract.hyperparameters import RULES
 from contract.instances import Instances
 from contract.photo_set.questions import Asked
-from contract.plan import search_of, tuning_of
-from contract.validation import InvalidField, a_boolean, a_number, an_integer, input_fields, keep, unknown_field
+from contract.plan import search_of
+from contract.validation import InvalidField, a_boolean, a_number, an_integer, unknown_field
 
-SECTIONS = {"split": Split, "instances": Instances}
+SECTIONS: dict[str, type[Checked]] = {"split": Split, "instances": Instances}
 # Fields that change what is shown or chosen, never what is measured of a candidate.
 SHOWN_ONLY = (
     "dataset", "evaluate_on", "models", "base", "minimum", "weights", "prices", "concurrency", "start_pipeline", "name",
@@ -33,30 +35,54 @@ WEIGHABLE = (
 )  # fmt: skip
 
 
+def _a_data_set_or_none(path: str, value: Any) -> str:
+    return value if value == "" else a_data_set(path, value)
+
+
+def _shares(path: str, value: Any) -> dict[str, float]:
+    if not isinstance(value, Mapping):
+        raise InvalidField(path, value, 'an object such as {"balanced_accuracy": 2, "disk_bytes": 1}')
+    for name in value:
+        if name not in WEIGHABLE:
+            raise unknown_field(path, name, WEIGHABLE)
+    return {name: a_number(f"{path}.{name}", share, 0, 1000) for name, share in value.items()}
+
+
+def _prices(path: str, value: Any) -> dict[str, Any]:
+    """Checked now and not when the page is written: by then the models are trained."""
+    if not value:
+        return {}
+    needed = {"as_of", "region", "source", "per_hour"}
+    if not isinstance(value, Mapping) or not needed <= set(value) or not isinstance(value["per_hour"], Mapping):
+        raise InvalidField(path, value, "an object with as_of, region, source and per_hour, itself an object")
+    hourly = value["per_hour"].items()
+    return {**value, "per_hour": {name: a_number(f"{path}.per_hour.{name}", cost, 1e-6, 1e6) for name, cost in hourly}}
+
+
 @dataclass(frozen=True)
-class ComparisonInput:
+class ComparisonInput(Checked):
     """`dataset` and `evaluate_on` are S3 URIs; `models` a preset or a list; `minimum` the wished balanced accuracy."""
 
-    dataset: str
+    dataset: str = checked(a_data_set)
     models: Any = "offline"
-    evaluate_on: str = ""
+    evaluate_on: str = checked(_a_data_set_or_none, "")
     name: str | None = None
     base: str = ""
     fine_tune: str = "head"
-    pretrained: bool = True
-    image_size: int = 0
-    epochs: int = 5
-    learning_rate: float = 1e-3
-    batch_size: int = 16
-    seed: int = 0
+    pretrained: bool = checked(a_boolean, True)
+    image_size: int = checked(RULES["image_size"].check, 0)
+    epochs: int = checked(RULES["epochs"].check, 5)
+    learning_rate: float = checked(RULES["learning_rate"].check, 1e-3)
+    batch_size: int = checked(RULES["batch_size"].check, 16)
+    seed: int = checked(RULES["seed"].check, 0)
     hyperparameters: dict[str, Any] = field(default_factory=dict)
-    minimum: float | None = None
-    weights: dict[str, float] = field(default_factory=dict)
-    prices: dict[str, Any] = field(default_factory=dict)
-    tune: int = 0
-    budget_minutes: float = 0
-    concurrency: int = 1
-    start_pipeline: bool = False
+    minimum: float | None = checked(partial(a_number, minimum=0, maximum=1), None)
+    weights: dict[str, float] = checked(_shares, make=dict)
+    prices: dict[str, Any] = checked(_prices, make=dict)
+    tune: int = checked(partial(an_integer, minimum=0, maximum=50), 0)
+    budget_minutes: float = checked(partial(a_number, minimum=0, maximum=100_000), 0.0)
+    concurrency: int = checked(partial(an_integer, minimum=1, maximum=40), 1)
+    start_pipeline: bool = checked(a_boolean, False)
     layout: str = "auto"
     labels: str = "auto"
     splits: str | dict[str, str] = "auto"
@@ -65,59 +91,15 @@ class ComparisonInput:
     instances: Instances = field(default_factory=Instances)
 
     def __post_init__(self) -> None:
-        keep(self, concurrency=an_integer("concurrency", self.concurrency, 1, 40))
-        keep(self, tune=an_integer("tune", self.tune, 0, 50), pretrained=a_boolean("pretrained", self.pretrained))
-        keep(self, image_size=RULES["image_size"].check("image_size", self.image_size))
-        keep(self, seed=RULES["seed"].check("seed", self.seed))
+        super().__post_init__()
         if not isinstance(self.hyperparameters, Mapping):
             raise InvalidField("hyperparameters", self.hyperparameters, 'an object such as {"freeze_epochs": 1}')
         self.as_execution(self.candidates[0].model)  # the pipeline's own rules hold for all that both have
-        if self.evaluate_on:
-            self._uri("evaluate_on", self.evaluate_on)
         for name in ("epochs", "learning_rate", "batch_size"):
-            keep(self, **{name: RULES[name].check(name, getattr(self, name))})
             if name in self.hyperparameters:
                 raise InvalidField(f"hyperparameters.{name}", self.hyperparameters[name], f"this is given by {name}")
         if self.base and self.base not in [candidate.name for candidate in self.candidates]:
             raise InvalidField("base", self.base, ", ".join(c.name for c in self.candidates))
-        if self.minimum is not None:
-            keep(self, minimum=a_number("minimum", self.minimum, 0, 1))
-        keep(self, budget_minutes=a_number("budget_minutes", self.budget_minutes, 0, 100_000))
-        keep(self, start_pipeline=a_boolean("start_pipeline", self.start_pipeline))
-        self._check_weights()
-        self._check_prices()
-
-    def _uri(self, name: str, value: str) -> None:
-        try:
-            ExecutionInput(dataset=value)
-        except InvalidField as error:
-            raise InvalidField(name, value, "an S3 URI: s3://bucket/prefix/ or s3://bucket/photos.zip") from error
-
-    def _check_weights(self) -> None:
-        if not isinstance(self.weights, Mapping):
-            raise InvalidField("weights", self.weights, 'an object such as {"balanced_accuracy": 2, "disk_bytes": 1}')
-        for name, value in self.weights.items():
-            if name not in WEIGHABLE:
-                raise unknown_field("weights", name, WEIGHABLE)
-            a_number(f"weights.{name}", value, 0, 1000)
-        keep(self, weights={name: float(value) for name, value in self.weights.items()})
-
-    def _check_prices(self) -> None:
-        """Now and not when the page is written: by then the models are trained."""
-        if not self.prices:
-            return
-        needed = {"as_of", "region", "source", "per_hour"}
-        if (
-            not isinstance(self.prices, Mapping)
-            or not needed <= set(self.prices)
-            or not isinstance(self.prices["per_hour"], Mapping)
-        ):
-            raise InvalidField(
-                "prices", self.prices, "an object with as_of, region, source and per_hour, itself an object"
-            )
-        given = self.prices["per_hour"]
-        per_hour = {name: a_number(f"prices.per_hour.{name}", dollars, 1e-6, 1e6) for name, dollars in given.items()}
-        keep(self, prices={**self.prices, "per_hour": per_hour})
 
     @classmethod
     def from_json(cls, value: Any) -> ComparisonInput:
@@ -175,5 +157,5 @@ class ComparisonInput:
         if self.tune:
             ranges = execution.ranges
             strings = {name: value for name, value in strings.items() if name not in ranges}
-            strings["search"] = search_of(tuning_of(execution, ranges, strings))
+            strings["search"] = search_of(execution, ranges, strings).as_hyperparameter
         return strings

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from functools import partial
 from typing import Any
 
 from contract import search_space
+from contract.checked import Checked, checked, input_fields
 from contract.hyperparameters import RULES, Hyperparameters, check_hyperparameters, settled
 from contract.instances import Instances
 from contract.metrics import DEFAULT_OBJECTIVE, OBJECTIVES
@@ -24,8 +26,6 @@ from contract.validation import (
     a_number,
     a_text,
     an_integer,
-    input_fields,
-    keep,
 )
 
 QUALITY_METRICS = ("accuracy", "balanced_accuracy", "worst_class_recall", "macro_f1")
@@ -35,55 +35,71 @@ GIVEN_ELSEWHERE = {
 }  # fmt: skip
 
 
+def a_data_set(path: str, value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?", value):
+        raise InvalidField(path, value, "an S3 URI: s3://bucket/prefix/ or s3://bucket/photos.zip")
+    return value
+
+
+def a_model_name(path: str, value: Any) -> str:
+    name = a_text(path, value, longest=LONGEST_MODEL_NAME, empty=False)
+    if not re.fullmatch(r"[a-z0-9](-?[a-z0-9])*", name):
+        raise InvalidField(path, name, "small letters, digits and single hyphens between them")
+    return name
+
+
+def texts(path: str, value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise InvalidField(path, value, "a list of texts")
+    return value
+
+
+def _as_hyperparameter(name: str) -> Any:
+    """A field that is the hyperparameter of this name, with its rule and its default."""
+    return checked(RULES[name].check, getattr(Hyperparameters, name))
+
+
 @dataclass(frozen=True)
-class Split:
+class Split(Checked):
     """Shares taken out where a data set has no such part: validation out of what is left after test."""
 
-    validation: float = 0.2
-    test: float = 0.2
+    PATH = "split"
 
-    def __post_init__(self) -> None:
-        keep(self, validation=a_number("split.validation", self.validation, 0.02, 0.5))
-        keep(self, test=a_number("split.test", self.test, 0.02, 0.5))
+    validation: float = checked(partial(a_number, minimum=0.02, maximum=0.5), 0.2)
+    test: float = checked(partial(a_number, minimum=0.02, maximum=0.5), 0.2)
 
 
 @dataclass(frozen=True)
-class NearDuplicates:
+class NearDuplicates(Checked):
     """Photos that are almost the same: held together in one split (`group`), drawn like others (`keep`), one of each kept (`drop`).
 
     `threshold`: how far their thumbnails must correlate to be taken for the same; higher takes fewer.
     """
 
-    treatment: str = "group"
-    threshold: float = 0.995
+    PATH = "near_duplicates"
 
-    def __post_init__(self) -> None:
-        a_choice("near_duplicates.treatment", self.treatment, ("group", "keep", "drop"))
-        keep(self, threshold=a_number("near_duplicates.threshold", self.threshold, 0.9, 1))
+    treatment: str = checked(partial(a_choice, choices=("group", "keep", "drop")), "group")
+    threshold: float = checked(partial(a_number, minimum=0.9, maximum=1), 0.995)
 
 
 @dataclass(frozen=True)
-class Tuning:
+class Tuning(Checked):
     """`strategy` auto: every cell where there are no more than `max_jobs`, else Bayesian. `objective` auto: the validation loss for a
     head that is solved, which no two trials share; else the balanced accuracy."""
 
-    enabled: bool = True
-    mode: str = "sagemaker"
-    strategy: str = "auto"
-    max_jobs: int = 8
-    max_parallel_jobs: int = 2
-    early_stopping: str = "Off"
-    objective: str = "auto"
+    PATH = "tuning"
+
+    enabled: bool = checked(a_boolean, True)
+    mode: str = checked(partial(a_choice, choices=("sagemaker", "single_job")), "sagemaker")
+    strategy: str = checked(partial(a_choice, choices=("auto", *search_space.STRATEGIES)), "auto")
+    max_jobs: int = checked(partial(an_integer, minimum=1, maximum=750), 8)
+    max_parallel_jobs: int = checked(partial(an_integer, minimum=1, maximum=100), 2)
+    early_stopping: str = checked(partial(a_choice, choices=("Off", "Auto")), "Off")
+    objective: str = checked(partial(a_choice, choices=("auto", *OBJECTIVES)), "auto")
     ranges: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        keep(self, enabled=a_boolean("tuning.enabled", self.enabled))
-        a_choice("tuning.mode", self.mode, ("sagemaker", "single_job"))
-        a_choice("tuning.strategy", self.strategy, ("auto", *search_space.STRATEGIES))
-        keep(self, max_jobs=an_integer("tuning.max_jobs", self.max_jobs, 1, 750))
-        keep(self, max_parallel_jobs=an_integer("tuning.max_parallel_jobs", self.max_parallel_jobs, 1, 100))
-        a_choice("tuning.early_stopping", self.early_stopping, ("Off", "Auto"))
-        a_choice("tuning.objective", self.objective, ("auto", *OBJECTIVES))
+        super().__post_init__()
         if self.strategy == "Hyperband" and self.early_stopping != "Off":
             raise InvalidField("tuning.early_stopping", self.early_stopping, "Off, since Hyperband stops trials itself")
         if self.ranges is not None:
@@ -91,68 +107,58 @@ class Tuning:
 
 
 @dataclass(frozen=True)
-class Explain:
-    enabled: bool = True
-    photos: int = 3
+class Explain(Checked):
+    PATH = "explain"
 
-    def __post_init__(self) -> None:
-        keep(self, enabled=a_boolean("explain.enabled", self.enabled))
-        keep(self, photos=an_integer("explain.photos", self.photos, 1, 50))
+    enabled: bool = checked(a_boolean, True)
+    photos: int = checked(partial(an_integer, minimum=1, maximum=50), 3)
 
 
 @dataclass(frozen=True)
-class Bias:
+class Bias(Checked):
     """Facets: columns of metadata.csv (empty: every suitable one). Positive labels (empty: the rarest class)."""
 
-    enabled: bool = True
-    facets: list[str] = field(default_factory=list)
-    positive_labels: list[str] = field(default_factory=list)
+    PATH = "bias"
 
-    def __post_init__(self) -> None:
-        keep(self, enabled=a_boolean("bias.enabled", self.enabled))
-        for name in ("facets", "positive_labels"):
-            value = getattr(self, name)
-            if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-                raise InvalidField(f"bias.{name}", value, "a list of texts")
+    enabled: bool = checked(a_boolean, True)
+    facets: list[str] = checked(texts, make=list)
+    positive_labels: list[str] = checked(texts, make=list)
 
 
 @dataclass(frozen=True)
-class QualityGate:
+class QualityGate(Checked):
     """Minimum None: halfway between guessing and perfect, (1 + 1/classes) / 2."""
 
-    metric: str = "balanced_accuracy"
-    minimum: float | None = None
+    PATH = "quality_gate"
 
-    def __post_init__(self) -> None:
-        a_choice("quality_gate.metric", self.metric, QUALITY_METRICS)
-        if self.minimum is not None:
-            keep(self, minimum=a_number("quality_gate.minimum", self.minimum, 0, 1))
+    metric: str = checked(partial(a_choice, choices=QUALITY_METRICS), "balanced_accuracy")
+    minimum: float | None = checked(partial(a_number, minimum=0, maximum=1), None)
 
 
 SHORTEST_TUNING_MINUTES = (
     2  # of a SageMaker tuning job. https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceLimits.html
 )
-SECTIONS = {
+SECTIONS: dict[str, type[Checked]] = {
     "split": Split, "near_duplicates": NearDuplicates, "tuning": Tuning, "explain": Explain, "bias": Bias,
     "quality_gate": QualityGate, "instances": Instances,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class ExecutionInput:
+class ExecutionInput(Checked):
     """One run: `dataset` is an S3 URI of a zip, or of a prefix with photos; `name` is the model's, by default that of the data set.
 
     `minutes`: what the search may take, from its start; no trial starts after them, and one that runs then ends with its best so far.
     """
 
-    dataset: str
-    name: str | None = None
-    model: str = Hyperparameters.model
-    image_size: int = Hyperparameters.image_size
-    fine_tune: str = Hyperparameters.fine_tune
-    pretrained: bool = Hyperparameters.pretrained
-    seed: int = Hyperparameters.seed
-    minutes: float | None = None
+    dataset: str = checked(a_data_set)
+    name: str = checked(a_model_name)
+    model: str = _as_hyperparameter("model")
+    image_size: int = _as_hyperparameter("image_size")
+    fine_tune: str = _as_hyperparameter("fine_tune")
+    pretrained: bool = _as_hyperparameter("pretrained")
+    seed: int = _as_hyperparameter("seed")
+    minutes: float | None = checked(partial(a_number, minimum=0.1, maximum=7200), None)
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     layout: str = "auto"
     labels: str = "auto"
@@ -167,17 +173,7 @@ class ExecutionInput:
     instances: Instances = field(default_factory=Instances)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.dataset, str) or not re.fullmatch(
-            r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?", self.dataset
-        ):
-            raise InvalidField("dataset", self.dataset, "an S3 URI: s3://bucket/prefix/ or s3://bucket/photos.zip")
-        name = model_name(self.dataset) if self.name is None else self.name
-        keep(self, name=name)
-        a_text("name", name, longest=LONGEST_MODEL_NAME, empty=False)
-        if not re.fullmatch(r"[a-z0-9](-?[a-z0-9])*", name):
-            raise InvalidField("name", name, "small letters, digits and single hyphens between them")
-        for name in ("model", "image_size", "fine_tune", "pretrained", "seed"):
-            keep(self, **{name: RULES[name].check(name, getattr(self, name))})
+        super().__post_init__()
         check_reading(self.layout, self.labels, self.splits, self.alike_names)
         if not isinstance(self.hyperparameters, dict):
             raise InvalidField("hyperparameters", self.hyperparameters, "an object")
@@ -196,9 +192,7 @@ class ExecutionInput:
         if self.minutes is not None:
             self._check_minutes(self.minutes)
 
-    def _check_minutes(self, received: float) -> None:
-        minutes = a_number("minutes", received, 0.1, 7200)
-        keep(self, minutes=minutes)
+    def _check_minutes(self, minutes: float) -> None:
         if not self.tuning.enabled:
             raise InvalidField("minutes", self.minutes, "nothing with tuning.enabled: false", "It limits the search.")
         if self.tuning.mode == "sagemaker":
@@ -212,7 +206,8 @@ class ExecutionInput:
     @classmethod
     def from_json(cls, value: Any) -> ExecutionInput:
         """From the parsed JSON; a null is a field not given."""
-        return cls(**input_fields(cls, SECTIONS, value, "execution input"))
+        read = input_fields(cls, SECTIONS, value, "execution input")
+        return cls(**{"name": model_name(read["dataset"]), **read})
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

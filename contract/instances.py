@@ -7,9 +7,11 @@ merges the three, saves the result with the input, and every job reads there on 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 
-from contract.validation import InvalidField, an_integer, keep
+from contract.checked import Checked, checked
+from contract.validation import InvalidField, an_integer
 
 FORM = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+")
 
@@ -22,31 +24,25 @@ def an_instance_type(path: str, value: object) -> str:
 
 
 @dataclass(frozen=True)
-class InstanceTypes:
+class InstanceTypes(Checked):
     """Instance type by kind of job."""
 
-    prepare: str = "ml.m5.2xlarge"
-    training: str = "ml.m5.2xlarge"
-    analysis: str = "ml.m5.xlarge"
-    transform: str = "ml.m5.xlarge"
+    PATH = "instances"
 
-    def __post_init__(self) -> None:
-        for kind in KINDS:
-            an_instance_type(f"instances.{kind}", getattr(self, kind))
+    prepare: str = checked(an_instance_type, "ml.m5.2xlarge")
+    training: str = checked(an_instance_type, "ml.m5.2xlarge")
+    analysis: str = checked(an_instance_type, "ml.m5.xlarge")
+    transform: str = checked(an_instance_type, "ml.m5.xlarge")
 
 
-KINDS = tuple(InstanceTypes.__dataclass_fields__)
+KINDS = tuple(item.name for item in fields(InstanceTypes))
 
 
 @dataclass(frozen=True)
 class Instances(InstanceTypes):
     """Of one execution; `training_count` machines train together."""
 
-    training_count: int = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        keep(self, training_count=an_integer("instances.training_count", self.training_count, 1, 64))
+    training_count: int = checked(partial(an_integer, minimum=1, maximum=64), 1)
 
 
 def decided(deployed: InstanceTypes) -> dict[str, object]:

@@ -50,13 +50,16 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "classes", tuple(self.classes))
         if self.schema_version != SCHEMA_VERSION:
             raise InvalidManifest(
                 f"schema_version is {self.schema_version!r}; this code reads {SCHEMA_VERSION}: "
                 "serve the model with the image that trained it, or train it again"
             )
-        if len(self.classes) < 2 or not all(isinstance(name, str) and name for name in self.classes):
+        if (
+            not isinstance(self.classes, tuple)
+            or len(self.classes) < 2
+            or not all(isinstance(name, str) and name for name in self.classes)
+        ):
             raise InvalidManifest(f"classes is {list(self.classes)!r}; at least two names are needed")
         if len(set(self.classes)) != len(self.classes):
             twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
@@ -79,7 +82,7 @@ class Manifest:
             preprocessing = Preprocessing.from_dict(values["preprocessing"])
         except InvalidPreprocessing as error:
             raise InvalidManifest(str(error)) from None
-        return cls(**{**values, "preprocessing": preprocessing})
+        return cls(**{**values, "classes": tuple(values["classes"]), "preprocessing": preprocessing})
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "Manifest":

@@ -39,11 +39,9 @@ class Preprocessing:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "input_size", tuple(int(side) for side in self.input_size))
-        object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
-        object.__setattr__(self, "std", tuple(float(value) for value in self.std))
+        sides = self.input_size
         _require(
-            len(self.input_size) == 2 and all(1 <= side <= _MAX_SIDE for side in self.input_size),
+            _numbers(sides, 2, int) and all(1 <= side <= _MAX_SIDE for side in sides),
             "input_size",
             self.input_size,
             f"two numbers [height, width] from 1 to {_MAX_SIDE}",
@@ -58,8 +56,9 @@ class Preprocessing:
             f"at least the input's longer side, at most {_MAX_SIDE}",
         )
         _require(self.interpolation in _ENLARGE, "interpolation", self.interpolation, ", ".join(_ENLARGE))
-        _require(len(self.mean) == 3, "mean", self.mean, "three numbers")
-        _require(len(self.std) == 3 and all(value > 0 for value in self.std), "std", self.std, "three numbers above 0")
+        _require(_numbers(self.mean, 3, (int, float)), "mean", self.mean, "three numbers")
+        above = _numbers(self.std, 3, (int, float)) and all(value > 0 for value in self.std)
+        _require(above, "std", self.std, "three numbers above 0")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":
@@ -74,7 +73,13 @@ class Preprocessing:
         resize = values["resize"]
         _require(isinstance(resize, dict) and set(resize) == {"mode", "size"}, "resize", resize, "mode and size")
         try:
-            return cls(**{**values, "resize": Resize(resize["mode"], int(resize["size"]))})
+            return cls(
+                input_size=tuple(int(side) for side in values["input_size"]),  # type: ignore[arg-type]  # two are checked for
+                resize=Resize(resize["mode"], int(resize["size"])),
+                interpolation=values["interpolation"],
+                mean=tuple(float(value) for value in values["mean"]),  # type: ignore[arg-type]
+                std=tuple(float(value) for value in values["std"]),  # type: ignore[arg-type]
+            )
         except TypeError as error:
             raise InvalidPreprocessing(f"preprocessing {values!r}: {error}") from None
 
@@ -82,6 +87,11 @@ class Preprocessing:
         """The manifest's form: lists and numbers."""
         values = asdict(self)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def _numbers(values: object, count: int, kind: type | tuple[type, ...]) -> bool:
+    """Whether it is a tuple of so many numbers of this kind."""
+    return isinstance(values, tuple) and len(values) == count and all(isinstance(value, kind) for value in values)
 
 
 def _require(holds: bool, field: str, received: object, allowed: str) -> None:

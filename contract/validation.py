@@ -43,28 +43,6 @@ def known_fields(section: type, value: Mapping[str, Any], path: str) -> dict[str
     return {name: item for name, item in value.items() if item is not None}
 
 
-def input_fields(kind: type, sections: Mapping[str, type], value: Any, what: str) -> dict[str, Any]:
-    """The arguments of an input's class from parsed JSON, its sections constructed; a null is a field not given."""
-    if not isinstance(value, Mapping):
-        raise InvalidField(what, value, 'an object such as {"dataset": "s3://…"}')
-    given = known_fields(kind, value, "")
-    if "dataset" not in given:
-        raise InvalidField("dataset", None, "an S3 URI", "It is the one field that must be given.")
-    for name, section in sections.items():
-        if name in given:
-            if not isinstance(given[name], Mapping):
-                names = ", ".join(item.name for item in fields(section))
-                raise InvalidField(name, given[name], f"an object with {names}")
-            given[name] = section(**known_fields(section, given[name], name))
-    return given
-
-
-def keep(checked: Any, **values: Any) -> None:
-    """Puts checked values into a frozen dataclass: `"false"` and `"8"` are accepted, and must not stay texts behind the check."""
-    for name, value in values.items():
-        object.__setattr__(checked, name, value)
-
-
 def a_choice(path: str, value: Any, choices: Collection[str]) -> str:
     if value not in choices:
         raise InvalidField(path, value, ", ".join(choices), did_you_mean(value, choices))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from contract import metrics
-from contract.execution_input import LONGEST_MODEL_NAME, ExecutionInput, defaults
+from contract.execution_input import LONGEST_MODEL_NAME, ExecutionInput, Split, defaults
 from contract.hyperparameters import RULES, Hyperparameters, as_string, check_hyperparameters, own_strings
-from contract.plan import for_state, judged, make_plan
+from contract.instances import Instances
+from contract.json_form import from_json
+from contract.plan import BiasPlan, EvaluationPlan, Facet, Gate, Plan
 from contract.region import region
 from contract.search_space import (
     FIXED_IN_A_SEARCH,
@@ -21,6 +24,9 @@ from contract.search_space import (
     parameter_ranges,
 )
 from contract.validation import InvalidField, a_number, a_text, an_integer, did_you_mean, some_names
+from tests.plans import planned
+
+ROOT = Path(__file__).resolve().parents[1]
 
 DATASET = "s3://some-bucket/photos.zip"
 # As docs and AWS's limits have them: (lowest, just too low, highest, just too high).
@@ -194,11 +200,7 @@ def test_fine_tuning_searches_smaller_steps_and_batches_than_a_head_that_learns_
 def test_defaults_are_those_of_an_input_that_gives_nothing_but_the_dataset():
     given = ExecutionInput.from_json({"dataset": DATASET, **defaults()})
     assert given == ExecutionInput.from_json({"dataset": DATASET})
-    assert (
-        "instances" not in defaults()
-        or not defaults()["instances"]
-        or given.instances == ExecutionInput(DATASET).instances
-    )
+    assert given.instances == Instances()
 
 
 @pytest.mark.parametrize("name", [name for name, rule in RULES.items() if rule.kind in ("number", "integer")])
@@ -297,42 +299,41 @@ def test_a_grid_has_lists_only_and_a_search_thirty_ranges_at_most():
             check_ranges("r", bad, "Random")
 
 
-def plan(**fields: object) -> dict:
-    dataset = {"fingerprint": "f", "classes": ["a", "b", "c", "d"], "counts": {}, "left_out": 0}
-    return make_plan(
-        ExecutionInput.from_json({"dataset": DATASET, **fields}), dataset, {"enabled": False}, {"key": "k"}
-    )
+def plan(**fields: object) -> Plan:
+    return planned(ExecutionInput.from_json({"dataset": DATASET, **fields}), classes=["a", "b", "c", "d"])
 
 
 def test_the_gate_is_by_default_halfway_between_guessing_and_perfect():
-    assert plan()["quality_gate"] == {"metric": "balanced_accuracy", "minimum": 0.625}
-    assert plan(quality_gate={"minimum": 0})["quality_gate"]["minimum"] == 0
-    gate = {"metric": "accuracy", "minimum": 0.9}
-    assert [judged(gate, {"accuracy": value})["passed"] for value in (0.89, 0.9, 0.91)] == [False, True, True]
-    assert judged(gate, {"accuracy": 0.91, "other": 1}) == {**gate, "value": 0.91, "passed": True}
+    assert plan().quality_gate == Gate("balanced_accuracy", 0.625)
+    assert plan(quality_gate={"minimum": 0}).quality_gate.minimum == 0
+    gate = Gate("accuracy", 0.9)
+    assert [gate.judged({"accuracy": value})["passed"] for value in (0.89, 0.9, 0.91)] == [False, True, True]
+    assert gate.judged({"accuracy": 0.91, "other": 1}) == {
+        "metric": "accuracy", "minimum": 0.9, "value": 0.91, "passed": True,
+    }  # fmt: skip
 
 
 def test_a_tuning_job_is_planned_in_the_shape_of_the_api():
-    tuning = plan(minutes=5, tuning={"max_jobs": 3, "max_parallel_jobs": 9, "early_stopping": "Auto"})["tuning"]
-    assert tuning["config"]["ResourceLimits"] == {
+    tuning = plan(minutes=5, tuning={"max_jobs": 3, "max_parallel_jobs": 9, "early_stopping": "Auto"}).tuning
+    assert tuning.config["ResourceLimits"] == {
         "MaxParallelTrainingJobs": 3, "MaxNumberOfTrainingJobs": 3, "MaxRuntimeInSeconds": 300,
     }  # fmt: skip
-    assert tuning["config"]["TrainingJobEarlyStoppingType"] == "Auto"
-    assert tuning["max_parallel_jobs"] == 3
-    assert tuning["static_hyperparameters"]["export"] == "false"
-    assert not set(tuning["static_hyperparameters"]) & {"learning_rate", "weight_decay", "batch_size", "search"}
-    grid = plan(tuning={"strategy": "Grid"})["tuning"]["config"]
+    assert tuning.config["TrainingJobEarlyStoppingType"] == "Auto"
+    assert tuning.max_parallel_jobs == 3
+    assert tuning.static_hyperparameters["export"] == "false"
+    assert not set(tuning.static_hyperparameters) & {"learning_rate", "weight_decay", "batch_size", "search"}
+    grid = plan(tuning={"strategy": "Grid"}).tuning.config
     assert "MaxNumberOfTrainingJobs" not in grid["ResourceLimits"] and "TrainingJobEarlyStoppingType" not in grid
-    band = plan(tuning={"strategy": "Hyperband"}, hyperparameters={"epochs": 1})["tuning"]["config"]
+    band = plan(tuning={"strategy": "Hyperband"}, hyperparameters={"epochs": 1}).tuning.config
     assert band["StrategyConfig"] == {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 2}}
 
 
 def test_a_search_in_one_job_travels_as_a_hyperparameter_of_at_most_2500_characters():
     single = plan(minutes=3, tuning={"mode": "single_job", "max_jobs": 5, "strategy": "Bayesian"})
-    search = json.loads(single["training"]["hyperparameters"]["search"])
+    search = json.loads(single.training.hyperparameters["search"])
     assert (search["max_jobs"], search["minutes"], search["strategy"]) == (5, 3, "Bayesian")
-    assert "MaxRuntimeInSeconds" not in single["tuning"]["config"]["ResourceLimits"]
-    assert "search" not in plan()["training"]["hyperparameters"]
+    assert "MaxRuntimeInSeconds" not in single.tuning.config["ResourceLimits"]
+    assert "search" not in plan().training.hyperparameters
     many = {
         name: [f"0.12345678{i:02}" for i in range(1, 29)]
         for name in ("learning_rate", "weight_decay", "momentum", "dropout", "warmup", "label_smoothing", "ema_decay")
@@ -341,6 +342,38 @@ def test_a_search_in_one_job_travels_as_a_hyperparameter_of_at_most_2500_charact
         InvalidField, match=r"^tuning\.ranges: received '\d+ characters of JSON'; allowed: at most 2500"
     ):
         plan(tuning={"mode": "single_job", "ranges": many})
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [(lambda: Split(validation="0.3"), r"^split\.validation: received '0\.3'; allowed: 0\.3 in its own type"),
+     (lambda: Split(test=0.9), r"^split\.test: received 0\.9"),
+     (lambda: Instances(training_count=8.0), r"^instances\.training_count: received 8\.0; allowed: 8 in its own type"),
+     (lambda: Instances(training="p3.big"), r"^instances\.training: received 'p3\.big'"),
+     (lambda: ExecutionInput(DATASET, "a", pretrained="false"), r"^pretrained: received 'false'; allowed: False in its own type"),
+     (lambda: ExecutionInput("photos/", "a"), r"^dataset: received 'photos/'")],
+)  # fmt: skip
+def test_a_constructor_takes_values_in_their_own_types_only(make, said):
+    """Texts are read by `from_values` and `from_json`; nothing is put right in an object that is there already."""
+    with pytest.raises(InvalidField, match=said):
+        make()
+    assert Split.from_values({"validation": "0.3"}) == Split(validation=0.3)
+    assert Split(validation=0.5, test=0.02) and Instances(training_count=64)
+
+
+def test_nothing_writes_to_a_frozen_object():
+    rooms = (
+        "contract",
+        "infra",
+        "darkroom",
+        "training_code",
+        "inference_code",
+        "analysis_code",
+        "packages/local-cloud/local_cloud",
+    )
+    files = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
+    assert len(files) > 300
+    assert [path for path in files if "object.__setattr__" in path.read_text(encoding="utf-8")] == []
 
 
 def test_single_values_are_checked_to_the_edge():
@@ -389,10 +422,57 @@ def test_the_name_of_a_model_fits_into_the_names_that_are_made_of_it():
 
 def test_the_plan_says_its_version_and_the_state_machine_gets_no_names():
     whole = plan()
-    carried = for_state(whole)
-    assert whole["schema_version"] == carried["schema_version"] == 1
-    assert carried["dataset"] == {"fingerprint": "f", "counts": {}, "left_out": 0}
+    carried = whole.for_state()
+    assert whole.schema_version == carried["schema_version"] == 1
+    assert carried["dataset"] == {"fingerprint": "f" * 16, "counts": {"train": 10}, "left_out": 0}
     assert carried["explain"] == {"enabled": True} and carried["bias"] == {"enabled": False}
+
+
+def test_what_was_written_of_a_plan_is_read_as_the_same_plan():
+    facets = (Facet("camera", ("new", "old")), Facet("age", threshold=24.5))
+    for asked in ({}, {"minutes": 5, "tuning": {"mode": "single_job"}}):
+        execution = ExecutionInput.from_json({"dataset": DATASET, **asked})
+        whole = planned(execution, bias=BiasPlan(True, "", facets, ("a",)))
+        assert from_json(Plan, json.loads(json.dumps(whole.to_json()))) == whole
+    evaluation = from_json(EvaluationPlan, json.loads(json.dumps(whole.for_evaluation())))
+    assert evaluation == EvaluationPlan(("ant", "bee"), whole.bias, whole.quality_gate)
+    assert whole.to_json()["bias"]["facets"][0] == {"name": "camera", "values": ["new", "old"]}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [("name", 7, "name: received 7; allowed: a text"), ("name", None, "name: received None; allowed: a value"),
+     ("dataset", [], "dataset: received \\[\\]; allowed: an object with fingerprint"),
+     ("schema_version", True, "schema_version: received True; allowed: a whole number"),
+     ("explain", {"enabled": 1, "photos": []}, "explain.enabled: received 1; allowed: true or false"),
+     ("explain", {"enabled": True, "photos": "a"}, "explain.photos: received 'a'; allowed: a list"),
+     ("explain", {"enabled": True, "photos": ["a", 1]}, "explain.photos\\[1\\]: received 1; allowed: a text"),
+     ("training", {"hyperparameters": [], "instance_count": 1}, "training.hyperparameters: received \\[\\]; allowed: an object"),
+     ("quality_gate", {"metric": "accuracy", "minimum": "0.5"}, "quality_gate.minimum: received '0.5'; allowed: a number")],
+)  # fmt: skip
+def test_a_plan_that_is_not_one_is_refused_by_the_place(field, value, said):
+    with pytest.raises(InvalidField, match=f"^{said}"):
+        from_json(Plan, plan().to_json() | {field: value})
+
+
+def test_a_plan_of_a_newer_version_is_read_as_far_as_it_is_known():
+    whole = plan(quality_gate={"minimum": 1})
+    later = whole.to_json() | {"later": 1}
+    assert from_json(Plan, later) == whole
+    assert from_json(Plan, later | {"quality_gate": {"metric": "balanced_accuracy", "minimum": 1}}) == whole
+
+
+def test_every_path_into_the_plan_that_a_state_reads_is_there():
+    """A field that is renamed in contract/plan.py is found here, not by an execution."""
+    carried = plan().for_state()
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "infra").rglob("*.py"))
+    paths = set(re.findall(r"\$\.plan((?:\.[a-z_]+)+)", sources))
+    assert len(paths) > 8
+    for path in paths:
+        part = carried
+        for name in path[1:].split("."):
+            assert name in part, path
+            part = part[name]
 
 
 @pytest.mark.parametrize(

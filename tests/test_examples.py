@@ -11,7 +11,7 @@ from botocore.validate import ParamValidator
 
 from contract.comparison_input import ComparisonInput
 from contract.execution_input import ExecutionInput
-from contract.plan import make_plan
+from tests.plans import planned
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 FILES = sorted(EXAMPLES.glob("*.json"))
@@ -27,12 +27,12 @@ def ids(path: Path) -> str:
 @pytest.mark.parametrize("path", RUNS, ids=ids)
 def test_a_run_example_plans_a_tuning_job_that_sagemaker_accepts(path):
     asked = ExecutionInput.from_json(json.loads(path.read_text()) | DATASET)
-    plan = make_plan(asked, {"classes": ["a", "b"], "fingerprint": "f"}, {"enabled": False}, {"key": "k"})
+    tuning = planned(asked).tuning
     model = botocore.session.get_session().get_service_model("sagemaker")
     shape = model.shape_for("HyperParameterTuningJobConfig")
-    assert not ParamValidator().validate(plan["tuning"]["config"], shape).has_errors()
-    fixed = set(plan["tuning"]["static_hyperparameters"])
-    ranged = {one["Name"] for ranges in plan["tuning"]["parameter_ranges"].values() for one in ranges}
+    assert not ParamValidator().validate(tuning.config, shape).has_errors()
+    fixed = set(tuning.static_hyperparameters)
+    ranged = {one["Name"] for ranges in tuning.parameter_ranges.values() for one in ranges}
     assert ranged
     assert not fixed & ranged
 

@@ -104,7 +104,7 @@ def test_the_state_machines_are_named_after_what_they_do():
 )  # fmt: skip
 def test_a_model_without_a_name_has_that_of_its_photos(dataset, name):
     assert model_name(dataset) == name
-    assert ExecutionInput(dataset).name == name
+    assert ExecutionInput.from_json({"dataset": dataset}).name == name
 
 
 def test_the_state_machine_has_no_name_of_its_own_to_merge_over_that():

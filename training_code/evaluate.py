@@ -8,7 +8,6 @@ is not imported. Refuses answers that do not fit the manifest: a number on part 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,8 @@ import numpy as np
 from contract import sheet
 from contract.failure import JobFailure, base_directory
 from contract.foreign_json import parse
-from contract.plan import judged
+from contract.json_form import from_json
+from contract.plan import EVALUATION_FILE, BiasPlan, EvaluationPlan
 from contract.whole_file import whole_file, write_json
 from training_code.measurement import measure
 
@@ -58,20 +58,20 @@ def main(arguments: Sequence[str]) -> int:
 
 def evaluate(folder: Path) -> dict[str, Any]:
     """The whole job in `folder` (input/, output/); what `details.json` holds."""
-    plan = _plan(folder / "input" / "prepared" / "evaluation_plan.json")
-    answers = join(folder / "input" / "prepared" / "manifest.csv", folder / "input" / "transform", plan["classes"])
+    plan = _plan(folder / "input" / EVALUATION_FILE)
+    answers = join(folder / "input" / "prepared" / "manifest.csv", folder / "input" / "transform", plan.classes)
     facet_values = {
         name: [row[f"facet_{name}"] for row in answers.rows] for name in answers.facets()
     }  # fmt: skip
-    thresholds = {facet["name"]: facet["threshold"] for facet in plan["bias"]["facets"] if "threshold" in facet}
+    thresholds = {facet.name: facet.threshold for facet in plan.bias.facets if facet.threshold is not None}
     details = measure(answers.truth, answers.probabilities, answers.classes, facet_values, thresholds)
-    details["quality_gate"] = judged(plan["quality_gate"], details)
+    details["quality_gate"] = plan.quality_gate.judged(details)
     summary = {name: value for name, value in details.items() if name not in TOO_LARGE_FOR_THE_STATE}
     out = folder / "output"
     _write_predictions(out / "evaluation" / "predictions.csv", answers)
     write_json(out / "evaluation" / "details.json", details)
     write_json(out / "evaluation" / "evaluation.json", summary)
-    _write_bias_input(out / "bias-input", answers, plan["bias"])
+    _write_bias_input(out / "bias-input", answers, plan.bias)
     print(f"evaluated {details['n']} photos: accuracy={reached_text(details, 'accuracy')}; "
           f"balanced_accuracy={details['balanced_accuracy']:.4f};", flush=True)  # fmt: skip
     return details
@@ -82,10 +82,10 @@ def reached_text(details: Mapping[str, Any], name: str) -> str:
     return f"{details[name]:.4f} ({low:.4f} to {high:.4f})"
 
 
-def _plan(path: Path) -> dict[str, Any]:
+def _plan(path: Path) -> EvaluationPlan:
     if not path.is_file():
         raise JobFailure(f"evaluate: {path.name} is missing among the inputs 'prepared'; run Prepare dataset again.")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return from_json(EvaluationPlan, parse(path.read_bytes()), path.name)
 
 
 def join(manifest: Path, transform: Path, classes: Sequence[str]) -> Answers:
@@ -144,28 +144,28 @@ def _column(facet: str) -> str:
     return f"facet_{facet}" if facet in RESERVED or facet.startswith("probability:") else facet
 
 
-def _write_bias_input(folder: Path, answers: Answers, bias: Mapping[str, Any]) -> None:
+def _write_bias_input(folder: Path, answers: Answers, bias: BiasPlan) -> None:
     """Table and `analysis_config.json` in Clarify's form; without a facet, a note in their place.
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/clarify-processing-job-configure-analysis.html
     """
-    if not bias["enabled"]:
+    if not bias.enabled:
         for name in ("config", "data"):  # on AWS an input without any object fails the job that names it
-            write_json(folder / name / "skipped.json", {"reason": bias["reason"]})
+            write_json(folder / name / "skipped.json", {"reason": bias.reason})
         return
-    names = [facet["name"] for facet in bias["facets"]]
+    names = [facet.name for facet in bias.facets]
     headers = ["label", "predicted_label", *(_column(name) for name in names)]
     facets = []
-    for facet in bias["facets"]:
-        wanted: dict[str, Any] = {"name_or_index": _column(facet["name"])}
-        if "threshold" in facet:
-            wanted["value_or_threshold"] = [facet["threshold"]]
+    for facet in bias.facets:
+        wanted: dict[str, Any] = {"name_or_index": _column(facet.name)}
+        if facet.threshold is not None:
+            wanted["value_or_threshold"] = [facet.threshold]
         facets.append(wanted)
     config = {
         "dataset_type": "text/csv",
         "headers": headers,
         "label": "label",
-        "label_values_or_threshold": list(bias["positive_labels"]),
+        "label_values_or_threshold": list(bias.positive_labels),
         "predicted_label": "predicted_label",
         "facet": facets,
         "methods": {

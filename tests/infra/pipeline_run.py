@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from contract.execution_input import ExecutionInput
-from contract.plan import for_state, judged, make_plan
+from contract.plan import BiasPlan, Plan
 from tests.infra.state_machine import Outcome, StateMachine, TaskFailed
+from tests.plans import planned
 
 SAMPLE = {"dataset": "s3://data/datasets/photos.zip"}
 EVALUATION = {"accuracy": 0.95, "balanced_accuracy": 0.94, "worst_class_recall": 0.9, "macro_f1": 0.93}
@@ -56,19 +57,18 @@ class Account:
     def _getObject(self, request: dict[str, Any]) -> dict[str, Any]:
         folder = request["Key"].split("/")[2]
         if folder == "plan":
-            return {"Body": json.dumps(self._plan())}
+            return {"Body": json.dumps(self._plan().for_state())}
         if folder == "health":
             return {"Body": json.dumps(self.verdict)}
         if folder == "tuning":
             return {"Body": json.dumps({"hyperparameters": BEST, "objective": 0.9})}
-        gate = judged(self._plan()["quality_gate"], self.evaluation)
+        gate = self._plan().quality_gate.judged(self.evaluation)
         return {"Body": json.dumps({**self.evaluation, "quality_gate": gate})}
 
-    def _plan(self) -> dict[str, Any]:
+    def _plan(self) -> Plan:
         given = json.loads(self.objects["executions/run-1/input/input.json"])
         execution = ExecutionInput.from_json(given)
-        dataset = {"fingerprint": "f" * 16, "classes": ["ant", "bee"], "counts": {"train": 10}, "left_out": 0}
-        return for_state(make_plan(execution, dataset, {"enabled": execution.bias.enabled, "facets": []}, {}))
+        return planned(execution, bias=BiasPlan(execution.bias.enabled))
 
     def _listObjectsV2(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"KeyCount": int(any(key.startswith(request["Prefix"]) for key in self.objects))}

@@ -10,11 +10,11 @@ from contract.execution_input import ExecutionInput, defaults
 from contract.failure import JobFailure, leave_message
 from contract.hyperparameters import OF_STEPS, RULES, Hyperparameters, as_string
 from contract.metrics import METRICS, metric_definitions, metric_line
-from contract.plan import make_plan
+from contract.plan import Gate
 from contract.validation import InvalidField
+from tests.plans import planned
 
 DATASET = {"dataset": "s3://bucket/photos.zip"}
-FACTS = {"fingerprint": "f", "classes": ["ants", "bees"], "counts": {}}
 WRONG = [
     ({}, "dataset", "must be given"),
     ({"dataset": "photos/"}, "dataset", "s3://bucket"),
@@ -76,17 +76,17 @@ def test_a_number_or_a_switch_that_is_given_as_text_is_what_it_says(given, same)
     """`"false"` was accepted, and then true: a text that is not empty."""
     read, meant = ExecutionInput.from_json(DATASET | given), ExecutionInput.from_json(DATASET | same)
     assert read == meant
-    assert make_plan(read, FACTS, {}, {}) == make_plan(meant, FACTS, {}, {})
+    assert planned(read) == planned(meant)
 
 
 def test_minutes_limit_the_tuning_job_or_the_search_inside_one_job():
     asked = {**DATASET, "minutes": 2.5}
-    job = make_plan(ExecutionInput.from_json(asked), FACTS, {}, {})
-    assert job["tuning"]["config"]["ResourceLimits"]["MaxRuntimeInSeconds"] == 150
-    alone = make_plan(ExecutionInput.from_json({**asked, "tuning": {"mode": "single_job"}}), FACTS, {}, {})
-    assert json.loads(alone["training"]["hyperparameters"]["search"])["minutes"] == 2.5
-    without = make_plan(ExecutionInput.from_json(DATASET), FACTS, {}, {})
-    assert "MaxRuntimeInSeconds" not in without["tuning"]["config"]["ResourceLimits"]
+    job = planned(ExecutionInput.from_json(asked))
+    assert job.tuning.config["ResourceLimits"]["MaxRuntimeInSeconds"] == 150
+    alone = planned(ExecutionInput.from_json({**asked, "tuning": {"mode": "single_job"}}))
+    assert json.loads(alone.training.hyperparameters["search"])["minutes"] == 2.5
+    without = planned(ExecutionInput.from_json(DATASET))
+    assert "MaxRuntimeInSeconds" not in without.tuning.config["ResourceLimits"]
 
 
 def test_a_fixed_value_and_a_range_of_the_same_hyperparameter_contradict_each_other():
@@ -116,37 +116,37 @@ def test_the_plan_has_the_ranges_in_the_shape_of_the_sagemaker_api():
     ranges = {
         "learning_rate": {"min": 1e-4, "max": 0.1, "scale": "log"}, "epochs": {"min": 5, "max": 9}, "optimizer": ["adam", "sgd"],
     }  # fmt: skip
-    plan = make_plan(ExecutionInput.from_json({**DATASET, "tuning": {"ranges": ranges}}), FACTS, {}, {})
-    assert plan["tuning"]["parameter_ranges"] == {
+    plan = planned(ExecutionInput.from_json({**DATASET, "tuning": {"ranges": ranges}}))
+    assert plan.tuning.parameter_ranges == {
         "IntegerParameterRanges": [{"Name": "epochs", "MinValue": "5", "MaxValue": "9", "ScalingType": "Auto"}],
         "ContinuousParameterRanges": [
             {"Name": "learning_rate", "MinValue": "0.0001", "MaxValue": "0.1", "ScalingType": "Logarithmic"}
         ],
         "CategoricalParameterRanges": [{"Name": "optimizer", "Values": ["adam", "sgd"]}],
     }
-    static = plan["tuning"]["static_hyperparameters"]
+    static = plan.tuning.static_hyperparameters
     assert not set(ranges) & set(static)
     assert static["export"] == "false"
     assert all(isinstance(value, str) for value in static.values())
-    assert plan["quality_gate"] == {"metric": "balanced_accuracy", "minimum": 0.75}
+    assert plan.quality_gate == Gate("balanced_accuracy", 0.75)
 
 
 def test_hyperband_gets_its_resources_and_a_grid_no_number_of_jobs():
     hyperband = ExecutionInput.from_json(
         {**DATASET, "hyperparameters": {"epochs": 12}, "tuning": {"strategy": "Hyperband"}}
     )
-    config = make_plan(hyperband, FACTS, {}, {})["tuning"]["config"]
+    config = planned(hyperband).tuning.config
     assert config["StrategyConfig"] == {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 12}}
     grid = ExecutionInput.from_json({**DATASET, "tuning": {"strategy": "Grid", "ranges": {"batch_size": [16, 32]}}})
-    assert make_plan(grid, FACTS, {}, {})["tuning"]["config"]["ResourceLimits"] == {"MaxParallelTrainingJobs": 2}
+    assert planned(grid).tuning.config["ResourceLimits"] == {"MaxParallelTrainingJobs": 2}
 
 
 def test_a_search_inside_one_job_travels_as_one_hyperparameter_that_train_understands():
-    plan = make_plan(ExecutionInput.from_json({**DATASET, "tuning": {"mode": "single_job"}}), FACTS, {}, {})
-    settings = Hyperparameters.from_strings(plan["training"]["hyperparameters"])
+    plan = planned(ExecutionInput.from_json({**DATASET, "tuning": {"mode": "single_job"}}))
+    settings = Hyperparameters.from_strings(plan.training.hyperparameters)
     search = json.loads(settings.search)
     assert search["max_jobs"] == 8
-    assert search["parameter_ranges"] == plan["tuning"]["parameter_ranges"]
+    assert search["parameter_ranges"] == plan.tuning.parameter_ranges
 
 
 def test_every_hyperparameter_survives_the_way_through_strings():
@@ -174,22 +174,16 @@ def test_a_head_is_solved_unless_something_is_asked_for_that_only_steps_have():
 
 def test_a_search_of_solved_heads_tries_the_depths_that_the_backbone_has_and_goes_by_the_loss():
     execution = ExecutionInput.from_json(DATASET)
-    tuning = make_plan(execution, FACTS, {}, {"depths": 5})["tuning"]
-    assert tuning["parameter_ranges"]["CategoricalParameterRanges"] == [
-        {"Name": "depths", "Values": ["1", "2", "4", "5"]}
-    ]
-    assert (
-        tuning["config"]["Strategy"] == "Grid" and "MaxNumberOfTrainingJobs" not in tuning["config"]["ResourceLimits"]
-    )
-    assert tuning["objective"] == {"Type": "Minimize", "MetricName": "validation:loss"}
-    assert not set(OF_STEPS) & set(tuning["static_hyperparameters"])
+    tuning = planned(execution, depths=5).tuning
+    assert tuning.parameter_ranges["CategoricalParameterRanges"] == [{"Name": "depths", "Values": ["1", "2", "4", "5"]}]
+    assert tuning.config["Strategy"] == "Grid" and "MaxNumberOfTrainingJobs" not in tuning.config["ResourceLimits"]
+    assert tuning.objective == {"Type": "Minimize", "MetricName": "validation:loss"}
+    assert not set(OF_STEPS) & set(tuning.static_hyperparameters)
     few = ExecutionInput.from_json({**DATASET, "tuning": {"max_jobs": 3}})
-    assert (
-        make_plan(few, FACTS, {}, {"depths": 5})["tuning"]["config"]["ResourceLimits"]["MaxNumberOfTrainingJobs"] == 3
-    )
+    assert planned(few, depths=5).tuning.config["ResourceLimits"]["MaxNumberOfTrainingJobs"] == 3
     asked = ExecutionInput.from_json({**DATASET, "tuning": {"ranges": {"depths": [1, 7]}}})
     with pytest.raises(InvalidField, match="1 to 5, the depths of efficientnet_lite0"):
-        make_plan(asked, FACTS, {}, {"depths": 5})
+        planned(asked, depths=5)
 
 
 def test_names_and_quotes_of_sagemakers_own_are_understood():

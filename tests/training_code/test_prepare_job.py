@@ -9,16 +9,19 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from contract.execution_input import ExecutionInput
+from contract.json_form import from_json
 from contract.photo_set.files import File
 from contract.photo_set.questions import Placed
-from contract.plan import STATE_FILE, for_state, make_plan
+from contract.plan import STATE_FILE, BiasPlan, Facet, Plan
 from tests.browser import fits
+from tests.plans import planned
 from tests.training_code.photo_sets import photo, write, write_request, write_set
 from training_code.__main__ import main
 from training_code.features.feature_set import FeatureSet
@@ -78,7 +81,7 @@ def test_the_plan_says_what_the_state_machine_needs(prepared):
     assert plan["dataset"]["classes"] == ["ants", "bees 'n' wasps 🐝"]
     assert plan["dataset"]["counts"] == {"train": 30, "validation": 7, "test": 12}
     assert plan["dataset"]["left_out"] == 2
-    assert json.loads((out / STATE_FILE).read_text()) == for_state(plan)
+    assert json.loads((out / STATE_FILE).read_text()) == from_json(Plan, plan).for_state()
     assert plan["bias"]["enabled"]
     assert plan["bias"]["facets"] == [{"name": "camera", "values": ["new", "old"]}]
     assert plan["explain"]["enabled"]
@@ -91,12 +94,10 @@ def test_what_the_state_machine_carries_of_the_plan_does_not_grow_with_classes_p
 
     def carried(many: int) -> str:
         names = [f"{i:05d} {200 * 'x'}" for i in range(many)]
-        dataset = {"fingerprint": "f", "classes": names, "counts": {"train": 99}, "left_out": 0}
-        bias = {"enabled": True, "reason": "", "facets": [{"name": n} for n in names], "positive_labels": names}
-        plan = make_plan(ExecutionInput.from_json({"dataset": "s3://some-bucket/x.zip", "quality_gate": {"minimum": 0.1}}),
-                         dataset, bias, {"key": "k"})  # fmt: skip
-        plan["explain"]["photos"] = names
-        return json.dumps(for_state(plan))
+        asked = {"dataset": "s3://some-bucket/x.zip", "quality_gate": {"minimum": 0.1}}
+        bias = BiasPlan(True, f"not {names}", tuple(Facet(name) for name in names), tuple(names))
+        plan = planned(ExecutionInput.from_json(asked), classes=names, bias=bias)
+        return json.dumps(replace(plan, explain=replace(plan.explain, photos=tuple(names))).for_state())
 
     assert carried(5000) == carried(2)
 

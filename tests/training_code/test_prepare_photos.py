@@ -15,6 +15,7 @@ from contract.failure import JobFailure
 from contract.photo_set.questions import Placed
 from contract.photo_set.read import read_set
 from contract.photo_set.sources import File, open_source
+from contract.plan import Facet
 from tests.training_code.photo_sets import encoded, photo, pixels, write, write_set
 from training_code.prepare.duplicates import MOST_DIFFERENT_BITS, joined, near_pairs
 from training_code.prepare.facets import bias_plan
@@ -308,18 +309,18 @@ def test_bias_is_measured_on_columns_that_group_photos_and_for_the_rarest_class(
     rows = [("ok", {"cell": "mono", "serial": f"n{i}", "age": str(i)}) for i in range(30)]
     rows += [("bad", {"cell": "poly", "serial": f"m{i}", "age": str(50 + i)}) for i in range(20)]
     plan = bias_plan(Bias(), photos_with(rows), ["bad", "ok"])
-    assert plan["enabled"]
-    assert plan["positive_labels"] == ["bad"]
-    assert plan["facets"] == [{"name": "cell", "values": ["mono", "poly"]}, {"name": "age", "threshold": 24.5}]
+    assert plan.enabled
+    assert plan.positive_labels == ("bad",)
+    assert plan.facets == (Facet("cell", ("mono", "poly")), Facet("age", threshold=24.5))
 
 
 def test_without_a_usable_facet_bias_is_off_and_says_why():
-    assert bias_plan(Bias(), photos_with([("a", {}), ("b", {})]), ["a", "b"])["reason"].startswith(
+    assert bias_plan(Bias(), photos_with([("a", {}), ("b", {})]), ["a", "b"]).reason.startswith(
         "the data set has no metadata"
     )
     same = bias_plan(Bias(), photos_with([("a", {"cell": "mono"}), ("b", {"cell": "mono"})]), ["a", "b"])
-    assert not same["enabled"]
-    assert "fewer than two values" in same["reason"]
+    assert not same.enabled
+    assert "fewer than two values" in same.reason
 
 
 def test_a_facet_or_label_that_does_not_exist_is_refused_with_the_close_one():

@@ -13,7 +13,7 @@ import argparse
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,12 @@ from contract.execution_input import ExecutionInput
 from contract.failure import base_directory
 from contract.photo_set.read import read_set
 from contract.photo_set.sources import open_source
-from contract.plan import STATE_FILE, for_state, make_plan
+from contract.plan import EVALUATION_FILE, PLAN_FILE, STATE_FILE, BiasPlan, DataSet, Features, Plan, make_plan
 from contract.state_file import read_state_file
 from contract.whole_file import write_json
 from training_code.features.channel import write_channels
 from training_code.features.extraction import Sample
+from training_code.features.feature_set import FeatureSet
 from training_code.features.pixel_store import PixelStore
 from training_code.models import catalogue, weights
 from training_code.prepare import outputs
@@ -57,7 +58,7 @@ def read_request(folder: Path) -> Any:
     return read_state_file("execution input", file.read_bytes() if file.is_file() else "")
 
 
-def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[str, Any]:
+def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> Plan:
     """The whole job in `folder` (input/, output/); its plan."""
     out = folder / "output"
     seconds: dict[str, float] = {}
@@ -106,25 +107,33 @@ def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> dict[st
             given = "given" if any(photo.placed.split == "validation" for photo in photos) else "drawn"
             features = write_channels(out, spec, found, settings, samples, classes, pixels.load, given)
     dataset = describe(photos, classes)
-    # Photos of every class in every split are for the report alone.
-    planned = {name: dataset[name] for name in ("fingerprint", "classes", "counts", "left_out")}
-    facts = {name: features.facts[name] for name in ("engine", "arithmetic", "from_cache", "computed", "depths")}
-    plan = make_plan(execution, planned, bias, {"key": features.key, "width": features.width, **facts})
-    plan["explain"]["photos"] = explained
+    plan = _plan(execution, dataset, bias, features, explained)
     outputs.write_manifest(out / "prepared" / "manifest.csv", photos, objects)
     with timed("report", seconds):
         found_out = findings(photos, [*layout.passed_over, *source.passed_over], layout.alike)
         write_report(
             out / "prepared", execution, dataset, photos, found_out, relations, layout.notices, bias, seconds, read
         )
-    evaluation = {"classes": classes, "bias": bias, "quality_gate": plan["quality_gate"]}
-    write_json(out / "prepared" / "evaluation_plan.json", evaluation)
-    write_json(out / STATE_FILE, for_state(plan))
-    write_json(out / "plan" / "plan.json", plan)
+    write_json(out / EVALUATION_FILE, plan.for_evaluation())
+    write_json(out / STATE_FILE, plan.for_state())
+    write_json(out / PLAN_FILE, plan.to_json())
     totals = ", ".join(f"{dataset['counts'][split]} {split}" for split in SPLITS)
     times = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
     say(f"prepared: {totals}, {dataset['left_out']} left out; {times}")
     return plan
+
+
+def _plan(
+    execution: ExecutionInput,
+    dataset: Mapping[str, Any],
+    bias: BiasPlan,
+    features: FeatureSet,
+    explained: Sequence[str],
+) -> Plan:
+    """Photos of every class in every split are for the report alone."""
+    described = DataSet(dataset["fingerprint"], dataset["counts"], dataset["left_out"], tuple(dataset["classes"]))
+    facts = {name: features.facts[name] for name in ("engine", "arithmetic", "from_cache", "computed", "depths")}
+    return make_plan(execution, described, bias, Features(features.key, features.width, **facts), tuple(explained))
 
 
 def describe(photos: Sequence[Photo], classes: Sequence[str]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from contract.execution_input import ExecutionInput
+from contract.json_form import to_json
+from contract.plan import BiasPlan
 from contract.whole_file import write_json, write_text
 from training_code.prepare.findings import Finding
 from training_code.prepare.inspection import Photo
@@ -25,7 +27,7 @@ NAMES_PER_FINDING = 1000
 
 def write_report(
     folder: Path, execution: ExecutionInput, dataset: Mapping[str, Any], photos: Sequence[Photo], found: Sequence[Finding],
-    relations: Relations, notices: Sequence[str], bias: Mapping[str, Any], seconds: Mapping[str, float], read: Read,
+    relations: Relations, notices: Sequence[str], bias: BiasPlan, seconds: Mapping[str, float], read: Read,
 ) -> None:  # fmt: skip
     """Both files into `folder`."""
     write_json(
@@ -40,7 +42,7 @@ def write_report(
             "findings": [_as_json(finding) for finding in found],
             "exact_duplicates": [[photos[i].name for i in group] for group in relations.exact[:NAMES_PER_FINDING]],
             "near_duplicates": [[photos[a].name, photos[b].name] for a, b in relations.near[:NAMES_PER_FINDING]],
-            "bias": dict(bias),
+            "bias": to_json(bias),
             "split": asdict(execution.split),
             "seed": execution.seed,
             "seconds": dict(seconds),

@@ -8,17 +8,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from statistics import median
-from typing import Any
 
 from contract.execution_input import Bias
+from contract.plan import BiasPlan, Facet
 from contract.validation import InvalidField, did_you_mean
 from training_code.prepare.inspection import Photo
 
 MOST_CATEGORIES = 20
 
 
-def bias_plan(asked: Bias, photos: Sequence[Photo], classes: Sequence[str]) -> dict[str, Any]:
-    """`enabled`, `reason` (when not), `facets` (name, and a threshold for numbers), `positive_labels`."""
+def bias_plan(asked: Bias, photos: Sequence[Photo], classes: Sequence[str]) -> BiasPlan:
     used = [photo for photo in photos if not photo.left_out]
     columns = list(dict.fromkeys(name for photo in used for name in photo.placed.facets))
     for name in asked.facets:
@@ -33,36 +32,38 @@ def bias_plan(asked: Bias, photos: Sequence[Photo], classes: Sequence[str]) -> d
         if label not in classes:
             raise InvalidField("bias.positive_labels", label, ", ".join(classes), did_you_mean(label, classes))
     rarest = min(classes, key=lambda label: (sum(photo.label == label for photo in used), label))
-    plan: dict[str, Any] = {"enabled": False, "facets": [], "positive_labels": asked.positive_labels or [rarest]}
+    positive = tuple(asked.positive_labels or [rarest])
     if not asked.enabled:
-        return {**plan, "reason": "bias.enabled is false"}
+        return BiasPlan(False, "bias.enabled is false", positive_labels=positive)
     if not columns:
-        return {**plan, "reason": "the data set has no metadata.csv with columns beside file_name"}
+        why = "the data set has no metadata.csv with columns beside file_name"
+        return BiasPlan(False, why, positive_labels=positive)
     judged = {
         name: _facet(name, [p.placed.facets.get(name, "") for p in used if p.split == "test"]) for name in columns
     }
     wanted = asked.facets or columns
-    facets = [judged[name] for name in wanted if isinstance(judged[name], dict)]
+    facets = tuple(facet for name in wanted if isinstance(facet := judged[name], Facet))
     unsuitable = [f"{name}: {judged[name]}" for name in wanted if isinstance(judged[name], str)]
     if asked.facets and unsuitable:
         raise InvalidField(
             "bias.facets", asked.facets, "columns on which bias can be measured", "; ".join(unsuitable) + "."
         )
     if not facets:
-        return {**plan, "reason": "no column of metadata.csv is suitable (" + "; ".join(unsuitable) + ")"}
-    return {**plan, "enabled": True, "reason": "", "facets": facets}
+        why = f"no column of metadata.csv is suitable ({'; '.join(unsuitable)})"
+        return BiasPlan(False, why, positive_labels=positive)
+    return BiasPlan(True, "", facets, positive)
 
 
-def _facet(name: str, values: Sequence[str]) -> dict[str, Any] | str:
+def _facet(name: str, values: Sequence[str]) -> Facet | str:
     """The facet, or why it is none."""
     present = [value for value in values if value]
     counts = Counter(present)
     if len(counts) < 2:
         return "fewer than two values among the test photos"
     if len(counts) <= MOST_CATEGORIES:
-        return {"name": name, "values": sorted(counts)}
+        return Facet(name, tuple(sorted(counts)))
     try:
         numbers = [float(value) for value in present]
     except ValueError:
         return f"{len(counts)} different values"
-    return {"name": name, "threshold": median(numbers)}
+    return Facet(name, threshold=median(numbers))

@@ -67,7 +67,6 @@ def train_head(job: Job, stop: StopRequest, observer: Observer, watch: Watch | N
     if job.settings.is_exact:
         print("the features are too many to be held in memory: the head learns by steps", flush=True)
         job = replace(job, settings=replace(job.settings, solver="steps"))
-        object.__setattr__(job, "features", features)
     observer.dataset(dict(Counter(features.classes[label] for label in features.train.labels.tolist())))
     record = Record(job.settings.objective, None if watch else job.output_data, quiet=watch is not None, watch=watch)
     checkpoint = ArrayCheckpoint(job.checkpoints / "head.npz", identity_of(identity_facts(job)))
