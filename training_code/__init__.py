@@ -1,6 +1,6 @@
 """Image 1: the jobs that prepare photos, learn from them, and judge what was learnt. A third of it trains; what the folders do:
 
-- `prepare/`: the data set read, split, packed and planned (`prepare`); `compare/`: the same for a comparison, once for all candidates
+- `prepare/`: the data set read, split, packed and planned (`prepare`); `comparison/`: the same for a comparison, once for all candidates
   (`prepare-comparison`), and one candidate's features (`extract`)
 - `features/`, `models/`: backbones, their weights, and the features that they give (`fetch-weights`, `check-weights`)
 - `train/`: heads on features, fine-tuning of the network, the search for hyperparameters (`train`)

@@ -20,8 +20,8 @@ COMMANDS = {
     "health": ("training_code.health.command", "message"),
     "fetch-weights": ("training_code.models.fetch", "message"),
     "check-weights": ("training_code.models.check", "message"),
-    "prepare-comparison": ("training_code.compare.prepare", "message"),
-    "extract": ("training_code.compare.extract", "message"),
+    "prepare-comparison": ("training_code.comparison.prepare", "message"),
+    "extract": ("training_code.comparison.extract", "message"),
 }
 
 

@@ -8,7 +8,7 @@ from contract.comparison_candidates import choose
 from contract.comparison_input import ComparisonInput
 from contract.failure import JobFailure
 from contract.validation import InvalidField
-from training_code.compare.estimate import Cost, Work, cost_of, estimate, within_budget
+from training_code.comparison.estimate import Cost, Work, cost_of, estimate, within_budget
 
 PRICES = {"as_of": "today", "region": "r", "source": "s", "per_hour": {"ml.m5.large": 0.1}}
 WORK = Work(train=100, validation=20, test=30)

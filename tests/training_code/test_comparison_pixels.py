@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from contract.preprocessing import Preprocessing, Resize
-from training_code.compare import shared_pixels
-from training_code.compare.shared_pixels import SharedPixels
+from training_code.comparison import shared_pixels
+from training_code.comparison.shared_pixels import SharedPixels
 from training_code.features.cache import FolderStore
 
 LOOK = Preprocessing((8, 8), Resize("shorter_side", 9), "bilinear", (0.5,) * 3, (0.5,) * 3)

@@ -14,7 +14,7 @@ from contract.preprocessing import Preprocessing, Resize, resize_and_crop
 from tests.training_code.photo_sets import write_set
 from tests.training_code.tiny_jobs import photo as tiny_photo
 from tests.training_code.tiny_jobs import tiny_photos
-from training_code.compare.extract import extract
+from training_code.comparison.extract import extract
 from training_code.features.feature_set import FeatureSet
 from training_code.prepare.inspection import inspect_all
 from training_code.prepare.outputs import write_photos

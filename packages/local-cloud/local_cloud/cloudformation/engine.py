@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
+from graphlib import TopologicalSorter
 
 from local_cloud.cloudformation import evaluate
 from local_cloud.cloudformation.plan import Plan
@@ -116,25 +117,24 @@ class Deployment:
 
     def _walk(self, plan: Plan) -> None:
         order = evaluate.creation_order(plan.active)
-        needs = {name: evaluate.dependencies(name, plan.active) for name in order}
-        waiting, done = list(order), set()
+        waiting = TopologicalSorter({name: evaluate.dependencies(name, plan.active) for name in order})
+        waiting.prepare()
         running: dict[concurrent.futures.Future, str] = {}
         with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
-            while waiting or running:
-                ready = [name for name in waiting if needs[name] <= done]
+            while waiting.is_active():
+                ready = sorted(waiting.get_ready(), key=order.index)
                 for name in ready:
                     self._check_time()
-                    waiting.remove(name)
                     if kind_of(plan.active[name]["Type"]).slow:
                         running[pool.submit(self._steps.bring, name, plan)] = name
                     else:
                         self._steps.bring(name, plan)
-                        done.add(name)
-                if running and not any(needs[name] <= done for name in waiting):
+                        waiting.done(name)
+                if running and not ready:
                     finished, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
                     for future in finished:
                         future.result()
-                        done.add(running.pop(future))
+                        waiting.done(running.pop(future))
 
     def _check_time(self) -> None:
         if self._deadline is not None and self._store.clock.ticks() > self._deadline:
@@ -218,10 +218,12 @@ class Deployment:
 
 def _deletion_order(resources: list[Resource]) -> list[Resource]:
     """Users before what they use."""
-    remaining = {resource.logical_id: resource for resource in resources}
-    ordered: list[Resource] = []
-    while remaining:
-        used = {need for resource in remaining.values() for need in resource.depends_on}
-        free = [name for name in remaining if name not in used] or list(remaining)
-        ordered += [remaining.pop(name) for name in free]
-    return ordered
+    named = {resource.logical_id: resource for resource in resources}
+    users: dict[str, set[str]] = {name: set() for name in named}
+    for resource in resources:
+        for need in resource.depends_on:
+            if need in users:
+                users[need].add(resource.logical_id)
+    ordered = evaluate.in_order(users)
+    # Updates may leave two that name each other: they go last, in any order.
+    return [named[name] for name in (*ordered, *(name for name in named if name not in ordered))]

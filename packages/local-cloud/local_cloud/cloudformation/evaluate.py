@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from local_cloud.cloudformation.template import invalid
@@ -354,14 +356,21 @@ def references(node: Any, resources: dict[str, Any]) -> Iterator[str]:
 
 def creation_order(resources: dict[str, Any]) -> list[str]:
     """Logical ids such that each comes after what it depends on; raises on a circle."""
-    needs = {name: dependencies(name, resources) for name in resources}
+    ordered = in_order({name: dependencies(name, resources) for name in resources})
+    if circle := sorted(set(resources) - set(ordered)):
+        raise invalid(f"Circular dependency between resources: [{', '.join(circle)}]")
+    return ordered
+
+
+def in_order(needs: Mapping[str, set[str]]) -> list[str]:
+    """The names such that each comes after what it needs, else as they stand; without those in a circle or behind one."""
+    sorter, place = TopologicalSorter(needs), {name: number for number, name in enumerate(needs)}
+    with suppress(CycleError):  # what comes before a circle can still be had
+        sorter.prepare()
     ordered: list[str] = []
-    while len(ordered) < len(resources):
-        ready = [name for name in resources if name not in ordered and needs[name] <= set(ordered)]
-        if not ready:
-            circle = sorted(set(resources) - set(ordered))
-            raise invalid(f"Circular dependency between resources: [{', '.join(circle)}]")
-        ordered += ready
+    while ready := sorter.get_ready():
+        ordered += sorted(ready, key=place.__getitem__)
+        sorter.done(*ready)
     return ordered
 
 

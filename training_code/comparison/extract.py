@@ -21,7 +21,7 @@ from contract.failure import base_directory
 from contract.hyperparameters import Hyperparameters
 from contract.preprocessing import resize_and_crop
 from contract.whole_file import write_json
-from training_code.compare.shared_pixels import SharedPixels
+from training_code.comparison.shared_pixels import SharedPixels
 from training_code.features.cache import open_store
 from training_code.features.channel import FEATURE_CACHE_URI, write_channels
 from training_code.features.extraction import Sample

@@ -24,7 +24,7 @@ from contract.photo_set.questions import Asked
 from contract.photo_set.read import read_set
 from contract.photo_set.sources import Source, open_source
 from contract.whole_file import write_json
-from training_code.compare.estimate import Work, estimate, within_budget
+from training_code.comparison.estimate import Work, estimate, within_budget
 from training_code.models import catalogue
 from training_code.prepare import outputs
 from training_code.prepare.command import describe, read_request, say
