@@ -71,7 +71,7 @@ def an_integer(path: str, value: Any, minimum: int | None = None, maximum: int |
     allowed = "a whole number" + interval(minimum, maximum)
     if isinstance(value, str):
         try:
-            value = int(value)
+            value = int(value if _plain(value) else "")
         except ValueError:
             raise InvalidField(path, value, allowed) from None
     if isinstance(value, float) and value.is_integer():
@@ -91,13 +91,18 @@ def a_number(
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise InvalidField(path, value, allowed)
     try:
-        number = float(value)
+        number = float(value) if not isinstance(value, str) or _plain(value) else math.nan
     except ValueError:
         raise InvalidField(path, value, allowed) from None
     too_small = minimum is not None and (number < minimum or (above and number == minimum))
     if not math.isfinite(number) or too_small or (maximum is not None and number > maximum):
         raise InvalidField(path, value, allowed)
     return number
+
+
+def _plain(text: str) -> bool:
+    """Python's numbers may be written `6_4` and in the digits of every script; nobody means that, and other programs refuse it."""
+    return text.isascii() and "_" not in text
 
 
 def a_text(path: str, value: Any, *, longest: int = 2500, empty: bool = True) -> str:

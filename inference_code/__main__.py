@@ -12,10 +12,11 @@ import time
 
 from contract.manifest import InvalidManifest
 from contract.memory_budget import MEGABYTE, photo_budget, set_photo_budget
+from contract.validation import InvalidField
 from inference_code.classifier import Classifier
 from inference_code.engines import EngineUnavailable, UnusableModel
 from inference_code.server import Application
-from inference_code.settings import InvalidSetting, Settings
+from inference_code.settings import Settings
 
 log = logging.getLogger("inference")
 USAGE = "usage: python -m inference_code serve"
@@ -68,7 +69,7 @@ def main(arguments: list[str]) -> int:
             classifier = Classifier.load(settings.model_directory, settings.cores, settings.engine)
         # Behind the model: what it takes is not there for photos.
         budget = set_photo_budget(settings.photo_memory_bytes) if settings.photo_memory_bytes else photo_budget()
-    except (InvalidSetting, InvalidManifest, UnusableModel, EngineUnavailable) as error:
+    except (InvalidField, InvalidManifest, UnusableModel, EngineUnavailable) as error:
         log.error("cannot serve: %s", error)
         return 1
     what = "models on request"

@@ -11,14 +11,10 @@ from typing import Final
 
 from contract.machine import usable_cores
 from contract.memory_budget import MEGABYTE
+from contract.validation import a_boolean, a_choice, an_integer
 
 DEFAULT_BASE: Final = Path("/opt/ml")
-_TRUE: Final = ("true", "1", "yes")
-_FALSE: Final = ("false", "0", "no", "")
-
-
-class InvalidSetting(ValueError):
-    """An environment variable whose value cannot be used."""
+ENGINES: Final = ("auto", "openvino", "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -54,21 +50,20 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read the settings; an unusable value is an error that names the variable."""
-        memory = _number(environment, "DARKROOM_MODEL_MEMORY_MB", None, 1, 16_000_000)
-        photos = _number(environment, "DARKROOM_PHOTO_MEMORY_MB", None, 64, 16_000_000)
+        """Read the settings; an unusable value is an InvalidField that names the variable."""
+        engine = environment.get("DARKROOM_ENGINE", "").strip().lower() or "auto"
         return cls(
             base=Path(environment.get("SAGEMAKER_BASE_DIR") or DEFAULT_BASE),
-            port=_number(environment, "SAGEMAKER_BIND_TO_PORT", 8080, 0, 65535),
+            port=_integer(environment, "SAGEMAKER_BIND_TO_PORT", 8080, 0, 65535),
             multi_model=_flag(environment, "SAGEMAKER_MULTI_MODEL"),
-            cores=_number(environment, "SAGEMAKER_MODEL_SERVER_WORKERS", None, 1, 1024) or available_cores(),
-            max_payload_bytes=_number(environment, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 25, 1, 1000) * MEGABYTE,
-            model_memory_bytes=memory * MEGABYTE if memory else None,
-            photo_memory_bytes=photos * MEGABYTE if photos else None,
-            header_seconds=_number(environment, "DARKROOM_HEADER_SECONDS", 20, 1, 3600),
-            body_seconds=_number(environment, "DARKROOM_BODY_SECONDS", 20, 1, 3600),
+            cores=_integer(environment, "SAGEMAKER_MODEL_SERVER_WORKERS", available_cores(), 1, 1024),
+            max_payload_bytes=_integer(environment, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 25, 1, 1000) * MEGABYTE,
+            model_memory_bytes=_megabytes(environment, "DARKROOM_MODEL_MEMORY_MB", 1),
+            photo_memory_bytes=_megabytes(environment, "DARKROOM_PHOTO_MEMORY_MB", 64),
+            header_seconds=_integer(environment, "DARKROOM_HEADER_SECONDS", 20, 1, 3600),
+            body_seconds=_integer(environment, "DARKROOM_BODY_SECONDS", 20, 1, 3600),
             visitor_secret=environment.get("LOCAL_CLOUD_SERVER_SECRET", ""),
-            engine=_choice(environment, "DARKROOM_ENGINE", "auto", ("auto", "openvino", "onnxruntime")),
+            engine=a_choice("DARKROOM_ENGINE", engine, ENGINES),
         )
 
 
@@ -83,24 +78,15 @@ def available_cores() -> int:
     return cores
 
 
-def _number(environment: Mapping[str, str], name: str, default: int | None, least: int, most: int) -> int | None:
+def _integer(environment: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    return an_integer(name, environment.get(name, "").strip() or default, least, most)
+
+
+def _megabytes(environment: Mapping[str, str], name: str, least: int) -> int | None:
+    """In bytes; None where nothing is said."""
     text = environment.get(name, "").strip()
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 19 and least <= int(text) <= most):
-        raise InvalidSetting(f"{name} is {text!r}; allowed: a whole number from {least} to {most}")
-    return int(text)
+    return an_integer(name, text, least, 16_000_000) * MEGABYTE if text else None
 
 
 def _flag(environment: Mapping[str, str], name: str) -> bool:
-    text = environment.get(name, "").strip().lower()
-    if text not in _TRUE + _FALSE:
-        raise InvalidSetting(f"{name} is {text!r}; allowed: true, false")
-    return text in _TRUE
-
-
-def _choice(environment: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
-    text = environment.get(name, "").strip().lower() or default
-    if text not in allowed:
-        raise InvalidSetting(f"{name} is {text!r}; allowed: {', '.join(allowed)}")
-    return text
+    return a_boolean(name, environment.get(name, "").strip() or "false")

@@ -376,6 +376,13 @@ def test_nothing_writes_to_a_frozen_object():
     assert [path for path in files if "object.__setattr__" in path.read_text(encoding="utf-8")] == []
 
 
+@pytest.mark.parametrize("text", ["6_4", "٣", "３", "1_0.5", "", "0x10", "1e", "9" * 5000, "inf", "nan", "--1"])
+def test_a_number_is_written_as_everybody_writes_numbers(text):
+    for check in (an_integer, a_number):
+        with pytest.raises(InvalidField):
+            check("n", text)
+
+
 def test_single_values_are_checked_to_the_edge():
     assert an_integer("n", 8.0) == 8 and isinstance(an_integer("n", 8.0), int)
     for bad in (8.5, "8.5", None):

@@ -4,14 +4,16 @@ The fields and their meaning are Clarify's. What this image does not do it refus
 silent omission for a finding: https://docs.aws.amazon.com/sagemaker/latest/dg/clarify-processing-job-configure-analysis.html
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from contract.failure import JobFailure
 from contract.foreign_json import parse
+from contract.instances import an_instance_type
+from contract.validation import InvalidField, a_choice, a_number, a_text, an_integer
 
+FILE: Final = "analysis_config.json"
 TABULAR: Final = "text/csv"
 IMAGES: Final = "application/x-image"
 PHOTO_TYPES: Final = ("image/jpeg", "image/png")
@@ -22,6 +24,7 @@ _TOP: Final = {
     "group_variable", "predicted_label", "methods", "predictor",
 }  # fmt: skip
 _METHODS: Final = {"pre_training_bias", "post_training_bias", "shap", "report"}
+_REPORT: Final = {"name", "title"}
 _SHAP: Final = {"image_config", "num_samples", "seed"}
 _IMAGE: Final = {"model_type", "num_segments", "segment_compactness", "feature_extraction_method"}
 _PREDICTOR: Final = {
@@ -87,9 +90,24 @@ class AnalysisConfig:
     raw: dict[str, Any] = field(default_factory=dict)
 
 
-def wrong(name: str, received: Any, allowed: str) -> JobFailure:
+def wrong(name: str, received: Any, allowed: str) -> InvalidField:
     """The failure for a field of the configuration."""
-    return JobFailure(f"analysis_config.json: {name} is {json.dumps(received, default=str)}; allowed: {allowed}")
+    return InvalidField(f"{FILE}: {name}", received, allowed)
+
+
+def _column(name: str, value: Any) -> str | int:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise wrong(name, value, "the name or index of a column")
+    return value
+
+
+def _texts(name: str, value: Any, allowed: str) -> tuple[str, ...] | None:
+    """Names in a list; none where nothing is given."""
+    if value is None or value == []:
+        return None
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise wrong(name, value, allowed)
+    return tuple(value)
 
 
 def read_config(path: Path) -> AnalysisConfig:
@@ -102,12 +120,13 @@ def read_config(path: Path) -> AnalysisConfig:
         raise JobFailure(f"{path}: not JSON: {error}") from None
     if not isinstance(document, dict):
         raise wrong("the document", document, "a JSON object")
-    _known("analysis_config.json", document, _TOP)
+    _known("the document", document, _TOP)
     methods = document.get("methods")
     if not isinstance(methods, dict) or not methods:
         raise wrong("methods", methods, f"an object with at least one of {sorted(_METHODS)}")
     _known("methods", methods, _METHODS)
-    title = str(methods.get("report", {}).get("title", "Analysis"))
+    _known("methods.report", methods.get("report", {}), _REPORT)
+    title = a_text(f"{FILE}: methods.report.title", methods.get("report", {}).get("title", "Analysis"))
     kind = document.get("dataset_type")
     if kind == TABULAR:
         return AnalysisConfig(bias=_bias(document, methods), title=title, raw=document)
@@ -121,7 +140,7 @@ def _known(where: str, values: Any, known: set[str]) -> None:
         raise wrong(where, values, "an object")
     unknown = sorted(set(values) - known)
     if unknown:
-        raise JobFailure(f"{where}: this image does not support {unknown}; supported: {sorted(known)}")
+        raise JobFailure(f"{FILE}: {where}: this image does not support {unknown}; supported: {sorted(known)}")
 
 
 def _bias(document: dict[str, Any], methods: dict[str, Any]) -> BiasAnalysis:
@@ -129,29 +148,27 @@ def _bias(document: dict[str, Any], methods: dict[str, Any]) -> BiasAnalysis:
         raise wrong("methods.shap", methods["shap"], f"explanations are made of photos: dataset_type {IMAGES}")
     if "predictor" in document:
         raise wrong("predictor", document["predictor"], "predictions as a column of the table: name it predicted_label")
-    label, positive = document.get("label"), document.get("label_values_or_threshold")
-    if not isinstance(label, str | int):
-        raise wrong("label", label, "the name or index of the label's column")
+    positive, facets = document.get("label_values_or_threshold"), document.get("facet")
+    label = _column("label", document.get("label"))
     if not isinstance(positive, list) or not positive:
         raise wrong("label_values_or_threshold", positive, "a list of the values that count as the positive outcome")
-    facets = document.get("facet")
     if not isinstance(facets, list) or not facets:
         raise wrong("facet", facets, '[{"name_or_index": "<column>", "value_or_threshold": ["<value>", …]}]')
-    predicted = document.get("predicted_label")
-    if predicted is not None and not isinstance(predicted, str | int):
-        raise wrong("predicted_label", predicted, "the name or index of a column")
+    predicted, group = (
+        None if document.get(name) is None else _column(name, document[name])
+        for name in ("predicted_label", "group_variable")
+    )
     if "post_training_bias" in methods and predicted is None:
         raise wrong("predicted_label", None, "the column of the predictions; methods.post_training_bias needs it")
-    headers = document.get("headers")
-    if headers is not None and not (isinstance(headers, list) and all(isinstance(name, str) for name in headers)):
-        raise wrong("headers", headers, "a list of column names, or nothing: then the first row holds them")
     return BiasAnalysis(
-        headers=tuple(headers) if headers else None,
+        headers=_texts(
+            "headers", document.get("headers"), "column names in a list, or nothing: the first row holds them"
+        ),
         label=label,
         positive_values=tuple(positive),
         facets=tuple(_facet(index, one) for index, one in enumerate(facets)),
         predicted_label=predicted,
-        group_variable=document.get("group_variable"),
+        group_variable=group,
         pre_training=_metrics("pre_training_bias", methods),
         post_training=_metrics("post_training_bias", methods),
     )
@@ -160,9 +177,7 @@ def _bias(document: dict[str, Any], methods: dict[str, Any]) -> BiasAnalysis:
 def _facet(index: int, values: Any) -> Facet:
     name = f"facet[{index}]"
     _known(name, values, {"name_or_index", "value_or_threshold"})
-    column, chosen = values.get("name_or_index"), values.get("value_or_threshold")
-    if not isinstance(column, str | int):
-        raise wrong(f"{name}.name_or_index", column, "the name or index of a column")
+    column, chosen = _column(f"{name}.name_or_index", values.get("name_or_index")), values.get("value_or_threshold")
     if chosen is not None and (not isinstance(chosen, list) or not chosen):
         raise wrong(f"{name}.value_or_threshold", chosen, "a list of values, one threshold in a list, or nothing")
     return Facet(column, tuple(chosen) if chosen else None)
@@ -190,50 +205,44 @@ def _images(document: dict[str, Any], methods: dict[str, Any]) -> ImageAnalysis:
     _known("methods.shap", shap, _SHAP)
     image = shap.get("image_config", {})
     _known("methods.shap.image_config", image, _IMAGE)
-    if image.get("model_type", "IMAGE_CLASSIFICATION") != "IMAGE_CLASSIFICATION":
-        raise wrong("methods.shap.image_config.model_type", image["model_type"], "IMAGE_CLASSIFICATION")
-    if image.get("feature_extraction_method", "segmentation") != "segmentation":
-        raise wrong("feature_extraction_method", image["feature_extraction_method"], "segmentation")
-    labels = document.get("label_headers")
-    if labels is not None and not (isinstance(labels, list) and all(isinstance(name, str) for name in labels)):
-        raise wrong("label_headers", labels, "the names of the classes in the order of the model's output")
-    defaults = ImageAnalysis
+    of_shap, of_image = f"{FILE}: methods.shap.", f"{FILE}: methods.shap.image_config."
+    for name, only in (("model_type", "IMAGE_CLASSIFICATION"), ("feature_extraction_method", "segmentation")):
+        a_choice(of_image + name, image.get(name, only), (only,))
+    classes = "the names of the classes in the order of the model's output"
+    compactness = image.get("segment_compactness", ImageAnalysis.segment_compactness)
     return ImageAnalysis(
         predictor=_predictor(document.get("predictor")),
-        label_headers=tuple(labels) if labels else None,
-        num_segments=int(_number("num_segments", image, defaults.num_segments, 2, 200)),
-        segment_compactness=_number("segment_compactness", image, defaults.segment_compactness, 0.01, 1000),
-        num_samples=int(_number("num_samples", shap, defaults.num_samples, 8, 10_000)),
-        seed=int(_number("seed", shap, defaults.seed, 0, 2**32 - 1)),
+        label_headers=_texts("label_headers", document.get("label_headers"), classes),
+        num_segments=an_integer(
+            f"{of_image}num_segments", image.get("num_segments", ImageAnalysis.num_segments), 2, 200
+        ),
+        segment_compactness=a_number(f"{of_image}segment_compactness", compactness, 0.01, 1000),
+        num_samples=an_integer(f"{of_shap}num_samples", shap.get("num_samples", ImageAnalysis.num_samples), 8, 10_000),
+        seed=an_integer(f"{of_shap}seed", shap.get("seed", ImageAnalysis.seed), 0, 2**32 - 1),
     )
-
-
-def _number(name: str, values: dict[str, Any], default: float, least: float, most: float) -> float:
-    value = values.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise wrong(name, value, f"a number from {least} to {most}")
-    return value
 
 
 def _predictor(values: Any) -> Predictor:
     if values is None:
         raise wrong("predictor", None, "the model to ask: model_name and instance_type, or endpoint_name")
     _known("predictor", values, _PREDICTOR)
-    model, endpoint = values.get("model_name"), values.get("endpoint_name")
-    if (model is None) == (endpoint is None):
+    names = {name: values.get(name) for name in ("model_name", "endpoint_name", "endpoint_name_prefix")}
+    for name, value in names.items():
+        if value is not None:
+            a_text(f"{FILE}: predictor.{name}", value, longest=63, empty=False)
+    if (names["model_name"] is None) == (names["endpoint_name"] is None):
         raise wrong("predictor", values, "either model_name or endpoint_name")
     content = values.get("content_type", JSON_TYPE)
     if content not in (*PHOTO_TYPES, JSON_TYPE):
-        raise wrong(
-            "predictor.content_type", content, f"{JSON_TYPE} (several photos a request), {', '.join(PHOTO_TYPES)}"
-        )
-    count = int(_number("initial_instance_count", values, 1, 1, 100))
+        several = f"{JSON_TYPE} (several photos a request), {', '.join(PHOTO_TYPES)}"
+        raise wrong("predictor.content_type", content, several)
+    kind = values.get("instance_type", Predictor.instance_type)
     return Predictor(
-        model_name=model,
-        endpoint_name=endpoint,
-        instance_type=str(values.get("instance_type", Predictor.instance_type)),
-        instance_count=count,
+        **names,
+        instance_type=an_instance_type(f"{FILE}: predictor.instance_type", kind),
+        instance_count=an_integer(
+            f"{FILE}: predictor.initial_instance_count", values.get("initial_instance_count", 1), 1, 100
+        ),
         content_type=content,
-        accept_type=str(values.get("accept_type", JSON_TYPE)),
-        endpoint_name_prefix=values.get("endpoint_name_prefix"),
+        accept_type=a_text(f"{FILE}: predictor.accept_type", values.get("accept_type", JSON_TYPE), empty=False),
     )

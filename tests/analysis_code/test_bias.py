@@ -149,6 +149,8 @@ def test_many_classes_are_collapsed_to_the_positive_ones(job):
         ({"dataset_type": "application/x-parquet"}, "application/x-parquet"),
         ({"methods": {"pdp": {}}}, "pdp"),
         ({"methods": {}}, "methods"),
+        ({"group_variable": {}}, "group_variable: received {}"),
+        ({"label": True}, "label: received True"),
         ({"predictor": {"model_name": "m"}}, "predictor"),
         ({"joinsource_name_or_index": "id"}, "joinsource_name_or_index"),
         ({"methods": {"post_training_bias": {"methods": ["XYZ"]}}}, "Invalid metric_name"),

@@ -234,6 +234,10 @@ def test_a_wrong_number_of_classes_is_a_failure_that_says_so(job, aws, model_ser
         ({"methods": {"shap": {"image_config": {"model_type": "OBJECT_DETECTION"}}}}, "OBJECT_DETECTION"),
         ({"methods": {"shap": {"baseline": "s3://x"}}}, "baseline"),
         ({"methods": {"shap": {"num_samples": 3}}}, "num_samples"),
+        ({"methods": {"shap": {"num_samples": 99.5}}}, "num_samples: received 99.5; allowed: a whole number from 8"),
+        ({"methods": {"shap": {}, "report": []}}, "methods.report"),
+        ({"predictor": {"model_name": 7}}, "predictor.model_name: received 7"),
+        ({"predictor": {"model_name": "m", "instance_type": "big"}}, "predictor.instance_type: received 'big'"),
         ({"methods": {"report": {}}}, "shap"),
     ],
 )

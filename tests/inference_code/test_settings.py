@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from contract.validation import InvalidField
 from inference_code import settings as module
-from inference_code.settings import InvalidSetting, Settings, available_cores
+from inference_code.settings import Settings, available_cores
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "serving.md"
 
@@ -31,11 +32,14 @@ def test_outside_a_container_only_this_machine_is_served():
         ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "-1"),
         ("SAGEMAKER_MODEL_SERVER_WORKERS", "0"),
         ("DARKROOM_MODEL_MEMORY_MB", "1.5"),
+        ("DARKROOM_MODEL_MEMORY_MB", "٣"),
+        ("DARKROOM_PHOTO_MEMORY_MB", "6_4"),
+        ("DARKROOM_BODY_SECONDS", "9" * 30),
         ("DARKROOM_ENGINE", "torch"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_name(name, value):
-    with pytest.raises(InvalidSetting, match=f"{name} is '{value}'"):
+    with pytest.raises(InvalidField, match=f"^{name}: received '?{value}'?; allowed: "):
         Settings.from_environment({name: value})
 
 
