@@ -114,7 +114,7 @@ def our_fine_tuning(data: Path, batch: int, steps: int, precision: str) -> dict[
     """Photos per second of `train` with fine_tune=all, from the times at which its steps ended."""
     from training_code.observation import NoObserver
     from training_code.prepare.photo_pack import write_pack
-    from training_code.train.fine_tuning import fine_tune
+    from training_code.train.fine_tuned import fine_tune
     from training_code.train.job import Job
     from training_code.train.stopping import Stopped, StopRequest
 

@@ -8,22 +8,17 @@ small batches would spoil them, and several machines then take the very steps th
 from __future__ import annotations
 
 import io
-from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from contract.failure import JobFailure
 from training_code.features.feature_set import FeatureSet, Part
 from training_code.models import backbone as backbones
-from training_code.models.export import backbone_to_onnx
 from training_code.observation import NoObserver, Observer
 from training_code.train import cpu, precision
-from training_code.train.artifact import Outcome, refit_facts
 from training_code.train.averaging import MovingAverage
 from training_code.train.checkpoints import TensorCheckpoint, identity_of
 from training_code.train.classifier import Classifier, frozen_blocks, optimizer_for
@@ -35,17 +30,24 @@ from training_code.train.job import Job
 from training_code.train.loader import KeptLoader, Loader
 from training_code.train.measures import class_weights, score
 from training_code.train.photos import PhotoCache, PhotoSplit, worker_count
-from training_code.train.record import Record, Watch
+from training_code.train.record import Record
 from training_code.train.sampling import Sampler
 from training_code.train.schedule import factor
-from training_code.train.stopping import Stopped, StopRequest, stop_reason
+from training_code.train.stopping import Stopped, StopRequest
 
 EVALUATION_BATCH = 64
 LOOK_EVERY = 20  # steps between looks at the loss on a GPU: each look waits for it
 
 
 class FineTuning:
-    """One fine-tuning on one of the job's machines."""
+    """One fine-tuning on one of the job's machines: `start` loads, learns the first head and measures; `run` trains."""
+
+    loader: Loader | KeptLoader
+    model: Classifier
+    front: FrozenFront | None
+    optimizer: torch.optim.Optimizer
+    average: MovingAverage
+    parallel: nn.Module
 
     def __init__(
         self, job: Job, photos: PhotoCache, hosts: Hosts, record: Record, observer: Observer, stop: StopRequest,
@@ -54,27 +56,34 @@ class FineTuning:
         """`until`: epochs after which it ends, its schedule being that of all; 0: all."""
         self.job, self.settings, self.photos, self.hosts = job, job.settings, photos, hosts
         self.record, self.observer, self.stop = record, observer, stop
-        settings, labels, classes = job.settings, photos.train.labels, len(photos.classes)
-        self.device = hosts.device
+        self.device, self.until = hosts.device, until or job.settings.epochs
+        self.epoch, self.step, self.losses = 0, 0, torch.zeros((), dtype=torch.float64, device=self.device)
+        self.best: dict[str, torch.Tensor] = {}
+        self.best_logits = np.zeros((0, len(photos.classes)), np.float32)
+        self.precision, self.measured = "float32", dict[str, float]()
+        self.scaler = torch.amp.GradScaler(enabled=False)
+        self.front_facts: dict[str, Any] = {}
+
+    # --- start and resume
+
+    def start(self) -> None:
+        """From the checkpoint where there is one, else from a head that is trained now."""
+        job, settings, photos = self.job, self.settings, self.photos
+        labels, classes, size = photos.train.labels, len(photos.classes), job.spec.preprocessing.input_size
         self.weights_facts = job.weights()
         module, width = backbones.load(job.spec, self.weights_facts.path if self.weights_facts else None, settings.seed)
         mean, std = np.float32(job.spec.preprocessing.mean) * 255, np.float32(job.spec.preprocessing.std) * 255
         self.pixel_mean, self.pixel_std = (torch.from_numpy(v).view(1, 3, 1, 1).to(self.device) for v in (mean, std))
-        size = job.spec.preprocessing.input_size
         workers = worker_count(settings.workers)
-        self.loader: Loader | KeptLoader = Loader(
-            photos.train, size, settings.seed, workers, settings.augmentation, settings.flips
-        )
+        self.loader = Loader(photos.train, size, settings.seed, workers, settings.augmentation, settings.flips)
         self.sampler = Sampler(
             labels, classes, settings.batch_size, settings.seed, weighted=settings.class_balance == "sampling"
         )
         self.class_weights = torch.from_numpy(class_weights(labels, classes, settings.class_balance)).to(self.device)
-        self.checkpoint = TensorCheckpoint(job.checkpoints / "fine_tuning.pt", identity_of(self._identity()))
-        self.state = self._stored()
+        self.checkpoint = TensorCheckpoint(job.checkpoints / "fine_tuning.pt", identity_of(self.identity()))
+        state = self._stored()
         head = (
-            self._start_head(module.to(self.device), width)
-            if self.state is None
-            else _blank_head(width, classes, settings)
+            self._start_head(module.to(self.device), width) if state is None else _blank_head(width, classes, settings)
         )
         torch.manual_seed(settings.seed)
         self.model = Classifier(module, head.standardised, head.mean, head.std, settings.dropout)
@@ -83,17 +92,9 @@ class FineTuning:
         self.front, self.front_facts = self._kept_front()
         self.optimizer = optimizer_for(self.model, settings)
         self.average = MovingAverage(self.model, settings.ema_decay)
-        self.until = until or settings.epochs
-        self.epoch, self.step, self.losses = 0, 0, torch.zeros((), dtype=torch.float64, device=self.device)
-        self.best: dict[str, torch.Tensor] = {}
-        self.best_logits = np.zeros((0, classes), np.float32)
-        self.precision, self.measured = "float32", {}
-        self.scaler = torch.amp.GradScaler(enabled=False)
-        self._prepare()
+        self._prepare(state)
 
-    # --- start and resume
-
-    def _identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         digest = identity_of({"ids": self.photos.train.ids, "labels": self.photos.train.labels.tolist()})
         weights = self.weights_facts.sha256 if self.weights_facts else None
         return {"settings": self.settings.course(), "photos": digest, "weights": weights, "hosts": self.hosts.count}
@@ -178,10 +179,8 @@ class FineTuning:
         self.validation_views = [kept[name] for name in ("plain", *mirrored)]
         return front, {"frozen_blocks": f"computed once for {views} views of each photo"}
 
-    def _prepare(self) -> None:
+    def _prepare(self, state: dict[str, Any] | None) -> None:
         self.hosts.same_start(self.model)
-        state = self.state
-        self.state = None
         if state is None:
             self.precision, self.measured = self._choose_precision()
         else:
@@ -358,98 +357,6 @@ class FineTuning:
             layout = torch.channels_last if images.ndim == 4 else torch.contiguous_format
             return images.float().contiguous(memory_format=layout)
         return (images.permute(0, 3, 1, 2).float() - self.pixel_mean) / self.pixel_std
-
-
-def fine_tune(job: Job, stop: StopRequest, observer: Observer, watch: Watch | None = None) -> Outcome | None:
-    """Fine-tune on all machines of the job; the outcome on the first, None on the others."""
-    if job.settings.batch_size < len(job.hosts):
-        raise JobFailure(
-            f"batch_size: received {job.settings.batch_size}; {len(job.hosts)} machines need at least one photo each."
-        )
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.type == "cpu":
-        cpu.keep_memory()
-    hosts = Hosts(job.hosts, job.current_host, device)
-    photos = job.photos
-    try:
-        observer.dataset(dict(Counter(photos.classes[label] for label in photos.train.labels.tolist())))
-        silent = watch is not None or hosts.rank > 0
-        record = Record(job.settings.objective, None if silent else job.output_data, quiet=silent, watch=watch)
-        training = FineTuning(job, photos, hosts, record, observer, stop)
-        # Gradients that fade away become denormal numbers, with which a CPU computes a hundred times as slowly. After all imports:
-        # NumPy warns when it looks at the smallest float and finds zero.
-        torch.set_flush_denormal(True)
-        facts = _run_until_stopped(training, trial=watch is not None)
-        record.finish()
-        chosen = training
-        if job.refits and not facts:
-            chosen, facts = _refit(training)
-        torch.set_flush_denormal(False)
-        return _outcome(training, chosen, facts) if hosts.rank == 0 or watch else None
-    finally:
-        hosts.leave()
-
-
-def _run_until_stopped(training: FineTuning, trial: bool) -> dict[str, Any]:
-    """Facts of a stop, empty without one. Goes on to the export where there is something worth it, else raises Stopped."""
-    try:
-        training.run()
-    except Stopped:
-        reason = stop_reason(training.job.output_data)
-        by_rule = training.hosts.any(reason.rule != "")  # the first machine's rules stop all
-        if trial or not (training.best or by_rule):
-            raise
-        if not training.best:
-            training.judge()
-        return reason.facts(training.epoch, training.step, training.record.best)
-    return {}
-
-
-def _refit(first: FineTuning) -> tuple[FineTuning, dict[str, Any]]:
-    """The training whose model is exported: on training and validation photos together, or the first one if that is stopped."""
-    # What the first one measured is what the second one computes in, and so part of what its checkpoints belong to.
-    job, until = first.job.together(precision=first.precision), first.record.epochs_to_best
-    facts = refit_facts(job.photos.train.ids, until)
-    record = Record(job.settings.objective, None, quiet=True, last=True)
-    second = FineTuning(job, job.photos, first.hosts, record, NoObserver(), first.stop, until)
-    try:
-        second.run()
-    except Stopped:
-        return first, stop_reason(job.output_data).facts(second.epoch, second.step, first.record.best)
-    return second, facts
-
-
-def _outcome(judged: FineTuning, training: FineTuning, facts: dict[str, Any]) -> Outcome:
-    """The model of `training`, with the validation answers of the one that had not seen these photos: mostly the same."""
-    job, photos, best = judged.job, judged.photos, judged.record.best or {}
-    if training.front:
-        training.front.join()
-    training.model.load_state_dict(training.best)
-    scratch = Path(job.output_data / ".backbone.onnx")
-    backbone = None
-    if job.settings.export:
-        model = training.model.cpu().eval().to(memory_format=torch.contiguous_format)
-        scratch.parent.mkdir(parents=True, exist_ok=True)
-        backbone = backbone_to_onnx(model.backbone, job.spec.preprocessing.input_size, scratch)
-    return Outcome(
-        layers=training.model.layers(),
-        validation_logits=judged.best_logits,
-        validation_labels=photos.validation.labels,
-        validation_ids=photos.validation.ids,
-        classes=photos.classes,
-        metrics={name: value for name, value in best.items() if ":" in name},
-        data_fingerprint=_fingerprint(judged),
-        backbone=backbone,
-        facts={"precision": judged.precision, "seconds_of_a_step": judged.measured, "device": judged.device.type,
-               **judged.front_facts, **facts},
-    )  # fmt: skip
-
-
-def _fingerprint(training: FineTuning) -> str:
-    if training.job.channel("features"):
-        features = training.job.features
-        return str(features.facts.get("data_fingerprint", features.key))
-    return identity_of({"photos": training._identity()["photos"]})
 
 
 def _blank_head(width: int, classes: int, settings: Any) -> TrainedHead:

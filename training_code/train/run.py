@@ -55,7 +55,7 @@ def train(job: Job, stop: StopRequest, observer: Observer, watch: Watch | None =
             print("a head is trained on the first machine; this one has nothing to do", flush=True)
             return None
         return train_head(job, stop, observer, watch)
-    from training_code.train.fine_tuning import fine_tune
+    from training_code.train.fine_tuned import fine_tune
 
     return fine_tune(job, stop, observer, watch)
 
