@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,3 +74,11 @@ def test_the_local_cloud_does_not_know_who_uses_it():
 def test_every_room_is_described_in_the_architecture_page():
     page = (ROOT / "docs" / "architecture.md").read_text()
     assert [room for room, folder in ROOMS.items() if f"`{folder.relative_to(ROOT)}/`" not in page] == []
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOMS["local_cloud"]], ids=["ours", "local-cloud"])
+def test_tests_are_those_of_the_folder_one_stands_in_whatever_packages_bring(folder):
+    """smdebug-rulesconfig installs a package `tests`, which a folder without `__init__.py` would lose to."""
+    asked = [sys.executable, "-c", "import tests; print(tests.__file__)"]
+    said = subprocess.run(asked, cwd=folder, capture_output=True, text=True, check=True, timeout=60)
+    assert said.stdout.strip() == str(folder / "tests" / "__init__.py")
