@@ -125,8 +125,11 @@ build/mutants/tool/.installed: .venv/bin/uv requirements/mutants.txt
 mutants: .venv/.installed-dev .venv-training_code/.installed .venv-analysis_code/.installed build/mutants/tool/.installed ## Break the code in small ways and count what the tests see (GROUPS="prices health" SAMPLE=120 SEED=1 MINUTES=20)
 	@.venv/bin/python tests/mutation/run.py $(GROUPS) --sample $(or $(SAMPLE),120) --seed $(or $(SEED),1) --minutes $(or $(MINUTES),20)
 
-docs: .venv/.installed-dev ## Write what the docs say from the code
+docs: .venv/.installed-dev .venv-training_code/.installed ## Write what the docs say from the code
+	@.venv/bin/python docs/reference/generate.py
 	@.venv/bin/python -m infra.workflow.documentation
+	@.venv-training_code/bin/python -m training_code.health.documentation
+	@.venv/bin/python -m local_cloud.coverage
 
 licences: .venv/.installed-dev .venv/.installed-demo $(ROOMS:%=.venv-%/.installed) ## Write docs/licences.md: under what each locked package comes
 	@.venv/bin/python requirements/licences.py

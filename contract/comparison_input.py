@@ -15,7 +15,7 @@ from typing import Any
 
 from contract import comparison_candidates
 from contract.checked import Checked, checked, input_fields
-from contract.execution_input import ExecutionInput, Split, a_data_set
+from contract.execution_input import DATA_SET, ExecutionInput, Split
 from contract.hyperparameters import RULES
 from contract.instances import Instances
 from contract.photo_set.questions import Asked
@@ -36,7 +36,7 @@ WEIGHABLE = (
 
 
 def _a_data_set_or_none(path: str, value: Any) -> str:
-    return value if value == "" else a_data_set(path, value)
+    return value if value == "" else DATA_SET.check(path, value)
 
 
 def _shares(path: str, value: Any) -> dict[str, float]:
@@ -63,7 +63,7 @@ def _prices(path: str, value: Any) -> dict[str, Any]:
 class ComparisonInput(Checked):
     """`dataset` and `evaluate_on` are S3 URIs; `models` a preset or a list; `minimum` the wished balanced accuracy."""
 
-    dataset: str = checked(a_data_set)
+    dataset: str = checked(DATA_SET.check)
     models: Any = "offline"
     evaluate_on: str = checked(_a_data_set_or_none, "")
     name: str | None = None

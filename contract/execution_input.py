@@ -9,25 +9,27 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from functools import partial
 from typing import Any
 
 from contract import search_space
-from contract.checked import Checked, checked, input_fields
-from contract.hyperparameters import RULES, Hyperparameters, check_hyperparameters, settled
+from contract.checked import Checked, input_fields
+from contract.hyperparameters import RULES, Hyperparameters, check_hyperparameters, json_schema, settled
 from contract.instances import Instances
 from contract.metrics import DEFAULT_OBJECTIVE, OBJECTIVES
 from contract.names import LONGEST_MODEL_NAME, model_name
 from contract.photo_set.questions import LEVELS, Asked
-from contract.validation import (
-    InvalidField,
-    a_boolean,
-    a_choice,
-    a_number,
-    a_text,
-    an_integer,
-)
+from contract.rule import Rule, boolean, choice, integer, number, other, ruled, texts
+from contract.validation import InvalidField, a_choice, a_text
 
+NAME = r"[a-z0-9](-?[a-z0-9])*"
+DATA_SET = Rule(
+    "form", "a zip, or a prefix with photos",
+    form=r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?", noun="an S3 URI: s3://bucket/prefix/ or s3://bucket/photos.zip",
+)  # fmt: skip
+LAYOUT = f"^(auto|({'|'.join(LEVELS)})(/({'|'.join(LEVELS)}))*)$"
+LAYOUTS = "auto, or the folders from the first one that differs, as class, split/class, class/split, -/class, name, split/name"
+PARTS = ("train", "validation", "test", "ignore")  # what a word for a split may stand for
+SPLITS = 'auto, draw, or an object such as {"holdout": "test"}'
 QUALITY_METRICS = ("accuracy", "balanced_accuracy", "worst_class_recall", "macro_f1")
 GIVEN_ELSEWHERE = {
     "model": "model", "image_size": "image_size", "fine_tune": "fine_tune", "pretrained": "pretrained", "seed": "seed",
@@ -35,28 +37,20 @@ GIVEN_ELSEWHERE = {
 }  # fmt: skip
 
 
-def a_data_set(path: str, value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?", value):
-        raise InvalidField(path, value, "an S3 URI: s3://bucket/prefix/ or s3://bucket/photos.zip")
-    return value
-
-
 def a_model_name(path: str, value: Any) -> str:
     name = a_text(path, value, longest=LONGEST_MODEL_NAME, empty=False)
-    if not re.fullmatch(r"[a-z0-9](-?[a-z0-9])*", name):
-        raise InvalidField(path, name, "small letters, digits and single hyphens between them")
+    if not re.fullmatch(NAME, name):
+        raise InvalidField(path, name, SMALL_LETTERS)
     return name
 
 
-def texts(path: str, value: Any) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-        raise InvalidField(path, value, "a list of texts")
-    return value
+SMALL_LETTERS = "small letters, digits and single hyphens between them"
+MODEL_NAME = {"type": "string", "pattern": f"^(?:{NAME})$", "maxLength": LONGEST_MODEL_NAME}
 
 
 def _as_hyperparameter(name: str) -> Any:
     """A field that is the hyperparameter of this name, with its rule and its default."""
-    return checked(RULES[name].check, getattr(Hyperparameters, name))
+    return ruled(getattr(Hyperparameters, name), RULES[name])
 
 
 @dataclass(frozen=True)
@@ -65,38 +59,48 @@ class Split(Checked):
 
     PATH = "split"
 
-    validation: float = checked(partial(a_number, minimum=0.02, maximum=0.5), 0.2)
-    test: float = checked(partial(a_number, minimum=0.02, maximum=0.5), 0.2)
+    validation: float = number(0.2, 0.02, 0.5, "share of what is left after the test photos")
+    test: float = number(0.2, 0.02, 0.5, "share of all photos")
 
 
 @dataclass(frozen=True)
 class NearDuplicates(Checked):
-    """Photos that are almost the same: held together in one split (`group`), drawn like others (`keep`), one of each kept (`drop`).
-
-    `threshold`: how far their thumbnails must correlate to be taken for the same; higher takes fewer.
-    """
+    """Photos that are almost the same."""
 
     PATH = "near_duplicates"
 
-    treatment: str = checked(partial(a_choice, choices=("group", "keep", "drop")), "group")
-    threshold: float = checked(partial(a_number, minimum=0.9, maximum=1), 0.995)
+    treatment: str = choice(
+        ("group", "keep", "drop"), "held together in one split, drawn like others, or one of each kept"
+    )
+    threshold: float = number(
+        0.995, 0.9, 1, "how far thumbnails must correlate to be taken for the same; higher takes fewer"
+    )
 
 
 @dataclass(frozen=True)
 class Tuning(Checked):
-    """`strategy` auto: every cell where there are no more than `max_jobs`, else Bayesian. `objective` auto: the validation loss for a
-    head that is solved, which no two trials share; else the balanced accuracy."""
+    """The search for hyperparameters."""
 
     PATH = "tuning"
 
-    enabled: bool = checked(a_boolean, True)
-    mode: str = checked(partial(a_choice, choices=("sagemaker", "single_job")), "sagemaker")
-    strategy: str = checked(partial(a_choice, choices=("auto", *search_space.STRATEGIES)), "auto")
-    max_jobs: int = checked(partial(an_integer, minimum=1, maximum=750), 8)
-    max_parallel_jobs: int = checked(partial(an_integer, minimum=1, maximum=100), 2)
-    early_stopping: str = checked(partial(a_choice, choices=("Off", "Auto")), "Off")
-    objective: str = checked(partial(a_choice, choices=("auto", *OBJECTIVES)), "auto")
-    ranges: dict[str, Any] | None = None
+    enabled: bool = boolean(True, "whether there is a search")
+    mode: str = choice(("sagemaker", "single_job"), "a tuning job, or all trials in one training job")
+    strategy: str = choice(
+        ("auto", *search_space.STRATEGIES), "auto: every cell where there are no more than max_jobs, else Bayesian"
+    )
+    max_jobs: int = integer(8, 1, 750, "trials at most")
+    max_parallel_jobs: int = integer(2, 1, 100, "trials at a time")
+    early_stopping: str = choice(("Off", "Auto"), "whether trials that fall behind are stopped")
+    objective: str = choice(
+        ("auto", *OBJECTIVES),
+        "auto: the validation loss for a head that is solved, which no two trials share, else the balanced accuracy",
+    )
+    ranges: dict[str, Any] | None = other(
+        None,
+        'an object such as {"learning_rate": {"min": 1e-4, "max": 0.1, "scale": "log"}, "batch_size": [32, 64]}',
+        "what is searched; without it the default ranges of what has no fixed value",
+        search_space.json_schema(),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -108,31 +112,35 @@ class Tuning(Checked):
 
 @dataclass(frozen=True)
 class Explain(Checked):
+    """Which part of a photo speaks for its class."""
+
     PATH = "explain"
 
-    enabled: bool = checked(a_boolean, True)
-    photos: int = checked(partial(an_integer, minimum=1, maximum=50), 3)
+    enabled: bool = boolean(True, "whether photos are explained")
+    photos: int = integer(3, 1, 50, "how many test photos")
 
 
 @dataclass(frozen=True)
 class Bias(Checked):
-    """Facets: columns of metadata.csv (empty: every suitable one). Positive labels (empty: the rarest class)."""
+    """Whether the model treats groups of photos alike."""
 
     PATH = "bias"
 
-    enabled: bool = checked(a_boolean, True)
-    facets: list[str] = checked(texts, make=list)
-    positive_labels: list[str] = checked(texts, make=list)
+    enabled: bool = boolean(True, "whether bias is measured")
+    facets: list[str] = texts("columns of the table of photos; none: every suitable one")
+    positive_labels: list[str] = texts("classes that count as the positive answer; none: the rarest class")
 
 
 @dataclass(frozen=True)
 class QualityGate(Checked):
-    """Minimum None: halfway between guessing and perfect, (1 + 1/classes) / 2."""
+    """What a model must reach to be registered."""
 
     PATH = "quality_gate"
 
-    metric: str = checked(partial(a_choice, choices=QUALITY_METRICS), "balanced_accuracy")
-    minimum: float | None = checked(partial(a_number, minimum=0, maximum=1), None)
+    metric: str = choice(QUALITY_METRICS, "metric on the test photos", "balanced_accuracy")
+    minimum: float | None = number(
+        None, 0, 1, "smallest value; without it halfway between guessing and perfect, (1 + 1/classes) / 2"
+    )
 
 
 SHORTEST_TUNING_MINUTES = (
@@ -151,19 +159,32 @@ class ExecutionInput(Checked):
     `minutes`: what the search may take, from its start; no trial starts after them, and one that runs then ends with its best so far.
     """
 
-    dataset: str = checked(a_data_set)
-    name: str = checked(a_model_name)
+    dataset: str = ruled(MISSING, DATA_SET)
+    name: str = other(MISSING, SMALL_LETTERS, "the model's; by default that of the data set", MODEL_NAME, a_model_name)
     model: str = _as_hyperparameter("model")
     image_size: int = _as_hyperparameter("image_size")
     fine_tune: str = _as_hyperparameter("fine_tune")
     pretrained: bool = _as_hyperparameter("pretrained")
     seed: int = _as_hyperparameter("seed")
-    minutes: float | None = checked(partial(a_number, minimum=0.1, maximum=7200), None)
-    hyperparameters: dict[str, Any] = field(default_factory=dict)
-    layout: str = "auto"
-    labels: str = "auto"
-    splits: str | dict[str, str] = "auto"
-    alike_names: str = "keep"
+    minutes: float | None = number(
+        None, 0.1, 7200, "what the search may take; no trial starts after them, one that runs ends with its best so far"
+    )
+    hyperparameters: dict[str, Any] = other(
+        {},
+        "an object",
+        "fixed values of the training's hyperparameters",
+        json_schema(name for name in RULES if name not in GIVEN_ELSEWHERE),
+    )
+    layout: str = other("auto", LAYOUTS, "what the folders mean (docs/data.md)", {"type": "string", "pattern": LAYOUT})
+    labels: str = other(
+        "auto", "auto, folders, a table, or a table and its column as labels.csv:breed", "where the classes stand",
+        {"type": "string", "minLength": 1},
+    )  # fmt: skip
+    splits: str | dict[str, str] = other(
+        "auto", SPLITS, "which photos are for what",
+        {"anyOf": [{"enum": ["auto", "draw"]}, {"type": "object", "additionalProperties": {"enum": list(PARTS)}}]},
+    )  # fmt: skip
+    alike_names: str = choice(("keep", "merge"), "classes whose names differ by case or spaces")
     split: Split = field(default_factory=Split)
     near_duplicates: NearDuplicates = field(default_factory=NearDuplicates)
     tuning: Tuning = field(default_factory=Tuning)
@@ -272,17 +293,13 @@ def check_reading(layout: Any, labels: Any, splits: Any, alike_names: Any) -> No
     if layout != "auto" and (
         len(named) != 1 or any(level not in LEVELS for level in levels) or levels.count("split") > 1
     ):
-        raise InvalidField(
-            "layout",
-            layout,
-            "auto, or the folders from the first one that differs, as class, split/class, class/split, -/class, name, split/name",
-        )
+        raise InvalidField("layout", layout, LAYOUTS)
     a_text("labels", labels, empty=False)
     if isinstance(splits, Mapping):
         for name, part in splits.items():
-            a_choice(f"splits.{name}", part, ("train", "validation", "test", "ignore"))
+            a_choice(f"splits.{name}", part, PARTS)
     elif splits not in ("auto", "draw"):
-        raise InvalidField("splits", splits, 'auto, draw, or an object such as {"holdout": "test"}')
+        raise InvalidField("splits", splits, SPLITS)
     a_choice("alike_names", alike_names, ("keep", "merge"))
 
 

@@ -5,85 +5,15 @@ SageMaker passes every value as a string; unknown names and values out of range 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from contract import metrics
-from contract.failure import JobFailure
 from contract.foreign_json import parse
 from contract.health_rules import RULE_NAMES
-from contract.validation import (
-    InvalidField,
-    a_boolean,
-    a_choice,
-    a_number,
-    a_text,
-    an_integer,
-    interval,
-    some_names,
-    unknown_field,
-)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What one hyperparameter may be. `kind`: number, integer, choice, names (of `choices`, by commas), boolean or text."""
-
-    kind: str
-    meaning: str
-    minimum: float | None = None
-    maximum: float | None = None
-    above: bool = False
-    choices: tuple[str, ...] = ()
-
-    def check(self, path: str, value: Any) -> Any:
-        """The value in its own type; InvalidField otherwise."""
-        checks: dict[str, Callable[[], Any]] = {
-            "number": lambda: a_number(path, value, self.minimum, self.maximum, above=self.above),
-            "integer": lambda: an_integer(path, value, int(self.minimum or 0), int(self.maximum or 0)),
-            "choice": lambda: a_choice(path, value, self.choices),
-            "names": lambda: some_names(path, value, self.choices),
-            "boolean": lambda: a_boolean(path, value),
-            "text": lambda: a_text(path, value),
-        }
-        return checks[self.kind]()
-
-    @property
-    def allowed(self) -> str:
-        if self.kind == "choice":
-            return ", ".join(self.choices)
-        if self.kind == "names":
-            return "any of these, separated by commas: " + ", ".join(self.choices)
-        if self.kind in ("number", "integer"):
-            noun = "a whole number" if self.kind == "integer" else "a number"
-            return noun + interval(self.minimum, self.maximum, above=self.above)
-        return {"boolean": "true or false", "text": "text"}[self.kind]
-
-
-def _number(default: float, minimum: float, maximum: float, meaning: str, above: bool = False) -> Any:
-    return field(default=default, metadata={"rule": Rule("number", meaning, minimum, maximum, above)})
-
-
-def _integer(default: int, minimum: int, maximum: int, meaning: str) -> Any:
-    return field(default=default, metadata={"rule": Rule("integer", meaning, minimum, maximum)})
-
-
-def _choice(choices: tuple[str, ...], meaning: str, default: str | None = None) -> Any:
-    return field(default=default or choices[0], metadata={"rule": Rule("choice", meaning, choices=choices)})
-
-
-def _boolean(default: bool, meaning: str) -> Any:
-    return field(default=default, metadata={"rule": Rule("boolean", meaning)})
-
-
-def _text(default: str, meaning: str) -> Any:
-    return field(default=default, metadata={"rule": Rule("text", meaning)})
-
-
-def _names(choices: tuple[str, ...], meaning: str) -> Any:
-    return field(default="", metadata={"rule": Rule("names", meaning, choices=choices)})
-
+from contract.rule import Rule, boolean, choice, integer, names, number, rules_of, text
+from contract.validation import InvalidField, unknown_field
 
 # These decide what is watched, kept and exported, not what is learnt: a checkpoint is continued whatever they are.
 NOT_LEARNT_FROM = (
@@ -109,70 +39,68 @@ class Hyperparameters:
     """Checked values of one training job. The defaults suit a head that learns by steps on a frozen backbone; `settled` gives
     the others where it is solved."""
 
-    model: str = _text("efficientnet_lite0", "architecture: efficientnet_lite0, or a torchvision or timm name")
-    pretrained: bool = _boolean(True, "start from the published weights of the architecture")
-    fine_tune: str = _choice(("head", "last_block", "all"), "which part of the model learns")
-    solver: str = _choice(
+    model: str = text("efficientnet_lite0", "architecture: efficientnet_lite0, or a torchvision or timm name")
+    pretrained: bool = boolean(True, "start from the published weights of the architecture")
+    fine_tune: str = choice(("head", "last_block", "all"), "which part of the model learns")
+    solver: str = choice(
         ("auto", "exact", "steps"),
         "how a head is learnt: exact, a linear head solved to the end; steps, by an optimizer; auto: exact, unless "
         "something is asked for that only steps have",
     )
-    depths: int = _integer(
+    depths: int = integer(
         0, 0, 16, "exact: depths of the backbone whose features the head reads; 0: chosen by cross-validation"
     )
-    folds: int = _integer(5, 2, 20, "exact: folds of the cross-validation")
-    image_size: int = _integer(0, 0, 1024, "side of the square input in pixels; 0: as the weights were trained")
-    learning_rate: float = _number(1e-3, 0, 10, "peak learning rate", above=True)
-    batch_size: int = _integer(64, 1, 8192, "photos per step, over all machines")
-    epochs: int = _integer(30, 1, 1000, "passes over the training photos")
-    optimizer: str = _choice(("adamw", "adam", "sgd", "rmsprop"), "optimizer")
-    weight_decay: float = _number(1e-4, 0, 1, "weight decay")
-    epsilon: float = _number(1e-8, 0, 1, "epsilon of adam, adamw and rmsprop", above=True)
-    momentum: float = _number(0.9, 0, 0.9999, "momentum of sgd and rmsprop")
-    schedule: str = _choice(("cosine", "constant"), "learning rate over time, after the warm-up")
-    warmup: float = _number(0.05, 0, 0.5, "share of all steps in which the learning rate rises")
-    label_smoothing: float = _number(0.0, 0, 0.5, "label smoothing")
-    dropout: float = _number(0.0, 0, 0.9, "dropout in front of the last layer")
-    hidden_units: int = _integer(0, 0, 8192, "units of a hidden layer in the head; 0: a linear head")
-    class_balance: str = _choice(("loss", "sampling", "none"), "how rare classes are made to count")
-    backbone_learning_rate: float = _number(0.1, 0, 1, "learning rate of the backbone, as a share of the head's")
-    last_block_share: float = _number(
+    folds: int = integer(5, 2, 20, "exact: folds of the cross-validation")
+    image_size: int = integer(0, 0, 1024, "side of the square input in pixels; 0: as the weights were trained")
+    learning_rate: float = number(1e-3, 0, 10, "peak learning rate", above=True)
+    batch_size: int = integer(64, 1, 8192, "photos per step, over all machines")
+    epochs: int = integer(30, 1, 1000, "passes over the training photos")
+    optimizer: str = choice(("adamw", "adam", "sgd", "rmsprop"), "optimizer")
+    weight_decay: float = number(1e-4, 0, 1, "weight decay")
+    epsilon: float = number(1e-8, 0, 1, "epsilon of adam, adamw and rmsprop", above=True)
+    momentum: float = number(0.9, 0, 0.9999, "momentum of sgd and rmsprop")
+    schedule: str = choice(("cosine", "constant"), "learning rate over time, after the warm-up")
+    warmup: float = number(0.05, 0, 0.5, "share of all steps in which the learning rate rises")
+    label_smoothing: float = number(0.0, 0, 0.5, "label smoothing")
+    dropout: float = number(0.0, 0, 0.9, "dropout in front of the last layer")
+    hidden_units: int = integer(0, 0, 8192, "units of a hidden layer in the head; 0: a linear head")
+    class_balance: str = choice(("loss", "sampling", "none"), "how rare classes are made to count")
+    backbone_learning_rate: float = number(0.1, 0, 1, "learning rate of the backbone, as a share of the head's")
+    last_block_share: float = number(
         0.2, 0, 1, "last_block: how much of the backbone learns, as a share of its parameters", above=True
     )
-    augmentation: str = _choice(
-        ("light", "mirror", "none"), "while fine-tuning: random crops and flips, flips, or none"
-    )
-    flips: str = _choice(
+    augmentation: str = choice(("light", "mirror", "none"), "while fine-tuning: random crops and flips, flips, or none")
+    flips: str = choice(
         ("horizontal", "both"),
         "how photos may be mirrored while fine-tuning; both: upside down too, as on a microscope",
     )
-    frozen_views: int = _integer(
+    frozen_views: int = integer(
         8, 0, 64, "last_block: views of each photo of which the frozen blocks are computed once; 0: anew in every step"
     )
-    flip_view: bool = _boolean(True, "features of the mirrored training photos too (frozen backbone)")
-    test_time_flip: bool = _boolean(False, "serve the mean over a photo and its mirror image")
-    refit: bool = _boolean(
+    flip_view: bool = boolean(True, "features of the mirrored training photos too (frozen backbone)")
+    test_time_flip: bool = boolean(False, "serve the mean over a photo and its mirror image")
+    refit: bool = boolean(
         False, "train once more on training and validation photos together; metrics stay those of the first time"
     )
-    calibrate: bool = _boolean(True, "fit the temperature of the probabilities on the validation photos")
-    ema_decay: float = _number(0.0, 0, 0.99999, "decay of the moving average of the weights; 0: none")
-    patience: int = _integer(0, 0, 1000, "epochs without a better objective before training ends; 0: all epochs")
-    objective: str = _choice(metrics.OBJECTIVES, "metric by which the best epoch is chosen", metrics.DEFAULT_OBJECTIVE)
-    precision: str = _choice(("auto", "float32", "bfloat16", "float16"), "arithmetic of fine-tuning")
-    workers: int = _integer(-1, -1, 128, "processes that read photos; -1: chosen by the machine")
-    checkpoint_steps: int = _integer(0, 0, 1_000_000, "steps between checkpoints; 0: one an epoch")
-    seed: int = _integer(0, 0, 2**31 - 1, "of weights, order and augmentation")
-    export: bool = _boolean(True, "write the model that is served; trials of a tuning job do not")
-    observe: str = _choice(("on", "off"), "write steps, epochs and statistics of tensors for the health rules")
-    debug_hook: str = _choice(
+    calibrate: bool = boolean(True, "fit the temperature of the probabilities on the validation photos")
+    ema_decay: float = number(0.0, 0, 0.99999, "decay of the moving average of the weights; 0: none")
+    patience: int = integer(0, 0, 1000, "epochs without a better objective before training ends; 0: all epochs")
+    objective: str = choice(metrics.OBJECTIVES, "metric by which the best epoch is chosen", metrics.DEFAULT_OBJECTIVE)
+    precision: str = choice(("auto", "float32", "bfloat16", "float16"), "arithmetic of fine-tuning")
+    workers: int = integer(-1, -1, 128, "processes that read photos; -1: chosen by the machine")
+    checkpoint_steps: int = integer(0, 0, 1_000_000, "steps between checkpoints; 0: one an epoch")
+    seed: int = integer(0, 0, 2**31 - 1, "of weights, order and augmentation")
+    export: bool = boolean(True, "write the model that is served; trials of a tuning job do not")
+    observe: str = choice(("on", "off"), "write steps, epochs and statistics of tensors for the health rules")
+    debug_hook: str = choice(
         ("off", "losses", "reductions"), "what the smdebug hook saves where SageMaker configures none"
     )
-    profiler_interval_ms: int = _integer(
+    profiler_interval_ms: int = integer(
         1000, 0, 60_000, "between two samples of the machine, from 100; 0: none (as in trials that do not ask for it)"
     )
-    profiler_steps: int = _integer(0, 0, 10_000, "first training steps that torch.profiler records in detail")
-    stop_on: str = _names(RULE_NAMES, "comma-separated health rules that may stop the training")
-    search: str = _text("", "JSON of the search that `single_job` tuning makes inside one training job")
+    profiler_steps: int = integer(0, 0, 10_000, "first training steps that torch.profiler records in detail")
+    stop_on: str = names(RULE_NAMES, "comma-separated health rules that may stop the training")
+    search: str = text("", "JSON of the search that `single_job` tuning makes inside one training job")
 
     @classmethod
     def from_strings(cls, raw: Mapping[str, Any]) -> Hyperparameters:
@@ -194,7 +122,13 @@ class Hyperparameters:
         return {name: value for name, value in self.to_strings().items() if name not in NOT_LEARNT_FROM}
 
 
-RULES: dict[str, Rule] = {item.name: item.metadata["rule"] for item in fields(Hyperparameters)}
+RULES: dict[str, Rule] = rules_of(Hyperparameters)
+
+
+def json_schema(allowed: Iterable[str]) -> dict[str, Any]:
+    """Of an object with some of these hyperparameters, each in its own type."""
+    properties = {name: RULES[name].json_schema for name in allowed}
+    return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
 def settled(given: Mapping[str, Any], searched: Collection[str] = ()) -> dict[str, Any]:
@@ -258,16 +192,3 @@ def _unquoted(value: Any) -> Any:
         except ValueError:
             return value
     return value
-
-
-__all__ = [
-    "RULES",
-    "Hyperparameters",
-    "InvalidField",
-    "JobFailure",
-    "Rule",
-    "as_string",
-    "check_hyperparameters",
-    "own_strings",
-    "settled",
-]

@@ -6,21 +6,17 @@ merges the three, saves the result with the input, and every job reads there on 
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, fields
-from functools import partial
 
-from contract.checked import Checked, checked
-from contract.validation import InvalidField, an_integer
+from contract.checked import Checked
+from contract.rule import form, integer
 
-FORM = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+")
+FORM = r"ml\.[a-z0-9-]+\.[a-z0-9]+"  # whether a region has it, only AWS knows
 
 
-def an_instance_type(path: str, value: object) -> str:
-    """A type of SageMaker's such as `ml.m5.xlarge`; whether a region has it, only AWS knows."""
-    if not isinstance(value, str) or not FORM.fullmatch(value):
-        raise InvalidField(path, value, "an instance type such as ml.m5.xlarge")
-    return value
+def instance_type(default: str, meaning: str) -> str:
+    """A field with a type of SageMaker's such as `ml.m5.xlarge`."""
+    return form(default, FORM, "an instance type such as ml.m5.xlarge", meaning)
 
 
 @dataclass(frozen=True)
@@ -29,10 +25,10 @@ class InstanceTypes(Checked):
 
     PATH = "instances"
 
-    prepare: str = checked(an_instance_type, "ml.m5.2xlarge")
-    training: str = checked(an_instance_type, "ml.m5.2xlarge")
-    analysis: str = checked(an_instance_type, "ml.m5.xlarge")
-    transform: str = checked(an_instance_type, "ml.m5.xlarge")
+    prepare: str = instance_type("ml.m5.2xlarge", "preparing data")
+    training: str = instance_type("ml.m5.2xlarge", "tuning and training")
+    analysis: str = instance_type("ml.m5.xlarge", "health, explanations, evaluation, bias, report")
+    transform: str = instance_type("ml.m5.xlarge", "batch transform, Clarify's endpoint, the benchmark of a comparison")
 
 
 KINDS = tuple(item.name for item in fields(InstanceTypes))
@@ -40,9 +36,9 @@ KINDS = tuple(item.name for item in fields(InstanceTypes))
 
 @dataclass(frozen=True)
 class Instances(InstanceTypes):
-    """Of one execution; `training_count` machines train together."""
+    """Of one execution."""
 
-    training_count: int = checked(partial(an_integer, minimum=1, maximum=64), 1)
+    training_count: int = integer(1, 1, 64, "machines that train together")
 
 
 def decided(deployed: InstanceTypes) -> dict[str, object]:

@@ -37,6 +37,21 @@ def default_ranges(fine_tune: str, exact: bool = False) -> dict[str, Any]:
     }
 
 
+def json_schema() -> dict[str, Any]:
+    """Of the short form, for editors."""
+    properties = {}
+    for name in SEARCHABLE:
+        value = RULES[name].json_schema
+        forms = [{"type": "array", "items": value, "minItems": 1, "maxItems": MOST_VALUES, "uniqueItems": True}]
+        if RULES[name].kind in ("number", "integer"):
+            ends = {"min": value, "max": value, "scale": {"enum": list(SCALES)}}
+            forms.append(
+                {"type": "object", "additionalProperties": False, "required": ["min", "max"], "properties": ends}
+            )
+        properties[name] = {"anyOf": forms}
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
 def check_range(path: str, name: str, value: Any) -> dict[str, Any] | list[Any]:
     """One range in its short form with typed values; InvalidField when it is none."""
     rule = RULES[name]

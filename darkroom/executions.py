@@ -37,6 +37,7 @@ def read_input(path: Path | None) -> dict[str, Any]:
         raise DarkroomError(
             f"--input {path} holds {json.dumps(value)[:80]}, not an object.", 'Example: {"model": "resnet18"}'
         )
+    value.pop("$schema", None)  # an editor's, which checks the file while it is written
     if "dataset" in value:
         raise DarkroomError(f"--input {path} names a dataset itself.", "Remove it: --data says where the photos are.")
     return value

@@ -1,6 +1,6 @@
 """summary.json: what came out of an execution, from the execution's history, SageMaker and the files in S3.
 
-The schema is docs/cli.md's; a field whose step did not run is null, never a made-up value.
+Its fields are declared in `darkroom/summary_fields.py`; a field whose step did not run is null, never a made-up value.
 """
 
 import io

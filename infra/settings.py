@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from contract.instances import InstanceTypes, an_instance_type
-from contract.names import ENVIRONMENT, PROJECT, NameRefused, Names
+from contract.instances import InstanceTypes, instance_type
+from contract.names import ENVIRONMENT, PROJECT, WORD, NameRefused, Names
+from contract.rule import boolean, check_fields, choice, integer, other
 from contract.validation import InvalidField, a_boolean, a_choice, an_integer, did_you_mean
 
 # No wildcard: the prefix becomes part of a policy, where `*` would let in more than it says.
@@ -28,6 +29,9 @@ SUBNET, SECURITY_GROUP = re.compile(f"subnet-{ID}"), re.compile(f"sg-{ID}")
 TAG_KEY, TAG_VALUE = (re.compile(rf"[\w .:/=+\-@]{{{least},{most}}}") for least, most in ((1, 128), (0, 256)))
 MOST_TAGS = 40  # of 50: AWS and Darkroom add their own
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653)
+LONGEST_RUN = 5 * 24 * 60  # minutes
+A_LIST: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+A_WORD = {"type": "string", "pattern": f"^{WORD.pattern}$"}
 # Context that the CDK CLI or CDK users may put beside ours; all else without a colon or slash is a typing error.
 FOREIGN_CONTEXT = ("cli-telemetry", "acknowledged-issue-numbers")
 
@@ -45,13 +49,12 @@ def _matches(path: str, value: str, pattern: re.Pattern[str], allowed: str) -> N
 class Endpoint:
     """One endpoint: whether it exists once a model is approved, and on what."""
 
-    enabled: bool = True
-    instance_type: str = "ml.m5.large"
-    instance_count: int = 1
+    enabled: bool = boolean(True, "whether it exists once a model is approved")
+    instance_type: str = instance_type("ml.m5.large", "its machine")
+    instance_count: int = integer(1, 1, 100, "how many of them")
 
     def __post_init__(self) -> None:
-        an_instance_type("endpoints.*.instance_type", self.instance_type)
-        an_integer("endpoints.*.instance_count", self.instance_count, 1, 100)
+        check_fields(self, "endpoints.*")
 
 
 @dataclass(frozen=True)
@@ -67,39 +70,55 @@ class Endpoints:
 class Runtimes:
     """Longest run of each kind of job, in minutes; SageMaker stops the job, and the cost, after it."""
 
-    prepare: int = 120
-    tuning: int = 720
-    training: int = 360
-    analysis: int = 60
-    transform: int = 120
-    spot_wait: int = 60
+    prepare: int = integer(
+        120, 1, LONGEST_RUN, "preparing data; after these minutes SageMaker stops a job, and its cost"
+    )
+    tuning: int = integer(720, 1, LONGEST_RUN, "all trials together")
+    training: int = integer(360, 1, LONGEST_RUN, "one training")
+    analysis: int = integer(60, 1, LONGEST_RUN, "each of health, explanations, evaluation, bias, report")
+    transform: int = integer(120, 1, LONGEST_RUN, "batch transform")
+    spot_wait: int = integer(
+        60, 1, LONGEST_RUN, "how long a training may wait for spot instances on top of its own time"
+    )
 
     def __post_init__(self) -> None:
-        for kind, value in dataclasses.asdict(self).items():
-            an_integer(f"max_runtime_minutes.{kind}", value, 1, 5 * 24 * 60)
+        check_fields(self, "max_runtime_minutes")
 
 
 @dataclass(frozen=True)
 class Lifecycle:
     """Days until S3 removes what can be made again; registered models are never removed by a rule."""
 
-    executions_days: int = 90
-    comparisons_days: int = 365
-    feature_cache_days: int = 30
-    old_versions_days: int = 30
-    access_logs_days: int = 90
+    executions_days: int = integer(
+        90, 1, 3650, "days until what executions wrote is removed; registered models are copied out before"
+    )
+    comparisons_days: int = integer(
+        365,
+        1,
+        3650,
+        "days until results of comparisons are removed; they outlive executions, so that the next comparison can use them",
+    )
+    feature_cache_days: int = integer(30, 1, 3650, "days until cached features are removed")
+    old_versions_days: int = integer(30, 1, 3650, "days until overwritten versions of data sets and models are removed")
+    access_logs_days: int = integer(90, 1, 3650, "days until access logs are removed")
 
     def __post_init__(self) -> None:
-        for name, value in dataclasses.asdict(self).items():
-            an_integer(f"lifecycle.{name}", value, 1, 3650)
+        check_fields(self, "lifecycle")
 
 
 @dataclass(frozen=True)
 class Network:
     """Subnets and security groups handed to every job and endpoint; both or neither. Darkroom makes no VPC."""
 
-    subnets: tuple[str, ...] = ()
-    security_groups: tuple[str, ...] = ()
+    subnets: tuple[str, ...] = other(
+        (), "subnet ids", "jobs and endpoints run in these; with network.security_groups or not at all", A_LIST
+    )
+    security_groups: tuple[str, ...] = other(
+        (),
+        "security group ids",
+        "as above; S3, ECR, CloudWatch, SageMaker and STS must be reachable from there",
+        A_LIST,
+    )
 
     def __post_init__(self) -> None:
         if bool(self.subnets) != bool(self.security_groups):
@@ -119,8 +138,14 @@ class Logs:
     """`own_job_groups` also creates SageMaker's account-wide job log groups with this retention: only for an account
     where no SageMaker job has run yet, because CloudFormation cannot adopt groups that exist."""
 
-    retention_days: int = 90
-    own_job_groups: bool = False
+    retention_days: int = other(
+        90, "those of CloudWatch Logs",
+        "days that log groups of state machines and endpoints keep their lines; also of shadow endpoints whose job failed",
+        {"enum": list(RETENTION_DAYS)},
+    )  # fmt: skip
+    own_job_groups: bool = boolean(
+        False, "also SageMaker's three account-wide job log groups; only where no job has run yet"
+    )
 
     def __post_init__(self) -> None:
         if self.retention_days not in RETENTION_DAYS:
@@ -132,30 +157,51 @@ class Logs:
 class Settings:
     """Everything that differs between deployments."""
 
-    project: str = PROJECT
-    environment: str = ENVIRONMENT
+    project: str = other(
+        PROJECT, "small letters, digits", "begins all names; with environment at most 14 characters", A_WORD
+    )
+    environment: str = other(
+        ENVIRONMENT, "small letters, digits", "several can live in one account; other than dev it is part of the stacks' names", A_WORD
+    )  # fmt: skip
     instances: InstanceTypes = field(default_factory=InstanceTypes)
-    volume_gb: int = 50
+    volume_gb: int = integer(50, 1, 16384, "disk of each job's machine")
     endpoints: Endpoints = Endpoints()
-    debugger: Literal["open", "managed"] = "open"
-    clarify: Literal["open", "managed"] = "open"
-    approval: Literal["automatic", "manual"] = "automatic"
-    spot_training: bool = False
+    debugger: Literal["open", "managed"] = choice(
+        ("open", "managed"),
+        "managed: AWS's hook configuration, rules and profiler in the training request; closed to new AWS customers",
+    )
+    clarify: Literal["open", "managed"] = choice(
+        ("open", "managed"), "managed: AWS's Clarify image; closed to new AWS customers"
+    )
+    approval: Literal["automatic", "manual"] = choice(
+        ("automatic", "manual"), "manual: a model that passed the gate waits for a person and is not published"
+    )
+    spot_training: bool = boolean(False, "tuning and training on spot instances, resumed from checkpoints")
     max_runtime_minutes: Runtimes = Runtimes()
-    encryption: Literal["s3", "kms"] = "s3"
-    removal: Literal["destroy", "retain"] = "destroy"
+    encryption: Literal["s3", "kms"] = choice(
+        ("s3", "kms"), "kms: a key of your own (one dollar a month) for buckets and outputs"
+    )
+    removal: Literal["destroy", "retain"] = choice(
+        ("destroy", "retain"),
+        "what cdk destroy does with buckets, log groups and model package group; S3 never deletes a bucket that is not empty",
+    )
     lifecycle: Lifecycle = Lifecycle()
     logs: Logs = Logs()
     network: Network = Network()
-    readable_prefixes: tuple[str, ...] = ()
-    tags: Mapping[str, str] = field(default_factory=dict)
+    readable_prefixes: tuple[str, ...] = other(
+        (), "S3 prefixes", "photos outside Darkroom's data bucket that executions may read", A_LIST
+    )
+    tags: Mapping[str, str] = other(
+        {}, "name=value", "on everything, beside darkroom:project and darkroom:environment",
+        {"type": "object", "additionalProperties": {"type": "string", "maxLength": 256}, "maxProperties": MOST_TAGS},
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         try:
             _ = self.names
         except NameRefused as error:
             raise _sentence(str(error)) from None
-        an_integer("volume_gb", self.volume_gb, 1, 16384)
+        check_fields(self, "")
         for prefix in self.readable_prefixes:
             _matches(
                 "readable_prefixes", prefix, S3_PREFIX, "S3 prefixes without wildcards, such as s3://bucket/photos/"

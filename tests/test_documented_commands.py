@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -18,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "packages").glob("*/*.md")),
     *sorted((ROOT / "packages").glob("*/docs/*.md")),
     *sorted((ROOT / "examples").glob("*.md")),
@@ -95,7 +97,7 @@ def test_a_command_of_the_cdk_has_these_options(page, line):
     words = [word for word in cleaned(line) if word not in (";", "diff,", "and")]
     if len(words) < 2:
         return
-    help_text = HELP.setdefault(words[1], cdk_help(words[1]))
+    help_text = cdk_help(words[1])
     for word in words[2:]:
         if word.startswith("-"):
             assert re.search(rf"(^|[\s,]){re.escape(word.partition('=')[0])}[\s,]", help_text, re.M), (
@@ -103,9 +105,7 @@ def test_a_command_of_the_cdk_has_these_options(page, line):
             )
 
 
-HELP: dict[str, str] = {}
-
-
+@functools.cache
 def cdk_help(verb: str) -> str:
     said = subprocess.run(
         [ROOT / "node_modules/.bin/cdk", verb, "--help"], capture_output=True, text=True, timeout=120, cwd=ROOT / "tests",
@@ -115,12 +115,17 @@ def cdk_help(verb: str) -> str:
     return said.stdout
 
 
+@functools.cache
+def aws_services() -> dict[str, Any]:
+    return create_clidriver()._get_command_table()
+
+
 @pytest.mark.parametrize(("page", "line"), of("aws"))
 def test_a_command_of_the_aws_cli_has_these_options(page, line):
     words = cleaned(line)
     if len(words) < 3:
         return
-    services = create_clidriver()._get_command_table()
+    services = aws_services()
     assert words[1] in services, f"aws has no {words[1]}"
     service = services[words[1]]
     operations = service.subcommand_table if words[1] == "s3" else service._get_command_table()

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "packages").glob("*/*.md")),
     *sorted((ROOT / "packages").glob("*/docs/*.md")),
     *sorted((ROOT / "packages").glob("*/*/coverage.md")),
@@ -96,8 +96,8 @@ def test_a_sentence_that_is_too_long_is_found():
 
 def test_every_page_is_in_the_index_and_every_link_of_a_page_leads_to_a_heading_that_exists():
     index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
-    for page in (ROOT / "docs").glob("*.md"):
-        assert page.name == "README.md" or f"({page.name}" in index, page.name
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert page.name == "README.md" or f"({page.relative_to(ROOT / 'docs')}" in index, page.name
     for page in PAGES:
         for target in re.findall(r"\]\(([^)\s]+)\)", prose(page.read_text(encoding="utf-8"))):
             if "://" in target:

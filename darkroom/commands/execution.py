@@ -31,7 +31,10 @@ def _wants_endpoint(context: Context, endpoint: bool | None, yes: bool) -> bool:
 @click.command()
 @click.option("--data", required=True, metavar="DIR|ZIP|MANIFEST|S3URI", help="Photos: one sub-folder per class.")
 @click.option(
-    "--input", "input_file", type=click.Path(path_type=Path), help="Execution input as JSON (docs/architecture.md)."
+    "--input",
+    "input_file",
+    type=click.Path(path_type=Path),
+    help="Execution input as JSON (docs/reference/execution-input.md).",
 )
 @click.option("--model", metavar="NAME", help="Architecture: efficientnet_lite0, or a torchvision or timm name.")
 @click.option("--epochs", type=int, metavar="N", help="Passes over the training photos.")

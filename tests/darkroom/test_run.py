@@ -13,10 +13,12 @@ from pathlib import Path
 
 import boto3
 import pytest
+from jsonschema import Draft202012Validator
 
 from contract import sheet
 from darkroom.home import Home
 from darkroom.summary import Results
+from darkroom.summary_fields import FIELDS, SCHEMA
 from darkroom.target import Target
 from tests.darkroom.conftest import started
 
@@ -176,10 +178,8 @@ def test_a_run_ends_with_a_summary_a_report_and_where_they_lie(pipeline, photos)
     assert answer.stdout.splitlines()[-2:] == [f"Summary: {folder}/summary.json", f"Report: {folder}/report/index.html"]
     assert "Look: job tiny-good" in answer.stdout and "Look: succeeded after" in answer.stdout
     summary = json.loads((folder / "summary.json").read_text())
-    assert list(summary) == [
-        "status", "execution_arn", "seconds", "orchestration_seconds", "steps", "tuning", "test", "warnings", "bias", "endpoint",
-        "target_model", "model_package_arn", "report", "error",
-    ]  # fmt: skip
+    Draft202012Validator(SCHEMA).validate(summary)
+    assert list(summary) == list(FIELDS)
     assert summary["status"] == "SUCCEEDED" and summary["execution_arn"].endswith(":execution:tiny:good")
     assert summary["test"] == {"accuracy": 0.75, "balanced_accuracy": 0.5, "n": 6}
     assert summary["warnings"] == ["4 photos are 2 groups"] and re.search(

@@ -8,6 +8,9 @@ import signal
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
+
+from darkroom.summary_fields import SCHEMA
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -18,6 +21,7 @@ STEPS = [
 
 
 def test_the_summary_says_what_happened(summary):
+    Draft202012Validator(SCHEMA).validate(summary)
     assert summary["status"] == "SUCCEEDED"
     assert summary["execution_arn"].startswith("arn:aws:states:")
     assert 0 < summary["orchestration_seconds"] < summary["seconds"]
