@@ -307,7 +307,11 @@ class Names:
     @property
     def shadows(self) -> str:
         """Pattern of IAM for the endpoints that live as long as the job that explains predictions; eight `?` for the id."""
-        return f"{self.prefix}-????????-*"
+        return f"{self.shadow_prefix('????????')}*"
+
+    def shadow_prefix(self, id: str) -> str:
+        """Begins the names of all endpoints of that kind which an execution makes."""
+        return f"{self.prefix}-{id}-"
 
     def is_shadow(self, endpoint: str) -> bool:
         return re.fullmatch(rf"{self.prefix}-[0-9a-f]{{8}}-.+", endpoint) is not None

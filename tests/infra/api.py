@@ -18,7 +18,7 @@ def service(name: str) -> Any:
 
 
 # States call services by the names of the Java SDK, and write its parameters with a capital.
-NAMES = {"sfn": "stepfunctions"}
+NAMES = {"sfn": "stepfunctions", "cloudwatchlogs": "logs"}
 
 
 def problems(resource: str, request: dict[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ BEST = {"learning_rate": "0.0042", "batch_size": "64"}
 VERDICT = {
     "status": "NoIssuesFound", "issues_found": 0, "no_data": 1, "issues": [], "issue_names": "none", "stopped_by": "none",
 }  # fmt: skip
+OTHERS_LOG = "/aws/sagemaker/Endpoints/darkroom-full-cpu"
 NAMES = ("ProcessingJobName", "TrainingJobName", "HyperParameterTuningJobName", "TransformJobName")
 
 
@@ -33,6 +34,8 @@ class Account:
         self.failing = failing or {}
         self.objects: dict[str, str] = {}
         self.parameters: dict[str, str] = {}
+        # Days by name; None: for ever. What SageMaker makes for a shadow endpoint is there as soon as its job runs.
+        self.log_groups: dict[str, int | None] = {}
         self.verdict = {**VERDICT, **(verdict or {})}
         # What DescribeTrainingJob says each time it is asked; the last answer stays.
         self.rule_statuses = list(rule_statuses)
@@ -78,6 +81,9 @@ class Account:
         return {"CopyObjectResult": {"ETag": "e"}}
 
     def _createProcessingJob(self, request: dict[str, Any]) -> dict[str, Any]:
+        if "-explain-" in request["ProcessingJobName"]:
+            id = request["ProcessingJobName"].partition("-explain-")[0]
+            self.log_groups |= {f"/aws/sagemaker/Endpoints/{id}-model-1764086400": None, OTHERS_LOG: None}
         return request
 
     def _createTransformJob(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -116,6 +122,14 @@ class Account:
 
     def _createModelPackage(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"ModelPackageArn": "arn:aws:sagemaker:us-east-1:000000000000:model-package/darkroom-dev/1"}
+
+    def _describeLogGroups(self, request: dict[str, Any]) -> dict[str, Any]:
+        names = [name for name in self.log_groups if name.startswith(request["LogGroupNamePrefix"])]
+        return {"LogGroups": [{"LogGroupName": name, "StoredBytes": 0} for name in names]}
+
+    def _putRetentionPolicy(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.log_groups[request["LogGroupName"]] = request["RetentionInDays"]
+        return {}
 
     def _putParameter(self, request: dict[str, Any]) -> dict[str, Any]:
         if not request["Overwrite"] and request["Name"] in self.parameters:

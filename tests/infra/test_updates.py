@@ -12,8 +12,14 @@ from local_cloud.testing import RunningCloud
 from tests.infra.conftest import resolve
 from tests.infra.deployed import Deployment, difference
 from tests.infra.setting_walk import OTHER, TOGETHER, left_out, locked
+from tests.infra.test_resources import endpoint_names
 
-SHORT = {**{name: OTHER[name] for name in ("encryption", "clarify", "endpoints.gpu.enabled")}, **TOGETHER}
+SHORT = {
+    **{
+        name: OTHER[name] for name in ("encryption", "clarify", "endpoints.gpu.enabled", "endpoints.cpu.instance_count")
+    },
+    **TOGETHER,
+}
 
 
 def test_every_setting_is_walked():
@@ -96,8 +102,9 @@ EACH = SHORT if os.environ.get("DARKROOM_WALK_SETTINGS") is None else OTHER | TO
 def deployment(default, tmp_path_factory):
     cloud = RunningCloud(tmp_path_factory.mktemp("updates"))
     cloud.start()
-    deployed = Deployment(cloud, "updates")
+    deployed = Deployment(cloud, "updates", tmp_path_factory.mktemp("image"))
     deployed.deploy(default)
+    deployed.approve_a_model(default)
     yield deployed
     cloud.stop()
 
@@ -107,14 +114,22 @@ def deployment(default, tmp_path_factory):
 def test_a_deployed_setting_can_be_changed_there_and_back_and_nothing_that_holds_data_is_replaced(
     deployment, default, synthesize, change
 ):
-    before, all_before = deployment.precious(default), deployment.resources(default)
+    before, all_before, serving = deployment.precious(default), deployment.resources(default), deployment.endpoints()
     changed = synthesize(**EACH[change])
     deployment.deploy(changed)
     there, all_there = deployment.precious(changed), deployment.resources(changed)
+    wanted = endpoint_names(changed)
+    assert deployment.endpoints().keys() == wanted
+    assert all(deployment.endpoints()[name] == serving[name] for name in wanted & serving.keys())
     deployment.deploy(default)
     back, all_back = deployment.precious(default), deployment.resources(default)
-    _note(change, difference(all_before, all_there), difference(all_there, all_back))
+    ways = difference(all_before, all_there), difference(all_there, all_back)
+    _note(change, *ways)
+    if change.startswith("endpoints.") and not change.startswith("endpoints.gpu.instance"):
+        # Or the walk would not see what it is for.
+        assert all(sum(way.values()) for way in ways)
     assert len(before) >= 8
+    assert serving.keys() == {"darkroom-dev-cpu", "darkroom-dev-multi-model"}
     assert before == back
     assert before.items() <= there.items()
     # And once more, since what was left behind would be in the way only now.

@@ -12,7 +12,9 @@ from contract.execution_input import ExecutionInput
 from contract.instances import Instances
 from infra.workflow.check_training_health import ASK_AT_MOST
 from tests.infra.api import problems
-from tests.infra.pipeline_run import SAMPLE, Account, TaskFailed, written
+from tests.infra.conftest import resolve
+from tests.infra.pipeline_run import OTHERS_LOG, SAMPLE, Account, TaskFailed, written
+from tests.infra.test_comparison import states_of
 
 STEPS = [
     "Prepare dataset", "Tune hyperparameters", "Train best model", "Check training health", "Explain with Clarify",
@@ -40,7 +42,7 @@ def test_every_request_is_one_that_aws_accepts(request, settings, changes):
     wrong = {
         name: found
         for name, parameters in outcome.requests.items()
-        if (found := problems(definition["States"][name]["Resource"], parameters))
+        if (found := problems(states_of(definition)[name]["Resource"], parameters))
     }
     assert not wrong
 
@@ -341,3 +343,35 @@ def test_what_a_state_saves_is_an_object_since_step_functions_makes_json_of_text
             saved |= {name: request["Body"] for name, request in requests.items() if "Body" in request}
     assert {"Save input", "Save outcome", "Save rule outcomes", "Skip explanations", "Skip bias"} <= set(saved)
     assert not [name for name, body in saved.items() if not isinstance(body, dict | list)]
+
+
+def test_the_log_of_a_shadow_endpoint_of_awss_own_image_gets_the_deployments_retention(full):
+    """SageMaker makes that log group, without an end, under a name that has the time in it."""
+    account = Account(full.definition)
+    outcome = account.run(SAMPLE)
+    assert outcome.status == "SUCCEEDED"
+    id = outcome.requests["Explain with Clarify"]["ProcessingJobName"].partition("-explain-")[0]
+    assert account.log_groups.pop(OTHERS_LOG) is None
+    assert account.log_groups == {f"/aws/sagemaker/Endpoints/{id}-model-1764086400": 90}
+
+
+def test_our_own_clarify_image_gives_the_log_its_end_itself(default):
+    assert not [state for state in default.definition["States"] if "shadow endpoint" in state]
+
+
+def test_what_is_written_to_parameters_fits_a_standard_one_with_the_longest_names(default):
+    """Parameter Store: 4,096 characters of value, 1,024 of description, 15 levels. An execution's name has 80, a bucket's 63."""
+    outcome = Account(default.definition).run({**SAMPLE, "name": "n" * 40})
+    written = [request for state, request in outcome.every_request if "Overwrite" in request]
+    assert len(written) >= 4
+    for request in written:
+        longest = {key: str(value).replace("run-1", "e" * 80) + "b" * 63 for key, value in request.items()}
+        assert len(longest["Value"]) <= 4096
+        assert len(longest.get("Description", "")) <= 1024
+        assert request["Name"].count("/") <= 15 and len(longest["Name"]) <= 1011
+    owned = [
+        resolve(parameter["Properties"]["Value"])
+        for stack in default.templates
+        for parameter in default.resources(stack, "AWS::SSM::Parameter").values()
+    ]
+    assert owned and max(map(len, owned)) + 63 <= 4096

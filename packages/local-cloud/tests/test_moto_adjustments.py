@@ -42,6 +42,7 @@ HELD_BY_PROBES = {
 HELD_ELSEWHERE = {
     "AccountSpecificBackend.__getitem__": "tests/test_persistence_kill.py",
     "SNSResponse.publish": "tests/test_moto_answers.py",
+    "SimpleSystemManagerBackend.put_parameter": "tests/test_parameter_sizes.py",
     "Alarm.__init__": "tests/test_events.py",
     "Alarm.update_state": "tests/test_events.py",
     "CloudWatchBackend.put_metric_alarm": "tests/test_events.py",

@@ -1,4 +1,9 @@
-"""A tuning job while it runs: trials side by side, each a training job, until a limit or a criterion ends it."""
+"""A tuning job while it runs: trials side by side, each a training job, until a limit or a criterion ends it.
+
+With a `RandomSeed` the choice of trials is the same every time, also where trials run side by side and end in another order: they are
+taken account of in the order in which they began, so each trial is chosen from the same results. What stops trials early, or the
+whole search by time, goes by the clock and can still differ.
+"""
 
 import secrets
 import threading
@@ -81,7 +86,8 @@ class TuningRun(JobRun):
             reason = self._search()
         finally:
             self._stop_trials()
-        self._settle()
+        while self._open():
+            self._settle()
         self._finish(reason)
 
     def _search(self) -> str:
@@ -91,7 +97,7 @@ class TuningRun(JobRun):
         while not (reason := self._reason_to_end(deadline)):
             while self._may_start():
                 self._start_trial()
-            waiting = self._open()
+            waiting = self._next_to_settle()
             remaining = None if deadline is None else max(0.01, deadline - self.clock.ticks())
             self.control.wait(lambda w=waiting: self.control.stop_requested or any(a.ended for a in w), remaining)
             self._settle()
@@ -110,6 +116,10 @@ class TuningRun(JobRun):
 
     def _open(self) -> list[Attempt]:
         return [attempt for attempt in self.attempts if attempt not in self._settled]
+
+    def _next_to_settle(self) -> list[Attempt]:
+        """Trials of which one is waited for: without a seed any, with one the oldest alone."""
+        return self._open() if self.config.get("RandomSeed") is None else self._open()[:1]
 
     def _may_start(self) -> bool:
         running = len(self._open())
@@ -179,7 +189,7 @@ class TuningRun(JobRun):
 
     def _settle(self) -> None:
         """Takes account of the trials that have ended."""
-        for attempt in [a for a in self._open() if a.ended]:
+        for attempt in [a for a in self._next_to_settle() if a.ended]:
             job = self.runtime.store.get("TrainingJob", attempt.name)
             value = self._objective_of(job)
             counted = value is not None and job["TrainingJobStatus"] in ("Completed", "Stopped")

@@ -75,6 +75,28 @@ def test_a_search_reports_its_best_trial(platform):
     assert child["HyperParameters"]["rate"] == best["TunedHyperParameters"]["rate"]
 
 
+@pytest.mark.parametrize("strategy", ["Random", "Bayesian"])
+def test_a_seed_chooses_the_same_trials_whatever_order_they_end_in(platform, strategy):
+    """Before, a trial was chosen from whatever results were there, so which of two ended first decided."""
+    slow = BOWL.replace(
+        "import math",
+        "import math, time\ntime.sleep(0.8 if (rate > 0.01) == (hyperparameters['slow'] == 'high') else 0)",
+    )
+    chosen = [
+        [
+            trial["TunedHyperParameters"]["rate"]
+            for trial in trials(
+                platform,
+                tune(platform, slow, static={"slow": which}, limits={"MaxNumberOfTrainingJobs": 7}, Strategy=strategy, RandomSeed=seed),
+                SortBy="CreationTime", SortOrder="Ascending",
+            )
+        ]
+        for which, seed in (("high", 5), ("low", 5), ("low", 6))
+    ]  # fmt: skip
+    assert chosen[0] == chosen[1]
+    assert chosen[0] != chosen[2]
+
+
 def test_a_grid_tries_every_combination_once(platform):
     job = tune(
         platform,

@@ -18,6 +18,7 @@ from local_cloud.cloudformation.resources.kinds import (
     true,
     whole,
 )
+from local_cloud.cloudformation.template import invalid
 
 
 @register
@@ -191,7 +192,9 @@ class Key(ResourceType):
         "RotationPeriodInDays": "key material is not rotated here",
         "BypassPolicyLockoutSafetyCheck": "key policies are not enforced here",
     }
-    replacing = frozenset({"KeySpec", "KeyUsage", "MultiRegion"})
+    # AWS refuses such an update, so that no key is lost by mistake:
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-kms-key.html
+    _of_the_key = {"KeySpec": "SYMMETRIC_DEFAULT", "KeyUsage": "ENCRYPT_DECRYPT"}  # noqa: RUF012
 
     def create(self, aws: Aws, properties: Properties, naming: Naming) -> Made:
         kms = aws.client("kms")
@@ -199,6 +202,7 @@ class Key(ResourceType):
         made = kms.create_key(
             **({"Policy": as_text(properties["KeyPolicy"])} if "KeyPolicy" in properties else {}),
             **pick(properties, "Description", "KeySpec", "KeyUsage"),
+            MultiRegion=true(properties.get("MultiRegion", False)),
             **({"Tags": tags} if tags else {}),
         )["KeyMetadata"]
         with whole(self, aws, made["KeyId"], properties):
@@ -207,8 +211,16 @@ class Key(ResourceType):
 
     def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
         kms = aws.client("kms")
-        if "KeyPolicy" in new:
-            kms.put_key_policy(KeyId=physical_id, PolicyName="default", Policy=as_text(new["KeyPolicy"]))
+        made = kms.describe_key(KeyId=physical_id)["KeyMetadata"]
+        fixed = [
+            name for name, default in self._of_the_key.items() if new.get(name, default) != made.get(name, default)
+        ]
+        fixed += ["MultiRegion"] if true(new.get("MultiRegion", False)) != made.get("MultiRegion", False) else []
+        if fixed:
+            raise invalid(f"{', '.join(fixed)} of a KMS key cannot be changed. Make another key.")
+        policy = new.get("KeyPolicy") or self._policy_of_a_new_key(aws) if "KeyPolicy" in {**old, **new} else None
+        if policy:
+            kms.put_key_policy(KeyId=physical_id, PolicyName="default", Policy=as_text(policy))
         kms.update_key_description(KeyId=physical_id, Description=new.get("Description", ""))
         changed, removed = tag_changes(old, new)
         if changed:
@@ -228,11 +240,17 @@ class Key(ResourceType):
         )
 
     @staticmethod
+    def _policy_of_a_new_key(aws: Aws) -> Properties:
+        """https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html"""
+        root = {"AWS": f"arn:aws:iam::{aws.account_id}:root"}
+        allowed = {"Effect": "Allow", "Principal": root, "Action": "kms:*", "Resource": "*"}
+        return {"Version": "2012-10-17", "Statement": [{"Sid": "Enable IAM User Permissions", **allowed}]}
+
+    @staticmethod
     def _configure(kms: Any, key: str, properties: Properties) -> None:
         rotate = true(properties.get("EnableKeyRotation", False))
         (kms.enable_key_rotation if rotate else kms.disable_key_rotation)(KeyId=key)
-        if "Enabled" in properties:
-            (kms.enable_key if true(properties["Enabled"]) else kms.disable_key)(KeyId=key)
+        (kms.enable_key if true(properties.get("Enabled", True)) else kms.disable_key)(KeyId=key)
 
 
 @register

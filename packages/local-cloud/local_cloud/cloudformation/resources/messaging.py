@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from local_cloud.cloudformation.resources.kinds import (
@@ -142,17 +143,45 @@ class TopicPolicy(ResourceType):
         return Made(naming.name(64))
 
     def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
+        self.delete(aws, physical_id, {"Topics": [topic for topic in old["Topics"] if topic not in new["Topics"]]})
         self._put(aws, new)
         return Made(physical_id)
 
     def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:
-        return  # a topic always has a policy; its own deletion takes it along
+        """A topic always has a policy: one that leaves this one has that of a new topic again."""
+        for topic in properties["Topics"]:
+            delete_quietly(
+                aws.client("sns").set_topic_attributes, TopicArn=topic, AttributeName="Policy",
+                AttributeValue=json.dumps(policy_of_a_new_topic(topic)),
+            )  # fmt: skip
 
     @staticmethod
     def _put(aws: Aws, properties: Properties) -> None:
         text = as_text(properties["PolicyDocument"])
         for topic in properties["Topics"]:
             aws.client("sns").set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=text)
+
+
+def policy_of_a_new_topic(arn: str) -> dict[str, Any]:
+    """Its owner's account alone. https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-language-api-permissions-reference.html"""
+    actions = (
+        "GetTopicAttributes", "SetTopicAttributes", "AddPermission", "RemovePermission", "DeleteTopic", "Subscribe",
+        "ListSubscriptionsByTopic", "Publish",
+    )  # fmt: skip
+    return {
+        "Version": "2008-10-17",
+        "Id": "__default_policy_ID",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Sid": "__default_statement_ID",
+                "Principal": {"AWS": "*"},
+                "Action": [f"SNS:{action}" for action in actions],
+                "Resource": arn,
+                "Condition": {"StringEquals": {"AWS:SourceOwner": arn.split(":")[4]}},
+            }
+        ],
+    }
 
 
 # What a property is when a template no longer says it.

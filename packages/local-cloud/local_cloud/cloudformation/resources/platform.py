@@ -101,6 +101,9 @@ class Parameter(ResourceType):
         return self._put(aws, name, properties, overwrite=False)
 
     def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
+        gone = sorted(old.get("Tags", {}).keys() - new.get("Tags", {}).keys())
+        if gone:
+            aws.client("ssm").remove_tags_from_resource(ResourceType="Parameter", ResourceId=physical_id, TagKeys=gone)
         return self._put(aws, physical_id, new, overwrite=True)
 
     def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:

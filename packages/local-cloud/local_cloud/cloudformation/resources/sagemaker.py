@@ -16,6 +16,7 @@ from local_cloud.cloudformation.resources.kinds import (
     ResourceType,
     delete_quietly,
     register,
+    tag_changes,
     true,
 )
 from local_cloud.cloudformation.template import invalid
@@ -52,7 +53,7 @@ def _call(aws: Aws, operation: str, request: Properties) -> Any:
 
 
 class _Named(ResourceType):
-    """A resource that is described by its create call and replaced by any change of it."""
+    """A resource that is described by its create call and replaced by any change of it but of its tags."""
 
     noun: str
 
@@ -60,6 +61,16 @@ class _Named(ResourceType):
         name = properties.get(f"{self.noun}Name") or naming.name(63)
         made = _call(aws, f"Create{self.noun}", {**properties, f"{self.noun}Name": name})
         return self._made(made[f"{self.noun}Arn"], name)
+
+    def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
+        """Tags can be changed where nothing else can."""
+        client = aws.client("sagemaker")
+        changed, removed = tag_changes(old, new)
+        if changed:
+            client.add_tags(ResourceArn=physical_id, Tags=changed)
+        if removed:
+            client.delete_tags(ResourceArn=physical_id, TagKeys=removed)
+        return self._made(physical_id, physical_id.rpartition("/")[2])
 
     def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:
         name = physical_id.rpartition("/")[2]
@@ -80,24 +91,26 @@ class Model(_Named):
     type = "AWS::SageMaker::Model"
     noun = "Model"
     name_property = "ModelName"
-    properties = replacing = frozenset({
+    replacing = frozenset({
         "ModelName", "ExecutionRoleArn", "PrimaryContainer", "Containers", "InferenceExecutionConfig", "VpcConfig",
-        "EnableNetworkIsolation", "Tags",
+        "EnableNetworkIsolation",
     })  # fmt: skip
+    properties = replacing | {"Tags"}
 
 
 @register
 class EndpointConfig(_Named):
-    """An endpoint configuration: any change makes a new one."""
+    """An endpoint configuration: any change but of its tags makes a new one."""
 
     type = "AWS::SageMaker::EndpointConfig"
     noun = "EndpointConfig"
     name_property = "EndpointConfigName"
     required = frozenset({"ProductionVariants"})
-    properties = replacing = frozenset({
+    replacing = frozenset({
         "EndpointConfigName", "ProductionVariants", "ShadowProductionVariants", "DataCaptureConfig", "KmsKeyId",
-        "AsyncInferenceConfig", "ExplainerConfig", "ExecutionRoleArn", "EnableNetworkIsolation", "VpcConfig", "Tags",
+        "AsyncInferenceConfig", "ExplainerConfig", "ExecutionRoleArn", "EnableNetworkIsolation", "VpcConfig",
     })  # fmt: skip
+    properties = replacing | {"Tags"}
 
 
 @register
@@ -132,7 +145,7 @@ class Endpoint(_Named):
             chosen = {k: v for k, v in new.items() if k not in ("EndpointName", "Tags")}
             _call(aws, "UpdateEndpoint", {**chosen, "EndpointName": name})
             self._wait(aws, name, new["EndpointConfigName"])
-        return self._made(physical_id, name)
+        return super().update(aws, physical_id, old, new)
 
     def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:
         super().delete(aws, physical_id, properties)
@@ -180,6 +193,3 @@ class ModelPackageGroup(_Named):
         chosen = {k: v for k, v in properties.items() if k != "ModelPackageGroupPolicy"}
         made = _call(aws, "CreateModelPackageGroup", chosen)
         return self._made(made["ModelPackageGroupArn"], properties["ModelPackageGroupName"])
-
-    def update(self, aws: Aws, physical_id: str, old: Properties, new: Properties) -> Made:
-        return self._made(physical_id, physical_id.rpartition("/")[2])
