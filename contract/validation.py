@@ -35,11 +35,17 @@ def unknown_field(path: str, name: str, known: Collection[str]) -> InvalidField:
 
 
 def known_fields(section: type, value: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """The fields of a section that were given and are not null; the first unknown one is an InvalidField."""
+    """The fields of a section that were given and are not null; the unknown ones are an InvalidField, all of them at once."""
     known = tuple(item.name for item in fields(section))
-    for name in value:
-        if name not in known:
-            raise unknown_field(path, name, known)
+    unknown = [name for name in value if name not in known]
+    if unknown:
+        error = unknown_field(path, unknown[0], known)
+        more = [
+            f"{'.'.join(filter(None, (path, name)))}: no such field. {did_you_mean(name, known)}".rstrip()
+            for name in unknown[1:]
+        ]
+        error.args = (" ".join([str(error), *more]),)
+        raise error
     return {name: item for name, item in value.items() if item is not None}
 
 

@@ -6,7 +6,7 @@ Names may be files, folders and patterns. Refuses what no endpoint could take, e
 import difflib
 import glob
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from contract.names import MODEL_FILE, MULTI_MODEL
+from contract.photo_set.questions import some
+from contract.photo_set.sources import TreeSource
 from darkroom.failure import DarkroomError
 from darkroom.target import Target
 
@@ -42,12 +44,11 @@ class Prediction:
         return sorted(self.probabilities.items(), key=lambda item: -item[1])[:count]
 
 
-# What an endpoint may be sent from a folder; a file that is named itself is always sent.
-PHOTOS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif")
+def photos_in(names: Sequence[str], tell: Callable[[str], None] = lambda told: None) -> list[Path]:
+    """The photos that files, folders (with all below) and patterns such as `photos/*.jpg` name, each once.
 
-
-def photos_in(names: Sequence[str]) -> list[Path]:
-    """The photos that files, folders (with all below) and patterns such as `photos/*.jpg` name, each once."""
+    Of a folder those count that a data set would have; `tell` hears what was not sent. A file that is named itself is always sent.
+    """
     found: list[Path] = []
     for name in names:
         if "://" in name:
@@ -57,11 +58,18 @@ def photos_in(names: Sequence[str]) -> list[Path]:
             )
         path = Path(name)
         if path.is_dir():
-            inside = sorted(
-                p for p in path.rglob("*") if p.suffix.lower() in PHOTOS and p.is_file() and p.name[0] != "."
-            )
+            source = TreeSource(path)
+            files = source.files()
+            inside = [Path(file.handle) for file in files if file.is_photo]
+            other = [file.name for file in files if not file.is_photo] + [left for left, _ in source.passed_over]
             if not inside:
-                raise DarkroomError(f"The folder {name} holds no photos.", f"Photos end in {', '.join(PHOTOS)}.")
+                held = f" It holds {some(other, 3)}." if other else " It is empty."
+                raise DarkroomError(
+                    f"The folder {name} holds no photos.{held}",
+                    "Photos are JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC.",
+                )
+            if other:
+                tell(f"Of {name}, {len(other):,} file(s) that are no photos were not sent: {some(other, 3)}.")
             found += inside
         elif not path.exists() and glob.has_magic(name):
             matching = sorted(Path(one) for one in glob.glob(name, recursive=True) if Path(one).is_file())

@@ -9,6 +9,8 @@ import click
 from botocore.exceptions import ClientError
 
 from contract.names import APPROVED_PACKAGE, NOTHING
+from contract.photo_set.questions import some
+from contract.validation import did_you_mean
 from darkroom import local, stacks
 from darkroom.commands.shared import Context, json_option
 from darkroom.executions import describe, recent
@@ -88,9 +90,20 @@ def interrupt(context: Context, job: str) -> None:
     try:
         local.interrupt(context.target.home, job)
     except DarkroomError as error:
+        if "not found" in str(error):
+            raise _no_such_job(context.target, job) from None
         named = str(error) if job in str(error) else f"{job!r}: {error}"
         raise DarkroomError(named, error.advice) from None
     context.console.print(f"{job} has lost its instance; it starts again from its checkpoints.", markup=False)
+
+
+def _no_such_job(target: Target, job: str) -> DarkroomError:
+    pages = target.client("sagemaker").get_paginator("list_training_jobs").paginate(StatusEquals="InProgress")
+    running = [one["TrainingJobName"] for page in pages for one in page["TrainingJobSummaries"]]
+    hint = did_you_mean(job, running)
+    return DarkroomError(
+        f"There is no training job {job!r}.", f"{hint} Running now: {some(running) or 'none'}.".strip()
+    )
 
 
 @click.command()

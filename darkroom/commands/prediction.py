@@ -45,7 +45,7 @@ def predict(
     if as_csv and as_json:
         raise DarkroomError("--csv and --json are two forms of the same answer.", "Choose one.")
     context.speak_json(as_json or as_csv)
-    paths = predictions.photos_in(images)
+    paths = predictions.photos_in(images, lambda told: context.console.print(told, markup=False, soft_wrap=True))
     target = context.target
     name = endpoint or target.parameter("multi-model-endpoint" if target_model else "cpu-endpoint")
     model = find_target_model(target, target_model) if target_model else None

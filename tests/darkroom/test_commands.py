@@ -202,6 +202,20 @@ def test_photos_are_named_by_files_folders_and_patterns(tmp_path, monkeypatch):
     assert list(map(str, photos_in(["a/notes.txt", "missing.jpg"]))) == ["a/notes.txt", "missing.jpg"]
 
 
+def test_a_folder_is_asked_about_as_a_data_set_would_be_read_and_the_rest_is_told(tmp_path):
+    from contract.photo_set.files import PHOTO_ENDINGS
+    from darkroom.predictions import photos_in
+
+    told: list[str] = []
+    for name in (*(f"x.{end}" for end in PHOTO_ENDINGS), "notes.txt", "Thumbs.db"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "0a1b").write_bytes(b"\xff\xd8\xff\xe0")
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "x.jpg")
+    names = {path.name for path in photos_in([str(tmp_path)], told.append)}
+    assert names == {"0a1b", *(f"x.{end}" for end in PHOTO_ENDINGS)}
+    assert len(told) == 1 and "3 file(s) that are no photos were not sent: notes.txt" in told[0]
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [("https://example.org/a.jpg", "is an address"), ("empty", "holds no photos"), ("*.jpg", "No file matches")],

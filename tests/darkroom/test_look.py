@@ -77,7 +77,9 @@ def test_two_readings_name_the_field_and_an_answer_settles_it(tmp_path, console,
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ({"sed": 1}, "sed: no such field.*Did you mean 'seed'"), ({"split": {"test": 20}}, r"split\.test: received 20"),
+        ({"sed": 1}, "sed: no such field.*Did you mean 'seed'"),
+        ({"sed": 1, "layuot": "class"}, "'seed'.*layuot: no such field. Did you mean 'layout'"),
+        ({"split": {"test": 20}}, r"split\.test: received 20"),
         ({"layout": "classes"}, "layout: received 'classes'"), ({"splits": {"x": "tset"}}, "Did you mean 'test'"),
         ({"tuning": {"ranges": {"learning_rate": [1, 0]}}}, "learning_rate"),
         ({"model": "resnet1800"}, r"model: received 'resnet1800'.*Did you mean resnet18"),
