@@ -49,3 +49,16 @@ def reading(metric: dict[str, Any]) -> str:
     if not isinstance(value, int | float):  # "Infinity"
         return "look"
     return "fine" if abs(value - meaning.ideal) <= meaning.band else "look"
+
+
+# What smclarify answers where its input lacks a column is the error of a library inside of it.
+_ABSENT: Final = {
+    "CDDL": "it needs a column that divides the photos into further groups",
+    "CDDPL": "it needs a column that divides the photos into further groups",
+    "FT": "it compares rows of a table by their features, which photos do not have",
+}
+
+
+def why_absent(metric: dict[str, Any]) -> str:
+    """Why a metric has no value, for a person; the library's own words are in `analysis.json`."""
+    return _ABSENT.get(metric["name"]) or str(metric.get("error") or "no reason was given")

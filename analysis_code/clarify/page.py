@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis_code import pages
-from analysis_code.clarify.meaning import MEANINGS, reading
+from analysis_code.clarify.meaning import MEANINGS, reading, why_absent
 
 
 def bias_sections(analysis: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -27,5 +27,6 @@ def write_page(path: Path, title: str, analysis: dict[str, Any], folder: Path) -
         facets=facets,
         meanings=MEANINGS,
         reading=reading,
+        why_absent=why_absent,
         picture=lambda name: pages.data_uri((folder / name).read_bytes()),
     )

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from analysis_code import pages
-from analysis_code.clarify.meaning import MEANINGS, reading
+from analysis_code.clarify.meaning import MEANINGS, reading, why_absent
 from analysis_code.clarify.page import bias_sections
-from analysis_code.pages import charts
+from analysis_code.pages import bars, charts
 from analysis_code.report import kept_weights
 from analysis_code.report.inputs import Missing
 from analysis_code.report.results import bias_findings
@@ -50,6 +50,7 @@ def write_page(path: Path, run: Run) -> None:
         title=run.noted("input", "name") or run.noted("names", "execution") or "Training run",
         subtitle=_subtitle(run),
         contents=CONTENTS,
+        bars=bars,
         charts=charts,
         model=_model(run),
         gate=_gate(run),
@@ -62,11 +63,13 @@ def write_page(path: Path, run: Run) -> None:
         tuning=run.tuning,
         tuned_names=tuned,
         trials_ranked=_ranked(run),
+        short_names=_short_names(run),
         tuning_plots=_tuning_plots(run, tuned),
         noted_tuning=run.noted("tuning", "hyperparameters"),
         curves=_curves(run),
         kept_weights=kept_weights.sentence(run, marked=_kept_epoch(run) is not None),
         training_facts=_training_facts(run),
+        hyperparameters=sorted((name, value) for name, value in run.hyperparameters.items() if value != ""),
         health=_health(run.health),
         run_uri=run.noted("names", "uri"),
         health_pages=[name for name in HEALTH_PAGES if (run.folder / "health" / name).is_file()],
@@ -76,6 +79,7 @@ def write_page(path: Path, run: Run) -> None:
         bias_findings=_bias_sentences(run),
         meanings=MEANINGS,
         reading=reading,
+        why_absent=why_absent,
         timeline=timeline,
         total_seconds=max(end for _, _, end, _ in timeline) if timeline else None,
         facts=_facts(run),
@@ -104,7 +108,7 @@ def _model(run: Run) -> dict[str, Any]:
 def _gate(run: Run) -> dict[str, Any]:
     asked = (run.plan or {}).get("quality_gate") or {}
     met = run.noted("gate", "met")
-    text = f"{asked['metric']} ≥ {asked['minimum']}" if asked else "no gate was planned"
+    text = f"{asked['metric'].replace('_', ' ')} ≥ {asked['minimum']}" if asked else "no gate was planned"
     return {"met": met, "text": text}
 
 
@@ -156,6 +160,13 @@ def _ranked(run: Run) -> list[Trial]:
     sign = -1 if run.tuning.higher_is_better else 1
     last = float("inf")
     return sorted(run.tuning.trials, key=lambda one: last if one.objective is None else sign * one.objective)
+
+
+def _short_names(run: Run) -> dict[str, str]:
+    """The names of the trials without that of their job, which all of them begin with."""
+    return (
+        {trial.name: trial.name.removeprefix(f"{run.tuning.job}-") for trial in run.tuning.trials} if run.tuning else {}
+    )
 
 
 def _tuning_plots(run: Run, names: list[str]) -> list[Markup]:
@@ -216,6 +227,12 @@ def _kept_epoch(run: Run) -> float | None:
     return max(scored, key=lambda row: (sign * row[name], -row.get("validation:loss", 0.0)))["epoch"]
 
 
+def _metric(name: str) -> str:
+    """`validation:balanced_accuracy` as a person says it."""
+    phase, _, measure = name.rpartition(":")
+    return f"{measure.replace('_', ' ').capitalize()}{f' ({phase})' if phase else ''}"
+
+
 def _training_facts(run: Run) -> list[tuple[str, Any]]:
     job = run.training_job or {}
     facts = [("Training job", run.noted("training", "job") or job.get("TrainingJobName"))]
@@ -225,15 +242,7 @@ def _training_facts(run: Run) -> list[tuple[str, Any]]:
         if job.get("TrainingTimeInSeconds") is not None:
             facts.append(("Time", pages.duration(job["TrainingTimeInSeconds"])))
         for metric in job.get("FinalMetricDataList") or []:
-            facts.append((metric["MetricName"], pages.number(float(metric["Value"]))))
-    values = run.hyperparameters
-    if values:
-        facts.append(
-            (
-                "Hyperparameters",
-                ", ".join(f"{name} = {pages.tidy(value)}" for name, value in sorted(values.items()) if value != ""),
-            )
-        )
+            facts.append((_metric(metric["MetricName"]), pages.number(float(metric["Value"]))))
     return [(name, value) for name, value in facts if value]
 
 

@@ -123,13 +123,10 @@ def _bars(dataset: Mapping[str, Any]) -> list[dict[str, Any]]:
     largest = max(totals.values())
     bars = []
     for label, total in sorted(totals.items(), key=lambda item: (-item[1], item[0])):
-        begin, parts = 0.0, []
-        for split in SPLITS:
-            width = 100 * counts[split][label] / largest
-            parts.append(
-                {"split": split, "count": counts[split][label], "begin": round(begin, 3), "width": round(width, 3)}
-            )
-            begin += width
+        parts = [
+            {"split": split, "count": counts[split][label], "width": round(100 * counts[split][label] / largest, 3)}
+            for split in SPLITS
+        ]
         bars.append({"label": label, "total": total, "parts": parts})
     return bars
 
