@@ -8,6 +8,8 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 UV := .venv/bin/uv
 ROOMS := training_code inference_code analysis_code
+# Images that stand for AWS's framework images: packages/local-cloud/docs/framework-images.md
+FRAMEWORKS := packages/local-cloud/local_cloud/frameworks/images
 PYTEST_WORKERS ?= 2
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
@@ -142,7 +144,7 @@ lock: .venv/bin/uv ## Resolve and pin every dependency again
 	$(LOCK) requirements/test-tools.in -c requirements/dev.txt -o requirements/test-tools.txt
 	$(LOCK) requirements/coverage.in -o requirements/coverage.txt
 	$(LOCK) requirements/mutants.in -c requirements/dev.txt -o requirements/mutants.txt
-	set -e; for room in $(ROOMS); do for file in $$room/requirements*.in; do \
+	set -e; for room in $(ROOMS) $(FRAMEWORKS)/*; do for file in $$(ls $$room/requirements*.in 2>/dev/null); do \
 	  $(LOCK) $$(grep -q ^torch== $$file && echo --universal) $$file -o $${file%.in}.txt; done; done
 
 walk-settings: .venv/.installed-dev ## Deploy to a local cloud, then change each setting there and back (minutes)

@@ -17,6 +17,7 @@ from contract.names import ENVIRONMENT, PROJECT, NameRefused, Names
 from darkroom import local, stacks
 from darkroom.failure import DarkroomError
 from darkroom.home import Home
+from local_cloud import process
 
 # The folder that `make install` filled: it has the CDK app and the CDK CLI.
 INSTALLATION = Path(__file__).parents[1]
@@ -209,6 +210,10 @@ class Target:
             kept |= {"AWS_PROFILE": self.profile} if self.profile else {}
         path = {"PATH": os.pathsep.join([*tool_folders(), kept.get("PATH", os.defpath)])}
         return kept | path | (self.exports() if self.is_local else {}) | TOOL_SETTINGS
+
+    def shell_exports(self) -> dict[str, str]:
+        """`exports`, and what stops programs that write AWS's hosts into their code: for shells, not for our own tools."""
+        return self.exports() | process.shell_variables(self.cloud, self.home.folder("aws"), os.environ)
 
     def exports(self) -> dict[str, str]:
         """What a shell needs so that any AWS tool reaches the local cloud and nothing else."""

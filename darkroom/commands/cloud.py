@@ -69,7 +69,7 @@ def env(context: Context) -> None:
     cdk diff
     """
     only_local(context, "env")
-    exports = context.target.exports()  # first of all: a shell that gets half of this would reach another account
+    exports = context.target.shell_exports()  # first of all: a shell that gets half of this would reach another account
     lines = [f"unset {name}" for name in leading(os.environ) if name.isidentifier()]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
     lines.append(f'export PATH={shlex.quote(":".join(tool_folders()))}:"$PATH"')

@@ -62,6 +62,7 @@ def _run(state: Path, port: int, region: str, lock: StateLock, settings: Setting
     from local_cloud.cloud import Cloud
     from local_cloud.documents import write_json
     from local_cloud.persistence.database import DamagedState
+    from local_cloud.proxy.child import ProxyProcess
     from local_cloud.server import bound_port
 
     stopping = threading.Event()
@@ -70,6 +71,7 @@ def _run(state: Path, port: int, region: str, lock: StateLock, settings: Setting
     announcement = state / "cloud.json"
     announcement.unlink(missing_ok=True)
     cloud: Cloud | None = None
+    proxy: ProxyProcess | None = None
     try:
         server = _server(port, lock.port, lambda environ, start: cloud.application(environ, start))
     except OSError as fault:
@@ -81,8 +83,10 @@ def _run(state: Path, port: int, region: str, lock: StateLock, settings: Setting
         # Services may be asked by their own jobs while they start, so the socket answers first.
         threading.Thread(target=server.serve, name="server", daemon=True).start()
         cloud.start()
+        proxy = ProxyProcess(state, bound_port(server)) if settings.proxy else None
         lock.announce(bound_port(server))
-        write_json(announcement, cloud.description())
+        way = {"proxy": proxy.address, "certificate": str(proxy.certificate)} if proxy else {}
+        write_json(announcement, cloud.description() | way)
         logging.getLogger("local_cloud").info("Ready at %s (process %d)", cloud.endpoint, os.getpid())
         stopping.wait()
         announcement.unlink(missing_ok=True)
@@ -101,6 +105,8 @@ def _run(state: Path, port: int, region: str, lock: StateLock, settings: Setting
         )
         return 2
     finally:
+        if proxy:
+            proxy.stop()
         server.stop()
     return 0
 

@@ -22,7 +22,7 @@ from local_cloud.settings import Settings
 
 COMMAND = Settings.command
 # Variables that lead AWS's tools somewhere: a shell that keeps one of another account would reach it.
-LEADING = ("AWS_", "BOTO_")
+LEADING = ("AWS_", "BOTO_", "SAGEMAKER_")
 
 
 class Failure(click.ClickException):
@@ -140,8 +140,7 @@ def _exports(cloud: LivingCloud, state: Path) -> dict[str, str]:
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
-        "NO_PROXY": "127.0.0.1,localhost",
-        "no_proxy": "127.0.0.1,localhost",
+        **process.shell_variables(cloud, state / "shell", os.environ),
         "CDK_DOCKER": str(docker),
         "LOCAL_CLOUD_STATE": str(state),
     }

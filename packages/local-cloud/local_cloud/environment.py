@@ -11,10 +11,13 @@ import os
 import sys
 
 ACCOUNT_ID = "000000000000"
+# Taken from this process; what installs an image's packages needs them to reach an index.
+PROXIES: dict[str, str] = {}
 
 
 def isolate(region: str) -> None:
     """Make this process unable to reach a real account."""
+    PROXIES.update({name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")})
     for name in list(os.environ):
         if name.startswith(("AWS_", "BOTO", "MOTO_")) or name.lower().endswith("_proxy"):
             del os.environ[name]

@@ -17,6 +17,7 @@ from local_cloud.claim import Claim, claim_of, claimed_service
 from local_cloud.clock import MACHINE, Clock
 from local_cloud.errors import AwsError, UnknownCaller
 from local_cloud.presigned import access_key_of, token_of, verify_presigned
+from local_cloud.proxy.addresses import is_aws
 from local_cloud.refusals import refusal
 from local_cloud.settings import Settings
 from local_cloud.signature import verify
@@ -55,7 +56,8 @@ class Guard:
     def check_origin(self, request: Request) -> None:
         """Refuse what comes through a browser or under a foreign name."""
         host = request.header("host")
-        if not ALLOWED_HOST.fullmatch(host):
+        # A page cannot make a browser send one of AWS's names here: it would have to own that name.
+        if not ALLOWED_HOST.fullmatch(host) and not is_aws(host):
             raise AwsError(
                 "AccessDenied", f"The Host header is {host!r}; this cloud answers to 127.0.0.1 and localhost only.", 403
             )
@@ -80,6 +82,7 @@ class Guard:
     def _admitted(self, request: Request) -> str:
         key_id = access_key_of(request)
         if key_id is not None and not request.header("authorization"):
+            request.take_bucket_from_host()  # version 2 signs the bucket as part of the path
             key = self._key(key_id, "s3", token_of(request))
             verify_presigned(request, key.secret, self._clock.now())
             request.holder = key.holder
@@ -88,6 +91,8 @@ class Guard:
         key = self._key(claim.access_key_id, claim.service, claim.token)
         self._check_region(claim)
         request.seal = verify(request, claim, key.secret, self._clock.moment())
+        if claim.service == "s3":
+            request.take_bucket_from_host()
         request.holder = key.holder
         return claim.service
 

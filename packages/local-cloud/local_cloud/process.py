@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -23,6 +24,17 @@ from typing import Any
 
 from local_cloud import lock
 
+# Which proxy a shell had before `env` gave it the cloud's own.
+OUTER_PROXY = "LOCAL_CLOUD_OUTER_PROXY"
+LOOPBACK = ("127.0.0.1", "localhost")
+# Of botocore, and of requests, which the SDK uses.
+BUNDLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+SDK_CONFIGURATION = """SchemaVersion: '1.0'
+SageMaker:
+  PythonSDK:
+    Modules:
+      TelemetryOptOut: true
+"""
 READY_SECONDS = 60
 STOP_SECONDS = 30
 
@@ -46,6 +58,8 @@ class LivingCloud:
     access_key_id: str
     secret_access_key: str
     version: str = ""
+    proxy: str = ""
+    certificate: str = ""
 
     def variables(self) -> dict[str, str]:
         """What leads AWS's tools to this cloud."""
@@ -56,6 +70,68 @@ class LivingCloud:
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
         }
+
+
+def shell_variables(cloud: LivingCloud, folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """What a shell needs beside `variables` so that no AWS program goes elsewhere: proxy, certificates, SDK configuration.
+
+    Writes the SDK's configuration and the bundle of certificates to `folder`. `environment` is the shell's: its own
+    certificates stay trusted, its own proxy is where everything but AWS's hosts goes.
+    """
+    told = {
+        # The SageMaker SDK reads a site's and a user's defaults, such as roles of a real account, and reports its use to AWS.
+        # https://sagemaker.readthedocs.io/en/v2/overview.html#configuring-and-using-defaults-with-the-sagemaker-python-sdk
+        name: str(_written(folder / "sagemaker.yaml", SDK_CONFIGURATION.encode()))
+        for name in ("SAGEMAKER_ADMIN_CONFIG_OVERRIDE", "SAGEMAKER_USER_CONFIG_OVERRIDE")
+    }
+    direct = [word for name in ("NO_PROXY", "no_proxy") for word in environment.get(name, "").split(",")]
+    # An exception of the user's for AWS's hosts, or for all, would lead around the proxy.
+    kept = [word.strip() for word in direct if word.strip() not in ("", "*") and "amazonaws" not in word]
+    excepted = ",".join(dict.fromkeys([*kept, *LOOPBACK]))
+    told |= {"NO_PROXY": excepted, "no_proxy": excepted}
+    if not cloud.proxy:
+        return told
+    outer = environment.get(OUTER_PROXY, environment.get("https_proxy") or environment.get("HTTPS_PROXY") or "")
+    trusted, own = _trusted(environment), _certificate(Path(cloud.certificate))
+    # A shell that took up `env` before names our own bundle.
+    bundle = str(_written(folder / "certificates.pem", trusted if own in trusted else trusted + b"\n" + own))
+    for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
+        told[name] = cloud.proxy
+    for name in BUNDLES:
+        told[name] = bundle
+    return told | {OUTER_PROXY: outer, "NODE_EXTRA_CA_CERTS": cloud.certificate}
+
+
+def _certificate(path: Path) -> bytes:
+    """The authority's certificate; its process makes it in the first moments of a cloud's life."""
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        with contextlib.suppress(OSError):
+            return path.read_bytes()
+        if time.monotonic() > deadline:
+            raise ProcessFault(f"There is no certificate {path}.", "See the cloud's log, or set LOCAL_CLOUD_PROXY=0.")
+        time.sleep(0.02)
+
+
+def _trusted(environment: Mapping[str, str]) -> bytes:
+    """The certificates that programs of this shell trust already: those that it names, else the public ones."""
+    import certifi
+
+    for name in BUNDLES:
+        named = environment.get(name, "")
+        if named and Path(named).is_file():
+            return Path(named).read_bytes()
+    system = ssl.get_default_verify_paths().cafile
+    public = Path(certifi.where()).read_bytes()
+    return public + b"\n" + Path(system).read_bytes() if system and Path(system).is_file() else public
+
+
+def _written(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_bytes(content)
+    partial.replace(path)
+    return path
 
 
 def owner(state: Path) -> int | None:
@@ -99,6 +175,11 @@ def start(state: Path, log: Path, port: int, region: str, settings: Mapping[str,
     if running := find(state):
         return running, False
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    if OUTER_PROXY in inherited:  # started from a shell of a cloud: that one's proxy may be gone tomorrow
+        outer = inherited.pop(OUTER_PROXY)
+        inherited |= {
+            name: outer for name in inherited if name.lower().endswith("_proxy") and name.lower() != "no_proxy"
+        }
     with log.open("ab") as output:
         before = output.tell()
         process = subprocess.Popen(

@@ -14,7 +14,7 @@ from typing import Any
 
 PREFIX = "LOCAL_CLOUD_"
 # Set by the cloud or for its docker command, and no settings.
-OTHERS = ("LOCAL_CLOUD_STATE", "LOCAL_CLOUD_SERVER_SECRET")
+OTHERS = ("LOCAL_CLOUD_STATE", "LOCAL_CLOUD_SERVER_SECRET", "LOCAL_CLOUD_OUTER_PROXY")
 YES, NO = ("1", "true", "yes"), ("0", "false", "no")
 
 
@@ -74,9 +74,8 @@ class Settings:
     )
     confine: bool = field(default=True, metadata=_from(_flag, "0 starts containers as plain processes"))
     hidden: tuple[Path, ...] = field(default=(), metadata=_from(_folders, "more folders that containers must not see"))
-    rules_image: str = field(
-        default="",
-        metadata=_from(str, "image whose program evaluates rules of trainings with images that have none of their own"),
+    proxy: bool = field(
+        default=True, metadata=_from(_flag, "0: no proxy for programs that write AWS's hosts into their code")
     )
     environments: Path | None = field(
         default=None, metadata=_from(_folder, "where images' Python environments lie; unset: in the state's folder")

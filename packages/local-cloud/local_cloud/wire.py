@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 from local_cloud.errors import AwsError
+from local_cloud.proxy.addresses import bucket_of
 
 if TYPE_CHECKING:
     from local_cloud.signature import Seal
@@ -112,6 +113,17 @@ class Request:
                 self.environ.pop(key, None)
             else:
                 self._headers[name] = self.environ[key] = value
+
+    def take_bucket_from_host(self) -> None:
+        """An address with the bucket in its host becomes one with the bucket in its path, as this cloud has it."""
+        bucket = bucket_of(self.header("host"))
+        if bucket is None:
+            return
+        self.raw_path = f"/{bucket}{self.raw_path}"
+        self.environ["PATH_INFO"] = f"/{bucket}{self.environ['PATH_INFO']}"
+        uri = f"{self.raw_path}?{self.query}" if self.query else self.raw_path
+        self.environ["REQUEST_URI"] = self.environ["RAW_URI"] = uri
+        self.replace_headers({"host": "127.0.0.1"})
 
     def decompress(self) -> None:
         """Unpack a body that the client packed, as botocore does with large PutMetricData requests."""

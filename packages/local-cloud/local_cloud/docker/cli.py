@@ -111,7 +111,35 @@ def push(uri: str) -> None:
     from local_cloud.docker.push import push as push_image
 
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-    click.echo(f"{uri}: digest: {push_image(_store(), uri, endpoint, _settings().command)}")
+    click.echo(f"{uri}: digest: {push_image(_store(), uri, endpoint, _settings().command, _settings().docker_command)}")
+
+
+@docker.command()
+@click.option("--remove", is_flag=True, help="Forget the alias PATTERN.")
+@click.argument("pattern", required=False)
+@click.argument("image", required=False)
+def alias(remove: bool, pattern: str | None, image: str | None) -> None:
+    """Let IMAGE run wherever a program names an image that matches PATTERN.
+
+    PATTERN is a whole URI or the name of a repository; * stands for anything: `alias 'huggingface-pytorch-training' mine:1`.
+    Without arguments: lists the aliases.
+    """
+    store = _store()
+    if pattern is None:
+        for known, target in sorted(store.aliases().items()):
+            click.echo(f"{known}\t{target}")
+    elif remove:
+        if not store.unalias(pattern):
+            raise BuildError(f"There is no alias {pattern}. What to do: {_settings().docker_command} alias lists them.")
+        click.echo(f"Removed: {pattern}")
+    elif image is None:
+        raise BuildError(
+            f"Which image should run for {pattern}? What to do: {_settings().docker_command} alias '{pattern}' IMAGE"
+        )
+    else:
+        _existing(store, image)
+        store.alias(pattern, image)
+        click.echo(f"{pattern} runs {image}")
 
 
 @docker.command()

@@ -23,6 +23,7 @@ from pathlib import Path
 from uv import find_uv_bin
 
 from local_cloud.docker.dockerfile import BuildError, Instruction
+from local_cloud.environment import PROXIES
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Install:
 
 def _host_environment() -> dict[str, str]:
     hidden = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX")
-    return {**{name: value for name, value in os.environ.items() if name not in hidden}, "UV_PYTHON_DOWNLOADS": "never"}
+    kept = {name: value for name, value in os.environ.items() if name not in hidden}
+    return {**kept, **PROXIES, "UV_PYTHON_DOWNLOADS": "never"}
 
 
 def find_interpreter(version: str, instruction: Instruction) -> Interpreter:

@@ -8,23 +8,23 @@ import json
 from urllib.parse import urlsplit
 
 from local_cloud.docker.dockerfile import BuildError
-from local_cloud.docker.store import REGISTRY, ImageStore, normalise
+from local_cloud.docker.store import LOCAL_ACCOUNT, REGISTRY, ImageStore, normalise
 
-LOCAL_ACCOUNT = "000000000000"
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 
 
-def push(store: ImageStore, uri: str, endpoint: str, command: str) -> str:
+def push(store: ImageStore, uri: str, endpoint: str, command: str, docker_command: str) -> str:
     """Register the image tagged `uri` in the ECR at `endpoint`; returns its digest. Pushing it again is no error.
 
-    `command` is what a person types to start the cloud (`up`) and to reach it (`env`).
+    `command` is what a person types to start the cloud (`up`) and to reach it (`env`), `docker_command` this command itself.
     """
     match = REGISTRY.fullmatch(normalise(uri))
     if not match or match["account"] != LOCAL_ACCOUNT:
         raise BuildError(
             f"Cannot push {uri}: only the local registry is allowed, "
             f"{LOCAL_ACCOUNT}.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG. "
-            "What to do: tag it so, or use the real docker command for a real registry."
+            f"What to do: tag it so; or let it stand for that name: {docker_command} alias '{uri}' IMAGE; or use the real docker "
+            "command for a real registry."
         )
     if urlsplit(endpoint).hostname not in ("127.0.0.1", "localhost", "::1"):
         raise BuildError(

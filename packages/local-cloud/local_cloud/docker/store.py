@@ -15,16 +15,22 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from local_cloud.docker.build import Built, Config
 from local_cloud.docker.environment import exclusive, is_complete
+from local_cloud.environment import ACCOUNT_ID
 from local_cloud.errors import AwsError
+from local_cloud.frameworks.catalogue import Framework, framework_of, repository_of
 from local_cloud.settings import Settings
 
 REGISTRY = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<repository>.+)"
 )
+LOCAL_ACCOUNT = ACCOUNT_ID
+# An image with this label runs in the place of AWS's images of these repositories: `LABEL local-cloud.stands-for="a b"`.
+STANDS_FOR = "local-cloud.stands-for"
 HOST_PATH = ["/usr/local/bin", "/usr/bin", "/bin"]
 CONTAINER_PATH = re.compile(r"(?<![\w.\-/])/[\w.+\-][\w.+\-/]*")
 
@@ -83,6 +89,13 @@ class Image:
             env["SAGEMAKER_BIND_TO_PORT"] = str(port)
         argv[0] = self._program(argv[0], env["PATH"])
         return Process(argv, env, str(self._real(self.config.workdir)))
+
+    def version_of(self, distribution: str) -> str:
+        """The version of a package in the image's environment, read from its folder's name."""
+        found = next(
+            iter(sorted(self.environment.glob(f"lib/python3*/site-packages/{distribution}-*.dist-info"))), None
+        )
+        return found.name.removesuffix(".dist-info").partition("-")[2] if found else "of an unknown version"
 
     def _real(self, path: str) -> Path:
         return self.rootfs / path.lstrip("/")
@@ -197,19 +210,87 @@ class ImageStore:
             raise KeyError(name)
         return self._load(identity)
 
+    def check(self, image_uri: str) -> None:
+        """Raises AwsError where no job could run this image."""
+        if self.framework(image_uri) is None:
+            self.resolve(image_uri)
+
+    def framework(self, image_uri: str) -> Framework | None:
+        """What is built here for AWS's `image_uri`; None where it was pushed, or something else stands for it."""
+        table = self._table()
+        return None if self._pushed(image_uri, table) else framework_of(image_uri, LOCAL_ACCOUNT)
+
+    def framework_name(self, framework: Framework) -> str:
+        """The local name of a framework's image; it changes with what the image is made from."""
+        from local_cloud.frameworks.provision import digest_of
+
+        return f"local-cloud/{framework.folder}:{digest_of(framework)}"
+
+    def built_framework(self, framework: Framework) -> Image | None:
+        """A framework's image, if it has been built."""
+        try:
+            return self.find(self.framework_name(framework))
+        except KeyError:
+            return None
+
+    def alias(self, pattern: str, target: str) -> None:
+        """Let the image `target` run wherever a URI matches `pattern` (`*` stands for anything)."""
+        self.find(target)
+        self._change(lambda table: table.setdefault("aliases", {}).__setitem__(pattern, normalise(target)))
+
+    def unalias(self, pattern: str) -> bool:
+        """Forget an alias; whether there was one."""
+        there = pattern in self.aliases()
+        self._change(lambda table: table.setdefault("aliases", {}).pop(pattern, None))
+        return there
+
+    def aliases(self) -> dict[str, str]:
+        """Patterns of URIs with the names of the images that run in their place."""
+        return self._table().get("aliases", {})
+
+    def _pushed(self, image_uri: str, table: dict[str, dict[str, str]]) -> str | None:
+        """The id of what was pushed under this URI, else of an alias, else of an image whose label says that it stands for it."""
+        name = image_uri if "@" in image_uri else normalise(image_uri)
+        if identity := table["registry"].get(name):
+            return identity
+        for pattern, target in table.get("aliases", {}).items():
+            if fnmatchcase(image_uri, pattern) or fnmatchcase(repository_of(image_uri), pattern):
+                return table["tags"].get(target) or table["registry"].get(target)
+        match = REGISTRY.fullmatch(name)
+        if match is None or match["account"] == LOCAL_ACCOUNT:
+            return None
+        return self._labelled(STANDS_FOR, repository_of(image_uri))
+
+    def _labelled(self, label: str, word: str | None = None) -> str | None:
+        """The newest pushed image with this label (that holds this word)."""
+        pushed = set(self._table()["registry"].values())
+        images = [self._load(identity) for identity in pushed if self._there(identity)]
+        fitting = [
+            image
+            for image in images
+            if label in image.config.labels and (word is None or word in image.config.labels[label].split())
+        ]
+        return max(fitting, key=lambda image: image.created).id if fitting else None
+
+    def _there(self, identity: str) -> bool:
+        try:
+            self._load(identity)
+        except KeyError:
+            return False
+        return True
+
+    def labelled(self, label: str) -> Image | None:
+        """The newest image in the registry with this label."""
+        identity = self._labelled(label)
+        return self._load(identity) if identity else None
+
     def resolve(self, image_uri: str) -> Image:
-        """The pushed image for `ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG` or `…@sha256:…`."""
+        """The pushed image for `ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG` or `…@sha256:…`, or what stands for it."""
         name = image_uri if "@" in image_uri else normalise(image_uri)
         table = self._table()
-        identity = table["registry"].get(name)
+        identity = self._pushed(image_uri, table)
         if identity is None:
-            reason = "is tagged here but was never pushed" if name in table["tags"] else "is not in the local registry"
-            known = ", ".join(sorted(key for key in table["registry"] if "@" not in key)) or "none"
-            raise AwsError(
-                "ValidationException",
-                f"The image {image_uri} {reason}. Build and push it with `{self._command} build`, `tag`, `push`. "
-                f"Images in the registry: {known}.",
-            )
+            raise AwsError("ValidationException", self._missing(image_uri, name, table))
         try:
             return self._load(identity)
         except KeyError:
@@ -217,6 +298,21 @@ class ImageStore:
                 "ValidationException",
                 f"The image {image_uri} is registered, but its files were deleted. Build and push it again.",
             ) from None
+
+    def _missing(self, image_uri: str, name: str, table: dict[str, dict[str, str]]) -> str:
+        match = REGISTRY.fullmatch(name)
+        known = ", ".join(sorted(key for key in table["registry"] if "@" not in key)) or "none"
+        if match and match["account"] != LOCAL_ACCOUNT:
+            return (
+                f"The image {image_uri} is one of another account, and nothing here stands for it. Build one with "
+                f"`{self._command} build`, then name it: `{self._command} alias '{repository_of(image_uri)}' IMAGE`. "
+                f"Images in the registry: {known}."
+            )
+        reason = "is tagged here but was never pushed" if name in table["tags"] else "is not in the local registry"
+        return (
+            f"The image {image_uri} {reason}. Build and push it with `{self._command} build`, `tag`, `push`. "
+            f"Images in the registry: {known}."
+        )
 
     def _load(self, identity: str) -> Image:
         try:

@@ -11,6 +11,7 @@ from time import monotonic
 
 from local_cloud.access.authority import acting
 from local_cloud.errors import AwsError
+from local_cloud.frameworks.provision import provide
 from local_cloud.sagemaker.connections import (
     Answer,
     Connections,
@@ -79,7 +80,7 @@ class ModelServer:
         }
         self.container = launch(
             self.runtime,
-            self.runtime.context.images.resolve(self.model.image),
+            provide(self.runtime.context.images, self.model.image, self._on_lines),
             self.base,
             environment,
             on_lines=self._on_lines,

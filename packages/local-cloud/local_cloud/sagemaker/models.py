@@ -171,7 +171,7 @@ def _check_container(runtime: Runtime, container: Document) -> None:
         container = package_container(runtime, container["ModelPackageName"])
     if "Image" not in container:
         raise invalid("The container needs an Image or a ModelPackageName.")
-    runtime.context.images.resolve(container["Image"])
+    runtime.context.images.check(container["Image"])
     _check_data(runtime, container)
 
 

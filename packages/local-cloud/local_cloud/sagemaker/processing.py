@@ -97,7 +97,7 @@ def _check(runtime: Runtime, request: Document) -> None:
             raise invalid(f"The output {entry['OutputName']!r} needs an S3Output.")
         Location.parse(entry["S3Output"]["S3Uri"])
         inside(entry["S3Output"].get("LocalPath", ""), Path("/"), f"LocalPath of the output {entry['OutputName']!r}")
-    runtime.context.images.resolve(request["AppSpecification"]["ImageUri"])
+    runtime.context.images.check(request["AppSpecification"]["ImageUri"])
     runtime.context.job_environment(request["RoleArn"])
 
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from local_cloud.frameworks.provision import provide
 from local_cloud.sagemaker.channels import place, shard
 from local_cloud.sagemaker.cluster import Host, hosts_file, hosts_of, resource_config
 from local_cloud.sagemaker.containers import Container, stop_all
@@ -105,7 +106,7 @@ class ProcessingRun(JobRun):
             self.log = log.write
         return launch(
             self.runtime,
-            self.context.images.resolve(app["ImageUri"]),
+            provide(self.context.images, app["ImageUri"], log.write),
             base,
             environment,
             on_lines=log.write,

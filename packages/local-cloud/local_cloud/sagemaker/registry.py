@@ -134,7 +134,7 @@ def create_model_package(runtime: Runtime, request: Document) -> Document:
         raise invalid("CreateModelPackage needs either ModelPackageGroupName (a version) or ModelPackageName.")
     for container in request.get("InferenceSpecification", {}).get("Containers", []):
         if image := container.get("Image"):
-            runtime.context.images.resolve(image)
+            runtime.context.images.check(image)
     document = {key: value for key, value in request.items() if key not in ("Tags", "ClientToken")}
     document |= {
         "CreationTime": runtime.store.now(),

@@ -7,8 +7,8 @@ The images of SageMaker's built-in rules run on AWS alone. In their place a labe
 `<command> --list` prints the names that `rule_to_invoke` may have, as a JSON list; `<command> --rules-config FILE --input DIR
 --output DIR` evaluates the configurations in FILE (as CreateTrainingJob takes them) on the training's output and writes
 `DIR/<RuleConfigurationName>/`, with `outcome.json` (`RuleEvaluationStatus`, `StatusDetails`) in it. The image is, in this order: the
-rule's own image when the local registry has it, the training job's, the one of LOCAL_CLOUD_RULES_IMAGE. Refused: custom rules
-(their source is run by an AWS image), unknown rules, and rules that no image here evaluates.
+rule's own image when the local registry has it, the training job's, the newest in the registry with the label.
+Refused: custom rules (their source is run by an AWS image), unknown rules, and rules that no image here evaluates.
 """
 
 import json
@@ -19,6 +19,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any
 
+from local_cloud.docker.store import Image
 from local_cloud.errors import AwsError
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.s3_locations import Location
@@ -98,13 +99,15 @@ def evaluator_of(runtime: Runtime, request: Document, rule: Document, where: str
     asked = rule["RuleEvaluatorImage"]
     if not BUILT_IN.fullmatch(asked):
         return _labelled(runtime, asked, where)
-    for uri in (request["AlgorithmSpecification"]["TrainingImage"], runtime.settings.rules_image):
-        if uri and LABEL in runtime.context.images.resolve(uri).config.labels:
-            return _labelled(runtime, uri, where)
+    images = runtime.context.images
+    own = request["AlgorithmSpecification"]["TrainingImage"]
+    if images.framework(own) is None and LABEL in images.resolve(own).config.labels:
+        return _labelled(runtime, own, where)
+    if image := images.labelled(LABEL):
+        return _with_command(image)
     raise invalid(
-        f"Nothing here evaluates {where}: {asked} runs on AWS alone, the training image has no label {LABEL}, and "
-        f"LOCAL_CLOUD_RULES_IMAGE {'names an image without it' if runtime.settings.rules_image else 'is not set'}. Train "
-        "with an image that has the label, set LOCAL_CLOUD_RULES_IMAGE to one and start the cloud again, or leave the rule out."
+        f"Nothing here evaluates {where}: {asked} runs on AWS alone, and no image in the local registry has the label {LABEL}. "
+        "Push one that has it, or leave the rule out."
     )
 
 
@@ -115,6 +118,10 @@ def _labelled(runtime: Runtime, uri: str, where: str) -> Evaluator:
         raise invalid(f"RuleEvaluatorImage of {where}: {error.message}") from error
     if LABEL not in image.config.labels:
         raise invalid(f"The image {uri} evaluates no rules: it has no label {LABEL}, which {where} needs.")
+    return _with_command(image)
+
+
+def _with_command(image: Image) -> Evaluator:
     return Evaluator(image, tuple(shlex.split(image.config.labels[LABEL])))
 
 

@@ -102,7 +102,7 @@ def check_training(runtime: Runtime, request: Document) -> None:
     metric_patterns(algorithm.get("MetricDefinitions", []))
     _check_limits(request)
     Location.parse(request["OutputDataConfig"]["S3OutputPath"])
-    runtime.context.images.resolve(algorithm["TrainingImage"])
+    runtime.context.images.check(algorithm["TrainingImage"])
     check_rules(runtime, request)
     runtime.context.job_environment(request["RoleArn"])
     check_channels(request.get("InputDataConfig", []), algorithm["TrainingInputMode"], runtime.context.objects)

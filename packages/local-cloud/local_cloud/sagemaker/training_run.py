@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from local_cloud.errors import AwsError
+from local_cloud.frameworks.provision import provide
 from local_cloud.sagemaker.artifacts import pack
 from local_cloud.sagemaker.billing import Bill
 from local_cloud.sagemaker.channels import deliver, is_linked, place
@@ -209,7 +210,7 @@ class TrainingRun(JobRun):
         arguments = algorithm.get("ContainerArguments") or ([] if entrypoint else ["train"])
         return launch(
             self.runtime,
-            self.context.images.resolve(algorithm["TrainingImage"]),
+            provide(self.context.images, algorithm["TrainingImage"], log.write),
             base,
             environment,
             on_lines=log.write,
