@@ -11,10 +11,12 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
+from local_cloud import rest_json
 from local_cloud.access.authority import Authority, itself
 from local_cloud.access.decision import Caller
 from local_cloud.access.entry import permissions_of
 from local_cloud.access.simulation import OPERATIONS as SIMULATIONS
+from local_cloud.capabilities import PREFIX, Capabilities
 from local_cloud.errors import AwsError
 from local_cloud.form import check_query, check_xml, json_body, query_answer, query_request
 from local_cloud.guard import Guard
@@ -56,6 +58,7 @@ class Application:
         snapshot: Snapshot,
         health: Callable[[], dict],
         authority: Authority,
+        capabilities: Capabilities,
     ):
         self._guard = guard
         self._content = content
@@ -64,6 +67,7 @@ class Application:
         self._snapshot = snapshot
         self._health = health
         self._authority = authority
+        self._capabilities = capabilities
         self._moto = MotoServices()
         self._validator = Validator()
         self.services: OwnServices  # set before `loaded`: they need this application themselves
@@ -91,6 +95,8 @@ class Application:
                 return self._health_answer()
             if not self.loaded:
                 raise AwsError("ServiceUnavailable", "The local cloud is starting; try again in a moment.", 503)
+            if request.raw_path.startswith(PREFIX):
+                return self._capabilities.answer(request)
             named = self._guard.service_name(request)
             service = SERVICES.get(named)
             protocol = spoken(request, protocol_of(named, request.raw_path == "/"))
@@ -153,6 +159,8 @@ class Application:
         if service.signing_name == "sagemaker" and request.raw_path.startswith("/endpoints/"):
             return self._invoke(request)
         request.decompress()
+        if service.protocol == "rest-json":
+            return self._rest(request, service)
         operation = operation_of(request, service)
         if service.owner == "cloud":
             return self._own(request, service, operation)
@@ -224,6 +232,16 @@ class Application:
                 return query_answer(service, operation, own.call(operation, query_request(service, operation, request)))
             body = self._validator.checked(service.model, operation, json_body(request))
             return json_answer(own.call(operation, body), "1.0" if service.signing_name == "states" else "1.1")
+        except NOT_UNDERSTOOD as fault:
+            raise not_understood(service, request, fault) from None
+
+    def _rest(self, request: Request, service: Service) -> Answer:
+        operation, asked = rest_json.parsed(request, service)
+        try:
+            asked = self._validator.checked(service.model, operation, asked)
+            return rest_json.answer(
+                service, operation, self.services.named(service.signing_name).call(operation, asked)
+            )
         except NOT_UNDERSTOOD as fault:
             raise not_understood(service, request, fault) from None
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from local_cloud import moto_adjustments
 from local_cloud.access.authority import Authority
 from local_cloud.application import Application
+from local_cloud.capabilities import Capabilities
 from local_cloud.clock import MACHINE, Clock
 from local_cloud.cloudformation.service import CloudFormationService
 from local_cloud.context import CloudContext
@@ -21,6 +22,9 @@ from local_cloud.documents import read_json, write_json
 from local_cloud.environment import ACCOUNT_ID
 from local_cloud.events.alarms import Alarms
 from local_cloud.events.bus import EventBus
+from local_cloud.functions import deliveries
+from local_cloud.functions.sandbox import Machine
+from local_cloud.functions.service import LambdaService
 from local_cloud.guard import Guard
 from local_cloud.in_process import Clients
 from local_cloud.logs import Logs
@@ -41,6 +45,8 @@ logger = logging.getLogger("local_cloud")
 # The log names them all.
 DAMAGED_SHOWN = 20
 DISTRIBUTION = "local-cloud"
+# https://docs.aws.amazon.com/lambda/latest/api/API_GetFunction.html: the link to a package is valid for ten minutes.
+PACKAGE_URL_SECONDS = 600
 
 
 class Stoppable(Protocol):
@@ -65,6 +71,7 @@ class Cloud:
         keys.install(self.content, self.rows)
         moto_adjustments.install(self.database)
         self.authority = Authority(ACCOUNT_ID, region, state_dir / "permissions.json", clock)
+        self.capabilities = Capabilities(endpoint, clock)
         self.application = Application(
             Guard(
                 self.credentials["access_key_id"],
@@ -80,6 +87,7 @@ class Cloud:
             self.snapshot,
             self._health,
             self.authority,
+            self.capabilities,
         )
         self.clients = Clients(self.application, region)
         self.bus = EventBus(ACCOUNT_ID, region, self.clients, clock)
@@ -98,14 +106,17 @@ class Cloud:
         self._load_objects()
         self._load_rows()
         sagemaker = SageMakerService(self.context, self.settings)
-        states = StatesService(self.context, self.clients, sagemaker, self.database)
-        stacks = CloudFormationService(self.context, self.clients, self.database)
-        self.application.services = OwnServices(sagemaker, states, stacks)
+        functions = self._functions(sagemaker)
+        states = StatesService(self.context, self.clients, sagemaker, functions, self.database)
+        stacks = CloudFormationService(self.context, self.clients, self.database, self.capabilities)
+        self.application.services = OwnServices(sagemaker, states, stacks, functions)
+        deliveries.install(functions, self.authority, self.bus)
         # Stopped from the last to the first: what jobs and executions tell while they end is still delivered.
-        self._services = [self.bus, self.alarms, sagemaker, states, stacks]
+        self._services = [self.bus, self.alarms, sagemaker, functions, states, stacks]
         sagemaker.recover()
         self.bus.start()
         self.alarms.start()
+        functions.start()
         states.start()
         stacks.start()
         self.application.loaded = True
@@ -143,6 +154,15 @@ class Cloud:
             "account_id": ACCOUNT_ID,
             "damaged_objects": self.damaged[:DAMAGED_SHOWN],
         }
+
+    def _functions(self, sagemaker: SageMakerService) -> LambdaService:
+        """Functions are confined as jobs are, by the same launchers."""
+        runtime = sagemaker.runtime
+        machine = Machine(runtime.launchers, runtime.watchdog, runtime.confines, self.state_dir, self.settings.hidden)
+        return LambdaService(
+            self.context, self.settings, machine, self.clients,
+            lambda name, content: self.capabilities.offer("GET", name, lambda _: content, PACKAGE_URL_SECONDS),
+        )  # fmt: skip
 
     def _context(self) -> CloudContext:
         return CloudContext(

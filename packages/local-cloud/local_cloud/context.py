@@ -48,9 +48,13 @@ class CloudContext:
 
         Raises ValidationException when the role does not exist, as SageMaker does.
         """
-        role = self._role(role_arn)
-        self.authority.check_trust(role.arn, "sagemaker.amazonaws.com")
-        credentials = self._assume(role.arn)
+        return self.role_variables(role_arn, "sagemaker.amazonaws.com", f"SageMaker-{uuid.uuid4().hex[:12]}")
+
+    def role_variables(self, role_arn: str, service: str, session: str) -> dict[str, str]:
+        """Region and credentials of a role that a service assumes for what it runs, and where the cloud is."""
+        role = self._role(role_arn, service)
+        self.authority.check_trust(role.arn, service)
+        credentials = self._assume(role.arn, session)
         return {
             "AWS_REGION": self.region,
             "AWS_ACCESS_KEY_ID": credentials.access_key_id,
@@ -65,7 +69,7 @@ class CloudContext:
             "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
         }
 
-    def _role(self, role_arn: str) -> Any:
+    def _role(self, role_arn: str, service: str) -> Any:
         from moto.iam.models import iam_backends
 
         roles = iam_backends[self.account_id]["aws"].roles.values()
@@ -75,15 +79,15 @@ class CloudContext:
         raise AwsError(
             "ValidationException",
             f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "
-            "'sagemaker.amazonaws.com' to assume the role.",
+            f"'{service}' to assume the role.",
         )
 
-    def _assume(self, role_arn: str) -> Any:
+    def _assume(self, role_arn: str, session: str) -> Any:
         from moto.sts.models import sts_backends
 
         return sts_backends[self.account_id]["aws"].assume_role(
             region_name=self.region,
-            role_session_name=f"SageMaker-{uuid.uuid4().hex[:12]}",
+            role_session_name=session,
             role_arn=role_arn,
             policy=None,
             duration=JOB_CREDENTIALS_SECONDS,

@@ -1,5 +1,7 @@
 """The one error that every part of the local cloud raises for a request that AWS would refuse."""
 
+from typing import Any
+
 
 def words_for(fault: Exception) -> str:
     """A fault inside the cloud as a client may read it: the system's words, never Python's; the log has those."""
@@ -21,6 +23,8 @@ class AwsError(Exception):
         self.code = code
         self.message = message
         self.status = status
+        # What the service's own shape of this error has beside code and message.
+        self.details: dict[str, Any] = {}
 
 
 class UnknownCaller(AwsError):

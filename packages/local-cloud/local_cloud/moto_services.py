@@ -118,7 +118,12 @@ NOT_UNDERSTOOD = (
     ExpatError,
     re.error,
 )
-CODE_FOR_IT = {"rest-xml": "InvalidRequest", "query": "ValidationError", "json": "ValidationException"}
+CODE_FOR_IT = {
+    "rest-xml": "InvalidRequest",
+    "query": "ValidationError",
+    "json": "ValidationException",
+    "rest-json": "ValidationException",
+}
 
 
 def refusal_of(fault: Exception) -> AwsError | None:

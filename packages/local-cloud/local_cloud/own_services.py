@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from local_cloud.functions.executions import Invocation
+from local_cloud.functions.invoke_api import Queued
 from local_cloud.sagemaker.invocation import InvocationResponse
 
 
@@ -48,6 +50,17 @@ class JobService(OwnService, Protocol):
         """Return when the status of a job changed, or after so many seconds."""
 
 
+@runtime_checkable
+class FunctionService(OwnService, Protocol):
+    """Lambda: beside its API, what other parts of the cloud ask of it."""
+
+    def wait(self, request: dict[str, Any]) -> Invocation:
+        """Invoke a function and wait for the outcome."""
+
+    def send(self, request: dict[str, Any]) -> Queued:
+        """Hand an event to a function."""
+
+
 @dataclass(frozen=True)
 class OwnServices:
     """All of them."""
@@ -55,10 +68,12 @@ class OwnServices:
     sagemaker: JobService
     states: OwnService
     cloudformation: OwnService
+    functions: FunctionService
 
     def named(self, signing_name: str) -> OwnService:
         """The service that signatures call so."""
         own: dict[str, OwnService] = {
             "sagemaker": self.sagemaker, "states": self.states, "cloudformation": self.cloudformation,
+            "lambda": self.functions,
         }  # fmt: skip
         return own[signing_name]

@@ -33,6 +33,7 @@ SERVICES = {
         Service("sagemaker", "sagemaker", "json", "cloud"),
         Service("states", "stepfunctions", "json", "cloud"),
         Service("cloudformation", "cloudformation", "query", "cloud"),
+        Service("lambda", "lambda", "rest-json", "cloud"),
         Service("s3", "s3", "rest-xml", "moto", "s3"),
         Service("iam", "iam", "query", "moto", "iam"),
         Service("sts", "sts", "query", "moto", "sts"),

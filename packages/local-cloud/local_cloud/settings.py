@@ -80,6 +80,12 @@ class Settings:
     environments: Path | None = field(
         default=None, metadata=_from(_folder, "where images' Python environments lie; unset: in the state's folder")
     )
+    node_modules: Path | None = field(
+        default=None,
+        metadata=_from(
+            _folder, "a `node_modules` with what AWS's Node.js runtime brings (`@aws-sdk/…`): Node.js functions find it"
+        ),
+    )
     command: str = field(
         default="local-cloud", metadata=_from(str, "what messages tell a person to type: a command with `up` and `env`")
     )

@@ -157,7 +157,7 @@ def _from_environ(environ: dict[str, Any]) -> dict[str, str]:
     return named
 
 
-def _plain(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
     """JSON for what json does not know: AWS writes times as seconds since the epoch."""
     if hasattr(value, "timestamp"):
         return round(value.timestamp(), 3)
@@ -169,7 +169,7 @@ def _plain(value: Any) -> Any:
 def json_answer(response: dict[str, Any], version: str = "1.1") -> Answer:
     """An answer of the JSON protocol."""
     headers = {"Content-Type": f"application/x-amz-json-{version}", "x-amzn-RequestId": str(uuid.uuid4())}
-    return Answer(200, headers, json.dumps(response, default=_plain, separators=(",", ":")).encode())
+    return Answer(200, headers, json.dumps(response, default=plain_json, separators=(",", ":")).encode())
 
 
 def spoken(request: Request, usual: str) -> str:
@@ -221,7 +221,7 @@ def error_answer(protocol: str, error: AwsError, resource: str = "") -> Answer:
         "x-amzn-RequestId": request_id,
         "x-amzn-ErrorType": error.code,
     }
-    details = {"__type": error.code, "message": error.message, **getattr(error, "details", {})}
+    details = {"__type": error.code, "message": error.message, **error.details}
     return Answer(error.status, headers, json.dumps(details).encode())
 
 

@@ -77,6 +77,8 @@ def needed(service: str, operation: str, parameters: Parameters, place: Place) -
     if service == "sqs":
         queue = str(parameters.get("QueueUrl") or parameters.get("QueueName") or "").rsplit("/", 1)[-1]
         return [Needed(f"sqs:{operation.removesuffix('Batch')}", place.arn("sqs", queue) if queue else "*")]
+    if service == "lambda":
+        return _lambda(operation, parameters, place)
     if service == "kms":
         return [Needed(f"kms:{operation}", _key(parameters.get("KeyId"), place))]
     if service == "sts":
@@ -193,6 +195,44 @@ def _text(value: Any) -> str:
 
 def _if(key: str, value: Any) -> dict[str, list[str]]:
     return {key: [str(value)]} if value is not None else {}
+
+
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
+WITHOUT_FUNCTION = ("ListFunctions", "ListEventSourceMappings", "CreateEventSourceMapping")
+ON_VERSION = (
+    "Invoke",
+    "GetFunction",
+    "GetFunctionConfiguration",
+    "AddPermission",
+    "RemovePermission",
+    "GetPolicy",
+    "DeleteFunction",
+)
+
+
+def _lambda(operation: str, parameters: Parameters, place: Place) -> list[Needed]:
+    context: dict[str, list[str]] = {}
+    named = str(parameters.get("FunctionName") or parameters.get("Resource") or "")
+    function, _, qualifier = named.rpartition("function:")[2].partition(":") if named else ("", "", "")
+    qualifier = str(parameters.get("Qualifier") or qualifier)
+    arn = place.arn("lambda", f"function:{function}")
+    if qualifier and operation in ON_VERSION:
+        arn += f":{qualifier}"
+    if "EventSourceMapping" in operation:
+        context |= {"lambda:functionarn": [arn]} if function else {}
+        arn = place.arn("lambda", f"event-source-mapping:{parameters.get('UUID', '')}")
+    context |= _if("lambda:principal", parameters.get("Principal"))
+    context |= _if("lambda:functionurlauthtype", parameters.get("FunctionUrlAuthType"))
+    resource = "*" if operation in WITHOUT_FUNCTION else arn
+    tags = parameters.get("Tags")
+    if isinstance(tags, Mapping):
+        context["aws:tagkeys"] = list(tags)
+        context |= {f"aws:requesttag/{key}".lower(): [str(value)] for key, value in tags.items()}
+    found = [Needed(f"lambda:{'InvokeFunction' if operation == 'Invoke' else operation}", resource, context)]
+    role = _in(parameters, "Role")
+    if role:
+        found.append(Needed("iam:PassRole", role, {"iam:passedtoservice": ["lambda.amazonaws.com"]}))
+    return found
 
 
 def _logs(operation: str, parameters: Parameters, place: Place) -> Needed:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +78,8 @@ class Authority:
         self.mode = read_json(kept)["mode"] if kept.exists() else "report"
         self.principals = Principals(account_id)
         self.place = Place(account_id, region)
+        # Policies at resources of services that are the cloud's own, by the service: a resource's ARN to a document.
+        self.resource_policies: dict[str, Callable[[str], str | None]] = {}
         self._clock = clock
         self._lock = threading.Lock()
         self._asked: dict[tuple[str, str, str], dict[str, Any]] = {}
@@ -145,7 +147,9 @@ class Authority:
             **self.principals.facts(caller),
             **permission.context,
         }
-        policy, decides = of_resource(permission.action, permission.resource, self.place.account, self.place.region)
+        policy, decides = of_resource(
+            permission.action, permission.resource, self.place.account, self.place.region, self.resource_policies
+        )
         return judge(
             caller, Asked(permission.action, permission.resource, self.place.account, context, policy, decides)
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from local_cloud.access.decision import Caller
@@ -92,7 +92,9 @@ class Principals:
         return (_first(arn, _current(managed)) if managed else None) or Policy(arn, ())
 
 
-def of_resource(action: str, resource: str, account_id: str, region: str) -> tuple[Policy | None, bool]:
+def of_resource(
+    action: str, resource: str, account_id: str, region: str, own: Mapping[str, Callable[[str], str | None]]
+) -> tuple[Policy | None, bool]:
     """The policy that stands at the resource, and whether nothing is allowed without it."""
     service, _, name = action.partition(":")
     document: Any = None
@@ -101,6 +103,8 @@ def of_resource(action: str, resource: str, account_id: str, region: str) -> tup
 
         bucket = s3_backends[account_id][PARTITION].buckets.get(resource.rsplit(":", 1)[1].partition("/")[0])
         document = getattr(bucket, "policy", None)
+    elif service in own and resource.startswith("arn:"):
+        document = own[service](resource)
     elif service == "kms" and ":key/" in resource:
         from moto.kms.models import kms_backends
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from local_cloud.cloudformation.evaluate import KNOWN, Evaluator, creation_order, referred, text_of
 from local_cloud.cloudformation.plan import Plan
-from local_cloud.cloudformation.resources import TYPES, WITHOUT_EFFECT
+from local_cloud.cloudformation.resources import WITHOUT_EFFECT, known_type
 from local_cloud.cloudformation.stack import Resource
 from local_cloud.errors import AwsError
 
@@ -75,7 +75,8 @@ class Comparison:
                 made["AfterContext"] = _context(self.views.after_shown, declared)
                 self._warn(name, declared)
             return made
-        replacing = TYPES[kind].replacing if kind not in WITHOUT_EFFECT else frozenset()
+        known = None if kind in WITHOUT_EFFECT else known_type(kind)
+        replacing = known.replacing if known is not None else frozenset()
         details = list(self._details(name, current, replacing, with_values))
         if not details and current.type == kind:
             return None

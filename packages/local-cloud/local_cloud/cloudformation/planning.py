@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from local_cloud.cloudformation import accepted, changes, evaluate, parameters, stack_policy
 from local_cloud.cloudformation.plan import Plan
-from local_cloud.cloudformation.resources import TYPES, WITHOUT_EFFECT, refusal
+from local_cloud.cloudformation.resources import WITHOUT_EFFECT, known_type, refusal
 from local_cloud.cloudformation.stack import Resource, Stack, StackStore
 from local_cloud.cloudformation.template import invalid, read_template
 from local_cloud.context import CloudContext
@@ -159,10 +159,11 @@ class Planner:
             kind = resource["Type"]
             if kind in WITHOUT_EFFECT:
                 continue
-            if kind not in TYPES:
+            known = known_type(kind)
+            if known is None:
                 faults.append(f"{name} ({kind}): {refusal(kind)}")
                 continue
-            fault = TYPES[kind].fault(resource.get("Properties", {}))
+            fault = known.fault(resource.get("Properties", {}))
             if fault:
                 faults.append(f"{name} ({kind}): {fault}")
         if faults:
@@ -171,11 +172,8 @@ class Planner:
     @staticmethod
     def _check_capabilities(active: dict[str, Any], capabilities: list[str]) -> None:
         identities = [r for r in active.values() if r["Type"].startswith("AWS::IAM::")]
-        named = any(
-            TYPES[r["Type"]].name_property in r.get("Properties", {})
-            for r in identities
-            if TYPES[r["Type"]].name_property
-        )
+        kinds = [(known_type(r["Type"]), r.get("Properties", {})) for r in identities]
+        named = any(kind.name_property in given for kind, given in kinds if kind is not None and kind.name_property)
         if named and "CAPABILITY_NAMED_IAM" not in capabilities:
             raise AwsError("InsufficientCapabilitiesException", "Requires capabilities : [CAPABILITY_NAMED_IAM]")
         if identities and not {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"} & set(capabilities):

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from local_cloud.capabilities import Capabilities
 from local_cloud.cloudformation.accepted import refuse_unheeded
+from local_cloud.cloudformation.custom_resources import CustomResources
 from local_cloud.cloudformation.engine import RESTORED, Deployment
 from local_cloud.cloudformation.plan import Plan
 from local_cloud.cloudformation.planning import Planner
@@ -56,11 +58,14 @@ def _outputs_of(plan: Plan) -> dict[str, str]:
 class CloudFormationService(StackReader):
     """All stacks of this cloud."""
 
-    def __init__(self, context: CloudContext, clients: Callable[[str], Any], database: Database):
+    def __init__(
+        self, context: CloudContext, clients: Callable[[str], Any], database: Database, capabilities: Capabilities
+    ):
+        self._custom = CustomResources(capabilities, clients, context.clock)
         self._context = context
         self._store = StackStore(database, context.clock)
         self._planner = Planner(context, self._store, clients)
-        self._aws = Aws(clients, context.account_id, context.region)
+        self._aws = Aws(clients, context.account_id, context.region, self._custom.ask)
         self._lock = threading.RLock()
 
     def start(self) -> None:
@@ -75,7 +80,8 @@ class CloudFormationService(StackReader):
             threading.Thread(target=work.all_of, args=(cut_off,), name="cut-off updates", daemon=True).start()
 
     def stop(self) -> None:
-        """Nothing: every step is on disk already."""
+        """No provider is waited for; every step is on disk already."""
+        self._custom.stop()
 
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """One API operation; request and response in the API's shape."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from local_cloud.cloudformation.parameters import MASK, hidden, masked, text
-from local_cloud.cloudformation.resources import TYPES
+from local_cloud.cloudformation.resources import known_type
 from local_cloud.cloudformation.stack import Resource, Stack
 from local_cloud.cloudformation.template import read_template
 from local_cloud.errors import AwsError
@@ -132,9 +132,9 @@ def template_summary(template: dict[str, Any]) -> dict[str, Any]:
     types = sorted({item["Type"] for item in template["Resources"].values()})
     identities = [kind for kind in types if kind.startswith("AWS::IAM::")]
     named = any(
-        TYPES[item["Type"]].name_property in item.get("Properties", {})
+        kind.name_property in item.get("Properties", {})
         for item in template["Resources"].values()
-        if item["Type"] in identities and item["Type"] in TYPES
+        if item["Type"] in identities and (kind := known_type(item["Type"])) is not None
     )
     made: dict[str, Any] = {
         "Parameters": parameters,

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from local_cloud.cloudformation import evaluate
 from local_cloud.cloudformation.plan import Plan
-from local_cloud.cloudformation.resources import TYPES, WITHOUT_EFFECT, Aws, Made, Naming, ResourceType
+from local_cloud.cloudformation.resources import WITHOUT_EFFECT, Aws, Made, Naming, ResourceType, known_type
 from local_cloud.cloudformation.stack import Resource, Stack, StackStore
 from local_cloud.cloudformation.stack_policy import StackPolicy
 from local_cloud.errors import AwsError, words_for
@@ -80,7 +80,7 @@ class ResourceSteps:
         try:
             physical = self._left_behind(resource) if resource.unfinished else resource.physical_id
             if physical is not None:
-                kind_of(resource.type).delete(self._aws, physical, resource.properties)
+                kind_of(resource.type).delete(self._for(resource), physical, resource.properties)
         except Exception as fault:
             reason = reason_of(fault)
             failed = replace(resource, status="DELETE_FAILED", reason=reason, changed=self._store.clock.now())
@@ -143,27 +143,31 @@ class ResourceSteps:
         """The physical id of an unfinished resource; None when it cannot be there. Making it is the surest way to find it."""
         kind, naming = kind_of(resource.type), self._naming(resource)
         try:
-            return kind.create(self._aws, resource.properties, naming).physical_id
+            return kind.create(self._for(resource), resource.properties, naming).physical_id
         except ClientError as refused:
             if not _says_it_exists(refused):
                 return None
             given = resource.properties.get(kind.name_property) if kind.name_property else None
-            return kind.physical_of(self._aws, given or naming.asked)
+            return kind.physical_of(self._for(resource), given or naming.asked)
+
+    def _for(self, resource: Resource) -> Aws:
+        """The clients, and whose they are."""
+        return replace(self._aws, stack_id=self._stack.id, logical_id=resource.logical_id, kind=resource.type)
 
     def _naming(self, resource: Resource) -> Naming:
         return Naming(self._stack.name, self._stack.id, resource.logical_id, resource.generation)
 
     def _make(self, kind: ResourceType, wanted: Resource) -> Made:
-        naming = self._naming(wanted)
+        naming, aws = self._naming(wanted), self._for(wanted)
         try:
-            return kind.create(self._aws, wanted.properties, naming)
+            return kind.create(aws, wanted.properties, naming)
         except ClientError as refused:
             given = wanted.properties.get(kind.name_property) if kind.name_property else None
             if given is not None or not naming.asked or not _says_it_exists(refused):
                 raise
             # The name holds a hash of this stack: a replacement that was cut off left it behind.
-            kind.delete(self._aws, kind.physical_of(self._aws, naming.asked), wanted.properties)
-            return kind.create(self._aws, wanted.properties, naming)
+            kind.delete(aws, kind.physical_of(aws, naming.asked), wanted.properties)
+            return kind.create(aws, wanted.properties, naming)
 
     def _create(self, kind: ResourceType, wanted: Resource, verb: str) -> Callable[[], None]:
         """Make the resource; what takes it back."""
@@ -195,11 +199,14 @@ class ResourceSteps:
         self.told(wanted, "UPDATE_IN_PROGRESS")
 
         def change(old: Resource, new: Resource) -> None:
-            call = lambda: kind.update(self._aws, existing.physical_id, old.properties, new.properties)  # noqa: E731
+            physical = (self._store.resources[self._stack.id].get(existing.logical_id) or existing).physical_id
+            call = lambda: kind.update(self._for(new), physical, old.properties, new.properties)  # noqa: E731
             made = self._try(new, "UPDATE_FAILED", call)
             # What is only told at the start (a role's id) is not told again by an update.
             merged = Made(made.physical_id, {**existing.attributes, **made.attributes})
             self._keep(new, merged, "UPDATE_COMPLETE")
+            if made.physical_id != physical:  # a custom resource made another one: the old one is deleted at the end
+                self.obsolete.append(replace(old, physical_id=physical))
 
         # Noted before the change: one that failed half-way must be taken back too, also by the next process.
         self._undo.append(lambda: change(wanted, existing))
@@ -209,7 +216,7 @@ class ResourceSteps:
     def _as_noted(self, resource: Resource) -> Resource:
         """The resource with the properties that it had before a change that was cut off."""
         old = replace(resource, attempted=None)
-        call = lambda: kind_of(old.type).update(self._aws, old.physical_id, resource.attempted, old.properties)  # noqa: E731
+        call = lambda: kind_of(old.type).update(self._for(old), old.physical_id, resource.attempted, old.properties)  # noqa: E731
         made = self._try(old, "UPDATE_FAILED", call)
         return self._keep(old, Made(made.physical_id, {**old.attributes, **made.attributes}), "UPDATE_COMPLETE")
 
@@ -275,7 +282,10 @@ _NOTHING = _WithoutEffect()
 
 def kind_of(name: str) -> ResourceType:
     """The resource type of that name."""
-    return _NOTHING if name in WITHOUT_EFFECT else TYPES[name]
+    kind = _NOTHING if name in WITHOUT_EFFECT else known_type(name)
+    if kind is None:
+        raise KeyError(name)
+    return kind
 
 
 def _says_it_exists(refused: ClientError) -> bool:

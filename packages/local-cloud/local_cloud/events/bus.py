@@ -79,6 +79,10 @@ class EventBus:
         if pattern.matches(rule.event_pattern.get_pattern(), event):
             self.fire(rule, event)
 
+    def add_way(self, service: str, way: Callable[[str, str, str], None]) -> None:
+        """Deliver to targets of a service: `way` gets the rule's ARN, the target's and the text."""
+        self._delivery.add_way(service, way)
+
     def check_targets(self, targets: list[dict[str, Any]]) -> None:
         """Raise for a target that nothing here can deliver to."""
         for target in targets:

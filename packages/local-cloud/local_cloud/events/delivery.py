@@ -1,4 +1,4 @@
-"""What a target of a rule gets, and how it gets there: SQS, SNS, Step Functions, log groups and event buses.
+"""What a target of a rule gets, and how it gets there: SQS, SNS, Step Functions, Lambda, log groups and event buses.
 
 Targets of other services are refused when they are put on a rule: an event that nobody delivers is lost in silence.
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-targets.html
@@ -29,28 +29,35 @@ class Delivery:
 
     def __init__(self, clients: Callable[[str], Any], clock: Clock):
         self._clients, self._clock = clients, clock
+        self._more: dict[str, Callable[[str, str, str], None]] = {}
         self._ways: dict[str, Callable[[str, str, dict, dict], None]] = {
             "sqs": self._to_queue, "sns": self._to_topic, "states": self._to_state_machine, "logs": self._to_log_group,
             "events": self._to_bus,
         }  # fmt: skip
 
+    def add_way(self, service: str, way: Callable[[str, str, str], None]) -> None:
+        """Deliver to targets of a service of which this module knows nothing."""
+        self._more[service] = way
+
     def check(self, target: dict[str, Any]) -> None:
         """Raise for a target that nothing here can deliver to."""
         service = _service(target["Arn"])
-        if service not in self._ways:
+        known = {*self._ways, *self._more}
+        if service not in known:
             raise AwsError(
                 "ValidationException",
-                f"The local cloud delivers events to {', '.join(sorted(self._ways))}, not to {service or 'none'!r} "
+                f"The local cloud delivers events to {', '.join(sorted(known))}, not to {service or 'none'!r} "
                 f"(target {target['Id']}: {target['Arn']}). See {COVERAGE_PAGE}.",
             )
 
     def send(self, rule_arn: str, target: dict[str, Any], event: dict[str, Any]) -> None:
         """One event to one target; what cannot be delivered goes to its dead-letter queue, or into the log."""
-        way = self._ways.get(_service(target["Arn"]))
-        if way is None:
-            return
+        service, text = _service(target["Arn"]), text_for(rule_arn, target, event)
         try:
-            way(target["Arn"], text_for(rule_arn, target, event), event, target)
+            if service in self._more:
+                self._more[service](rule_arn, target["Arn"], text)
+            elif service in self._ways:
+                self._ways[service](target["Arn"], text, event, target)
         except (ClientError, AwsError) as fault:
             logger.warning("The event %s of %s did not reach %s: %s", event["id"], rule_arn, target["Arn"], fault)
             if queue := target.get("DeadLetterConfig", {}).get("Arn"):

@@ -34,6 +34,7 @@ RUN, KEPT_IN_RUN = (
     ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager/resolv.conf", "/run/nvidia*"),
 )
 OPT, TMP, HOME = "/opt", "/tmp", "/root"  # noqa: S108 - the container's own, folders beside its tree
+VAR = "/var"  # where a function's code and runtime are placed
 PLAIN = (
     "This machine gives containers no namespaces: they are processes of the user who runs the cloud, and can read what "
     "that user can."
@@ -54,6 +55,9 @@ class Room:
     opt_ml: bool = False
     isolated: bool = False
     joined: int | None = None  # the launcher whose network this container shares: a cluster in isolation
+    placed: Sequence[
+        tuple[Path, str]
+    ] = ()  # what is kept under another name, below /var: a function's code and runtime
 
 
 @functools.cache
@@ -148,12 +152,16 @@ def _specification(argv: Sequence[str], env: Mapping[str, str], cwd: str, room: 
     readable = [place for kept in room.kept for place in _places(kept)]
     readable += [(path, path) for pattern in KEPT_IN_RUN for path in glob.glob(pattern)]
     covered = _outermost([*room.hidden, *map(Path, (*HOMES, RUN))])
+    made: list[object] = [OPT, beside] if room.opt_ml else []
+    if room.placed:
+        made, covered = [VAR, []], [folder for folder in covered if not Path(folder).is_relative_to(VAR)]
+        readable += [(str(source.resolve()), target) for source, target in room.placed]
     if room.hosts_file:
         readable.append((str(room.hosts_file), "/etc/hosts"))
     return {
         "argv": list(argv), "env": dict(env), "cwd": cwd, "user": user, "isolated": room.isolated, "join": room.joined or 0,
         "writable": writable, "readable": readable, "covered": covered,
-        "links": list(room.links), "sealed": sealed, "opt": [OPT, beside] if room.opt_ml else [],
+        "links": list(room.links), "sealed": sealed, "opt": made,
     }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Tuning jobs: what CreateHyperParameterTuningJob accepts, and the describe, list and stop operations."""
 
 from local_cloud.errors import AwsError
+from local_cloud.sagemaker.builtin_metrics import metric_definitions
 from local_cloud.sagemaker.listing import Listing
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.search_space import Parameter, combinations, search_space
@@ -236,7 +237,7 @@ def _check_objective(config: Document, definition: Document) -> None:
     if "HyperParameterTuningJobObjective" not in config:
         raise invalid("HyperParameterTuningJobObjective is required.")
     wanted = config["HyperParameterTuningJobObjective"]["MetricName"]
-    names = [entry["Name"] for entry in definition["AlgorithmSpecification"].get("MetricDefinitions", [])]
+    names = [entry["Name"] for entry in metric_definitions(definition["AlgorithmSpecification"])]
     if wanted not in names:
         raise invalid(
             f"The objective metric {wanted!r} is not among the MetricDefinitions of AlgorithmSpecification "

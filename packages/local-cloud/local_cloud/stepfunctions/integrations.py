@@ -1,7 +1,7 @@
 """Task states: which resource ARNs exist, what the history says about a call, and who makes it.
 
 Optimized integrations (`arn:aws:states:::sagemaker:createTrainingJob.sync`) and AWS SDK integrations
-(`arn:aws:states:::aws-sdk:s3:getObject`), and activities. Lambda functions and all other services are refused by name.
+(`arn:aws:states:::aws-sdk:s3:getObject`), activities, and Lambda functions by their own ARN. All other services are refused by name.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from local_cloud.stepfunctions.interpreter import Branch
 
 ACTIVITY = re.compile(r"arn:aws[\w-]*:states:[\w-]+:\d+:activity:[^:]+")
+FUNCTION = re.compile(r"arn:aws[\w-]*:lambda:[\w-]+:\d{12}:function:[\w-]+(?::(?:\$LATEST|[\w-]+))?")
 RESOURCE = re.compile(
     r"arn:aws[\w-]*:states:[\w-]*:\d*:(?P<sdk>aws-sdk:)?(?P<service>[a-z0-9]+):(?P<action>[A-Za-z0-9]+)(?:\.(?P<pattern>sync:2|sync|waitForTaskToken))?"
 )
@@ -54,7 +55,7 @@ class Integration(Protocol):
 
     def fault(self, target: Target, parameters: dict[str, Any]) -> str | None: ...
 
-    def submit(self, target: Target, parameters: dict[str, Any], branch: Branch) -> Any: ...
+    def submit(self, target: Target, parameters: dict[str, Any], branch: Branch, scope: Scope) -> Any: ...
 
     def await_end(self, target: Target, parameters: dict[str, Any], submitted: Any, scope: Scope) -> Any: ...
 
@@ -76,22 +77,22 @@ class Integrations:
         tokens: Tokens,
         client: Callable[[str], Any],
         activities: Any = None,
+        functions: Any = None,
     ):
         self._region = region
         self._sdk = sdk
         self._optimized = optimized
         self._tokens = tokens
         self.client = client
-        self._activities = activities
+        self._activities, self._functions = activities, functions
 
     def fault(self, resource: str, parameters: dict[str, Any]) -> str | None:
         """What is wrong with a Task's resource and the names of its parameters, or None."""
-        if ACTIVITY.fullmatch(resource):
+        if ACTIVITY.fullmatch(resource) or FUNCTION.fullmatch(resource):
             return None
         target = target_of(resource)
         if target is None:
-            what = "Lambda functions are" if ":function:" in resource else "this is"
-            return f"Resource {resource!r}: {what} not supported by the local cloud (see {COVERAGE_PAGE})"
+            return f"Resource {resource!r}: this is not supported by the local cloud (see {COVERAGE_PAGE})"
         integration = self._integration(target)
         if integration is None:
             return (
@@ -106,6 +107,8 @@ class Integrations:
         """Run a Task state; its result, with every step in the history. `arguments` may read the task token."""
         if ACTIVITY.fullmatch(resource):
             return self._activities.run(resource, arguments, branch, scope, times)
+        if FUNCTION.fullmatch(resource):
+            return self._functions.run(resource, arguments, branch, scope, times)
         target = target_of(resource)
         token = None
         if target.pattern:
@@ -141,7 +144,7 @@ class Integrations:
         execution = branch.context["Execution"]
         try:
             with acting(execution["RoleArn"], execution["Name"]):
-                submitted = integration.submit(target, parameters, branch)
+                submitted = integration.submit(target, parameters, branch, scope)
         except StateFailure as failure:
             if target.pattern:
                 branch.event("TaskSubmitFailed", {**names, **outcome_of(failure.error, failure.cause)})

@@ -40,7 +40,7 @@ class MessageTasks:
             return f"{target.service}:{target.action} has no pattern .{target.pattern}"
         return self._sdk.fault(Target(SDK_NAMES[target.service], target.action, "", True), parameters)
 
-    def submit(self, target: Target, parameters: dict[str, Any], branch: Branch) -> Any:
+    def submit(self, target: Target, parameters: dict[str, Any], branch: Branch, scope: Scope) -> Any:
         """Send; objects become JSON text where the API wants text."""
         sent = self._texts(target.service, parameters)
         if target.service == "events":
@@ -113,7 +113,7 @@ class NestedExecutions:
         unknown = [name for name in parameters if name.removesuffix(".$") not in known]
         return f"The field {unknown[0]!r} is not supported by Step Functions" if unknown else None
 
-    def submit(self, target: Target, parameters: dict[str, Any], branch: Branch) -> Any:
+    def submit(self, target: Target, parameters: dict[str, Any], branch: Branch, scope: Scope) -> Any:
         """Start the other execution."""
         # Recorded on AWS: no input, or one that a path made null, is the empty object.
         given = {} if parameters.get("Input") is None else parameters["Input"]

@@ -73,7 +73,7 @@ class SageMakerTasks:
         unknown = [name for name in parameters if name.removesuffix(".$") not in members]
         return f"The field {unknown[0].removesuffix('.$')!r} is not supported by Step Functions" if unknown else None
 
-    def submit(self, target: Target, parameters: dict[str, Any], branch: Branch) -> Any:
+    def submit(self, target: Target, parameters: dict[str, Any], branch: Branch, scope: Scope) -> Any:
         """Make the call; AWS's error names for what it refuses."""
         operation = target.action[0].upper() + target.action[1:]
         if target.pattern == "sync":

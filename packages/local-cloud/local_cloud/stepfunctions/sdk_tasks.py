@@ -43,6 +43,7 @@ SDK_SERVICES = {
     "sfn": ("stepfunctions", "Sfn"),
     "secretsmanager": ("secretsmanager", "SecretsManager"),
     "cloudformation": ("cloudformation", "CloudFormation"),
+    "lambda": ("lambda", "Lambda"),
 }
 
 
@@ -69,7 +70,7 @@ class SdkTasks:
         unknown = [n for n in parameters if api_name(shape, n.removesuffix(".$")) is None]
         return f"The field {unknown[0].removesuffix('.$')!r} is not supported by Step Functions" if unknown else None
 
-    def submit(self, target: Target, parameters: dict[str, Any], branch: Branch) -> Any:
+    def submit(self, target: Target, parameters: dict[str, Any], branch: Branch, scope: Scope) -> Any:
         """Make the call in process."""
         name, prefix = SDK_SERVICES[target.service]
         model = service_model(name)

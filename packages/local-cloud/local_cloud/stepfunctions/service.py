@@ -7,13 +7,14 @@ from typing import Any
 
 from local_cloud.context import CloudContext
 from local_cloud.errors import AwsError
-from local_cloud.own_services import JobService
+from local_cloud.own_services import FunctionService, JobService
 from local_cloud.persistence.database import Database
 from local_cloud.services import COVERAGE_PAGE
 from local_cloud.stepfunctions.activity_api import Activities
 from local_cloud.stepfunctions.execution import end_abandoned
 from local_cloud.stepfunctions.execution_api import Executions
-from local_cloud.stepfunctions.integrations import Integrations
+from local_cloud.stepfunctions.integrations import Integration, Integrations
+from local_cloud.stepfunctions.lambda_tasks import LambdaTasks
 from local_cloud.stepfunctions.machine_api import Machines
 from local_cloud.stepfunctions.message_tasks import MessageTasks, NestedExecutions
 from local_cloud.stepfunctions.sagemaker_tasks import SageMakerTasks
@@ -31,7 +32,10 @@ PARTS = (Machines, Versions, Executions, Activities, Callbacks, Tagging, Trials)
 class StatesService:
     """All state machines and executions of this cloud."""
 
-    def __init__(self, context: CloudContext, clients: Callable[[str], Any], sagemaker: JobService, database: Database):
+    def __init__(
+        self, context: CloudContext, clients: Callable[[str], Any], sagemaker: JobService, functions: FunctionService,
+        database: Database,
+    ):  # fmt: skip
         self._store = Store(context, database)
         tokens = Tokens(context.clock)
         self._activities = Activities(self._store, tokens)
@@ -41,11 +45,12 @@ class StatesService:
             lambda request: self._executions.start(request), lambda arn: self._executions.described(arn), self.join,
             self._stop_nested,
         )  # fmt: skip
-        optimized = {
+        tasks = LambdaTasks(functions, context.authority)
+        optimized: dict[str, Integration] = {
             "sagemaker": SageMakerTasks(sagemaker, context.authority), "sns": messages, "sqs": messages, "events": messages,
-            "states": nested,
+            "states": nested, "lambda": tasks,
         }  # fmt: skip
-        self.integrations = Integrations(context.region, sdk, optimized, tokens, clients, self._activities)
+        self.integrations = Integrations(context.region, sdk, optimized, tokens, clients, self._activities, tasks)
         self._executions = Executions(self._store, self.integrations)
         versions = Versions(self._store)
         machines = Machines(self._store, versions, self.integrations.fault)

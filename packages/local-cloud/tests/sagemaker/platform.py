@@ -16,7 +16,7 @@ from typing import Any
 
 from local_cloud.sagemaker.namespaces import PLAIN
 from local_cloud.testing import RunningCloud, wait_until
-from tests.places import ROOT
+from tests.places import CDK, ROOT
 
 INSTANCE = "ml.m5.large"
 STATUS = {"TrainingJob": "training_job", "HyperParameterTuningJob": "hyper_parameter_tuning_job",
@@ -276,7 +276,8 @@ def started_platform(folder: Path, **settings: str) -> Platform:
 
 def quick_settings() -> dict[str, str]:
     return {"LOCAL_CLOUD_STOP_GRACE_SECONDS": "2", "LOCAL_CLOUD_SYNC_SECONDS": "0.2",
-            "LOCAL_CLOUD_ENVIRONMENTS": os.environ.get("LOCAL_CLOUD_ENVIRONMENTS", "")}  # fmt: skip
+            "LOCAL_CLOUD_ENVIRONMENTS": os.environ.get("LOCAL_CLOUD_ENVIRONMENTS", ""),
+            "LOCAL_CLOUD_NODE_MODULES": str(CDK.parents[1])}  # fmt: skip
 
 
 def processes_of(training_job: str) -> list[int]:

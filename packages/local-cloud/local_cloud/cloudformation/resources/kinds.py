@@ -18,6 +18,10 @@ from botocore.exceptions import ClientError
 Properties = dict[str, Any]
 
 
+def _nobody(token: str, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+    raise NotImplementedError("Nobody can be asked here")
+
+
 @dataclass(frozen=True)
 class Aws:
     """What a resource type may use: clients of this cloud's services, and where it is."""
@@ -25,6 +29,11 @@ class Aws:
     client: Callable[[str], Any]
     account_id: str
     region: str
+    # Asks a custom resource's provider and waits: its service token, the request, the seconds that it has.
+    ask: Callable[[str, dict[str, Any], float], dict[str, Any]] = _nobody
+    stack_id: str = ""
+    logical_id: str = ""
+    kind: str = ""
 
     def arn(self, service: str, resource: str) -> str:
         """An ARN of this account and region."""
@@ -108,7 +117,13 @@ class ResourceType:
         return None
 
 
+CUSTOM = "AWS::CloudFormation::CustomResource"
 TYPES: dict[str, ResourceType] = {}
+
+
+def known_type(name: str) -> ResourceType | None:
+    """The type of that name; every `Custom::Name` is one type."""
+    return TYPES.get(CUSTOM if name.startswith("Custom::") else name)
 
 
 def register(kind: type[ResourceType]) -> type[ResourceType]:

@@ -198,12 +198,19 @@ def _notifications(s3: Any, name: str, value: Any) -> None:
     for source, target, arn in (
         ("TopicConfigurations", "TopicConfigurations", "Topic"),
         ("QueueConfigurations", "QueueConfigurations", "Queue"),
+        ("LambdaConfigurations", "LambdaFunctionConfigurations", "Function"),
     ):
+        name = "LambdaFunction" if arn == "Function" else arn
         if source in value:
-            made[target] = [{f"{arn}Arn": item[arn], "Events": [item["Event"]]} for item in value[source]]
-    if "LambdaConfigurations" in value:
-        raise invalid("The local cloud does not support LambdaConfigurations of a bucket: there is no Lambda here")
+            made[target] = [
+                {f"{name}Arn": item[arn], "Events": [item["Event"]], **_filter(item)} for item in value[source]
+            ]
     s3.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration=made)
+
+
+def _filter(item: dict[str, Any]) -> dict[str, Any]:
+    rules = item.get("Filter", {}).get("S3Key", {}).get("Rules")
+    return {"Filter": {"Key": {"FilterRules": rules}}} if rules else {}
 
 
 def _tags(s3: Any, name: str, value: Any) -> None:

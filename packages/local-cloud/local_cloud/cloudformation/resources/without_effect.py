@@ -13,8 +13,7 @@ WITHOUT_EFFECT = {
 }
 # Why the types that people meet most are refused.
 REFUSED = {
-    "AWS::Lambda::Function": "the local cloud runs no Lambda functions",
-    "AWS::CloudFormation::CustomResource": "custom resources need Lambda functions, which the local cloud does not run",
+    "AWS::Lambda::LayerVersion": "layers are not offered; put their files into the function's package",
     "AWS::CloudFormation::Stack": "nested stacks are not supported; use stacks of their own",
     "AWS::CloudFormation::WaitCondition": "nothing here sends signals",
 }
@@ -22,9 +21,4 @@ REFUSED = {
 
 def refusal(kind: str) -> str:
     """Why a type is refused."""
-    if kind.startswith("Custom::"):
-        return (
-            f"{REFUSED['AWS::CloudFormation::CustomResource']} (CDK makes one for autoDeleteObjects, "
-            "autoDeleteImages, log retention and the like: leave these options out)"
-        )
     return REFUSED.get(kind, "the local cloud does not know this type")
