@@ -46,6 +46,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]
 def _services() -> Iterator[str]:
     from local_cloud.access.simulation import OPERATIONS as SIMULATIONS
     from local_cloud.cloudformation.service import CloudFormationService
+    from local_cloud.functions.service import LambdaService
     from local_cloud.moto_services import implemented_operations
     from local_cloud.sagemaker.service import SageMakerService
     from local_cloud.services import REFUSED_OPERATIONS, SERVICES
@@ -55,6 +56,7 @@ def _services() -> Iterator[str]:
         "sagemaker": [*SageMakerService.operations(), "InvokeEndpoint"],
         "states": StatesService.operations(),
         "cloudformation": CloudFormationService.operations(),
+        "lambda": LambdaService.operations(),
     }
     yield "## Services\n"
     rows = []
@@ -94,7 +96,7 @@ def _states() -> Iterator[str]:
     yield "JSONata functions of Step Functions' own: `$partition`, `$range`, `$hash`, `$random`, `$uuid`, `$parse`.\n"
     yield f"Comparison operators: {_names(list(COMPARISONS))}.\n"
     yield "Refused when the state machine is created:\n"
-    yield "- Lambda functions; in an express state machine what AWS refuses there: `.sync`, `.waitForTaskToken`, activities"
+    yield "- in an express state machine what AWS refuses there: `.sync`, `.waitForTaskToken`, activities"
     yield ""
     rows = [
         ("`sagemaker`", f"{_names([*PLAIN, *JOBS])}; `.sync`: {_names(list(JOBS))}"),
@@ -103,6 +105,7 @@ def _states() -> Iterator[str]:
             for service, actions in ACTIONS.items()
         ),
         ("`states`", "`startExecution`, `.sync`, `.sync:2`"),
+        ("`lambda`", "`invoke`, also `.waitForTaskToken`; a function's own ARN is a resource, too"),
         ("`aws-sdk`", f"every supported operation of {_names(list(SDK_SERVICES))}"),
     ]
     yield from _table(("integration", "actions"), rows)
@@ -124,14 +127,36 @@ def _stacks() -> Iterator[str]:
         idle = "; ".join(f"{prop}: {reason}" for prop, reason in sorted(kind.without_effect.items()))
         rows.append((f"`{name}`", _names(kind.properties), idle))
     yield from _table(("type", "properties", "accepted without effect, because"), rows)
+    yield (
+        "\n`Custom::Name` is a custom resource: its `ServiceToken` names a Lambda function or an SNS topic, and its other properties "
+        "are its provider's business."
+    )
     yield "\nTypes that are accepted and make nothing:\n"
     for name, reason in WITHOUT_EFFECT.items():
         yield f"- `{name}`: {reason}"
     yield "\nRefused, like every other type; the reason for those that people meet most:\n"
     for name, reason in REFUSED.items():
         yield f"- `{name}`: {reason}"
-    yield "- `Custom::*` (CDK's autoDeleteObjects, autoDeleteImages, log retention): they need Lambda functions"
     yield "- template sections `Transform` and `Hooks`; `CreationPolicy`; importing resources; nested stacks"
+
+
+def _functions() -> Iterator[str]:
+    from local_cloud.functions.configuration import REFUSED, WITHOUT_EFFECT
+    from local_cloud.functions.executions import MAXIMUM_AT_ONCE, WARM_SECONDS
+
+    yield "\n## Lambda functions\n"
+    yield "Runtimes: `python3.x` and `nodejsXX.x`, on this machine's own Python and Node.js. All others are refused by name.\n"
+    yield (
+        f"An execution environment is a process. It stays warm for {WARM_SECONDS:.0f} seconds, and {MAXIMUM_AT_ONCE} run at the same "
+        "time. Memory is not limited.\n"
+    )
+    yield "Refused when a function asks for them:\n"
+    for name, (_asks, why) in sorted(REFUSED.items()):
+        yield f"- `{name}`: {why}"
+    yield "- function URLs, concurrency, destinations, event sources other than SQS queues, weights of aliases"
+    yield "\nAccepted without effect:\n"
+    for name, why in sorted(WITHOUT_EFFECT.items()):
+        yield f"- `{name}`: {why}"
 
 
 def _requests() -> Iterator[str]:
@@ -149,7 +174,7 @@ def _requests() -> Iterator[str]:
 
 def page() -> str:
     """The whole page."""
-    lines = [HEAD, *_services(), *_states(), *_stacks(), *_requests()]
+    lines = [HEAD, *_services(), *_functions(), *_states(), *_stacks(), *_requests()]
     return "\n".join(lines) + "\n" + PARITY.read_text(encoding="utf-8")
 
 

@@ -10,6 +10,9 @@ from local_cloud.errors import AwsError
 from local_cloud.services import Service, service_model
 from local_cloud.wire import Answer, Request, plain_json
 
+# Under this name a service says the id of the request itself, where it means something.
+REQUEST_ID = "_request_id"
+
 
 def parsed(request: Request, service: Service) -> tuple[str, dict[str, Any]]:
     """The operation and its request in the model's shape. Raises UnknownOperationException and SerializationException."""
@@ -40,7 +43,7 @@ def answer(service: Service, operation: str, response: dict[str, Any]) -> Answer
     """An answer in the model's shape: what belongs there goes into status and headers, the rest is the body."""
     model = service_model(service.model).operation_model(operation)
     shape, status = model.output_shape, int(model.http.get("responseCode", 200))
-    request_id = str(uuid.uuid4())
+    request_id = response.get(REQUEST_ID) or str(uuid.uuid4())
     headers = {"Content-Type": "application/json", "x-amzn-RequestId": request_id}
     if shape is None:
         return Answer(status, headers, b"")

@@ -170,9 +170,11 @@ def test_cdk_empties_a_bucket_and_sets_its_notifications_without_a_change(cloud:
 
     app = cdk.App(outdir=str(tmp_path / "out"))
     assets = f"assets-{uuid.uuid4().hex[:8]}"
-    made = cdk.Stack(app, "Stack", synthesizer=cdk.DefaultStackSynthesizer(file_assets_bucket_name=assets, generate_bootstrap_version_rule=False))  # fmt: skip
+    own = cdk.DefaultStackSynthesizer(file_assets_bucket_name=assets, generate_bootstrap_version_rule=False)
+    made = cdk.Stack(app, "Stack", synthesizer=own)
     bucket = aws_s3.Bucket(made, "Bucket", removal_policy=cdk.RemovalPolicy.DESTROY, auto_delete_objects=True)
-    code = aws_lambda.Code.from_inline("def handler(event, context):\n    print('KEY', event['Records'][0]['s3']['object']['key'])\n")  # fmt: skip
+    source = "def handler(event, context):\n    print('KEY', event['Records'][0]['s3']['object']['key'])\n"
+    code = aws_lambda.Code.from_inline(source)
     told = aws_lambda.Function(made, "Told", runtime=aws_lambda.Runtime.PYTHON_3_11, handler="index.handler", code=code)
     bucket.add_event_notification(aws_s3.EventType.OBJECT_CREATED, aws_s3_notifications.LambdaDestination(told))
     cdk.CfnOutput(made, "BucketName", value=bucket.bucket_name)

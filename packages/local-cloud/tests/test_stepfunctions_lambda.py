@@ -84,7 +84,11 @@ def test_the_time_of_a_task_ends_the_wait_and_a_failure_of_the_function_itself_i
 
 
 def test_a_function_answers_the_token_that_it_was_handed(cloud: RunningCloud) -> None:
-    code = "import boto3, json\ndef handler(event, context):\n    boto3.client('stepfunctions').send_task_success(taskToken=event['token'], output=json.dumps('done'))\n"  # fmt: skip
+    code = """
+import boto3
+def handler(event, context):
+    boto3.client("stepfunctions").send_task_success(taskToken=event["token"], output='"done"')
+"""
     name = make(cloud, code, Role=role(cloud, "lambda.amazonaws.com", "states:SendTaskSuccess"))
     parameters = {"FunctionName": name, "Payload": {"token.$": "$$.Task.Token"}}
     execution, _ = ran(cloud, {"Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken", "Parameters": parameters})

@@ -18,6 +18,7 @@ from local_cloud.errors import AwsError
 from local_cloud.functions.executions import Executions, Invocation
 from local_cloud.functions.function_api import Functions
 from local_cloud.functions.names import failure
+from local_cloud.rest_json import REQUEST_ID
 
 if TYPE_CHECKING:
     from local_cloud.context import CloudContext
@@ -94,10 +95,14 @@ class Invocations:
             self._functions.found(request, latest_in_error=True)
             return {"StatusCode": 204}
         if kind == "Event":
-            self.start(request)
-            return {"StatusCode": 202}
+            return {"StatusCode": 202, REQUEST_ID: self.start(request).request_id}
         done = self.wait(request)
-        answer: dict[str, Any] = {"StatusCode": 200, "ExecutedVersion": done.version, "Payload": done.payload.encode()}
+        answer: dict[str, Any] = {
+            "StatusCode": 200,
+            "ExecutedVersion": done.version,
+            "Payload": done.payload.encode(),
+            REQUEST_ID: done.request_id,
+        }
         if done.error:
             answer["FunctionError"] = done.error
         if request.get("LogType") == "Tail":
