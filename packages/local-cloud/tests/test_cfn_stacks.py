@@ -356,11 +356,11 @@ def test_change_sets_tell_what_they_would_do(cfn, name):
 
 
 REFUSED = [
-    ({"F": {"Type": "AWS::Lambda::Function", "Properties": {}}}, "AWS::Lambda::Function"),
     (
-        {"F": {"Type": "Custom::S3AutoDeleteObjects", "Properties": {}}},
-        "Custom::S3AutoDeleteObjects.*autoDeleteObjects",
+        {"F": {"Type": "AWS::Lambda::LayerVersion", "Properties": {}}},
+        "AWS::Lambda::LayerVersion.*layers are not offered",
     ),
+    ({"F": {"Type": "AWS::Lambda::Function", "Properties": {"FunctionScalingConfig": {}}}}, "FunctionScalingConfig"),
     ({"F": {"Type": "AWS::SageMaker::Pipeline", "Properties": {}}}, "AWS::SageMaker::Pipeline"),
     ({"P": parameter(Colour="red")}, "Colour"),
     ({"P": {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String"}}}, "Value"),

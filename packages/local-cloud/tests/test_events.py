@@ -214,8 +214,8 @@ def test_a_put_event_is_delivered_before_the_answer_and_what_cannot_be_goes_to_t
 
 
 def test_a_target_that_nothing_delivers_to_is_refused_by_name(cloud, name):
-    with pytest.raises(ClientError, match="not to 'lambda'"):
-        rule(cloud, name, {"source": [name]}, {"Arn": "arn:aws:lambda:us-east-1:000000000000:function:f"})
+    with pytest.raises(ClientError, match="not to 'kinesis'"):
+        rule(cloud, name, {"source": [name]}, {"Arn": "arn:aws:kinesis:us-east-1:000000000000:stream/s"})
 
 
 def test_test_event_pattern_answers(cloud):

@@ -7,12 +7,18 @@ import inspect
 import pytest
 
 from local_cloud.cloudformation.service import CloudFormationService
-from local_cloud.own_services import JobService, OwnService
+from local_cloud.functions.service import LambdaService
+from local_cloud.own_services import FunctionService, JobService, OwnService
 from local_cloud.sagemaker.service import SageMakerService
 from local_cloud.services import SERVICES
 from local_cloud.stepfunctions.service import StatesService
 
-SHAPES = [(CloudFormationService, OwnService), (StatesService, OwnService), (SageMakerService, JobService)]
+SHAPES = [
+    (CloudFormationService, OwnService),
+    (StatesService, OwnService),
+    (SageMakerService, JobService),
+    (LambdaService, FunctionService),
+]
 
 
 def methods(protocol: type) -> list[str]:
@@ -32,4 +38,5 @@ def test_every_service_that_the_cloud_owns_is_one_of_them():
         "sagemaker",
         "states",
         "cloudformation",
+        "lambda",
     }

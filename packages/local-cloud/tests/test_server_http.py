@@ -101,7 +101,7 @@ def test_what_aws_rejects_is_rejected_with_its_words(cloud, service, operation, 
 
 @pytest.mark.parametrize(("service", "operation"), [
     ("ec2", "describe_vpcs"), ("autoscaling", "describe_auto_scaling_groups"), ("dynamodb", "list_tables"),
-    ("lambda", "list_functions"), ("cloudfront", "list_distributions"), ("cloudhsmv2", "describe_clusters"),
+    ("apigateway", "get_rest_apis"), ("cloudfront", "list_distributions"), ("cloudhsmv2", "describe_clusters"),
     ("elbv2", "describe_load_balancers"), ("route53", "list_hosted_zones"), ("sesv2", "list_contact_lists"),
 ])  # fmt: skip
 def test_a_service_that_is_not_offered_is_refused_in_its_own_protocol(cloud, service, operation):

@@ -20,6 +20,7 @@ EDGES = {
     "environment.py": "the cloud's process forgets every way to a real account",
     "proxy/__main__.py": "the proxies that were set before lead to other hosts",
     "proxy/child.py": "the proxy's process inherits what the cloud kept, and the proxies that were set before",
+    "functions/runtime/python.py": "a function's process, not the cloud's",
     "process.py": "the process that is started inherits the caller's variables",
     "testing.py": "the same for tests",
 }

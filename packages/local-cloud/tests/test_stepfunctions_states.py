@@ -390,8 +390,8 @@ REFUSED = [
     ({"QueryLanguage": "JSONata", **one({"Type": "Pass", "QueryLanguage": "JSONPath"})}, "can not be 'JSONPath'"),
     ({"QueryLanguage": "JSONata", **one({"Type": "Pass", "Output": "{% $sum( %}"})}, "cannot be parsed"),
     (one({"Type": "Pass", "Output": "x"}), "Output"),
-    (one({"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:f"}), "Lambda"),
-    (one({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke"}), "lambda"),
+    (one({"Type": "Task", "Resource": "arn:aws:states:::lambda:invokeAsync"}), "lambda:invokeAsync is no integration"),
+    (one({"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.sync"}), "lambda:invoke has no pattern .sync"),
     (one({"Type": "Task", "Resource": "arn:aws:states:::sagemaker:createNothing"}), "createNothing"),
     (
         one({"Type": "Task", "Resource": "arn:aws:states:::sagemaker:createModel", "Parameters": {"Modelname": "x"}}),

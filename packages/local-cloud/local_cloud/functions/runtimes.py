@@ -88,7 +88,7 @@ def _python(wanted: str) -> tuple[str, str]:
     """A Python of that version, or the one that runs this cloud."""
     own = platform.python_version()
     if not (own + ".").startswith(wanted + "."):
-        named = shutil.which(f"python{wanted}", path=f"{os.environ.get('PATH', '')}:/usr/local/bin:/usr/bin")
+        named = _program(f"python{wanted}")
         if named:
             program = os.path.realpath(named)
             version = _said([program, "-I", "-S", "-c", "import platform; print(platform.python_version())"])
@@ -123,8 +123,13 @@ def _node() -> str | None:
         program = Path(folder) / "bin" / "node"
         if program.exists():
             return str(program.resolve())
-    named = shutil.which("node", path=f"{os.environ.get('PATH', '')}:/usr/local/bin:/usr/bin")
+    named = _program("node")
     return os.path.realpath(named) if named else None
+
+
+def _program(name: str) -> str | None:
+    """A program of this machine, in the PATH of the cloud or where systems have it."""
+    return shutil.which(name) or shutil.which(name, path="/usr/local/bin:/usr/bin")
 
 
 def _said(command: list[str]) -> str:
