@@ -68,11 +68,11 @@ GROUPS = {
         Group(
             "health",
             ".venv-training_code",
-            ("training_code/health/*.py", "training_code/health/rules/*.py"),
-            ("tests/training_code/test_health_rules.py", "tests/training_code/test_health_seed_cases.py",
-             "tests/training_code/test_health_managed.py", "tests/training_code/test_health_command.py"),
+            ("training_code/health/chosen.py", "training_code/health/managed.py", "training_code/health/observations.py",
+             "training_code/health/rule.py", "training_code/health/verdict.py", "training_code/health/watch.py",
+             "training_code/health/rules/*.py"),
+            ("tests/training_code/test_health_arithmetic.py",),
             copied=("contract", "tests", "training_code"),
-            unless="fits or window or page or perceptron",
         ),
         Group(
             "prices",

@@ -120,7 +120,8 @@ def lay_out(group: Group, folder: Path) -> None:
             "-k",
             f"not ({group.unless})",
         ]
-        + (["-p", "cloud_here"] if group.cloud else ["-m", "not alone"]),
+        + (["-p", "cloud_here"] if group.cloud else [])
+        + (["-m", "not alone"] if group.top == "." else []),
         "process_isolation": "forkserver",
         "timeout_constant": 20.0,
         "use_git_change_detection": False,

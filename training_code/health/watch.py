@@ -18,6 +18,7 @@ from training_code.profiling.system import SystemSampler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 EVALUATION_SHARE = 0.02  # of one processor; an evaluation that took long is followed by a longer pause
@@ -27,7 +28,7 @@ CONFIRMATIONS = 2  # evaluations in a row that must find an issue before a train
 def watch(directory: str, pid: int, interval: float, evaluate_every: float, stop_on: list[str], ended: Event) -> None:
     """Until `ended` is set or the training is gone."""
     sampler = SystemSampler(pid)
-    live = _LiveRules(directory, pid, evaluate_every, stop_on)
+    live = LiveRules(directory, pid, evaluate_every, stop_on)
     with open(f"{directory}/system.jsonl", "w", encoding="utf-8", buffering=1) as lines:
         due = time.monotonic() + interval
         while not ended.wait(max(0.0, due - time.monotonic())) and os.getppid() == pid:
@@ -38,28 +39,43 @@ def watch(directory: str, pid: int, interval: float, evaluate_every: float, stop
             lines.write(json.dumps(sampler.sample()) + "\n")
 
 
-class _LiveRules:
-    def __init__(self, directory: str, pid: int, every: float, stop_on: list[str]) -> None:
+def evaluated(directory: str) -> list[dict[str, Any]]:
+    """What all rules say of the training so far."""
+    # Imported when the first evaluation is due: a training that is over by then does not pay for it.
+    from pathlib import Path
+
+    from training_code.health.chosen import chosen_rules
+    from training_code.health.observations import Observations
+
+    observed = Observations.read(Path(directory))
+    return [rule.evaluate(observed, parameters) for rule, parameters in chosen_rules({})]
+
+
+def stopped(pid: int) -> None:
+    os.kill(pid, signal.SIGTERM)
+
+
+class LiveRules:
+    """Rules beside a training that runs. `clock`, `evaluate` and `stop` are arguments, so that no test waits for any of them."""
+
+    def __init__(
+        self, directory: str, pid: int, every: float, stop_on: list[str], clock: Callable[[], float] = time.monotonic,
+        evaluate: Callable[[str], list[dict[str, Any]]] = evaluated, stop: Callable[[int], None] = stopped,
+    ) -> None:  # fmt: skip
         self._directory, self._pid, self._every, self._stop_on = directory, pid, every, stop_on
-        self._due = time.monotonic() + every
+        self._clock, self._evaluate, self._stop = clock, evaluate, stop
+        self._due = clock() + every
         self._in_a_row: dict[str, int] = {}
         self._stopped = False
 
     def evaluate_when_due(self) -> None:
-        began = time.monotonic()
+        began = self._clock()
         if began < self._due:
             return
-        # Imported when the first evaluation is due: a training that is over by then does not pay for it.
-        from pathlib import Path
-
-        from training_code.health.chosen import chosen_rules
-        from training_code.health.observations import Observations
-
-        observed = Observations.read(Path(self._directory))
-        found = [rule.evaluate(observed, parameters) for rule, parameters in chosen_rules({})]
+        found = self._evaluate(self._directory)
         self._write("live.json", {"time": time.time(), "rules": found})
         self._stop_if_asked(found)
-        ended = time.monotonic()
+        ended = self._clock()
         self._due = ended + max(self._every, (ended - began) / EVALUATION_SHARE)
 
     def _write(self, name: str, content: Any) -> None:
@@ -79,7 +95,7 @@ class _LiveRules:
                 keep = {k: outcome[k] for k in ("name", "seen", "why", "change", "steps")}
                 self._write("stop.json", {"time": time.time(), **keep})
                 print(f"health_rule_stop={name}; {outcome['seen']}", file=sys.stderr, flush=True)
-                os.kill(self._pid, signal.SIGTERM)
+                self._stop(self._pid)
 
 
 def main() -> None:
