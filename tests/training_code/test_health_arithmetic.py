@@ -357,7 +357,7 @@ def test_a_batch_may_grow_where_machine_and_memory_have_room():
     assert found["values"] == {"batch": 8.0, "utilization": pytest.approx(50), "memory": 10.0, "data_share": 0.0}
     assert status("BatchSize", machine(wanted=2.5), **LOUD) == "NoIssuesFound"
     assert status("BatchSize", machine(wanted=2.0, process_memory=70), **LOUD) == "NoIssuesFound"
-    assert status("BatchSize", machine(falling(20, data=0.3), wanted=2.0), **LOUD) == "NoIssuesFound"
+    assert status("BatchSize", machine(falling(20, data=0.31), wanted=2.0), **LOUD) == "NoIssuesFound"
     on_gpu = says("BatchSize", machine(wanted=4.0, **gpu(50, memory=30)), **LOUD)
     assert on_gpu["status"] == "IssuesFound" and (on_gpu["values"]["utilization"], on_gpu["values"]["memory"]) == (
         50,
