@@ -19,13 +19,14 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 
 from contract.abandon import Abandon
+from contract.machine import usable_cores
 from contract.memory_budget import MEGABYTE, MemoryBudget
 from contract.unreadable import UnreadablePhoto
 
 CPU_SECONDS = 20.0  # of one photo; 120 megapixels of any format take less than half of it
 WALL_SECONDS: Final = 120  # a machine that has no time for the photo
 HEADER_MEMORY: Final = 256 * MEGABYTE  # reading a header may not take more
-_IDLE_CHILDREN: Final = max(2, os.cpu_count() or 1)
+_IDLE_CHILDREN: Final = max(2, usable_cores())
 _PIPE_BYTES: Final = 1 << 20
 REQUEST: Final = struct.Struct(">QQd8s")  # bytes that follow, most pixels, seconds of work, kind
 LENGTH: Final = struct.Struct(">I")  # of the JSON that follows

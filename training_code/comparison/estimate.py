@@ -7,7 +7,6 @@ comparison has already finished, and features that are cached, cost nothing and 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from contract import benchmark
 from contract.comparison_input import ComparisonInput
 from contract.failure import JobFailure
 from contract.hyperparameters import RULES
+from contract.machine import usable_cores
 from training_code.models import backbone, catalogue
 
 BATCH = {"cpu": 1, "cuda": 32}
@@ -85,7 +85,7 @@ class Cost:
             START_BENCHMARK
             + self.conversion
             + work.judged * self.served
-            + benchmark.seconds(self.served, os.cpu_count() or 1)
+            + benchmark.seconds(self.served, usable_cores())
         )
 
 
@@ -114,7 +114,7 @@ def cost_of(model: str, image_size: int) -> Cost:
         torch.set_num_threads(1)
         try:
             # A thread's own time: what else runs on the machine must not look like a slow network.
-            seconds = _shortest(lambda: module(photos), time.thread_time) / BATCH[device] / (os.cpu_count() or 1)
+            seconds = _shortest(lambda: module(photos), time.thread_time) / BATCH[device] / (usable_cores())
         finally:
             torch.set_num_threads(threads)
     return Cost(seconds, layers, parameters)

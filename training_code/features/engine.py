@@ -7,7 +7,6 @@ by an order of magnitude together. Here `auto` is float32, which agrees with the
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from contract.failure import JobFailure
+from contract.machine import usable_cores
 from contract.preprocessing import Preprocessing, normalize
 from training_code.models.catalogue import ModelSpec
 
@@ -154,7 +154,7 @@ def _batches(
     work: Sequence[Work], pixels: Callable[[int], np.ndarray], preprocessing: Preprocessing, size: int
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Full batches (the last one padded with zeros) and where each begins, made a few ahead of their use."""
-    threads = os.cpu_count() or 1
+    threads = usable_cores()
 
     def make(begin: int) -> np.ndarray:
         batch = np.zeros((size, 3, *preprocessing.input_size), dtype=np.float32)

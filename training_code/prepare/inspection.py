@@ -7,7 +7,6 @@ A photo that cannot be read is a fact about it, never a failure of the job.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import numpy as np
 
 from contract import exif
 from contract.decode import MAX_BYTES, Decoded, UnreadablePhoto, read_photo
+from contract.machine import usable_cores
 from contract.photo_set.questions import Placed
 from contract.photo_set.sources import Source
 
@@ -77,7 +77,7 @@ def inspect_all(
         return _inspect(placed[index], source, lambda rgb: keep_pixels(index, rgb) if keep_pixels else None)
 
     photos = []
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         for done, photo in enumerate(pool.map(look, range(len(placed))), 1):
             photos.append(photo)
             progress(done)

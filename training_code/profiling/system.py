@@ -13,6 +13,7 @@ import time
 
 TYPE_CHECKING = False  # without the module `typing`: this is imported by a process that must start at once
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -27,19 +28,26 @@ class SystemSampler:
     `workers_wanted`: the same of its child processes alone.
     """
 
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self._gpus = _gpus()
-        self._at = time.time()
+    def __init__(
+        self,
+        pid: int,
+        root: str = "",
+        clock: Callable[[], float] = time.time,
+        gpus: Sequence[Callable[[], dict[str, float]]] | None = None,
+    ) -> None:
+        """`root`: where the machine's /proc and /sys lie, so that a recorded one can be read."""
+        self._pid, self._root, self._clock = pid, root, clock
+        self._gpus = _gpus() if gpus is None else gpus
+        self._at = clock()
         self._threads = self._thread_times()
-        self._moved = _bytes_moved()
-        self._ticks = _core_ticks()
+        self._moved = _bytes_moved(root)
+        self._ticks = _core_ticks(root)
 
     def sample(self) -> dict[str, Any]:
-        now = time.time()
+        now = self._clock()
         interval = max(now - self._at, 1e-3)
         threads = self._thread_times()
-        ticks = _core_ticks()
+        ticks = _core_ticks(self._root)
         cores, waiting = _use(self._ticks, ticks)
         by_core, wanted_by_core, workers = [0.0] * len(cores), [0.0] * len(cores), 0.0
         for thread, (ran, core, queued) in threads.items():
@@ -49,8 +57,8 @@ class SystemSampler:
             wanted = used / max(used, interval - (queued - queued_before), 1e-9)
             wanted_by_core[core % len(cores)] += wanted
             workers += wanted if thread[0] != self._pid else 0.0
-        total, available = _memory_of_machine()
-        moved = _bytes_moved()
+        total, available = _memory_of_machine(self._root)
+        moved = _bytes_moved(self._root)
         record: dict[str, Any] = {
             "time": now, "interval": round(interval, 4), "cores": cores,
             "iowait": waiting, "cpus": self._allowed(len(cores)),
@@ -77,7 +85,7 @@ class SystemSampler:
         """The training and its descendants, without this process; other processes of the machine are not looked at."""
         found, own = [self._pid], os.getpid()
         for pid in found:
-            found += [child for child in _children(pid) if child != own]
+            found += [child for child in _children(self._root, pid) if child != own]
         return found
 
     def _thread_times(self) -> dict[tuple[int, int], tuple[float, int, float]]:
@@ -85,12 +93,12 @@ class SystemSampler:
         found = {}
         for pid in self._tree():
             try:
-                tasks = os.listdir(f"/proc/{pid}/task")
+                tasks = os.listdir(f"{self._root}/proc/{pid}/task")
             except (FileNotFoundError, ProcessLookupError):
                 continue  # it ended meanwhile
             for task in tasks:
                 try:
-                    found[pid, int(task)] = _thread_time(f"/proc/{pid}/task/{task}")
+                    found[pid, int(task)] = _thread_time(f"{self._root}/proc/{pid}/task/{task}")
                 except (FileNotFoundError, ProcessLookupError):
                     continue
         return found
@@ -100,7 +108,7 @@ class SystemSampler:
         total = 0
         for pid in self._tree():
             try:
-                total += int(_text(f"/proc/{pid}/statm").split()[1]) * PAGE
+                total += int(_text(f"{self._root}/proc/{pid}/statm").split()[1]) * PAGE
             except (FileNotFoundError, ProcessLookupError):
                 continue
         return total
@@ -111,10 +119,12 @@ def _text(path: str) -> str:
         return stream.read()
 
 
-def _core_ticks() -> list[tuple[int, int, int]]:
+def _core_ticks(root: str) -> list[tuple[int, int, int]]:
     """(all, idle, waiting for disk) of each core since the machine started. Guests are counted in user time already."""
     found = []
-    for line in _text("/proc/stat").splitlines() if os.path.exists("/proc/stat") else []:  # macOS has no /proc
+    for line in (
+        _text(f"{root}/proc/stat").splitlines() if os.path.exists(f"{root}/proc/stat") else []
+    ):  # macOS has no /proc
         name, *fields = line.split()
         if name.startswith("cpu") and name != "cpu":
             numbers = [int(field) for field in fields[:8]]
@@ -133,38 +143,38 @@ def _use(before: list[tuple[int, int, int]], after: list[tuple[int, int, int]]) 
     return busy, round(100.0 * waited / passed, 1) if passed else 0.0
 
 
-def _memory_of_machine() -> tuple[int, int]:
+def _memory_of_machine(root: str) -> tuple[int, int]:
     """Bytes: in all, and to be had without swapping. Zeros where the system does not say (macOS has no /proc)."""
     found = {}
-    for line in _text("/proc/meminfo").splitlines() if os.path.exists("/proc/meminfo") else []:
+    for line in _text(f"{root}/proc/meminfo").splitlines() if os.path.exists(f"{root}/proc/meminfo") else []:
         name, _, rest = line.partition(":")
         found[name] = int(rest.split()[0]) * 1024
     return found.get("MemTotal", 0), found.get("MemAvailable", found.get("MemFree", 0))
 
 
-def _bytes_moved() -> dict[str, int]:
+def _bytes_moved(root: str) -> dict[str, int]:
     """Since the machine started, over all whole disks and all network interfaces; what cannot be read is left out."""
     found: dict[str, int] = {}
     try:
-        disks = set(os.listdir("/sys/block"))
-        rows = [line.split() for line in _text("/proc/diskstats").splitlines()]
+        disks = set(os.listdir(f"{root}/sys/block"))
+        rows = [line.split() for line in _text(f"{root}/proc/diskstats").splitlines()]
         whole = [row for row in rows if row[2] in disks and not row[2].startswith(("loop", "ram", "zram", "dm-", "md"))]
         # Fields 3 and 7 count sectors of 512 bytes: https://docs.kernel.org/admin-guide/iostats.html
         found["disk_read"], found["disk_write"] = (512 * sum(int(row[k]) for row in whole) for k in (5, 9))
     except (OSError, IndexError, ValueError):
         pass
     try:
-        rows = [line.partition(":")[2].split() for line in _text("/proc/net/dev").splitlines()[2:]]
+        rows = [line.partition(":")[2].split() for line in _text(f"{root}/proc/net/dev").splitlines()[2:]]
         found["network_in"], found["network_out"] = (sum(int(row[k]) for row in rows) for k in (0, 8))
     except (OSError, IndexError, ValueError):
         pass
     return found
 
 
-def _children(pid: int) -> list[int]:
+def _children(root: str, pid: int) -> list[int]:
     try:
-        tasks = os.listdir(f"/proc/{pid}/task")
-        return [int(child) for task in tasks for child in _text(f"/proc/{pid}/task/{task}/children").split()]
+        tasks = os.listdir(f"{root}/proc/{pid}/task")
+        return [int(child) for task in tasks for child in _text(f"{root}/proc/{pid}/task/{task}/children").split()]
     except (FileNotFoundError, ProcessLookupError):
         return []  # it ended meanwhile
 
