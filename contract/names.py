@@ -47,6 +47,22 @@ WEIGHTS: Final = "weights/"
 WEIGHTS_INCOMING: Final = f"{WEIGHTS}.incoming/"  # a file that no job has checked yet
 MODEL_FILE: Final = "model.tar.gz"
 
+# Where uploads lie in the data bucket.
+DATASETS: Final = "datasets/"
+
+# SSM parameters in which the stacks say what they made; the command line reads them.
+DATA_BUCKET: Final = "data-bucket"
+ARTIFACTS_BUCKET: Final = "artifacts-bucket"
+MODELS_BUCKET: Final = "models-bucket"
+STATE_MACHINE: Final = "state-machine-arn"
+COMPARISON_MACHINE: Final = "comparison-state-machine-arn"
+PACKAGE_GROUP: Final = "model-package-group"
+WEIGHTS_ROLE: Final = "weights-role-arn"
+IMAGE_URIS: Final = "images/"
+ENDPOINT: Final = "-endpoint"  # ends the parameter with the name of an endpoint
+CPU_ENDPOINT: Final = f"cpu{ENDPOINT}"
+MULTI_MODEL_ENDPOINT: Final = f"multi-model{ENDPOINT}"
+
 # What a value says that has none yet: an SSM parameter cannot be empty.
 NOTHING: Final = "none"
 

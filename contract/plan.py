@@ -41,12 +41,12 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Features:
-    """What the head learns from; `depths`: of how many depths of the backbone there are features."""
+    """What the head learns from. `depths`: of how many depths of the backbone; `arithmetic`: which was chosen, and why."""
 
     key: str
     width: int
     engine: str
-    arithmetic: str
+    arithmetic: Mapping[str, Any]
     from_cache: int
     computed: int
     depths: int

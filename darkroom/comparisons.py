@@ -9,14 +9,13 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.markup import escape
 
-from contract.names import comparison_key
+from contract.names import COMPARISON_MACHINE, comparison_key
 from contract.whole_file import whole_file
 from darkroom import comparison_progress, executions, jobs, live, look, story, upload
 from darkroom.failure import DarkroomError
 from darkroom.summary import Results, failure
 from darkroom.target import Target
 
-MACHINE = "comparison-state-machine-arn"
 # Field of a candidate's row, title, form, scale.
 COLUMNS = (
     ("accuracy", "accuracy", "{:.1%}", 1),
@@ -43,7 +42,7 @@ def begin(
 ) -> str:
     """Look at the input and both sets, upload them and start the comparison; its ARN, which `left` is told."""
     look.check_comparison(document)
-    machine = target.parameter(MACHINE)
+    machine = target.parameter(COMPARISON_MACHINE)
     document = look.look(console, data, document, yes)
     if second:
         look.look(console, second, {"splits": "draw"}, yes)
@@ -68,7 +67,7 @@ def follow(target: Target, console: Console, arn: str) -> float:
 
 def find(target: Target, name: str) -> str:
     """The ARN of a comparison by its name; DarkroomError where there is none of this name."""
-    machine = target.parameter(MACHINE)
+    machine = target.parameter(COMPARISON_MACHINE)
     started = executions.listed(target, machine)
     for one in started:
         if one["name"] == name:

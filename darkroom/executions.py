@@ -13,7 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from contract.execution_input import ExecutionInput
-from contract.names import execution_key
+from contract.names import ARTIFACTS_BUCKET, STATE_MACHINE, execution_key
 from contract.validation import did_you_mean
 from darkroom.failure import DarkroomError
 from darkroom.target import Target
@@ -86,7 +86,7 @@ def require_name(name: str) -> None:
 def start(target: Target, name: str, document: dict[str, Any]) -> str:
     """Start the pipeline; the execution's ARN."""
     require_name(name)
-    machine = target.parameter("state-machine-arn")
+    machine = target.parameter(STATE_MACHINE)
     try:
         started = target.client("stepfunctions").start_execution(
             stateMachineArn=machine, name=name, input=json.dumps(document)
@@ -100,7 +100,7 @@ def start(target: Target, name: str, document: dict[str, Any]) -> str:
 
 def recent(target: Target, count: int) -> list[dict[str, Any]]:
     """The last executions, newest first; none before the first deploy."""
-    machine = target.parameters.get("state-machine-arn")
+    machine = target.parameters.get(STATE_MACHINE)
     if machine is None:
         return []
     return sorted(listed(target, machine), key=lambda run: run["startDate"], reverse=True)[:count]
@@ -114,7 +114,7 @@ def listed(target: Target, machine: str) -> list[dict[str, Any]]:
 
 def find(target: Target, wanted: str | None) -> str:
     """The ARN of an execution given by name, ARN, or not at all: then the last one."""
-    machine = target.parameter("state-machine-arn")
+    machine = target.parameter(STATE_MACHINE)
     if wanted and wanted.startswith("arn:"):
         return wanted
     if wanted:
@@ -162,7 +162,7 @@ def history(target: Target, arn: str) -> list[dict[str, Any]]:
 
 def folder(target: Target, name: str) -> tuple[str, str]:
     """Bucket and prefix of what an execution writes."""
-    return target.parameter("artifacts-bucket"), f"{execution_key(name)}/"
+    return target.parameter(ARTIFACTS_BUCKET), f"{execution_key(name)}/"
 
 
 def elapsed(described: dict[str, Any]) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from contract.names import MODEL_FILE, MULTI_MODEL
+from contract.names import MODEL_FILE, MODELS_BUCKET, MULTI_MODEL
 from contract.photo_set.questions import some
 from contract.photo_set.sources import TreeSource
 from darkroom.failure import DarkroomError
@@ -141,7 +141,7 @@ def models_of(target: Target) -> list[str]:
     pages = (
         target.client("s3")
         .get_paginator("list_objects_v2")
-        .paginate(Bucket=target.parameter("models-bucket"), Prefix=MULTI_MODEL)
+        .paginate(Bucket=target.parameter(MODELS_BUCKET), Prefix=MULTI_MODEL)
     )
     keys = [item["Key"].removeprefix(MULTI_MODEL) for page in pages for item in page.get("Contents", [])]
     return [key for key in keys if key.endswith(MODEL_FILE)]

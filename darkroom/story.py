@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from contract.names import APPROVED_PACKAGE, ENDPOINTS, NOTHING
+from contract.names import APPROVED_PACKAGE, CPU_ENDPOINT, ENDPOINTS, NOTHING, PACKAGE_GROUP, STATE_MACHINE
 from darkroom import costs, executions, jobs, live, look, predictions, stacks, upload
 from darkroom.failure import DarkroomError
 from darkroom.publishing import publish
@@ -51,7 +51,7 @@ def begin(
     if name:
         executions.require_name(name)
     look.check_run(document)
-    target.parameter("state-machine-arn")  # before the upload: a missing deploy should cost nothing
+    target.parameter(STATE_MACHINE)  # before the upload: a missing deploy should cost nothing
     document = look.look(console, data, document, yes)
     uri, short = upload.provide(target, data, console)
     left.arn = executions.start(target, name or executions.new_name(short), {**document, "dataset": uri})
@@ -99,13 +99,13 @@ def _serve(target: Target, console: Console, results: Results, package: str | No
         said = f"  The model is registered but not approved: {target.say('approve')} {package or ''}"
         console.print(said, markup=False, soft_wrap=True)
         return None
-    if "cpu-endpoint" not in target.parameters or not _serves(target, package):
+    if CPU_ENDPOINT not in target.parameters or not _serves(target, package):
         stacks.deploy_again(target, ENDPOINTS, console)
         target.forget_parameters()
-    if "cpu-endpoint" not in target.parameters:
+    if CPU_ENDPOINT not in target.parameters:
         console.print("  The CPU endpoint is switched off (endpoints.cpu.enabled); no prediction was made.")
         return None
-    name = target.parameter("cpu-endpoint")
+    name = target.parameter(CPU_ENDPOINT)
     predictions.wait_in_service(target, name)
     answers = [
         predictions.predict(target, name, path).short() | {"file": called, "copy": str(path)}
@@ -117,7 +117,7 @@ def _serve(target: Target, console: Console, results: Results, package: str | No
 def _serves(target: Target, package: str) -> bool:
     """Whether the CPU endpoint already runs this package."""
     client = target.client("sagemaker")
-    endpoint = client.describe_endpoint(EndpointName=target.parameter("cpu-endpoint"))
+    endpoint = client.describe_endpoint(EndpointName=target.parameter(CPU_ENDPOINT))
     config = client.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
     model = client.describe_model(ModelName=config["ProductionVariants"][0]["ModelName"])
     return model["PrimaryContainer"].get("ModelPackageName") == package
@@ -220,7 +220,7 @@ def say_where(console: Console, path: Path, summary: dict[str, Any]) -> None:
 def approve(target: Target, package: str | None) -> str:
     """Approve a registered model (the newest pending one by default) and publish it as the state machine would."""
     client = target.client("sagemaker")
-    group = target.parameter("model-package-group")
+    group = target.parameter(PACKAGE_GROUP)
     if package is None:
         waiting = _packages(client, group, ModelApprovalStatus="PendingManualApproval")
         if not waiting:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from contract.names import ENVIRONMENT, PROJECT, NameRefused, Names
+from contract.names import ENDPOINT, ENVIRONMENT, PROJECT, NameRefused, Names
 from darkroom import local, stacks
 from darkroom.failure import DarkroomError
 from darkroom.home import Home
@@ -184,7 +184,7 @@ class Target:
     def parameter(self, name: str) -> str:
         """One SSM parameter, or an error that says what is missing."""
         if name not in self.parameters:
-            if name.endswith("-endpoint") and self.parameters:
+            if name.endswith(ENDPOINT) and self.parameters:
                 raise DarkroomError(
                     f"There is no endpoint {name.removesuffix('-endpoint')!r}: endpoints exist once a model has been approved.",
                     f"Train one: {self.say('run --data FOLDER')}. "

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from contract.names import DATA_BUCKET, DATASETS
 from darkroom import dataset
 from darkroom.failure import DarkroomError
 from darkroom.target import Target
@@ -44,8 +45,8 @@ def _upload_folder(target: Target, found: dataset.Survey, console: Console) -> s
     with _progress(console) as progress:
         row = progress.add_task(f"Reading {found.photos} photos", total=found.size)
         mark = dataset.fingerprint(found, lambda size: progress.advance(row, size))
-        key = f"datasets/{name}-{mark[:12]}.zip"
-        bucket = target.parameter("data-bucket")
+        key = f"{DATASETS}{name}-{mark[:12]}.zip"
+        bucket = target.parameter(DATA_BUCKET)
         if _exists(target, bucket, key):
             console.print(f"  {found.photos} photos are there already: s3://{bucket}/{key}", soft_wrap=True)
             return f"s3://{bucket}/{key}"
@@ -77,7 +78,7 @@ def _own_folder(uploads: Path) -> Path:
 def _upload_zip(target: Target, path: Path, console: Console) -> str:
     with path.open("rb") as handle:
         mark = hashlib.file_digest(handle, "sha256").hexdigest()
-    bucket, key = target.parameter("data-bucket"), f"datasets/{dataset.slug(path.stem)}-{mark[:12]}.zip"
+    bucket, key = target.parameter(DATA_BUCKET), f"{DATASETS}{dataset.slug(path.stem)}-{mark[:12]}.zip"
     if not _exists(target, bucket, key):
         with _progress(console) as progress:
             _put(target, path, bucket, key, progress)

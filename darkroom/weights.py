@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from contract import architectures, weight_file
-from contract.names import WEIGHTS, WEIGHTS_INCOMING, weights_key
+from contract.names import ARTIFACTS_BUCKET, IMAGE_URIS, WEIGHTS, WEIGHTS_INCOMING, WEIGHTS_ROLE, weights_key
 from contract.validation import InvalidField
 from darkroom.failure import DarkroomError
 from darkroom.target import Target
@@ -53,10 +53,10 @@ def look(path: Path) -> str:
 def add_file(target: Target, name: str, path: Path, console: Console, check: bool = True) -> str:
     """Store a weight file when a job has loaded it into the architecture: what does not fit is never in the store."""
     console.print(f"  {path.name}: {look(path)}", markup=False, soft_wrap=True)
-    bucket, s3 = target.parameter("artifacts-bucket"), target.client("s3")
+    bucket, s3 = target.parameter(ARTIFACTS_BUCKET), target.client("s3")
     if not check:
         return _put(s3, bucket, name, path)
-    image = target.parameter("images/training")  # before the upload: a missing deploy should cost nothing
+    image = target.parameter(f"{IMAGE_URIS}training")  # before the upload: a missing deploy should cost nothing
     prefix = f"{WEIGHTS_INCOMING}{secrets.token_hex(8)}/"
     key = f"{prefix}{path.name}"
     s3.upload_file(str(path), bucket, key)
@@ -88,7 +88,7 @@ def record(target: Target, name: str) -> dict[str, Any]:
     """What the store says about the weights of a name; nothing where it has none."""
     s3 = target.client("s3")
     try:
-        answer = s3.get_object(Bucket=target.parameter("artifacts-bucket"), Key=f"{weights_key(name)}/weights.json")
+        answer = s3.get_object(Bucket=target.parameter(ARTIFACTS_BUCKET), Key=f"{weights_key(name)}/weights.json")
     except s3.exceptions.NoSuchKey:
         return {}
     return json.loads(answer["Body"].read())
@@ -105,7 +105,7 @@ def replaced(before: dict[str, Any], after: dict[str, Any]) -> str:
 def fetch(target: Target, name: str, console: Console) -> str:
     """Let a processing job download the published weights into the store."""
     return _run(
-        target, target.parameter("images/training"), "fetch-weights", name, "fetches the weights of", console, []
+        target, target.parameter(f"{IMAGE_URIS}training"), "fetch-weights", name, "fetches the weights of", console, []
     )
 
 
@@ -113,7 +113,7 @@ def _run(
     target: Target, image: str, command: str, name: str, doing: str, console: Console, inputs: list[dict[str, Any]]
 ) -> str:
     """A processing job that fills the store with the weights of `name`; where they are."""
-    bucket = target.parameter("artifacts-bucket")
+    bucket = target.parameter(ARTIFACTS_BUCKET)
     job = target.names.weights_job(secrets.token_hex(4))
     client = target.client("sagemaker")
     client.create_processing_job(
@@ -123,7 +123,7 @@ def _run(
             "ContainerEntrypoint": ["python", "-m", "training_code"],
             "ContainerArguments": [command, "--model", name],
         },
-        RoleArn=target.parameter("weights-role-arn"),
+        RoleArn=target.parameter(WEIGHTS_ROLE),
         ProcessingResources={
             "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 30}
         },
@@ -160,7 +160,7 @@ def _wait(client: Any, job: str) -> dict[str, Any]:
 
 def stored(target: Target) -> list[dict[str, Any]]:
     """Name, file, size and source of everything in the store."""
-    bucket, s3 = target.parameter("artifacts-bucket"), target.client("s3")
+    bucket, s3 = target.parameter(ARTIFACTS_BUCKET), target.client("s3")
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=WEIGHTS)
     keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
     records = [key for key in keys if key.endswith("/weights.json")]

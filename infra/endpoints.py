@@ -19,7 +19,7 @@ from aws_cdk import aws_sagemaker as sagemaker
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from contract.names import MULTI_MODEL, NO_MODEL, NOTHING, log_group_of_endpoint
+from contract.names import ENDPOINT, IMAGE_URIS, MULTI_MODEL, NO_MODEL, NOTHING, log_group_of_endpoint
 from infra.images import ImagesStack
 from infra.pipeline import PipelineStack
 from infra.settings import Endpoint, Settings
@@ -58,14 +58,14 @@ class EndpointsStack(Stack):
             self._endpoint("cpu", wanted.cpu, packaged)
         if wanted.multi_model.enabled:
             many = sagemaker.CfnModel.ContainerDefinitionProperty(
-                image=self._parameter("InferenceImage", "images/inference"), mode="MultiModel",
+                image=self._parameter("InferenceImage", f"{IMAGE_URIS}inference"), mode="MultiModel",
                 model_data_url=f"s3://{storage.models.bucket_name}/{MULTI_MODEL}",
             )  # fmt: skip
             self._endpoint("multi-model", wanted.multi_model, many)
         if wanted.gpu.enabled:
             # The package names the CPU image, so this model is made of image and artifact.
             on_gpu = sagemaker.CfnModel.ContainerDefinitionProperty(
-                image=self._parameter("InferenceGpuImage", "images/inference-gpu"),
+                image=self._parameter("InferenceGpuImage", f"{IMAGE_URIS}inference-gpu"),
                 model_data_url=self.data,
             )
             self._endpoint("gpu", wanted.gpu, on_gpu)
@@ -125,7 +125,7 @@ class EndpointsStack(Stack):
         )  # fmt: skip
         endpoint.add_resource_dependency(self.groups[name])
         parameter = ssm.CfnParameter(
-            self, f"{id}EndpointParameter", name=self.settings.parameter(f"{name}-endpoint"), type="String",
+            self, f"{id}EndpointParameter", name=self.settings.parameter(f"{name}{ENDPOINT}"), type="String",
             value=endpoint.attr_endpoint_name,
         )  # fmt: skip
         for resource in (model, configuration, endpoint, parameter):

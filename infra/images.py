@@ -14,6 +14,7 @@ from aws_cdk import aws_ecr_assets as assets
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
+from contract.names import IMAGE_URIS
 from infra.settings import Settings
 
 CONTEXTS = {
@@ -54,7 +55,7 @@ class ImagesStack(Stack):
         )
         # The parameter also gives this stack a resource: one without any cannot be deployed.
         ssm.StringParameter(
-            self, f"{title}-uri", parameter_name=self.settings.parameter(f"images/{title}"),
+            self, f"{title}-uri", parameter_name=self.settings.parameter(f"{IMAGE_URIS}{title}"),
             string_value=image.image_uri,
         )  # fmt: skip
         CfnOutput(self, f"{title.title().replace('-', '')}Image", value=image.image_uri)

@@ -11,7 +11,16 @@ from aws_cdk import aws_ssm as ssm
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from contract.names import NO_MODEL, NOTHING, PROCESSING_LOGS, TRAINING_LOGS, TRANSFORM_LOGS
+from contract.names import (
+    NO_MODEL,
+    NOTHING,
+    PACKAGE_GROUP,
+    PROCESSING_LOGS,
+    STATE_MACHINE,
+    TRAINING_LOGS,
+    TRANSFORM_LOGS,
+    WEIGHTS_ROLE,
+)
 from infra import grants, managed
 from infra.images import ImagesStack
 from infra.roles import JobRoles
@@ -52,9 +61,9 @@ class PipelineStack(Stack):
         self.platform = self._platform()
         self.machine = self._machine()
         self._parameter(NO_MODEL, NOTHING)
-        self._parameter("state-machine-arn", self.machine.state_machine_arn)
-        self._parameter("weights-role-arn", self.roles.weights.role_arn)
-        self._parameter("model-package-group", self.group.model_package_group_name)
+        self._parameter(STATE_MACHINE, self.machine.state_machine_arn)
+        self._parameter(WEIGHTS_ROLE, self.roles.weights.role_arn)
+        self._parameter(PACKAGE_GROUP, self.group.model_package_group_name)
         # Without an endpoint nobody imports it, and CloudFormation refuses to remove an export that the deployed stack still uses.
         self.export_value(self.roles.of_jobs["model"].role_arn)
         CfnOutput(self, "StateMachineArn", value=self.machine.state_machine_arn)

@@ -16,7 +16,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from contract.names import COMPARISONS, EXECUTIONS, FEATURE_CACHE
+from contract.names import ARTIFACTS_BUCKET, COMPARISONS, DATA_BUCKET, EXECUTIONS, FEATURE_CACHE, MODELS_BUCKET
 from infra.settings import Settings
 
 
@@ -30,9 +30,10 @@ class StorageStack(Stack):
         self.removal = RemovalPolicy.RETAIN if settings.removal == "retain" else RemovalPolicy.DESTROY
         self.key = self._key() if settings.encryption == "kms" else None
         self.access_logs = self._access_logs()
-        self.data = self._bucket("Data", versioned=True)
+        self.data = self._bucket("Data", DATA_BUCKET, versioned=True)
         self.artifacts = self._bucket(
             "Artifacts",
+            ARTIFACTS_BUCKET,
             versioned=False,
             expire={
                 EXECUTIONS: days.executions_days,
@@ -40,7 +41,7 @@ class StorageStack(Stack):
                 FEATURE_CACHE: days.feature_cache_days,
             },
         )
-        self.models = self._bucket("Models", versioned=True)
+        self.models = self._bucket("Models", MODELS_BUCKET, versioned=True)
 
     def _key(self) -> kms.Key:
         """Kept whatever is removed: what it has encrypted cannot be read without it, also after the setting was changed.
@@ -84,7 +85,7 @@ class StorageStack(Stack):
             lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(self.settings.lifecycle.access_logs_days))],
         )
 
-    def _bucket(self, name: str, *, versioned: bool, expire: dict[str, int] | None = None) -> s3.Bucket:
+    def _bucket(self, name: str, parameter: str, *, versioned: bool, expire: dict[str, int] | None = None) -> s3.Bucket:
         rules = [s3.LifecycleRule(id="unfinished-uploads", abort_incomplete_multipart_upload_after=Duration.days(3))]
         for prefix, days in (expire or {}).items():
             rules.append(s3.LifecycleRule(id=prefix.rstrip("/"), prefix=prefix, expiration=Duration.days(days)))
@@ -106,7 +107,7 @@ class StorageStack(Stack):
             server_access_logs_prefix=f"{name.lower()}/",
             lifecycle_rules=rules,
         )
-        parameter = self.settings.parameter(f"{name.lower()}-bucket")
-        ssm.StringParameter(self, f"{name}BucketParameter", parameter_name=parameter, string_value=bucket.bucket_name)
+        told = self.settings.parameter(parameter)
+        ssm.StringParameter(self, f"{name}BucketParameter", parameter_name=told, string_value=bucket.bucket_name)
         CfnOutput(self, f"{name}Bucket", value=bucket.bucket_name)
         return bucket

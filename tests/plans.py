@@ -13,5 +13,5 @@ NO_BIAS = BiasPlan(False, "the test has none")
 def planned(
     execution: ExecutionInput, *, classes: Sequence[str] = ("ant", "bee"), depths: int = 1, bias: BiasPlan = NO_BIAS
 ) -> Plan:
-    features = Features("k", 1280, "onnxruntime", "float32", 0, 12, depths)
+    features = Features("k", 1280, "onnxruntime", {"precision": "float32", "difference": None}, 0, 12, depths)
     return make_plan(execution, DataSet("f" * 16, {"train": 10}, 0, tuple(classes)), bias, features)

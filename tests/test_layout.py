@@ -52,14 +52,54 @@ def test_the_number_of_stacks_is_told_as_it_is():
 
 def test_a_bucket_s_folder_is_spelt_in_one_place():
     """A renamed folder is one line in contract/names.py."""
-    spelt = re.compile(r'"(?:executions|comparisons|registered|multi-model|feature-cache|weights)/')
-    found = {
-        str(path.relative_to(ROOT))
-        for room in ("contract", "infra", "darkroom")
-        for path in (ROOT / room).rglob("*.py")
-        if spelt.search(path.read_text(encoding="utf-8"))
+    spelt = re.compile(r'"(?:executions|comparisons|registered|multi-model|feature-cache|weights|datasets)/')
+    assert files_with(spelt, "contract", "infra", "darkroom") == {"contract/names.py"}
+
+
+def test_a_name_that_stacks_and_command_line_share_is_spelt_in_one_place():
+    """A renamed bucket, endpoint or parameter is one line in contract/names.py."""
+    names = "data-bucket|artifacts-bucket|models-bucket|state-machine-arn|weights-role-arn|cpu-endpoint|multi-model-endpoint"
+    spelt = re.compile(rf'"(?:{names}|comparison-state-machine-arn|images/)')
+    assert files_with(spelt, "contract", "infra", "darkroom") == {"contract/names.py"}
+
+
+def test_a_measure_has_one_formula():
+    """Who needs a measure imports it: no second interval, bin or clip stands in a room of its own."""
+    formula = re.compile(
+        r"\b1\.9[56]\d*|\.beta\(|np\.percentile\([^)]*97\.5|np\.clip\([^)]*1e-|def \w*(?:wilson|log_loss)"
+    )
+    assert files_with(formula, "contract", "training_code", "analysis_code", "inference_code") == {
+        "contract/measures.py"
     }
-    assert found == {"contract/names.py"}
+
+
+def test_a_hyperparameter_is_a_field_and_all_else_is_made_from_it():
+    """Range, text form and search follow from the field; its row in docs/training.md is held by a test of its own."""
+    fields = re.findall(
+        r"^    (\w+): \w+ = _(?:number|integer|choice|boolean|text|names)\(",
+        text_of("contract/hyperparameters.py"),
+        re.MULTILINE,
+    )
+    assert len(fields) > 30
+    ranges = re.compile(r'"(?:weight_decay|label_smoothing|ema_decay)":\s*(?:\(|_number|Rule)')
+    assert files_with(ranges, "contract", "training_code", "darkroom", "infra") == set()
+
+
+def test_an_aws_operation_is_added_where_the_page_says():
+    assert "OPERATIONS" in text_of("packages/local-cloud/local_cloud/sagemaker/service.py")
+    for service in ("stepfunctions/execution_api.py", "cloudformation/service.py"):
+        assert "def _op_" in text_of(f"packages/local-cloud/local_cloud/{service}")
+    assert "_op_" in section("Where a change goes") and "OPERATIONS" in section("Where a change goes")
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def files_with(pattern: re.Pattern[str], *rooms: str) -> set[str]:
+    files = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
+    assert len(files) > 30
+    return {str(path.relative_to(ROOT)) for path in files if pattern.search(path.read_text(encoding="utf-8"))}
 
 
 def test_no_file_has_a_name_that_a_shell_must_quote():

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from contract import sheet
+from contract.names import CPU_ENDPOINT, MULTI_MODEL_ENDPOINT
 from darkroom import predictions
 from darkroom.commands.shared import Context, json_option
 from darkroom.failure import DarkroomError
@@ -47,7 +48,7 @@ def predict(
     context.speak_json(as_json or as_csv)
     paths = predictions.photos_in(images, lambda told: context.console.print(told, markup=False, soft_wrap=True))
     target = context.target
-    name = endpoint or target.parameter("multi-model-endpoint" if target_model else "cpu-endpoint")
+    name = endpoint or target.parameter(MULTI_MODEL_ENDPOINT if target_model else CPU_ENDPOINT)
     model = find_target_model(target, target_model) if target_model else None
     answers: list[predictions.Prediction | Refused] = []
     for path in paths:

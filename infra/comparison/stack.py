@@ -11,7 +11,7 @@ from aws_cdk import aws_ssm as ssm
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from contract.names import COMPARISONS, FEATURE_CACHE, WEIGHTS, execution_key
+from contract.names import COMPARISON_MACHINE, COMPARISONS, FEATURE_CACHE, WEIGHTS, execution_key
 from infra import grants
 from infra.comparison.jobs import JOBS
 from infra.comparison.workflow import Comparison
@@ -41,7 +41,7 @@ class ComparisonStack(Stack):
         self.machine = self._machine()
         ssm.StringParameter(
             self, "ComparisonStateMachineArnParameter",
-            parameter_name=settings.parameter("comparison-state-machine-arn"),
+            parameter_name=settings.parameter(COMPARISON_MACHINE),
             string_value=self.machine.state_machine_arn,
         )  # fmt: skip
         CfnOutput(self, "ComparisonStateMachineArn", value=self.machine.state_machine_arn)
