@@ -74,7 +74,7 @@ def test_a_measure_has_one_formula():
 
 
 def test_a_hyperparameter_is_a_field_and_all_else_is_made_from_it():
-    """Range, text form and search follow from the field; its row in docs/training.md is held by a test of its own."""
+    """Its range, its text form and what a search may do with it follow from the field."""
     fields = re.findall(
         r"^    (\w+): \w+ = _(?:number|integer|choice|boolean|text|names)\(",
         text_of("contract/hyperparameters.py"),
