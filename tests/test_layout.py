@@ -74,14 +74,14 @@ def test_a_measure_has_one_formula():
 
 
 def test_a_hyperparameter_is_a_field_and_all_else_is_made_from_it():
-    """Its range, its text form and what a search may do with it follow from the field."""
+    """Its range, its text form, its reference and what a search may do with it follow from the field."""
     fields = re.findall(
-        r"^    (\w+): \w+ = _(?:number|integer|choice|boolean|text|names)\(",
+        r"^    (\w+): \w+ = (?:number|integer|choice|boolean|text|names)\(",
         text_of("contract/hyperparameters.py"),
         re.MULTILINE,
     )
     assert len(fields) > 30
-    ranges = re.compile(r'"(?:weight_decay|label_smoothing|ema_decay)":\s*(?:\(|_number|Rule)')
+    ranges = re.compile(r'"(?:weight_decay|label_smoothing|ema_decay)":\s*(?:\(|number|Rule)')
     assert files_with(ranges, "contract", "training_code", "darkroom", "infra") == set()
 
 
