@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,37 @@ def test_a_hyperparameter_is_a_field_and_all_else_is_made_from_it():
     assert len(fields) > 30
     ranges = re.compile(r'"(?:weight_decay|label_smoothing|ema_decay)":\s*(?:\(|number|Rule)')
     assert files_with(ranges, "contract", "training_code", "darkroom", "infra") == set()
+
+
+@pytest.mark.parametrize("room", ["contract", "training_code", "analysis_code", "inference_code", "darkroom", "infra"])
+def test_no_module_needs_one_that_needs_it(room):
+    """Also inside functions: a circle that is put off is a circle. What only a type checker reads does not count."""
+    modules = {dotted(path): path for path in (ROOT / room).rglob("*.py")}
+    needs = {name: imported(path) & set(modules) - {name} for name, path in modules.items()}
+    try:
+        tuple(TopologicalSorter(needs).static_order())
+    except CycleError as circle:
+        pytest.fail(f"a circle: {' needs '.join(reversed(circle.args[1]))}")
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported(path: Path) -> set[str]:
+    """Modules and names that a file imports; a name is followed by the module that it may itself be."""
+    tree, found = ast.parse(path.read_text(encoding="utf-8")), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            if not all((ROOT / Path(*node.module.split("."), f"{alias.name}.py")).is_file() for alias in node.names):
+                found.add(node.module)
+    return found
 
 
 def test_an_aws_operation_is_added_where_the_page_says():

@@ -1,34 +1,14 @@
 """Engines that run `model.onnx`; which one is decided by what the image holds (docs/serving.md has the measurement).
 
-The seam is one protocol: dynamic batching and int8 will be engines, and the server will not notice.
+The seam is one protocol (`engine.py`): dynamic batching and int8 will be engines, and the server will not notice.
 """
 
 import importlib.util
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
+from inference_code.engines.engine import Engine, EngineUnavailable, UnusableModel
 
-
-class EngineUnavailable(RuntimeError):
-    """The engine asked for is not in this image."""
-
-
-class UnusableModel(ValueError):
-    """A model file that the engine cannot run, or whose input or output is not the artifact's."""
-
-
-class Engine(Protocol):
-    """Runs a model; safe to call from many threads at once."""
-
-    name: str
-    preferred_batch: int
-
-    def warm_up(self, batch: np.ndarray) -> np.ndarray:
-        """Pay every first call's cost now; the answer to this batch."""
-
-    def predict(self, batch: np.ndarray) -> np.ndarray:
-        """float32 (N, 3, H, W) to float32 probabilities (N, classes)."""
+__all__ = ["Engine", "EngineUnavailable", "UnusableModel", "open_engine"]
 
 
 def open_engine(model: Path, cores: int, kind: str = "auto") -> Engine:

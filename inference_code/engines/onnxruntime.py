@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 
 from contract.manifest import INPUT_NAME, OUTPUT_NAME
-from inference_code.engines import EngineUnavailable, UnusableModel
+from inference_code.engines.engine import EngineUnavailable, UnusableModel
 
 
 class OnnxRuntimeEngine:

@@ -15,7 +15,7 @@ import numpy as np
 import openvino
 
 from contract.manifest import INPUT_NAME, OUTPUT_NAME
-from inference_code.engines import UnusableModel
+from inference_code.engines.engine import UnusableModel
 
 
 class OpenVinoEngine:

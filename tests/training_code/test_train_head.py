@@ -28,6 +28,7 @@ from tests.training_code.tiny_jobs import (
 )
 from training_code.models.export import softmax
 from training_code.observation import NoObserver
+from training_code.train import run
 from training_code.train.head import HeadTraining
 from training_code.train.job import Job
 from training_code.train.measures import class_weights, fit_temperature, score
@@ -371,7 +372,7 @@ def timed_search(base, minutes):
         "parameter_ranges": {"ContinuousParameterRanges": [{"Name": "learning_rate", "MinValue": "0.001", "MaxValue": "0.1"}]},
     }  # fmt: skip
     job_folder(base, {"epochs": "10", "export": "false", "search": json.dumps(search)}, features=tiny_features())
-    best_of_search(Job.read(base), StopRequest(), Ticks())
+    best_of_search(Job.read(base), StopRequest(), run.train, Ticks())
     return json.loads((base / "checkpoints/trials.json").read_text())["trials"]
 
 

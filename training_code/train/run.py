@@ -25,7 +25,7 @@ def run(job: Job, stop: StopRequest) -> None:
         from training_code.train.search import best_of_search
 
         try:
-            job = best_of_search(job, stop)
+            job = best_of_search(job, stop, train)
         except BaseException:
             job.close()
             raise

@@ -13,16 +13,18 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from contract.failure import JobFailure
 from contract.foreign_json import parse
 from contract.hyperparameters import RULES, as_string
 from contract.metrics import OBJECTIVES
 from contract.search_space import STRATEGIES
-from training_code.observation import NoObserver
+from training_code.observation import NoObserver, Observer
+from training_code.train.artifact import Outcome
 from training_code.train.checkpoints import identity_of, write_whole
 from training_code.train.job import Job
+from training_code.train.record import Watch
 from training_code.train.stopping import StopRequest
 
 SEARCH_FILE, BEST_FILE, TRIALS_FILE = "search.json", "best.json", "trials.json"
@@ -151,7 +153,15 @@ class Budget:
         return self._clock() - self._began >= self._limit
 
 
-def best_of_search(job: Job, stop: StopRequest, clock: Callable[[], float] = time.perf_counter) -> Job:
+class Train(Protocol):
+    """One training, as `run.train` carries it out: handed in, because a search is itself a part of a run."""
+
+    def __call__(
+        self, job: Job, stop: StopRequest, observer: Observer, watch: Watch | None = None
+    ) -> Outcome | None: ...
+
+
+def best_of_search(job: Job, stop: StopRequest, train: Train, clock: Callable[[], float] = time.perf_counter) -> Job:
     """Run (or go on with) the search; the job with the best trial's hyperparameters, both files beside the checkpoints."""
     search = Search.read(job.settings.search)
     if job.settings.fine_tune == "head" and job.rank > 0:
@@ -159,7 +169,7 @@ def best_of_search(job: Job, stop: StopRequest, clock: Callable[[], float] = tim
     log = TrialLog(job, search)
     if log.trials:
         print(f"search: going on after {len(log.trials)} finished trials", flush=True)
-    _run_trials(job, search, log, stop, clock)
+    _run_trials(job, search, log, stop, train, clock)
     finished = [trial for trial in log.trials if trial["objective"] is not None]
     if not finished:
         raise JobFailure(
@@ -182,7 +192,9 @@ def best_of_search(job: Job, stop: StopRequest, clock: Callable[[], float] = tim
     return job.with_settings({**best["hyperparameters"], "search": ""}, checkpoints="best")
 
 
-def _run_trials(job: Job, search: Search, log: TrialLog, stop: StopRequest, clock: Callable[[], float]) -> None:
+def _run_trials(
+    job: Job, search: Search, log: TrialLog, stop: StopRequest, train: Train, clock: Callable[[], float]
+) -> None:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -203,17 +215,15 @@ def _run_trials(job: Job, search: Search, log: TrialLog, stop: StopRequest, cloc
         asked = study.ask(space)
         values = _grid_cell(search, number) if search.strategy == "Grid" else dict(asked.params)
         started = clock()
-        trial = _run_trial(job, search, number, values, asked, study, stop, budget)
+        trial = _run_trial(job, search, number, values, asked, study, stop, train, budget)
         log.add(trial, clock() - started)
 
 
 def _run_trial(
     job: Job, search: Search, number: int, values: dict[str, Any], asked: Any, study: Any, stop: StopRequest,
-    budget: Budget,
+    train: Train, budget: Budget,
 ) -> dict[str, Any]:  # fmt: skip
     import optuna
-
-    from training_code.train.run import train
 
     strings = search.as_strings(values)
     trial = job.with_settings({**strings, "search": "", "export": "false"}, checkpoints=f"trial-{number}")
