@@ -23,7 +23,7 @@ unexport PYTHONPATH
 OURS := packages/local-cloud
 LOCK := $(UV) pip compile --no-emit-package local-cloud --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q
 
-.PHONY: help demo install test test-fast lint docs licences lock kills walk-settings bench-training fuzz-cloud fuzz-decode coverage mutants clean
+.PHONY: help demo install test test-fast test-training test-inference test-analysis test-cloud test-infra test-darkroom test-contract test-end-to-end lint docs licences lock kills walk-settings bench-training fuzz-cloud fuzz-decode coverage mutants clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -77,15 +77,50 @@ node_modules/.installed-dev: .venv/.installed-dev node_modules/.installed
 	@$(UV) pip install -q --python .venv-$* --require-hashes -r $*/requirements.txt $(if $(wildcard $*/requirements-test.txt),-r $*/requirements-test.txt) -r requirements/test-tools.txt
 	@touch $@
 
-test: .venv/.installed-dev node_modules/.installed-dev $(ROOMS:%=.venv-%/.installed) lint ## Install what the tests need and run them all
+# Each worker of the tests has a core: PyTorch's threads of two workers spin for each other, which took twice the processor time.
+# Rules that watch the whole machine need a training as it is everywhere else.
+OF_ROOM = $(if $(filter training_code,$(1)),OMP_NUM_THREADS=1) .venv-$(1)/bin/python -m pytest -q -n $(PYTEST_WORKERS) tests/$(1) -m "not alone"
+OF_ALONE := .venv-training_code/bin/python -m pytest -q tests/training_code -m alone
+OF_CLOUD := .venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope packages/local-cloud/tests
+OF_MAIN := .venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope $(ROOMS:%=--ignore=tests/%) tests
+RESULTS = --junitxml=build/test-results/$(1).xml
+NODE_AND_TOOLS := .venv/.installed-dev node_modules/.installed-dev
+
+test: $(NODE_AND_TOOLS) $(ROOMS:%=.venv-%/.installed) lint ## Install what the tests need and run them all
 	@mkdir -p build/test-results
-	@failed=; run() { echo "── $$1"; shift; "$$@" || failed=1; }; \
-	for room in $(ROOMS); do run "$$room, in the packages of its image" .venv-$$room/bin/python -m pytest -q -n $(PYTEST_WORKERS) tests/$$room -m "not alone" --junitxml=build/test-results/$$room.xml; done; \
-	run "rules that watch the whole machine, one at a time" .venv-training_code/bin/python -m pytest -q tests/training_code -m alone --junitxml=build/test-results/alone.xml; \
-	run "local cloud" .venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope packages/local-cloud/tests --durations=10 --junitxml=build/test-results/local-cloud.xml; \
-	run "infrastructure, command line, end to end" .venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope $(ROOMS:%=--ignore=tests/%) tests --durations=10 --junitxml=build/test-results/main.xml; \
+	@failed=; \
+	$(foreach room,$(ROOMS),echo "── $(room), in the packages of its image"; $(call OF_ROOM,$(room)) $(call RESULTS,$(room)) || failed=1;) \
+	echo "── rules that watch the whole machine, one at a time"; $(OF_ALONE) $(call RESULTS,alone) || failed=1; \
+	echo "── local cloud"; $(OF_CLOUD) --durations=10 $(call RESULTS,local-cloud) || failed=1; \
+	echo "── infrastructure, command line, end to end"; $(OF_MAIN) --durations=10 $(call RESULTS,main) || failed=1; \
 	[ -z "$$failed" ] || { echo "Some tests failed. Results: $(CURDIR)/build/test-results"; exit 1; }
 	@echo "All tests passed. Results: $(CURDIR)/build/test-results"
+
+# One room alone, from a cold start too.
+test-training: $(NODE_AND_TOOLS) .venv-training_code/.installed ## The tests of the training image, in its packages
+	@$(call OF_ROOM,training_code)
+	@$(OF_ALONE)
+
+test-inference: .venv-inference_code/.installed ## The tests of the serving image, in its packages
+	@$(call OF_ROOM,inference_code)
+
+test-analysis: $(NODE_AND_TOOLS) .venv-analysis_code/.installed ## The tests of the analysis image, in its packages
+	@$(call OF_ROOM,analysis_code)
+
+test-cloud: $(NODE_AND_TOOLS) ## The tests of the local cloud
+	@$(OF_CLOUD)
+
+test-infra: .venv/.installed-dev ## The tests of the infrastructure
+	@.venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope tests/infra
+
+test-darkroom: $(NODE_AND_TOOLS) ## The tests of the command line
+	@.venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope tests/darkroom
+
+test-contract: .venv/.installed-dev ## The tests of what rooms agree on, and of the docs
+	@.venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) tests/test_*.py
+
+test-end-to-end: $(NODE_AND_TOOLS) ## From photos to endpoints, deployed by the real CDK CLI
+	@.venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope tests/end_to_end
 
 test-fast: .venv/.installed-dev node_modules/.installed-dev $(ROOMS:%=.venv-%/.installed) lint ## The tests that take less than five seconds each
 	@failed=; for room in $(ROOMS); do .venv-$$room/bin/python -m pytest -q -n $(PYTEST_WORKERS) -m "not slow and not alone" tests/$$room || failed=1; done; \

@@ -21,6 +21,7 @@ import boto3
 from botocore.config import Config
 
 from local_cloud.clock import Clock
+from local_cloud.testing_start import REGION, Forked, nursery
 
 READY_SECONDS = 180
 
@@ -86,21 +87,26 @@ class RunningCloud:
 
     state: Path
     region: str = "us-east-1"
-    process: subprocess.Popen | None = None
+    process: subprocess.Popen | Forked | None = None
     description: dict[str, Any] = field(default_factory=dict)
 
     def start(self, **environment: str) -> None:
         """Start the process and wait until it is ready."""
         (self.state / "cloud.json").unlink(missing_ok=True)
         self.state.mkdir(parents=True, exist_ok=True)
-        log = (self.state / "cloud.log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "local_cloud", "--state", str(self.state), "--region", self.region],
-            stdout=log, stderr=log, env={**os.environ, **environment},
-        )  # fmt: skip
-        log.close()
+        self.process = self._start_process(["--state", str(self.state), "--region", self.region], environment)
         wait_until(self._ready, READY_SECONDS, f"a ready cloud (see {self.state}/cloud.log)")
         self.description = json.loads((self.state / "cloud.json").read_text())
+
+    def _start_process(self, arguments: list[str], environment: dict[str, str]) -> subprocess.Popen | Forked:
+        path, variables = self.state / "cloud.log", {**os.environ, **environment}
+        quick = nursery() if self.region == REGION else None
+        if quick:
+            return quick.start(arguments, variables, path)
+        with path.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "local_cloud", *arguments], stdout=log, stderr=log, env=variables
+            )
 
     def _ready(self) -> bool:
         if self.process.poll() is not None:

@@ -23,6 +23,7 @@ EDGES = {
     "functions/runtime/python.py": "a function's process, not the cloud's",
     "process.py": "the process that is started inherits the caller's variables",
     "testing.py": "the same for tests",
+    "testing_start.py": "the same for tests",
 }
 
 
