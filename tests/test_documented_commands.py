@@ -15,6 +15,7 @@ import pytest
 from awscli.clidriver import create_clidriver
 
 from darkroom.cli import darkroom
+from tests.end_to_end.tutorial import session
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -139,6 +140,18 @@ def test_a_command_of_the_aws_cli_has_these_options(page, line):
     for word in words[3:]:
         if word.startswith("--"):
             assert word.partition("=")[0] in options, f"aws {words[1]} {words[2]} has no {word}"
+
+
+def test_the_session_of_the_tutorial_goes_from_the_installation_to_an_answer():
+    """`make tutorial` runs it; here is what it runs, and that each line is a command that another test here parses, or a shell's."""
+    page = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
+    lines = [line for line in session(page, Path("/photos")).splitlines() if line]
+    verbs = [re.sub(r"^darkroom (\w+).*", r"\1", line) for line in lines if line.startswith("darkroom ")]
+    assert verbs == ["up", "deploy", "run", "predict"]
+    assert lines[1] == "make install" and lines[3] == "cd /photos" and "answer.json" in lines[-1]
+    parsed = [line for _, line in CASES]
+    for line in lines:
+        assert line.split(" ")[0] in ("set", "make", ".", "cd", "eval") or line in parsed, line
 
 
 def test_there_is_something_to_parse():

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,15 +50,14 @@ class Darkroom:
         )  # fmt: skip
 
 
-def write_photos(folder: Path, per_class: int = 30, seed: int = 0) -> Path:
+def write_photos(
+    folder: Path, per_class: int = 30, seed: int = 0, names: Sequence[str] = ("stripes", "bars", "diagonals")
+) -> Path:
     """Three classes that differ in texture, with a facet `camera` in metadata.csv."""
     random = np.random.default_rng(seed)
     rows = ["file_name,camera"]
-    for label, (direction, colour) in {
-        "stripes": ((1, 0), (220, 120, 60)),
-        "bars": ((0, 1), (60, 140, 220)),
-        "diagonals": ((1, 1), (90, 200, 90)),
-    }.items():
+    textures = (((1, 0), (220, 120, 60)), ((0, 1), (60, 140, 220)), ((1, 1), (90, 200, 90)))
+    for label, (direction, colour) in zip(names, textures, strict=True):
         (folder / label).mkdir(parents=True)
         for number in range(per_class):
             y, x = np.mgrid[0:96, 0:128]

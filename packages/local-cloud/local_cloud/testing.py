@@ -102,7 +102,7 @@ class RunningCloud:
         path, variables = self.state / "cloud.log", {**os.environ, **environment}
         quick = nursery() if self.region == REGION else None
         if quick:
-            return quick.start(arguments, variables, path)
+            return quick.start(arguments, variables, os.getcwd(), path, path)
         with path.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "local_cloud", *arguments], stdout=log, stderr=log, env=variables

@@ -1,10 +1,11 @@
 """Starts the clouds of tests out of one process that has imported everything, which is most of a start: a test run starts a hundred.
 
-Each cloud is forked from it, does what `python -m local_cloud` does from its first line on, and shares nothing with another. Only for Linux
+Each is forked from it, does what `python -m local_cloud` does from its first line on, and shares nothing with another. Only for Linux
 (elsewhere a fork of a process that has loaded the system's libraries is not safe) and for the region that the imports were made for.
+A host's tests can start programs of their own so: `serve` in a module, `Nursery` with its name.
 
-The protocol is a line of JSON each way: `{"start": arguments, "environment": {…}, "log": path}` → `{"pid": 1}`;
-`{"ended": pid}` → `{"status": null, or what waitpid says}`.
+The protocol is a line of JSON each way: `{"start": words, "environment": {…}, "folder": path, "out": path, "err": path}` →
+`{"pid": 1}`; `{"ended": pid}` → `{"status": null, or what waitpid says}`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ REGION = "us-east-1"
 
 
 class Forked:
-    """A cloud's process, as `subprocess.Popen` shows one."""
+    """A process, as `subprocess.Popen` shows one."""
 
     def __init__(self, nursery: Nursery, pid: int):
         self.pid, self.returncode = pid, None
@@ -42,7 +43,7 @@ class Forked:
         deadline = None if timeout is None else time.monotonic() + timeout
         while self.poll() is None:
             if deadline is not None and time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired("a cloud", timeout or 0)
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
             time.sleep(0.005)  # between two polls
         assert self.returncode is not None
         return self.returncode
@@ -59,21 +60,20 @@ class Forked:
 
 
 class Nursery:
-    """The process that clouds are forked from, as the tests see it."""
+    """The process that others are forked from, as the tests see it."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = __name__, folder: Path | None = None) -> None:
         self._lock = threading.Lock()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "local_cloud.testing_start"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        command = [sys.executable, "-m", module]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder)
         atexit.register(self.close)
 
-    def start(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Forked:
-        asked = {"start": list(arguments), "environment": dict(environment), "log": str(log), "folder": os.getcwd()}
-        return Forked(self, self.ask(asked)["pid"])
+    def start(
+        self, words: Sequence[str], environment: Mapping[str, str], folder: Path | str, out: Path, err: Path
+    ) -> Forked:
+        """The program with these words; what it prints is added to the files `out` and `err`."""
+        question = {"environment": dict(environment), "folder": str(folder), "out": str(out), "err": str(err)}
+        return Forked(self, self.ask({"start": list(words), **question})["pid"])
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
@@ -82,11 +82,11 @@ class Nursery:
             self._process.stdin.flush()
             answer = self._process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"The process that starts clouds has ended with {self._process.wait()}.")
+            raise RuntimeError(f"The process that tests start others from has ended with {self._process.wait()}.")
         return json.loads(answer)
 
     def close(self) -> None:
-        """Clouds that still run go on, as those of a test process that ends do."""
+        """What still runs goes on, as it would behind a test process that ends."""
         with self._lock:
             if self._process.stdin and not self._process.stdin.closed:
                 self._process.stdin.close()
@@ -99,7 +99,7 @@ _nursery: Nursery | None = None
 
 
 def nursery() -> Nursery | None:
-    """The one of this process; none where a cloud must be a process from its first line on."""
+    """That of this process's clouds; none where a cloud must be a process from its first line on."""
     global _nursery
     if sys.platform != "linux":
         return None
@@ -108,22 +108,8 @@ def nursery() -> Nursery | None:
     return _nursery
 
 
-def main() -> None:
-    """Import all that a cloud imports, then fork one for each question."""
-    from local_cloud.environment import isolate
-
-    isolate(REGION)
-    import local_cloud.cloud
-    import local_cloud.documents
-    import local_cloud.persistence.database
-    import local_cloud.server  # noqa: F401
-    from local_cloud.moto_services import implemented_operations
-    from local_cloud.services import SERVICES, service_model
-
-    for service in SERVICES.values():
-        service_model(service.model)
-        if service.owner == "moto":
-            implemented_operations(service.moto)
+def serve(run: Callable[[list[str]], Any]) -> None:
+    """Fork a process for each question; it ends as a program that calls `sys.exit(run(words))` does."""
     assert threading.active_count() == 1, "a fork would lose the other threads"
     gc.freeze()  # what is imported stays shared
     for line in sys.stdin:
@@ -132,6 +118,7 @@ def main() -> None:
             pid = os.fork()
             if pid == 0:
                 _become(question)
+                sys.exit(run(question["start"]))
             answer: dict[str, Any] = {"pid": pid}
         else:
             pid, status = os.waitpid(question["ended"], os.WNOHANG)
@@ -141,19 +128,39 @@ def main() -> None:
 
 
 def _become(question: dict[str, Any]) -> None:
-    """A cloud, from the first line of its program on."""
-    from local_cloud.__main__ import main as run
-
+    """Take on the folder, the variables and the files of a program that begins."""
     os.chdir(question["folder"])
     os.environ.clear()
     os.environ.update(question["environment"])
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    log = os.open(question["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    for target, source in ((0, nothing), (1, log), (2, log)):
+    appending = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    for target, path, flags in (
+        (0, os.devnull, os.O_RDONLY),
+        (1, question["out"], appending),
+        (2, question["err"], appending),
+    ):
+        source = os.open(path, flags, 0o666)
         os.dup2(source, target)
-    os.close(nothing)
-    os.close(log)
-    sys.exit(run(question["start"]))
+        os.close(source)
+
+
+def main() -> None:
+    """Import all that a cloud imports, with the variables that it has then, and serve clouds."""
+    from local_cloud.environment import isolate
+
+    isolate(REGION)
+    import local_cloud.cloud
+    import local_cloud.documents
+    import local_cloud.persistence.database
+    import local_cloud.server  # noqa: F401
+    from local_cloud.__main__ import main as run
+    from local_cloud.moto_services import implemented_operations
+    from local_cloud.services import SERVICES, service_model
+
+    for service in SERVICES.values():
+        service_model(service.model)
+        if service.owner == "moto":
+            implemented_operations(service.moto)
+    serve(run)
 
 
 if __name__ == "__main__":
