@@ -112,13 +112,13 @@ def listed(target: Target, machine: str) -> list[dict[str, Any]]:
     return [run for page in pages for run in page["executions"]]
 
 
-def find(target: Target, wanted: str | None) -> str:
+def find(target: Target, execution: str | None) -> str:
     """The ARN of an execution given by name, ARN, or not at all: then the last one."""
     machine = target.parameter(STATE_MACHINE)
-    if wanted and wanted.startswith("arn:"):
-        return wanted
-    if wanted:
-        return f"{machine.replace(':stateMachine:', ':execution:')}:{wanted}"
+    if execution and execution.startswith("arn:"):
+        return execution
+    if execution:
+        return f"{machine.replace(':stateMachine:', ':execution:')}:{execution}"
     runs = recent(target, 1)
     if not runs:
         raise DarkroomError("There has been no execution yet.", "Start one: darkroom run --data FOLDER")

@@ -70,8 +70,8 @@ def explained(state: str, error: str, cause: str) -> dict[str, str]:
     if " | What to do: " in cause:
         return _of_an_older_deployment(error, cause)
     reason, log = _reason(error, cause)
-    told = f"{state} failed: {reason}" if state else reason
-    return {"name": error, "reason": told, "log": log, "fix": _fix(f"{error} {reason}")}
+    sentence = f"{state} failed: {reason}" if state else reason
+    return {"name": error, "reason": sentence, "log": log, "fix": _fix(f"{error} {reason}")}
 
 
 def _reason(error: str, cause: str) -> tuple[str, str]:
@@ -91,8 +91,8 @@ def _job(cause: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _fix(told: str) -> str:
-    return next((fix for texts, fix in FIXES if any(text in told for text in texts)), OTHERWISE)
+def _fix(failure: str) -> str:
+    return next((fix for texts, fix in FIXES if any(text in failure for text in texts)), OTHERWISE)
 
 
 def _of_an_older_deployment(error: str, cause: str) -> dict[str, str]:

@@ -14,20 +14,20 @@ from darkroom.target import Target
 SUMMARY = "summary.json"
 
 
-def find(target: Target, wanted: str | None) -> Path:
+def find(target: Target, execution: str | None) -> Path:
     """The summary.json of an execution given by name, ARN, or not at all: then the one that was written last."""
     runs = target.home.path / "runs"
     found = sorted(runs.glob(f"*/{SUMMARY}"), key=lambda path: path.stat().st_mtime, reverse=True)
     names = [path.parent.name for path in found]
-    if wanted is None and found:
+    if execution is None and found:
         return found[0]
-    name = (wanted or "").rpartition(":")[2]
+    name = (execution or "").rpartition(":")[2]
     if name in names:
         return found[names.index(name)]
-    hint = did_you_mean(name, names) if wanted else ""
+    hint = did_you_mean(name, names) if execution else ""
     known = f"What lies there, newest first: {', '.join(names[:5]) or 'nothing'}."
     raise DarkroomError(
-        f"No local cloud runs in {target.home.path}, and {runs} holds no results{f' of {name}' if wanted else ''}.",
+        f"No local cloud runs in {target.home.path}, and {runs} holds no results{f' of {name}' if execution else ''}.",
         " ".join(part for part in (hint, known, "To ask the cloud: darkroom up") if part),
     )
 

@@ -98,11 +98,11 @@ def _progress(target: Target, step: Step) -> str:
 def planned(text: str) -> dict[str, Any]:
     """The execution's input over the defaults, in the plan's own paths: which ways it will go."""
     try:
-        given = json.loads(text)
+        document = json.loads(text)
     except ValueError:
-        given = {}
+        document = {}
     merged = dict(defaults())
-    for name, value in (given if isinstance(given, dict) else {}).items():
+    for name, value in (document if isinstance(document, dict) else {}).items():
         old = merged.get(name)
         merged[name] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
     return {"plan": merged, "input": merged}

@@ -51,15 +51,15 @@ def check_run(document: Mapping[str, Any]) -> ExecutionInput:
 def check_comparison(document: Mapping[str, Any]) -> ComparisonInput:
     """The input of a comparison as its job will check it; DarkroomError with its sentence."""
     try:
-        asked = ComparisonInput.from_json({**document, "dataset": "s3://not-known-yet/"})
-        for one in asked.candidates:
+        comparison = ComparisonInput.from_json({**document, "dataset": "s3://not-known-yet/"})
+        for one in comparison.candidates:
             architectures.require("models", one.model)
-            asked.hyperparameters_of(one.model, one.pretrained)
+            comparison.hyperparameters_of(one.model, one.pretrained)
     except JobFailure as failure:
         raise DarkroomError(
             f"Input of the comparison (--input and options): {failure}", "Nothing was uploaded or started."
         ) from None
-    return asked
+    return comparison
 
 
 def look(console: Console, data: str, document: dict[str, Any], yes: bool) -> dict[str, Any]:
@@ -104,8 +104,8 @@ def _sentence(failure: JobFailure) -> str:
 def show(console: Console, layout: Layout) -> None:
     """Classes with counts for each split, facets, and a line for whatever is not used."""
     counts = Counter((photo.label, photo.split) for photo in layout.photos)
-    given = any(photo.split for photo in layout.photos)
-    parts = [part for part in PARTS if any(photo.split == part for photo in layout.photos)] if given else [None]
+    has_splits = any(photo.split for photo in layout.photos)
+    parts = [part for part in PARTS if any(photo.split == part for photo in layout.photos)] if has_splits else [None]
     table = Table(box=None, padding=(0, 2))
     table.add_column("  class", overflow="fold")
     for part in parts:
@@ -117,7 +117,7 @@ def show(console: Console, layout: Layout) -> None:
         table.add_row(f"  … and {hidden:,} more", *("" for _ in parts))
     table.add_row(f"  {len(layout.classes):,} classes", *total, style="bold")
     console.print(table)
-    if not given:
+    if not has_splits:
         console.print("  test and validation are drawn (split.test, split.validation)", markup=False)
     facets = list(layout.photos[0].facets) if layout.photos else []
     for name in facets:
@@ -148,6 +148,6 @@ def _confirm(console: Console, layout: Layout, yes: bool) -> None:
     if not layout.doubts or yes:
         return
     if not _at_terminal():
-        told = " ".join(layout.doubts)
-        raise DarkroomError(f"Is this what you mean? {told}", "Mend it, or accept it with --yes.")
+        doubts = " ".join(layout.doubts)
+        raise DarkroomError(f"Is this what you mean? {doubts}", "Mend it, or accept it with --yes.")
     click.confirm(f"  Go on with this ({len(layout.doubts)} of the notes need a yes)?", abort=True, err=True)

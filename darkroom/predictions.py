@@ -44,7 +44,7 @@ class Prediction:
         return sorted(self.probabilities.items(), key=lambda item: -item[1])[:count]
 
 
-def photos_in(names: Sequence[str], tell: Callable[[str], None] = lambda told: None) -> list[Path]:
+def photos_in(names: Sequence[str], tell: Callable[[str], None] = lambda line: None) -> list[Path]:
     """The photos that files, folders (with all below) and patterns such as `photos/*.jpg` name, each once.
 
     Of a folder those count that a data set would have; `tell` hears what was not sent. A file that is named itself is always sent.
@@ -147,8 +147,8 @@ def models_of(target: Target) -> list[str]:
     return [key for key in keys if key.endswith(MODEL_FILE)]
 
 
-def _known(what: str, given: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(given, names, n=1)
+def _known(what: str, name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1)
     meant = f"Did you mean {close[0]}? " if close else ""
     shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     return f"{meant}{what}: {shown or 'none yet; darkroom run makes the first'}"
@@ -163,10 +163,10 @@ def _reason(error: ClientError) -> str:
         said = json.loads(original)
     except ValueError:
         return original
-    told = said.get("error", said) if isinstance(said, dict) else said
-    if isinstance(told, dict):
-        told = told.get("message") or told
-    return told if isinstance(told, str) else original
+    reason = said.get("error", said) if isinstance(said, dict) else said
+    if isinstance(reason, dict):
+        reason = reason.get("message") or reason
+    return reason if isinstance(reason, str) else original
 
 
 def wait_in_service(target: Target, endpoint: str) -> None:

@@ -21,8 +21,8 @@ def publish(target: Target, package: str, data: str, name: str, execution: str) 
     """Copy the artifact `data` for the multi-model endpoint and note what is approved; the target model to ask for."""
     bucket, _, key = data.removeprefix("s3://").partition("/")
     s3, source = target.client("s3"), {"Bucket": bucket, "Key": key}
-    asked = target_model(name, execution)
-    s3.copy_object(Bucket=bucket, Key=multi_model_key(asked), CopySource=source)
+    versioned = target_model(name, execution)
+    s3.copy_object(Bucket=bucket, Key=multi_model_key(versioned), CopySource=source)
     fixed = multi_model_key(fixed_target_model(name))
     # Asked as a list, as the state machine does: to whoever may not list, a missing object is forbidden.
     if not s3.list_objects_v2(Bucket=bucket, Prefix=fixed, MaxKeys=1)["KeyCount"]:
@@ -30,13 +30,13 @@ def publish(target: Target, package: str, data: str, name: str, execution: str) 
         of_owner = source if owner == execution else {"Bucket": bucket, "Key": registered_key(owner)}
         s3.copy_object(Bucket=bucket, Key=fixed, CopySource=of_owner)
     # The package last, because it is what makes endpoints possible.
-    notes = {f"{TARGET_MODELS}{name}": asked, APPROVED_DATA: data, APPROVED_PACKAGE: package}
+    notes = {f"{TARGET_MODELS}{name}": versioned, APPROVED_DATA: data, APPROVED_PACKAGE: package}
     for parameter, value in notes.items():
         target.client("ssm").put_parameter(
             Name=target.names.parameter(parameter), Value=value, Type="String", Overwrite=True
         )
     target.forget_parameters()
-    return asked
+    return versioned
 
 
 def _claim(target: Target, name: str, execution: str) -> str:
@@ -49,21 +49,21 @@ def _claim(target: Target, name: str, execution: str) -> str:
     return execution
 
 
-def find_target_model(target: Target, asked: str) -> str:
+def find_target_model(target: Target, model: str) -> str:
     """`pets/run-1/model.tar.gz` as it is; for a plain name such as `pets`, the version that was published last."""
-    if "/" in asked:
-        return asked
+    if "/" in model:
+        return model
     known = {
         name.removeprefix(TARGET_MODELS): value
         for name, value in target.parameters.items()
         if name.startswith(TARGET_MODELS)
     }
-    if asked not in known:
+    if model not in known:
         raise DarkroomError(
-            f"--target-model {asked}: no model was published under this name.",
+            f"--target-model {model}: no model was published under this name.",
             f"Published: {', '.join(sorted(known)) or 'none'}. Or give a whole target model: NAME/EXECUTION/model.tar.gz.",
         )
-    return known[asked]
+    return known[model]
 
 
 def remove_notes(target: Target) -> None:

@@ -110,8 +110,8 @@ class Removal:
         found = self._listed("list_endpoints", "Endpoints", NameContains=self.names.prefix)
         return [item["EndpointName"] for item in found if self.names.is_shadow(item["EndpointName"])]
 
-    def _listed(self, operation: str, field: str, **asked: str) -> list[dict[str, Any]]:
-        pages = self.target.client("sagemaker").get_paginator(operation).paginate(**asked)
+    def _listed(self, operation: str, field: str, **filters: str) -> list[dict[str, Any]]:
+        pages = self.target.client("sagemaker").get_paginator(operation).paginate(**filters)
         return [item for page in pages for item in page[field]]
 
     def _log_groups(self) -> list[str]:

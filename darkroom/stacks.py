@@ -55,8 +55,8 @@ def _names(said: dict[str, Any]) -> Names | None:
     if names is None:
         return None
     tags = {tag["Key"]: tag["Value"] for tag in said.get("Tags", [])}
-    told = {key: tags[key] for key in (PROJECT_TAG, ENVIRONMENT_TAG) if key in tags}
-    ours = told == names.tags if told else said.get("Description", "").startswith(DESCRIPTION)
+    owner = {key: tags[key] for key in (PROJECT_TAG, ENVIRONMENT_TAG) if key in tags}
+    ours = owner == names.tags if owner else said.get("Description", "").startswith(DESCRIPTION)
     return names if ours else None
 
 
@@ -108,7 +108,7 @@ def deploy_again(target: Target, part: str, console: Console) -> None:
     client = target.client("cloudformation")
     said = client.describe_stacks(StackName=found.id)["Stacks"][0]
     served = target.names.served
-    given = [
+    parameters = [
         {"ParameterKey": key, "ParameterValue": served[key]}
         if key in served
         else {"ParameterKey": key, "UsePreviousValue": True}
@@ -116,7 +116,7 @@ def deploy_again(target: Target, part: str, console: Console) -> None:
     ]
     with console.status(f"updating {found.name}"):
         try:
-            client.update_stack(StackName=found.name, UsePreviousTemplate=True, Parameters=given)
+            client.update_stack(StackName=found.name, UsePreviousTemplate=True, Parameters=parameters)
         except ClientError as error:
             reason = error.response["Error"]["Message"]
             if "No updates" in reason:

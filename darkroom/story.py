@@ -86,10 +86,10 @@ def conclude(target: Target, console: Console, arn: str, endpoint: bool) -> dict
 
 def endpoint_costs(target: Target) -> str:
     """What the endpoints of the deployed Endpoints stack cost once they stand."""
-    wanted = target.names.stack(ENDPOINTS)
-    if wanted not in [stack.name for stack in stacks.of(target, target.names)]:
-        raise DarkroomError(f"The stack {wanted} is not deployed.", f"Deploy it: {target.say('deploy')}")
-    return str(costs.of_endpoints(stacks.template(target, wanted)))
+    stack_name = target.names.stack(ENDPOINTS)
+    if stack_name not in [stack.name for stack in stacks.of(target, target.names)]:
+        raise DarkroomError(f"The stack {stack_name} is not deployed.", f"Deploy it: {target.say('deploy')}")
+    return str(costs.of_endpoints(stacks.template(target, stack_name)))
 
 
 def _serve(target: Target, console: Console, results: Results, package: str | None) -> dict[str, Any] | None:
@@ -246,9 +246,9 @@ def approve(target: Target, package: str | None) -> str:
     return package
 
 
-def _packages(client: Any, group: str, **asked: str) -> list[str]:
+def _packages(client: Any, group: str, **filters: str) -> list[str]:
     """ARNs of a group's packages, the newest first."""
     pages = client.get_paginator("list_model_packages").paginate(
-        ModelPackageGroupName=group, SortBy="CreationTime", SortOrder="Descending", **asked
+        ModelPackageGroupName=group, SortBy="CreationTime", SortOrder="Descending", **filters
     )
     return [item["ModelPackageArn"] for page in pages for item in page["ModelPackageSummaryList"]]

@@ -61,14 +61,14 @@ def add_file(target: Target, name: str, path: Path, console: Console, check: boo
     key = f"{prefix}{path.name}"
     s3.upload_file(str(path), bucket, key)
     try:
-        given = {
+        file_input = {
             "InputName": "weights",
             "S3Input": {
                 "S3Uri": f"s3://{bucket}/{prefix}", "LocalPath": f"{MOUNTED}/input/weights", "S3DataType": "S3Prefix",
                 "S3InputMode": "File",
             },
         }  # fmt: skip
-        return _run(target, image, "check-weights", name, "loads them into", console, [given])
+        return _run(target, image, "check-weights", name, "loads them into", console, [file_input])
     finally:
         s3.delete_object(Bucket=bucket, Key=key)
 

@@ -52,23 +52,23 @@ class EndpointsStack(Stack):
             self, "ModelIsApproved", expression=Fn.condition_not(Fn.condition_equals(self.package, NOTHING))
         )
         self.groups = {name: self._log_group(name) for name in SWITCHES}
-        wanted = settings.endpoints
-        if wanted.cpu.enabled:
+        endpoints = settings.endpoints
+        if endpoints.cpu.enabled:
             packaged = sagemaker.CfnModel.ContainerDefinitionProperty(model_package_name=self.package)
-            self._endpoint("cpu", wanted.cpu, packaged)
-        if wanted.multi_model.enabled:
+            self._endpoint("cpu", endpoints.cpu, packaged)
+        if endpoints.multi_model.enabled:
             many = sagemaker.CfnModel.ContainerDefinitionProperty(
                 image=self._parameter("InferenceImage", f"{IMAGE_URIS}inference"), mode="MultiModel",
                 model_data_url=f"s3://{storage.models.bucket_name}/{MULTI_MODEL}",
             )  # fmt: skip
-            self._endpoint("multi-model", wanted.multi_model, many)
-        if wanted.gpu.enabled:
+            self._endpoint("multi-model", endpoints.multi_model, many)
+        if endpoints.gpu.enabled:
             # The package names the CPU image, so this model is made of image and artifact.
             on_gpu = sagemaker.CfnModel.ContainerDefinitionProperty(
                 image=self._parameter("InferenceGpuImage", f"{IMAGE_URIS}inference-gpu"),
                 model_data_url=self.data,
             )
-            self._endpoint("gpu", wanted.gpu, on_gpu)
+            self._endpoint("gpu", endpoints.gpu, on_gpu)
         CfnOutput(self, "ServedModelPackage", value=self.package)
         CfnOutput(self, "ServedModelData", value=self.data)
         # A stack whose resources are all conditional could not be created before a model is approved.
@@ -102,7 +102,7 @@ class EndpointsStack(Stack):
         return group
 
     def _endpoint(
-        self, name: str, wanted: Endpoint, container: sagemaker.CfnModel.ContainerDefinitionProperty
+        self, name: str, setting: Endpoint, container: sagemaker.CfnModel.ContainerDefinitionProperty
     ) -> sagemaker.CfnEndpoint:
         id = construct_id(name)
         full_name = self.settings.names.endpoint(name)
@@ -114,8 +114,8 @@ class EndpointsStack(Stack):
             ) if network.subnets else None,
         )  # fmt: skip
         variant = sagemaker.CfnEndpointConfig.ProductionVariantProperty(
-            variant_name="AllTraffic", model_name=model.attr_model_name, initial_instance_count=wanted.instance_count,
-            instance_type=wanted.instance_type, initial_variant_weight=1,
+            variant_name="AllTraffic", model_name=model.attr_model_name, initial_instance_count=setting.instance_count,
+            instance_type=setting.instance_type, initial_variant_weight=1,
             container_startup_health_check_timeout_in_seconds=STARTUP_SECONDS,
             inference_ami_version=GPU_MACHINE_IMAGE if name == "gpu" else None,
         )  # fmt: skip

@@ -298,13 +298,13 @@ def _build(kind: type, values: Mapping[str, Any], prefix: str, default: Any = No
     for name in values:
         if name not in hints:
             raise _unknown(f"{prefix}{name}")
-    given = {
+    converted = {
         name: _build(hints[name], value, f"{prefix}{name}.", getattr(default, name))
         if dataclasses.is_dataclass(hints[name])
         else _convert(f"{prefix}{name}", value, hints[name])
         for name, value in values.items()
     }
-    return dataclasses.replace(default, **given)
+    return dataclasses.replace(default, **converted)
 
 
 def _convert(path: str, value: Any, hint: Any) -> Any:

@@ -107,7 +107,7 @@ class StorageStack(Stack):
             server_access_logs_prefix=f"{name.lower()}/",
             lifecycle_rules=rules,
         )
-        told = self.settings.parameter(parameter)
-        ssm.StringParameter(self, f"{name}BucketParameter", parameter_name=told, string_value=bucket.bucket_name)
+        path = self.settings.parameter(parameter)
+        ssm.StringParameter(self, f"{name}BucketParameter", parameter_name=path, string_value=bucket.bucket_name)
         CfnOutput(self, f"{name}Bucket", value=bucket.bucket_name)
         return bucket

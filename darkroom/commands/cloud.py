@@ -173,13 +173,13 @@ def _approved(target: Target) -> dict[str, Any] | None:
         said = target.client("sagemaker").describe_model_package(ModelPackageName=package)
     except ClientError as error:
         return {"package": package, "missing": error.response["Error"]["Message"]}
-    told = said.get("CustomerMetadataProperties", {})
+    properties = said.get("CustomerMetadataProperties", {})
     return {
         "package": package,
-        "execution": told.get("execution", "").rpartition(":")[2] or None,
-        "dataset": told.get("dataset"),
-        "accuracy": told.get("accuracy"),
-        "balanced_accuracy": told.get("balanced_accuracy"),
+        "execution": properties.get("execution", "").rpartition(":")[2] or None,
+        "dataset": properties.get("dataset"),
+        "accuracy": properties.get("accuracy"),
+        "balanced_accuracy": properties.get("balanced_accuracy"),
     }
 
 

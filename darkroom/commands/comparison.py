@@ -110,7 +110,7 @@ def _weight(text: str) -> tuple[str, float]:
 @click.option("--batch-size", type=int, default=16, show_default=True)
 @click.option("--script-version", default="1.0.0", show_default=True, help="Version of JumpStart's training script.")
 @click.pass_obj
-def jumpstart_request(context: Context, /, model_id: str, data: str, **asked: Any) -> None:
+def jumpstart_request(context: Context, /, model_id: str, data: str, **options: Any) -> None:
     """Print the request that trains a JumpStart image classifier on AWS. It has never been run by Darkroom.
 
     \b
@@ -119,7 +119,7 @@ def jumpstart_request(context: Context, /, model_id: str, data: str, **asked: An
     """
     from darkroom import jumpstart
 
-    context.print_json(jumpstart.training_request(model_id, dataset=data, **asked))
+    context.print_json(jumpstart.training_request(model_id, dataset=data, **options))
 
 
 COMMANDS = [compare, jumpstart_request]

@@ -65,10 +65,10 @@ def deploy(
     cdk = Cdk(target, context.console)
     if target.is_local:
         cdk.provide(values)
-        wanted = list(chosen) or list(cdk.templates())
+        to_deploy = list(chosen) or list(cdk.templates())
     else:
-        wanted = _reviewed(context, cdk, values, list(chosen), endpoint, bootstrap, yes)
-    outputs = cdk.deploy(wanted)
+        to_deploy = _reviewed(context, cdk, values, list(chosen), endpoint, bootstrap, yes)
+    outputs = cdk.deploy(to_deploy)
     if names != Names():
         context.console.print(f"Deployed: {names}. Its commands: {target.say('status')}", markup=False, soft_wrap=True)
     if as_json:
@@ -104,36 +104,36 @@ def _reviewed(
         _bootstrap(context, cdk, values, bootstrap)
     cdk.synthesize(values)
     templates = cdk.templates()
-    wanted = chosen or list(templates)
+    to_deploy = chosen or list(templates)
     last = names.stack(ENDPOINTS)
-    fresh = last in wanted and _new_endpoints(target, templates[last])
-    asked = endpoint or last in chosen or (not yes and sys.stdin.isatty())
-    if fresh and not asked:
-        wanted.remove(last)
+    fresh = last in to_deploy and _new_endpoints(target, templates[last])
+    endpoints_too = endpoint or last in chosen or (not yes and sys.stdin.isatty())
+    if fresh and not endpoints_too:
+        to_deploy.remove(last)
         console.print(
             f"Left out: {last}. It would start {costs.of_endpoints(templates[last])}. {target.say(f'deploy {last}')} makes them.",
             markup=False, soft_wrap=True,
         )  # fmt: skip
-    console.print(cdk.security_changes(wanted).strip(), markup=False, highlight=False, soft_wrap=True)
-    if fresh and asked:
+    console.print(cdk.security_changes(to_deploy).strip(), markup=False, highlight=False, soft_wrap=True)
+    if fresh and endpoints_too:
         until = f"until {target.say('destroy')}"
         console.print(
             f"This starts endpoints: {costs.of_endpoints(templates[last])}, {until}", markup=False, soft_wrap=True
         )
-    context.confirm(f"Deploy {', '.join(wanted)} to {target.place}?", yes)
-    return wanted
+    context.confirm(f"Deploy {', '.join(to_deploy)} to {target.place}?", yes)
+    return to_deploy
 
 
-def _bootstrap(context: Context, cdk: Cdk, values: dict[str, str], wanted: bool) -> None:
+def _bootstrap(context: Context, cdk: Cdk, values: dict[str, str], agreed: bool) -> None:
     """Never unasked: it makes roles, one of which may administer the account."""
     target, parameter = cdk.target, cdk.bootstrap_parameter(values)
     lacking = f"{target.place} is not bootstrapped for the CDK: there is no SSM parameter {parameter}."
-    if not wanted and not sys.stdin.isatty():
+    if not agreed and not sys.stdin.isatty():
         raise DarkroomError(
             lacking, "Bootstrapping makes a bucket, a repository and roles, one of which administers the account. Where that "
             "is wanted: darkroom deploy --target aws --bootstrap. Another qualifier: -c @aws-cdk/core:bootstrapQualifier=NAME.",
         )  # fmt: skip
-    context.confirm(f"{lacking} Bootstrap it, with a role that administers the account?", wanted)
+    context.confirm(f"{lacking} Bootstrap it, with a role that administers the account?", agreed)
     cdk.bootstrap(values)
 
 
@@ -144,12 +144,12 @@ def _new_endpoints(target: Target, template: dict[str, Any]) -> bool:
     if found is None:
         return False
     said = target.client("cloudformation").describe_stacks(StackName=found.id)["Stacks"][0]
-    given = {one["ParameterKey"]: one["ParameterValue"] for one in said.get("Parameters", [])}
-    if not names.served.items() <= given.items():
+    parameters = {one["ParameterKey"]: one["ParameterValue"] for one in said.get("Parameters", [])}
+    if not names.served.items() <= parameters.items():
         return False
-    wanted = sum(resource["Type"] == costs.ENDPOINT for resource in template["Resources"].values())
-    made = [one for one in stacks.resources(target, found.id) if one["ResourceType"] == costs.ENDPOINT]
-    return wanted > len([one for one in made if one["ResourceStatus"] != "DELETE_COMPLETE"])
+    planned = sum(resource["Type"] == costs.ENDPOINT for resource in template["Resources"].values())
+    standing = [one for one in stacks.resources(target, found.id) if one["ResourceType"] == costs.ENDPOINT]
+    return planned > len([one for one in standing if one["ResourceStatus"] != "DELETE_COMPLETE"])
 
 
 @click.command()

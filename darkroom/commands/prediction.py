@@ -46,7 +46,7 @@ def predict(
     if as_csv and as_json:
         raise DarkroomError("--csv and --json are two forms of the same answer.", "Choose one.")
     context.speak_json(as_json or as_csv)
-    paths = predictions.photos_in(images, lambda told: context.console.print(told, markup=False, soft_wrap=True))
+    paths = predictions.photos_in(images, lambda line: context.console.print(line, markup=False, soft_wrap=True))
     target = context.target
     name = endpoint or target.parameter(MULTI_MODEL_ENDPOINT if target_model else CPU_ENDPOINT)
     model = find_target_model(target, target_model) if target_model else None

@@ -85,20 +85,20 @@ class Context:
 
     @cached_property
     def target(self) -> Target:
-        given = {name: value for name, (value, _) in self._noted.items()}
+        options = {name: value for name, (value, _) in self._noted.items()}
         declared = _declared()
         words = {"project": declared.get("project", PROJECT), "environment": declared.get("environment", ENVIRONMENT)}
         named = frozenset(
-            word for word in words if word in given or (word in declared and declared[word] != NAMES[word])
+            word for word in words if word in options or (word in declared and declared[word] != NAMES[word])
         )
         target = Target(
-            given.get("target", "local"),
-            Home(given.get("home")),
-            profile=given.get("profile"),
-            region=given.get("region"),
+            options.get("target", "local"),
+            Home(options.get("home")),
+            profile=options.get("profile"),
+            region=options.get("region"),
             named=named,
-            project=given.get("project", words["project"]),
-            environment=given.get("environment", words["environment"]),
+            project=options.get("project", words["project"]),
+            environment=options.get("environment", words["environment"]),
         )
         if not target.is_local and (elsewhere := os.environ.get("AWS_ENDPOINT_URL")):
             click.echo(f"--target aws means {elsewhere}, because AWS_ENDPOINT_URL is set.", err=True)

@@ -144,8 +144,8 @@ class Comparison:
             },
         )  # fmt: skip
         start.next(going_on)
-        asked = sfn.Condition.and_(
+        is_wanted = sfn.Condition.and_(
             sfn.Condition.boolean_equals("$.pipeline_input", True),
             sfn.Condition.is_present("$.compared.winner.input"),
         )
-        return sfn.Choice(scope, "Is the pipeline wanted?").when(asked, start).otherwise(done)
+        return sfn.Choice(scope, "Is the pipeline wanted?").when(is_wanted, start).otherwise(done)

@@ -85,7 +85,7 @@ def end_of_shadow_logs(step: Step, platform: Platform) -> sfn.Chain:
 
 
 def either(
-    step: Step, question: str, wanted: str, *, result: str, skipped: str, reason: str, afterwards: sfn.Chain | None = None
+    step: Step, question: str, switch: str, *, result: str, skipped: str, reason: str, afterwards: sfn.Chain | None = None
 ) -> sfn.Chain:  # fmt: skip
     """The job (and what comes `afterwards`), or a file that says why not, where its results would lie.
 
@@ -99,6 +99,6 @@ def either(
     )  # fmt: skip
     done = sfn.Chain.start(run(step, job, step.platform, result=result))
     choice = sfn.Choice(step, question).when(
-        sfn.Condition.boolean_equals(wanted, True), done.next(afterwards) if afterwards else done
+        sfn.Condition.boolean_equals(switch, True), done.next(afterwards) if afterwards else done
     )
     return choice.otherwise(leave).afterwards()

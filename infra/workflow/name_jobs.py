@@ -50,7 +50,7 @@ class NameJobs(Step):
             cause='instances: expected an object of instance types by kind of job, such as {"training": "ml.m5.2xlarge"}; '
             f"allowed are {', '.join(KINDS)} and training_count.",
         )  # fmt: skip
-        given = sfn.Condition.and_(
+        has_dataset = sfn.Condition.and_(
             sfn.Condition.is_present("$.dataset"),
             sfn.Condition.is_string("$.dataset"),
             sfn.Condition.string_matches("$.dataset", "s3://*"),
@@ -61,7 +61,7 @@ class NameJobs(Step):
         )  # fmt: skip
         check = (
             sfn.Choice(self, "Check input")
-            .when(sfn.Condition.not_(given), dataset)
+            .when(sfn.Condition.not_(has_dataset), dataset)
             .when(sfn.Condition.and_(sfn.Condition.is_present("$.instances"), scalar), instances)
         )
         if self.most_minutes is not None:
