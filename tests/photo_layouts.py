@@ -830,6 +830,16 @@ TABLES = (
             refused="3 cells, and the header has 2",
         ),
         Set(
+            "one combination of labels beside one of its parts",
+            FLAT
+            | {
+                "labels.csv": table(
+                    ("file", "labels"), *((n, ("sun", "sun|sea")[k % 2]) for k, (n, _) in enumerate(ROWS))
+                )
+            },
+            refused="several labels",
+        ),
+        Set(
             "a table without header that contradicts the folders",
             photos(*TWO)
             | {

@@ -274,7 +274,8 @@ def looks_multi(values: Counter[str]) -> str | None:
             continue
         alone = {value for value in values if separator not in value}
         parts = {value: [part.strip() for part in value.split(separator) if part.strip()] for value in many}
-        sure = separator in "|;" and all(len(part) > 1 for part in parts.values()) and _repeats(parts)
+        some_alone = any(part in alone for found in parts.values() for part in found)
+        sure = separator in "|;" and all(len(part) > 1 for part in parts.values()) and (_repeats(parts) or some_alone)
         for value, found in parts.items():
             if len(found) > 1 and (all(part in alone for part in found) or (sure and len(set(found)) > 1)):
                 return value

@@ -9,21 +9,29 @@ from html import escape
 Series = tuple[str, str, Sequence[tuple[float, float]]]  # name, colour, points
 COLOURS = ("#2563eb", "#d97706", "#059669", "#9333ea", "#dc2626", "#0891b2", "#65a30d", "#be185d")
 STYLE = """
-:root{font:15px/1.5 system-ui,sans-serif;color:#1c2430;background:#f6f7f9}
-body{max-width:62rem;margin:2rem auto;padding:0 1.2rem}
+:root{color-scheme:light dark;--ink:#1c2430;--ground:#f6f7f9;--paper:#fff;--edge:#e2e6ec;--line:#e6e9ee;--soft:#627084;--lane:#f3f5f8;
+--bad:#fde8e6;--on-bad:#a3231a;--good:#e2f4e8;--on-good:#17663a;--none:#eceff3;--on-none:#4d5a6a;--odd:#fdf0d8;--on-odd:#8a5300}
+@media(prefers-color-scheme:dark){:root{--ink:#e4e9ef;--ground:#0f1115;--paper:#171a20;--edge:#2a303a;--line:#2a303a;--soft:#a4adbb;
+--lane:#1f242c;--bad:#361614;--on-bad:#f28b82;--good:#12291d;--on-good:#63c794;--none:#252b35;--on-none:#a4adbb;--odd:#302509;
+--on-odd:#e3b657}}
+:root{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--ground)}
+body{max-width:62rem;margin:2rem auto;padding:0 1.2rem;overflow-wrap:break-word}
 h1{font-size:1.55rem;margin:0 0 .2rem}h2{font-size:1.12rem;margin:2rem 0 .6rem}
-.card{background:#fff;border:1px solid #e2e6ec;border-radius:10px;padding:1rem 1.2rem;margin:.8rem 0}
-.muted{color:#627084;font-size:.9rem}.big{font-size:1.15rem;font-weight:600}
+.card{background:var(--paper);border:1px solid var(--edge);border-radius:10px;padding:1rem 1.2rem;margin:.8rem 0;overflow-x:auto}
+.muted{color:var(--soft);font-size:.9rem}.big{font-size:1.15rem;font-weight:600}
 table{border-collapse:collapse;width:100%}
-td,th{padding:.42rem .6rem;border-bottom:1px solid #e8ebf0;text-align:left;vertical-align:top}
-th{font-weight:600;color:#44505f}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+td,th{padding:.42rem .6rem;border-bottom:1px solid var(--edge);text-align:left;vertical-align:top}
+th{font-weight:600;color:var(--soft)}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .tag{display:inline-block;border-radius:99px;padding:.05rem .6rem;font-size:.82rem;font-weight:600;white-space:nowrap}
-.IssuesFound{background:#fde8e6;color:#a3231a}.NoIssuesFound{background:#e2f4e8;color:#17663a}
-.NoData{background:#eceff3;color:#4d5a6a}.Error{background:#fdf0d8;color:#8a5300}
-svg{display:block;width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:#56647a}
+.IssuesFound{background:var(--bad);color:var(--on-bad)}.NoIssuesFound{background:var(--good);color:var(--on-good)}
+.NoData{background:var(--none);color:var(--on-none)}.Error{background:var(--odd);color:var(--on-odd)}
+svg{display:block;width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:var(--soft)}
+svg .lane{fill:var(--lane)}svg .grid{stroke:var(--line)}
 .legend{display:flex;flex-wrap:wrap;gap:.3rem 1.1rem;font-size:.88rem;margin:.4rem 0}
 .legend i{display:inline-block;width:.8rem;height:.8rem;border-radius:3px;margin-right:.35rem;vertical-align:-1px}
-@media(max-width:40rem){body{padding:0 .4rem}.card{padding:.6rem}td,th{padding:.35rem .25rem}}
+@media(max-width:40rem){body{padding:0 .4rem}.card{padding:.6rem}td,th{padding:.35rem .25rem}svg{min-width:640px}svg text{font-size:14px}}
+@media print{body{margin:0;max-width:none;font-size:12px}.card,tr{break-inside:avoid}h2{break-after:avoid}
+*{-webkit-print-color-adjust:exact;print-color-adjust:exact}@page{margin:14mm}}
 """
 
 
@@ -95,7 +103,7 @@ def line_chart(series: Sequence[Series], across: str, up: str, logarithmic: bool
     for tick in powers(low_y, high_y) if logarithmic else ticks(low_y, high_y):
         y = at(low_x, tick)[1]
         label = f"{10**tick:.3g}" if logarithmic else f"{tick:.4g}"
-        out.append(f'<line x1="{left}" x2="{width - 12}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e6e9ee"/>')
+        out.append(f'<line x1="{left}" x2="{width - 12}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
         out.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
     for tick in ticks(low_x, high_x, 8):
         out.append(

@@ -53,7 +53,7 @@ def loss_series(observed: Observations) -> list[Series]:
         elif record["loss"] is not None:
             evaluation.append((done, record["loss"], record["steps"]))
     merged = [(x, _weighted([e for e in evaluation if e[0] == x])) for x in sorted({e[0] for e in evaluation})]
-    return [("TRAIN", COLOURS[0], train), ("EVAL", COLOURS[1], merged)]
+    return [("training", COLOURS[0], train), ("validation", COLOURS[1], merged)]
 
 
 def _weighted(points: list[tuple[int, float, int]]) -> float:

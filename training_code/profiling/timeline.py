@@ -123,7 +123,7 @@ class Timeline:
     ) -> None:
         bottom = self.top + LANE
         self.out.append(
-            f'<rect x="{LEFT}" y="{self.top:.1f}" width="{WIDTH - LEFT - RIGHT}" height="{LANE}" fill="#f3f5f8"/>'
+            f'<rect x="{LEFT}" y="{self.top:.1f}" width="{WIDTH - LEFT - RIGHT}" height="{LANE}" class="lane"/>'
         )
         if not samples:
             self.out.append(
@@ -140,7 +140,7 @@ class Timeline:
         for tick in ticks(0.0, self.seconds, 10):
             x = self._x(self.start + tick)
             self.out.append(
-                f'<line x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{self.top - 8:.1f}" stroke="#0f172a" '
+                f'<line x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{self.top - 8:.1f}" style="stroke:var(--ink)" '
                 f'stroke-opacity=".07"/>'
             )
             self.out.append(f'<text x="{x:.1f}" y="{self.top + 8:.1f}" text-anchor="middle">{tick:g} s</text>')
