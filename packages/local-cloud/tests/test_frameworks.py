@@ -65,6 +65,18 @@ def test_the_sdks_own_names_find_an_image(file: str, repository: str, folder: st
     assert {getattr(framework_of(uri, OWN), "folder", uri) for uri in uris} == {folder}
 
 
+def test_a_built_in_algorithm_has_metrics_that_nobody_defined():
+    """The lines that AWS's own container prints, read by the expressions that DescribeTrainingJob shows for it."""
+    import re
+
+    framework = framework_of("683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1", OWN)
+    assert framework is not None
+    expressions = {each["Name"]: each["Regex"] for each in framework.metric_definitions()}
+    line = "[12]\ttrain-auc:0.98765\ttrain-logloss:1e-05\tvalidation-auc:0.5"
+    found = {name: match[1] for name, regex in expressions.items() if (match := re.search(regex, line))}
+    assert found == {"train:auc": "0.98765", "train:logloss": "1e-05", "validation:auc": "0.5"}
+
+
 def test_names_that_nothing_stands_for_find_none():
     for repository in ("pytorch-training-neuronx", "huggingface-pytorch-training", "sagemaker-xgboost2", "mine"):
         assert framework_of(f"{DLC}/{repository}:1", OWN) is None
@@ -178,7 +190,7 @@ def test_a_script_gets_its_arguments_and_variables(toolkit: Toolkit):
     toolkit.code("sibling.py", "NAME = 'beside it'")
     toolkit.config(
         "hyperparameters",
-        {"epochs": "10", "b": '"x y"', "opts": '{"b": 2, "a": 1}', "sagemaker_program": '"train.py"', "sagemaker_region": '"r"'},
+        {"epochs": "10", "b": '"x y"', "opts": '{"b": 2, "a": 1}', "sagemaker_program": '"train.py"', "sagemaker_region": '"r"', "_tuning_objective_metric": "loss"},
     )  # fmt: skip
     done = toolkit.train(SAGEMAKER_SUBMIT_DIRECTORY=str(toolkit.base / "code"))
     assert done.returncode == 0, done.stderr

@@ -81,8 +81,18 @@ LISTING = Listing(
 
 def create_training_job(runtime: Runtime, request: Document) -> Document:
     """Checks, records and starts a job."""
+    request = with_built_in_metrics(runtime, request)
     check_training(runtime, request)
     return {"TrainingJobArn": start_training(runtime, request)}
+
+
+def with_built_in_metrics(runtime: Runtime, request: Document) -> Document:
+    """The request of a job or of a tuning's trials, with the metrics that AWS defines for a built-in algorithm's image."""
+    algorithm = request["AlgorithmSpecification"]
+    framework = runtime.context.images.framework(algorithm.get("TrainingImage", ""))
+    if framework is None or not framework.metrics or algorithm.get("MetricDefinitions"):
+        return request
+    return {**request, "AlgorithmSpecification": {**algorithm, "MetricDefinitions": framework.metric_definitions()}}
 
 
 def check_training(runtime: Runtime, request: Document) -> None:

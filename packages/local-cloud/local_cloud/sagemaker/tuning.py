@@ -9,8 +9,8 @@ from local_cloud.sagemaker.stopping import stop_job
 from local_cloud.sagemaker.store import Document, public
 from local_cloud.sagemaker.support import invalid, refuse_unsupported
 from local_cloud.sagemaker.tags import keep_tags
-from local_cloud.sagemaker.training import check_training
-from local_cloud.sagemaker.tuning_run import COPIED, TuningRun, training_request
+from local_cloud.sagemaker.training import check_training, with_built_in_metrics
+from local_cloud.sagemaker.tuning_run import COPIED, RESOURCES, TuningRun, training_request
 
 NOUN = "HyperParameterTuningJob"
 NAME_LIMIT = 32
@@ -19,7 +19,7 @@ REASONS = {
     "TrainingJobDefinitions": "Use TrainingJobDefinition, with one algorithm.",
     "Autotune": "Give ParameterRanges and ResourceLimits instead.",
 }
-DEFINITION_FIELDS = ("StaticHyperParameters", *COPIED, "DefinitionName")
+DEFINITION_FIELDS = ("StaticHyperParameters", *COPIED, RESOURCES, "DefinitionName")
 SUMMARY = (
     "HyperParameterTuningJobName",
     "HyperParameterTuningJobArn",
@@ -150,6 +150,9 @@ def _check(runtime: Runtime, request: Document) -> list[Parameter]:
             "TuningObjective": "It belongs to TrainingJobDefinitions; use HyperParameterTuningJobObjective.",
         },
     )
+    if ("ResourceConfig" in definition) == (RESOURCES in definition):
+        raise invalid(f"TrainingJobDefinition needs either ResourceConfig or {RESOURCES}.")
+    request["TrainingJobDefinition"] = definition = with_built_in_metrics(runtime, definition)
     parameters = search_space(config.get("ParameterRanges", {}))
     _check_config(config, parameters)
     _check_objective(config, definition)

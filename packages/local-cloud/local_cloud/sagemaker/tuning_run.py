@@ -37,17 +37,32 @@ COPIED = (
     "Environment",
 )
 
+# The SageMaker SDK says by this field what ResourceConfig says.
+RESOURCES = "HyperParameterTuningResourceConfig"
+
 
 def training_request(tuning: Document, name: str, tuned: dict[str, str]) -> Document:
     """The CreateTrainingJob request of one trial."""
     definition = tuning["TrainingJobDefinition"]
     request = {field: definition[field] for field in COPIED if field in definition}
+    if RESOURCES in definition:
+        request["ResourceConfig"] = _resources(definition[RESOURCES])
     objective = tuning["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
     static = definition.get("StaticHyperParameters", {})
     return {
         **request,
         "TrainingJobName": name,
         "HyperParameters": {**static, **tuned, "_tuning_objective_metric": objective},
+    }
+
+
+def _resources(asked: Document) -> Document:
+    """A trial's ResourceConfig: the first of several instance configurations, which AWS takes when it has them free."""
+    chosen = {**asked, **(asked.get("InstanceConfigs") or [{}])[0]}
+    return {
+        field: chosen[field]
+        for field in ("InstanceType", "InstanceCount", "VolumeSizeInGB", "VolumeKmsKeyId")
+        if field in chosen
     }
 
 

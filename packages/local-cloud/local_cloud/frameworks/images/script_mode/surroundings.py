@@ -18,7 +18,7 @@ CONFIG = BASE / "input" / "config"
 # https://github.com/aws/sagemaker-training-toolkit/blob/master/src/sagemaker_training/params.py
 FOR_THE_TOOLKIT = {
     "sagemaker_program", "sagemaker_submit_directory", "sagemaker_container_log_level", "sagemaker_job_name",
-    "sagemaker_region", "sagemaker_enable_cloudwatch_metrics", "sagemaker_s3_output",
+    "sagemaker_region", "sagemaker_enable_cloudwatch_metrics", "sagemaker_s3_output", "_tuning_objective_metric",
 }  # fmt: skip
 OTHERS = "sagemaker_"
 LOG_LEVEL = 20
@@ -38,7 +38,11 @@ class Surroundings:
     @cached_property
     def hyperparameters(self) -> dict[str, Any]:
         """The script's own."""
-        return {name: value for name, value in self.given.items() if not name.startswith(OTHERS)}
+        return {
+            name: value
+            for name, value in self.given.items()
+            if not name.startswith(OTHERS) and name not in FOR_THE_TOOLKIT
+        }
 
     @cached_property
     def framework_parameters(self) -> dict[str, Any]:

@@ -41,6 +41,8 @@ def run(told: Surroundings) -> None:
     """Trains on the channels `train` and `validation`; writes `xgboost-model`."""
     import xgboost
 
+    # The objective of a tuning job is for the algorithm, not for a script.
+    objective_metric = told.given.get("_tuning_objective_metric")
     given = dict(told.hyperparameters)
     for name in REFUSED:
         if str(given.get(name, "false")).lower() != "false":
@@ -52,7 +54,7 @@ def run(told: Surroundings) -> None:
     if "num_round" not in given:
         raise UserError("The hyperparameter num_round is missing: how many trees are trained.")
     rounds, weights = int(given.pop("num_round")), int(given.pop("csv_weights", 0))
-    objective_metric, patience = given.pop("_tuning_objective_metric", None), given.pop("early_stopping_rounds", None)
+    patience = given.pop("early_stopping_rounds", None)
     given.pop("save_model_on_termination", None)
     metrics = [str(name) for name in _listed(given.pop("eval_metric", None))]
     if objective_metric:
