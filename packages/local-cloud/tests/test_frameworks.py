@@ -190,7 +190,10 @@ def test_a_script_gets_its_arguments_and_variables(toolkit: Toolkit):
     toolkit.code("sibling.py", "NAME = 'beside it'")
     toolkit.config(
         "hyperparameters",
-        {"epochs": "10", "b": '"x y"', "opts": '{"b": 2, "a": 1}', "sagemaker_program": '"train.py"', "sagemaker_region": '"r"', "_tuning_objective_metric": "loss"},
+        {
+            "epochs": "10", "b": '"x y"', "opts": '{"b": 2, "a": 1}', "sagemaker_program": '"train.py"', "sagemaker_region": '"r"',
+            "_tuning_objective_metric": "loss",
+        },
     )  # fmt: skip
     done = toolkit.train(SAGEMAKER_SUBMIT_DIRECTORY=str(toolkit.base / "code"))
     assert done.returncode == 0, done.stderr

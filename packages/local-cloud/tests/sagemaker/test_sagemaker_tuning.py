@@ -163,6 +163,13 @@ def test_hyperband_stops_hopeless_trials_early(platform):
 def test_a_warm_start_knows_the_parents_trials(platform):
     parent = tune(platform, limits={"MaxNumberOfTrainingJobs": 2})
     request = tuning_request(platform, limits={"MaxNumberOfTrainingJobs": 1, "MaxParallelTrainingJobs": 1})
+    # The SageMaker SDK says a trial's resources by this field.
+    definition = request["TrainingJobDefinition"]
+    resources = definition.pop("ResourceConfig")
+    definition["HyperParameterTuningResourceConfig"] = {
+        "InstanceConfigs": [resources],
+        "AllocationStrategy": "Prioritized",
+    }
     request["WarmStartConfig"] = {
         "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": parent["HyperParameterTuningJobName"]}],
         "WarmStartType": "IdenticalDataAndAlgorithm",
@@ -170,6 +177,8 @@ def test_a_warm_start_knows_the_parents_trials(platform):
     platform.api.create_hyper_parameter_tuning_job(**request)
     job = platform.finished("HyperParameterTuningJob", request["HyperParameterTuningJobName"])
     assert job["HyperParameterTuningJobStatus"] == "Completed", job.get("FailureReason")
+    trial = platform.api.describe_training_job(TrainingJobName=job["BestTrainingJob"]["TrainingJobName"])
+    assert trial["ResourceConfig"] == resources
 
 
 def edited(request, change):
@@ -189,6 +198,7 @@ def edited(request, change):
         (lambda c, r: c.update(Strategy="Grid"), "CategoricalParameterRanges only"),
         (lambda c, r: c.update(Strategy="Hyperband"), "MinResource"),
         (lambda c, r: r.update(HyperParameterTuningJobName="n" * 33), "less than or equal to 32"),
+        (lambda c, r: r["TrainingJobDefinition"].pop("ResourceConfig"), "either ResourceConfig or"),
         (lambda c, r: r["TrainingJobDefinition"]["StaticHyperParameters"].update(rate="1"), "both static and tuned"),
     ],
 )
