@@ -7,7 +7,6 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from time import perf_counter, time
 
 from local_cloud.errors import AwsError
 from local_cloud.sagemaker.connections import Answer, ContainerTimeout, ContainerUnreachable
@@ -59,7 +58,8 @@ def invoke(
     variant = deployment.choose(given.get("x-amzn-sagemaker-target-variant"))
     instance = variant.least_busy()
     forwarded = {name: given[name] for name in FORWARDED if name in given}
-    began = perf_counter()
+    clock = runtime.context.clock
+    began = clock.ticks()
     try:
         answer = _call(instance, given.get("x-amzn-sagemaker-target-model"), body, forwarded, deployment)
     except ContainerTimeout:
@@ -77,7 +77,7 @@ def invoke(
     except LoadRefused as refused:
         answer = refused.answer
     finally:
-        meter.note(deployment.endpoint, variant.name, perf_counter() - began)
+        meter.note(deployment.endpoint, variant.name, clock.ticks() - began)
     if answer.status >= 300:
         return _model_error(runtime, deployment, instance, answer.status, answer.body.decode("utf-8", "replace"))
     return _response(answer, variant)
@@ -164,8 +164,8 @@ class Meter:
                 calls, self._calls, closed = self._calls, {}, self._closed
             for (endpoint, variant), seconds in calls.items():
                 dimensions = {"EndpointName": endpoint, "VariantName": variant}
-                put = self._runtime.context.metrics.put
-                put("AWS/SageMaker", "Invocations", len(seconds), time(), dimensions)
-                put("AWS/SageMaker", "ModelLatency", 1e6 * sum(seconds) / len(seconds), time(), dimensions)
+                put, now = self._runtime.context.metrics.put, self._runtime.context.clock.now()
+                put("AWS/SageMaker", "Invocations", len(seconds), now, dimensions)
+                put("AWS/SageMaker", "ModelLatency", 1e6 * sum(seconds) / len(seconds), now, dimensions)
             if closed:
                 return
