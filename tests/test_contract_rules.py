@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contract import metrics
-from contract.execution_input import LONGEST_MODEL_NAME, ExecutionInput, Split, defaults
+from contract.execution_input import LONGEST_MODEL_NAME, ExecutionInput, Split, Tuning, defaults
 from contract.hyperparameters import RULES, Hyperparameters, as_string, check_hyperparameters, own_strings
 from contract.instances import Instances
 from contract.json_form import from_json
@@ -306,6 +306,8 @@ def plan(**fields: object) -> Plan:
 def test_the_gate_is_by_default_halfway_between_guessing_and_perfect():
     assert plan().quality_gate == Gate("balanced_accuracy", 0.625)
     assert plan(quality_gate={"minimum": 0}).quality_gate.minimum == 0
+    of_three = planned(ExecutionInput.from_json({"dataset": DATASET}), classes=["a", "b", "c"])
+    assert of_three.quality_gate.minimum == 0.6667, "to four digits"
     gate = Gate("accuracy", 0.9)
     assert [gate.judged({"accuracy": value})["passed"] for value in (0.89, 0.9, 0.91)] == [False, True, True]
     assert gate.judged({"accuracy": 0.91, "other": 1}) == {
@@ -342,6 +344,26 @@ def test_a_search_in_one_job_travels_as_a_hyperparameter_of_at_most_2500_charact
         InvalidField, match=r"^tuning\.ranges: received '\d+ characters of JSON'; allowed: at most 2500"
     ):
         plan(tuning={"mode": "single_job", "ranges": many})
+
+
+def test_quotes_of_sagemakers_sdk_are_taken_off_and_others_stay():
+    raw = {"a": '""', "b": '"', "c": '"x', "d": '"x"', "e": "x", "f": '"8"', "g": '"x" "y"', "h": 8}
+    assert own_strings(raw) == {**raw, "a": "", "d": "x", "f": "8"}
+    assert own_strings({"_tuning": "1", "sagemaker_region": "2", "seed": "3"}) == {"seed": "3"}
+
+
+def test_a_section_is_read_from_texts_and_a_null_is_not_given():
+    read = Tuning.from_values({"enabled": "false", "max_jobs": "9", "strategy": None})
+    assert read == Tuning(enabled=False, max_jobs=9)
+    with pytest.raises(
+        InvalidField, match=r"^tuning\.max_job: no such field; allowed: enabled, .* Did you mean 'max_jobs'\?"
+    ):
+        Tuning.from_values({"max_job": 9})
+    for value, said in ((None, "execution input: received None"), ({"dataset": None}, "dataset: received None"),
+                        ({"dataset": DATASET, "split": 3}, "split: received 3; allowed: an object with validation, test")):  # fmt: skip
+        with pytest.raises(InvalidField, match=f"^{said}"):
+            ExecutionInput.from_json(value)
+    assert ExecutionInput.from_json({"dataset": DATASET, "split": None}).split == Split()
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ GROUPS = {
             ".venv",
             ("contract/execution_input.py", "contract/hyperparameters.py", "contract/names.py", "contract/plan.py",
              "contract/search_space.py", "contract/sheet.py", "contract/state_file.py", "contract/validation.py",
+             "contract/checked.py", "contract/json_form.py", "contract/rule.py",
              "contract/foreign_json.py", "contract/region.py"),
             ("tests/test_contract_rules.py", "tests/test_names.py", "tests/test_sheet.py", "tests/test_state_files.py",
              "tests/training_code/test_contract_execution_input.py"),
