@@ -1,11 +1,11 @@
-# Two commands matter: `make demo` and `make test`. Nothing but Python 3.11 and make has to be there before.
+# Two commands matter: `make demo` and `make test`. Nothing but Python 3.11 (or 3.12) and make has to be there before.
 SHELL := /bin/bash
 # GNU make before 3.82 (macOS has 3.81) does not know it, so no recipe relies on it.
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3.11)
 UV := .venv/bin/uv
 ROOMS := training_code inference_code analysis_code
 # Images that stand for AWS's framework images: packages/local-cloud/docs/framework-images.md
@@ -35,8 +35,8 @@ install: .venv/.installed node_modules/.installed ## Install what `darkroom` nee
 	@echo "Ready: .venv/bin/darkroom --help"
 
 .venv/bin/uv: requirements/bootstrap.txt
-	@command -v $(PYTHON) >/dev/null || { echo "Darkroom needs Python 3.11: '$(PYTHON)' was not found. Install it, or name it: make PYTHON=/path/to/python3.11 …"; exit 1; }
-	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(None if sys.version_info[:2] == (3, 11) else "Darkroom needs Python 3.11: $(PYTHON) is " + v + ". Name another: make PYTHON=/path/to/python3.11 …")'
+	@command -v $(PYTHON) >/dev/null || { echo "Darkroom needs Python 3.11 or 3.12: '$(PYTHON)' was not found. Install it, or name it: make PYTHON=/path/to/python3.11 …"; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(None if sys.version_info[:2] in ((3, 11), (3, 12)) else "Darkroom needs Python 3.11 or 3.12: $(PYTHON) is " + v + ". Name another: make PYTHON=/path/to/python3.11 …")'
 	@echo "Making the virtual environment .venv"
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt

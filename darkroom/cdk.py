@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from darkroom.terminal import plain
 # What the CDK uses where the context names no other: https://docs.aws.amazon.com/cdk/v2/guide/bootstrapping-customizing.html
 QUALIFIER, QUALIFIER_CONTEXT = "hnb659fds", "@aws-cdk/core:bootstrapQualifier"
 # Lines of the CDK CLI that a person wants to read: results, and what it is building.
-WORTH_SAYING = re.compile(r"✅|❌|failed|Failed|error|start: Building|AccessDenied|no changes")
+WORTH_SAYING = re.compile(r"✅|❌|failed|Failed|error|start: Building|AccessDenied|no changes|runs on Python")
 
 
 class Cdk:
@@ -134,7 +135,7 @@ class Cdk:
         with log.open("w", encoding="utf-8") as out, status as shown, subprocess.Popen(
             command, cwd=folder or self.root, env=self.target.tool_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace",
-        ) as process:  # fmt: skip
+        ) as process, self._ending_with_the_cloud(process):  # fmt: skip
             for line in process.stdout or ():
                 out.write(line)
                 self._say(line.strip(), shown)
@@ -144,6 +145,29 @@ class Cdk:
         if not quiet:
             self.console.print(f"  cdk {verb} took {time.monotonic() - begun:.1f} s", style="dim")
         return said
+
+    @contextlib.contextmanager
+    def _ending_with_the_cloud(self, process: subprocess.Popen[str]) -> Iterator[None]:
+        """The CDK CLI asks a local cloud that has ended again and again, for more than a minute: it is ended, too."""
+        if not self.target.is_local:
+            yield
+            return
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(1):
+                with contextlib.suppress(DarkroomError):
+                    if local.find(self.target.home) is None:
+                        process.terminate()
+                        return
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def _explain(self, verb: str, code: int, said: str, log: Path) -> None:
         if self.target.is_local and local.find(self.target.home) is None:

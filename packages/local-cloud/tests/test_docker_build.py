@@ -1,7 +1,9 @@
 """The stand-in docker builds what a Dockerfile says, once, and refuses the rest by line."""
 
 import concurrent.futures
+import platform
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -200,3 +202,25 @@ def test_an_image_without_names_leaves_nothing_behind(store, context):
     assert not image.rootfs.exists() and store.tags() == {}
     with pytest.raises(KeyError):
         store.find("mine")
+
+
+def test_where_a_python_is_missing_the_next_release_stands_in_and_says_so_and_no_other(
+    store, context, tmp_path, monkeypatch
+):
+    """On a machine where uv finds nothing beside the cloud's own Python."""
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path / "nothing"))
+    major, minor = sys.version_info[:2]
+
+    def of(version: str):
+        (context / "Dockerfile").write_text(f'FROM python:{version}-slim\nCMD ["python", "-V"]\n')
+        return build(context, context / "Dockerfile", store.environments, store.scratch)
+
+    (note,) = of(f"{major}.{minor - 1}").notes
+    assert (
+        f"Python {major}.{minor - 1} is not installed" in note and f"runs on Python {platform.python_version()}" in note
+    )
+    assert not of(f"{major}.{minor}").notes
+    for version in (f"{major}.{minor + 1}", f"{major}.{minor - 2}", str(major - 1)):
+        with pytest.raises(BuildError, match=f"Python {version} is not installed"):
+            of(version)

@@ -108,6 +108,11 @@ class Build:
         asked = instruction.flags.get("platform", "")
         self.interpreter = environment.find_interpreter(match["version"], instruction)
         self.config.python = self.interpreter.version
+        if self.interpreter.stands_for:
+            self.notes.append(
+                f"Python {self.interpreter.stands_for} is not installed on this machine: here the image runs on Python "
+                f"{self.interpreter.version}. To have its own: uv python install {self.interpreter.stands_for}."
+            )
         if asked and not asked.endswith(docker_architecture()):
             self.notes.append(f"FROM asks for {asked}; built for this machine, linux/{docker_architecture()}.")
 

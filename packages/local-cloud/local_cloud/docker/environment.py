@@ -32,6 +32,7 @@ class Interpreter:
 
     executable: str
     version: str
+    stands_for: str = ""  # the version that was named and is not on this machine
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,13 @@ def _host_environment() -> dict[str, str]:
     return {**kept, **PROXIES, "UV_PYTHON_DOWNLOADS": "never"}
 
 
+# What a release deprecates the next one still has: https://peps.python.org/pep-0387/ (at least two years of warnings).
+NEWER_MINORS = 1
+
+
 def find_interpreter(version: str, instruction: Instruction) -> Interpreter:
-    """The installed Python for `X`, `X.Y` or `X.Y.Z`; a BuildError that says what is there otherwise."""
+    """The installed Python for `X`, `X.Y` or `X.Y.Z`. Where there is none, the cloud's own stands in for the release before it;
+    else a BuildError that says what is there."""
     own = platform.python_version()
     if (own + ".").startswith(version + "."):
         return Interpreter(sys.executable, own)
@@ -67,10 +73,18 @@ def find_interpreter(version: str, instruction: Instruction) -> Interpreter:
         answer = subprocess.run(asked, capture_output=True, text=True)
         if answer.returncode == 0:
             return Interpreter(executable, answer.stdout.strip())
+    if _is_next_to(own, version):
+        return Interpreter(sys.executable, own, stands_for=version)
     raise instruction.refuse(
         f"Python {version} is not installed on this machine (the cloud itself runs on Python {own}).",
         f"use FROM python:{'.'.join(own.split('.')[:2])}-slim, or run `uv python install {version}`.",
     )
+
+
+def _is_next_to(own: str, version: str) -> bool:
+    major, minor = (int(part) for part in own.split(".")[:2])
+    named = [int(part) for part in version.split(".")]
+    return len(named) > 1 and named[0] == major and 0 < minor - named[1] <= NEWER_MINORS
 
 
 @contextmanager
