@@ -117,7 +117,7 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _server(port: int, last: int, application: Callable) -> Any:
+def _server(port: int, last: int, application: Callable[..., Any]) -> Any:
     """A server on `port`; with 0 on the port of the last time, so that what shells export stays true, or on a free one."""
     from local_cloud.server import make_server
 

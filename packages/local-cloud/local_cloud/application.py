@@ -56,7 +56,7 @@ class Application:
         rows: ObjectRows,
         fast_path: FastPath,
         snapshot: Snapshot,
-        health: Callable[[], dict],
+        health: Callable[[], dict[str, Any]],
         authority: Authority,
         capabilities: Capabilities,
     ):
@@ -75,7 +75,7 @@ class Application:
         # Set once the state of the last process is back: an early request would see an empty cloud.
         self.loaded = False
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         request = Request(environ)
         answer = self._guarded(request)
         headers = [(name, str(value)) for name, value in answer.headers.items() if value is not None]

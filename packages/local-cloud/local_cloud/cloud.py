@@ -8,7 +8,7 @@ import secrets
 import string
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from local_cloud import moto_adjustments
 from local_cloud.access.authority import Authority
@@ -190,7 +190,7 @@ class Cloud:
 
         found = s3_backends[ACCOUNT_ID]["aws"].buckets.get(bucket)
         if found:
-            found.keys.load(name, versions)
+            cast(Any, found.keys).load(name, versions)
 
     def _load_rows(self) -> None:
         """Give moto's services what they keep in rows, next to the snapshot."""
@@ -205,7 +205,7 @@ class Cloud:
         for bucket, name, versions in self.rows.load():
             if bucket not in buckets:
                 continue  # its bucket was deleted together with it
-            buckets[bucket].keys.load(name, versions)
+            cast(Any, buckets[bucket].keys).load(name, versions)
             for version in filter(keys.content_of, versions):
                 referenced.add(self.content.relative(version.content.path))
                 if fault := version.content.fault():

@@ -85,7 +85,8 @@ class CloudContext:
     def _assume(self, role_arn: str, session: str) -> Any:
         from moto.sts.models import sts_backends
 
-        return sts_backends[self.account_id]["aws"].assume_role(
+        sts: Any = sts_backends[self.account_id]["aws"]
+        return sts.assume_role(
             region_name=self.region,
             role_session_name=session,
             role_arn=role_arn,

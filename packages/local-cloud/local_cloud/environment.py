@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
+from typing import Any
 
 ACCOUNT_ID = "000000000000"
 # Taken from this process; what installs an image's packages needs them to reach an index.
@@ -37,7 +38,7 @@ def isolate(region: str) -> None:
     sys.addaudithook(_refuse_foreign_connections)
 
 
-def _refuse_foreign_connections(event: str, arguments: tuple) -> None:
+def _refuse_foreign_connections(event: str, arguments: tuple[Any, ...]) -> None:
     if event != "socket.connect":
         return
     address = arguments[1]

@@ -7,7 +7,7 @@ of another kind. Here the same parsers run first, and what they cannot read is r
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 from local_cloud import json_text
@@ -70,7 +70,7 @@ def query_request(service: Service, operation: str, request: Request) -> dict[st
         raise AwsError("InvalidAction", f"Could not find operation {operation[:200]!r} of {service.signing_name}.")
     values = form_values(request)
     try:
-        return PROTOCOL_PARSERS["query"](model.operation_model(operation)).parse({"values": values})
+        return PROTOCOL_PARSERS["query"](model.operation_model(operation)).parse(cast(Any, {"values": values}))
     # RuntimeError is botocore's word for a time that it cannot read.
     except (ValueError, TypeError, OverflowError, AttributeError, RuntimeError):
         raise AwsError("ValidationError", f"A parameter of {operation} is not of the type that it must have.") from None
@@ -96,7 +96,7 @@ def check_xml(validator: Validator, operation: str, request: Request) -> None:
     body = request.body()
     if not body and shape.serialization["payload"] not in shape.required_members:
         return
-    parser = PROTOCOL_PARSERS["rest-xml"](model)
+    parser: Any = PROTOCOL_PARSERS["rest-xml"](model)
     try:
         if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
             raise ValueError

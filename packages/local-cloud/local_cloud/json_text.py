@@ -10,7 +10,7 @@ def parse(text: str | bytes) -> Any:
     """The value. Raises ValueError with a sentence for the client."""
     try:
         value = json.loads(text, parse_constant=_refuse)
-        if (b"\\u" if isinstance(text, bytes) else "\\u") in text:
+        if b"\\u" in text if isinstance(text, bytes) else "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("it is nested too deeply") from None

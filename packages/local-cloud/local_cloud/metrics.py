@@ -47,6 +47,6 @@ class Metrics:
         from moto.cloudwatch.models import MetricDatum
 
         named = [{"Name": key, "Value": text} for key, text in dimensions.items()]
-        datum = MetricDatum(namespace, name, float(value), named, moment)
+        datum: Any = MetricDatum(namespace, name, float(value), named, moment)
         datum.in_database = True  # so that a snapshot does not hold it a second time
         return datum

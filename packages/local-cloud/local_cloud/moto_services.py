@@ -13,7 +13,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any
+from typing import Any, cast
 from xml.parsers.expat import ExpatError
 
 from local_cloud.errors import AwsError
@@ -151,7 +151,7 @@ class MotoServices:
     """moto's applications, made when first needed."""
 
     def __init__(self) -> None:
-        self._applications: dict[str, Callable] = {}
+        self._applications: dict[str, Callable[..., Any]] = {}
         self._lock = threading.Lock()
 
     def answer(self, request: Request, service: Service, operation: str = "") -> Answer:
@@ -203,11 +203,11 @@ class MotoServices:
             raise failed
         return answer
 
-    def _application(self, name: str) -> Callable:
+    def _application(self, name: str) -> Callable[..., Any]:
         with self._lock:
             application = self._applications.get(name)
             if application is None:
                 from moto.moto_server.werkzeug_app import create_backend_app
 
-                application = self._applications[name] = create_backend_app(name)
+                application = self._applications[name] = create_backend_app(cast(Any, name))
             return application

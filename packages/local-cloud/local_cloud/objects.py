@@ -23,6 +23,8 @@ from local_cloud.persistence.disk import explained, require_size
 from local_cloud.s3.content import ContentStore, StoredContent
 from local_cloud.s3.rows import ObjectRows
 
+ConditionKeys = dict[str, list[str]]
+
 
 @dataclass(frozen=True)
 class ObjectInfo:
@@ -102,7 +104,7 @@ class Objects:
         if bucket not in self._backend.buckets:
             raise AwsError("NoSuchBucket", f"The specified bucket does not exist: {bucket}", 404)
 
-    def _permit(self, action: str, bucket: str, key: str, context: dict[str, list[str]] | None = None) -> None:
+    def _permit(self, action: str, bucket: str, key: str, context: ConditionKeys | None = None) -> None:
         resource = f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}"
         self._authority.check_here("s3", [Needed(action, resource, context or {})])
 

@@ -31,7 +31,7 @@ def parsed(request: Request, service: Service) -> tuple[str, dict[str, Any]]:
             f"{service.signing_name} has no operation {request.method} {request.raw_path}.",
             404,
         ) from None
-    said = {"headers": seen.headers, "url_params": labels, "values": seen.args, "body": request.body()}
+    said: Any = {"headers": seen.headers, "url_params": labels, "values": seen.args, "body": request.body()}
     try:
         found = PROTOCOL_PARSERS["rest-json"](operation).parse(said)
     except (RequestParserError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):

@@ -173,7 +173,7 @@ class _Server(wsgi.Server):
                 self.lobby.say_goodbye(conn)
 
 
-def make_server(port: int, application: Callable) -> wsgi.Server:
+def make_server(port: int, application: Callable[..., Any]) -> wsgi.Server:
     """A server that listens already; port 0 takes a free one."""
     server = _Server(
         (LOOPBACK, port), application, server_name=LOOPBACK, request_queue_size=512, timeout=IDLE_SECONDS,

@@ -98,7 +98,9 @@ def protocol_of(signing_name: str, at_root: bool) -> str:
 def _foreign_protocols() -> dict[str, dict[str, str]]:
     """Protocols by signing name and service, from the heads of botocore's models: all of them whole take seconds."""
     found: dict[str, dict[str, str]] = {}
-    for path in sorted(Path(find_spec("botocore").origin).parent.glob("data/*/*/service-2.json.gz")):
+    botocore = find_spec("botocore")
+    assert botocore is not None and botocore.origin is not None
+    for path in sorted(Path(botocore.origin).parent.glob("data/*/*/service-2.json.gz")):
         with gzip.open(path) as model:
             head = model.read(MODEL_HEAD_BYTES).decode("utf-8", "ignore")
         said = dict(re.findall(r'"(signingName|endpointPrefix|protocol)":\s*"([^"]+)"', head))

@@ -126,7 +126,8 @@ def table() -> str:
     """The settings as a table for the documentation."""
     lines = ["| variable | default | what it does |", "| --- | --- | --- |"]
     for one in fields(Settings):
-        default = {True: "1", False: "0", None: "unset", (): "none", "": "none"}.get(one.default, one.default)
+        default: Any = one.default
+        default = {True: "1", False: "0", None: "unset", (): "none", "": "none"}.get(default, default)
         default = f"{default:g}" if isinstance(default, float) else default
         lines.append(f"| `{variable(one.name)}` | {default} | {one.metadata['means']} |")
     return "\n".join(lines)

@@ -87,7 +87,7 @@ class RunningCloud:
 
     state: Path
     region: str = "us-east-1"
-    process: subprocess.Popen | Forked | None = None
+    process: subprocess.Popen[bytes] | Forked | None = None
     description: dict[str, Any] = field(default_factory=dict)
 
     def start(self, **environment: str) -> None:
@@ -98,7 +98,7 @@ class RunningCloud:
         wait_until(self._ready, READY_SECONDS, f"a ready cloud (see {self.state}/cloud.log)")
         self.description = json.loads((self.state / "cloud.json").read_text())
 
-    def _start_process(self, arguments: list[str], environment: dict[str, str]) -> subprocess.Popen | Forked:
+    def _start_process(self, arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes] | Forked:
         path, variables = self.state / "cloud.log", {**os.environ, **environment}
         quick = nursery() if self.region == REGION else None
         if quick:
@@ -109,8 +109,8 @@ class RunningCloud:
             )
 
     def _ready(self) -> bool:
-        if self.process.poll() is not None:
-            raise AssertionError(f"the cloud ended with {self.process.returncode}:\n{self.log()[-3000:]}")
+        if self._running.poll() is not None:
+            raise AssertionError(f"the cloud ended with {self._running.returncode}:\n{self.log()[-3000:]}")
         return (self.state / "cloud.json").exists()
 
     def log(self) -> str:
@@ -119,14 +119,19 @@ class RunningCloud:
 
     def kill(self) -> None:
         """`kill -9`."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+        self._running.send_signal(signal.SIGKILL)
+        self._running.wait()
 
     def stop(self) -> int:
         """SIGTERM; the exit status."""
-        if self.process.poll() is None:
-            self.process.terminate()
-        return self.process.wait(timeout=30)
+        if self._running.poll() is None:
+            self._running.terminate()
+        return self._running.wait(timeout=30)
+
+    @property
+    def _running(self) -> subprocess.Popen[bytes] | Forked:
+        assert self.process is not None, "this cloud was not started"
+        return self.process
 
     @property
     def endpoint(self) -> str:

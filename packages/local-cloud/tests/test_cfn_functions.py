@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from local_cloud.testing import RunningCloud, wait_until
-from tests.functions import asked, lines
+from tests.functions import asked, lines, make
 
 TRUST = {
     "Version": "2012-10-17",
@@ -160,6 +160,33 @@ def test_functions_versions_aliases_permissions_and_sources_are_resources(cloud:
     stack.delete()
     assert name not in {one["FunctionName"] for one in functions.list_functions()["Functions"]}
     assert not functions.list_event_source_mappings()["EventSourceMappings"]
+
+
+def test_a_bucket_notifies_functions_and_queues_as_its_template_says(cloud: RunningCloud) -> None:
+    function = make(
+        cloud, "def handler(event, context):\n    print('KEY', event['Records'][0]['s3']['object']['key'])\n"
+    )
+    arn = cloud.client("lambda").get_function(FunctionName=function)["Configuration"]["FunctionArn"]
+    rules = {"S3Key": {"Rules": [{"Name": "suffix", "Value": ".csv"}]}}
+    events = {
+        "QueueConfigurations": [{"Event": "s3:ObjectCreated:*", "Queue": {"Fn::GetAtt": ["Queue", "Arn"]}}],
+        "LambdaConfigurations": [{"Event": "s3:ObjectCreated:Put", "Function": arn, "Filter": rules}],
+    }
+    template = {
+        "Resources": {
+            "Queue": {"Type": "AWS::SQS::Queue"},
+            "Bucket": {"Type": "AWS::S3::Bucket", "Properties": {"NotificationConfiguration": events}},
+        },
+        "Outputs": {"Bucket": {"Value": {"Ref": "Bucket"}}},
+    }
+    stack = Deployment(cloud, template)
+    assert stack.ended()["StackStatus"] == "CREATE_COMPLETE", stack.reasons()
+    s3, bucket = cloud.client("s3"), stack.outputs()["Bucket"]
+    told = s3.get_bucket_notification_configuration(Bucket=bucket)
+    assert len(told["QueueConfigurations"]) == len(told["LambdaFunctionConfigurations"]) == 1
+    for key in ("a.txt", "b.csv"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    assert [line for line in lines(cloud, function, "KEY") if line.startswith("KEY")] == ["KEY b.csv\n"]
 
 
 @pytest.mark.slow

@@ -257,6 +257,19 @@ def test_a_function_survives_a_kill_with_its_code_and_policy(own_cloud: RunningC
     assert policy["Statement"][0]["Principal"] == {"Service": "s3.amazonaws.com"}
 
 
+def test_a_permission_is_part_of_the_function_and_lists_leave_out_what_aws_leaves_out(cloud: RunningCloud) -> None:
+    name, functions = make(cloud, "def handler(event, context):\n    pass\n"), cloud.client("lambda")
+    permission = {"StatementId": "a", "Action": "lambda:InvokeFunction", "Principal": "sns.amazonaws.com"}
+    functions.add_permission(FunctionName=name, **permission)
+    shown = functions.get_function(FunctionName=name)["Configuration"]
+    assert functions.get_policy(FunctionName=name)["RevisionId"] == shown["RevisionId"]
+    listed = next(one for one in functions.list_functions()["Functions"] if one["FunctionName"] == name)
+    assert set(shown) - set(listed) == {"State", "LastUpdateStatus", "RuntimeVersionConfig"}
+    functions.remove_permission(FunctionName=name, StatementId="a")
+    with pytest.raises(ClientError, match="The resource you requested does not exist"):
+        functions.get_policy(FunctionName=name)
+
+
 def test_topics_rules_queues_and_buckets_reach_functions(cloud: RunningCloud) -> None:
     events, sns, sqs, s3 = (cloud.client(name) for name in ("events", "sns", "sqs", "s3"))
     functions = cloud.client("lambda")

@@ -129,7 +129,9 @@ class Authority:
     def note_here(self, permissions: Iterable[Needed]) -> None:
         """What a service does on the side, as writing a job's log: AWS leaves it out when it is denied, and goes on."""
         caller = self.caller()
-        for permission in permissions if caller else ():
+        if caller is None:
+            return
+        for permission in permissions:
             self._note(caller, permission, self.judge(caller, permission))
 
     def judge(self, caller: Caller, permission: Needed) -> Verdict:

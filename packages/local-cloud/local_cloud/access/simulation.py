@@ -51,7 +51,7 @@ def _caller(principals: Principals, account_id: str, operation: str, asked: Mapp
 
 def _result(action: str, resource: str, caller: Caller, verdict: Verdict) -> dict[str, Any]:
     denied = "explicitDeny" if verdict.reason.startswith("with") else "implicitDeny"
-    result = {
+    result: dict[str, Any] = {
         "EvalActionName": action,
         "EvalResourceName": resource,
         "EvalDecision": "allowed" if verdict.allowed else denied,

@@ -51,7 +51,7 @@ def _without(caller: Caller, number: int, index: int, statement: Statement, name
     listed = statement.actions if name == "Action" else statement.resources
     assert listed is not None
     left = Listed(tuple(each for each in listed.values if each != value))
-    changed = replace(statement, **{"actions" if name == "Action" else "resources": left})
+    changed = replace(statement, actions=left) if name == "Action" else replace(statement, resources=left)
     statements = list(caller.identity[number].statements)
     statements[index : index + 1] = [changed] if left.values else []
     return _with(caller, number, Policy(caller.identity[number].name, tuple(statements)))

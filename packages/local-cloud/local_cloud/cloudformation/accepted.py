@@ -50,6 +50,8 @@ def refuse_unheeded(request: dict[str, Any]) -> None:
 
 def check_resource_types(allowed: list[str] | None, used: set[str]) -> None:
     """ResourceTypes limits what a template may work with."""
-    for kind in sorted(used if allowed else ()):
+    if not allowed:
+        return
+    for kind in sorted(used):
         if not any(kind == one or (one.endswith(WILDCARD) and kind.startswith(one[:-1])) for one in allowed):
             raise invalid(f"Resource type {kind} is not allowed by parameter ResourceTypes {allowed}")

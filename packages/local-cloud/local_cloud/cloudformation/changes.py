@@ -61,9 +61,7 @@ class Comparison:
         for name, resource in self.existing.items():
             if name not in self.plan.active:
                 plain[name], valued[name] = self._removal(resource, False), self._removal(resource, True)
-        return tuple(
-            [{"Type": "Resource", "ResourceChange": found[name]} for name in sorted(found)] for found in (plain, valued)
-        )
+        return _as_changes(plain), _as_changes(valued)
 
     def _change(self, name: str, with_values: bool) -> dict[str, Any] | None:
         declared, current = self.plan.active[name], self.existing.get(name)
@@ -218,3 +216,7 @@ def _shown(path: str, before: Any, after: Any) -> dict[str, str]:
         if value is not ABSENT:
             made[name] = json.dumps(_texts(value)) if isinstance(value, dict | list) else text_of(value)
     return made
+
+
+def _as_changes(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"Type": "Resource", "ResourceChange": found[name]} for name in sorted(found)]

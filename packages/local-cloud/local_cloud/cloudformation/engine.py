@@ -119,7 +119,7 @@ class Deployment:
         order = evaluate.creation_order(plan.active)
         waiting = TopologicalSorter({name: evaluate.dependencies(name, plan.active) for name in order})
         waiting.prepare()
-        running: dict[concurrent.futures.Future, str] = {}
+        running: dict[concurrent.futures.Future[None], str] = {}
         with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
             while waiting.is_active():
                 ready = sorted(waiting.get_ready(), key=order.index)

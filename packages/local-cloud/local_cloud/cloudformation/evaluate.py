@@ -159,15 +159,15 @@ class Evaluator:
 
         return self.value(SUBSTITUTION.sub(replace, text))
 
-    def _join(self, argument: list) -> str:
+    def _join(self, argument: list[Any]) -> str:
         separator, parts = argument
         return self.value(separator.join(text_of(part) for part in self.value(parts)))
 
-    def _split(self, argument: list) -> list[str]:
+    def _split(self, argument: list[Any]) -> list[str]:
         separator, text = argument
         return self.value(text).split(separator)
 
-    def _select(self, argument: list) -> Any:
+    def _select(self, argument: list[Any]) -> Any:
         index, values = self.value(argument[0]), self.value(argument[1])
         if not isinstance(values, list) or not str(index).isdecimal() or int(index) >= len(values):
             raise invalid(
@@ -175,11 +175,11 @@ class Evaluator:
             )
         return values[int(index)]
 
-    def _if(self, argument: list) -> Any:
+    def _if(self, argument: list[Any]) -> Any:
         name, yes, no = argument
         return self.value(yes if self.condition(name) else no)
 
-    def _findinmap(self, argument: list) -> Any:
+    def _findinmap(self, argument: list[Any]) -> Any:
         keys = [self.value(key) for key in argument[:3]]
         node = self._template.get("Mappings", {})
         for key in keys:
@@ -206,23 +206,23 @@ class Evaluator:
     def _length(self, argument: Any) -> int:
         return len(self.value(argument))
 
-    def _equals(self, argument: list) -> bool:
+    def _equals(self, argument: list[Any]) -> bool:
         first, second = (self.value(item) for item in argument)
         return text_of(first) == text_of(second)
 
-    def _and(self, argument: list) -> bool:
+    def _and(self, argument: list[Any]) -> bool:
         return all(self._truth(item) for item in argument)
 
-    def _or(self, argument: list) -> bool:
+    def _or(self, argument: list[Any]) -> bool:
         return any(self._truth(item) for item in argument)
 
-    def _not(self, argument: list) -> bool:
+    def _not(self, argument: list[Any]) -> bool:
         return not self._truth(argument[0])
 
     def _condition(self, argument: str) -> bool:
         return self.condition(argument)
 
-    def _contains(self, argument: list) -> bool:
+    def _contains(self, argument: list[Any]) -> bool:
         values, wanted = (self.value(item) for item in argument)
         return wanted in values
 

@@ -61,7 +61,7 @@ class Planner:
 
     def plan(
         self, stack: Stack, text: str, request: dict[str, Any], seen: dict[str, Any] | None = None
-    ) -> tuple[Plan, dict, dict]:
+    ) -> tuple[Plan, dict[str, Any], dict[str, Any]]:
         """The plan, the parameters as given, and as the template sees them: `seen` where that is known from before."""
         given, capabilities = request.get("Parameters") or [], request.get("Capabilities") or []
         resource_types = request.get("ResourceTypes")
@@ -126,7 +126,8 @@ class Planner:
     def compared(self, stack: Stack, plan: Plan, seen: dict[str, Any]) -> changes.Comparison:
         """The stack as it is against a plan."""
         before = read_template(stack.template) if stack.template else {"Resources": {}}
-        existing, fresh = self._store.resources[stack.id], set()
+        existing = self._store.resources[stack.id]
+        fresh: set[str] = set()
 
         def viewed(template: dict[str, Any], values: dict[str, Any], known: Callable[[str], bool], secret: bool) -> Any:
             def resource(name: str) -> Resource:

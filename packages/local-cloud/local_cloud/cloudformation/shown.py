@@ -58,7 +58,7 @@ def _declared(template: str) -> dict[str, Any]:
         return UNREADABLE
 
 
-class _Hidden(dict):
+class _Hidden(dict[str, Any]):
     """Parameters of a template that cannot be read: any of them may be a secret."""
 
     def get(self, name: str, default: Any = None) -> dict[str, Any]:

@@ -94,8 +94,9 @@ class ResourceSteps:
     def restore(self, old: Resource, new: Resource) -> None:
         """Take away what replaced a resource in an operation that was cut off, whether it was noted as made or not."""
         current = self._store.resources[self._stack.id].get(old.logical_id)
-        noted = current is not None and current.physical_id != old.physical_id
-        if not self.remove(current if noted else replace(new, physical_id="", status="UPDATE_IN_PROGRESS")):
+        if current is None or current.physical_id == old.physical_id:
+            current = replace(new, physical_id="", status="UPDATE_IN_PROGRESS")
+        if not self.remove(current):
             raise ResourceFailure(old.logical_id, "What replaced it could not be deleted.")
         self._store.put(self._stack, old)
 
@@ -215,15 +216,15 @@ class ResourceSteps:
 
     def _as_noted(self, resource: Resource) -> Resource:
         """The resource with the properties that it had before a change that was cut off."""
-        old = replace(resource, attempted=None)
-        call = lambda: kind_of(old.type).update(self._for(old), old.physical_id, resource.attempted, old.properties)  # noqa: E731
+        old, tried = replace(resource, attempted=None), resource.attempted or {}
+        call = lambda: kind_of(old.type).update(self._for(old), old.physical_id, tried, old.properties)  # noqa: E731
         made = self._try(old, "UPDATE_FAILED", call)
         return self._keep(old, Made(made.physical_id, {**old.attributes, **made.attributes}), "UPDATE_COMPLETE")
 
     def _replace(self, kind: ResourceType, existing: Resource, wanted: Resource) -> None:
         name = kind.name_property
         given = wanted.properties.get(name) if name else None
-        if given is not None and given == existing.properties.get(name) and existing.type == wanted.type:
+        if name and given is not None and given == existing.properties.get(name) and existing.type == wanted.type:
             reason = (
                 "CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename "
                 f"{given} and update the stack again."

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -355,7 +356,7 @@ def _reread(install: environment.Install, walk: Build) -> str:
     return again.content if again else install.content
 
 
-def _at(folder: Path, walk: Build):
+def _at(folder: Path, walk: Build) -> Callable[[str], Path]:
     def locate(path: str) -> Path:
         inside = os.path.normpath(os.path.join("/", os.path.relpath(folder, walk.rootfs), path))
         return walk.rootfs / inside.lstrip("/")

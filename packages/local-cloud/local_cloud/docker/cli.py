@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -70,7 +71,11 @@ def _pairs(values: tuple[str, ...]) -> dict[str, str]:
 @click.option("--cache-to", hidden=True)
 @click.option("--network", type=click.Choice(["default", "host"]), hidden=True)
 @click.argument("path")
-def build(tags, file, arguments, labels, target, platform, outputs, cache_from, cache_to, network, path) -> None:
+def build(
+    tags: tuple[str, ...], file: str | None, arguments: tuple[str, ...], labels: tuple[str, ...], target: str | None,
+    platform: str | None, outputs: tuple[str, ...], cache_from: tuple[str, ...], cache_to: str | None, network: str | None,
+    path: str,
+) -> None:  # fmt: skip
     """Build the image in folder PATH."""
     if any(output != "type=docker" for output in outputs):
         raise BuildError(
@@ -207,7 +212,7 @@ def _existing(store: ImageStore, name: str) -> Image:
         ) from None
 
 
-def _described(image: Image, store: ImageStore) -> dict:
+def _described(image: Image, store: ImageStore) -> dict[str, Any]:
     config = image.config
     return {
         "Id": image.id,
@@ -229,7 +234,7 @@ def _described(image: Image, store: ImageStore) -> dict:
     }
 
 
-def main(**words: str) -> None:
+def main(**words: Any) -> None:
     """The console script; a host gives the words that its users type, as fields of Settings (`command`, `docker_command`)."""
     try:
         settings = replace(Settings.from_environment(os.environ), **words)

@@ -112,7 +112,7 @@ def _instruction(source: str, line: int, text: str) -> Instruction:
 def substitute(instruction: Instruction, text: str, variables: dict[str, str]) -> str:
     r"""Replace $NAME, ${NAME}, ${NAME:-default} and ${NAME:+other}; `\$` is a dollar sign."""
 
-    def value(match: re.Match) -> str:
+    def value(match: re.Match[str]) -> str:
         if match[0] == "\\$":
             return "$"
         name, operator, word = match[1] or match[2], match[3], match[4] or ""
@@ -149,13 +149,14 @@ def stage_chain(instructions: list[Instruction], target: str | None, arguments: 
     for stage in stages:
         first = stage[0]
         words = substitute(first, first.value, global_arguments).split()
-        base, name = words[0] if words else "", words[2] if len(words) == 3 and words[1].upper() == "AS" else None
-        if len(words) not in (1, 3) or (len(words) == 3 and name is None):
+        base = words[0] if words else ""
+        alias = words[2] if len(words) == 3 and words[1].upper() == "AS" else None
+        if len(words) not in (1, 3) or (len(words) == 3 and alias is None):
             raise first.refuse("FROM takes IMAGE or IMAGE AS NAME.", "write FROM python:X.Y-slim.")
         resolved = Instruction(first.line, "FROM", base, first.flags, first.source)
         chain = [*named[base.lower()], *stage[1:]] if base.lower() in named else [resolved, *stage[1:]]
-        if name:
-            named[name.lower()] = chain
+        if alias:
+            named[alias.lower()] = chain
     if target is None:
         return chain
     if target.lower() not in named:

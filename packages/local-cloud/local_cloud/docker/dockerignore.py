@@ -33,7 +33,7 @@ class Ignore:
     """The patterns of one build: `<Dockerfile>.dockerignore` if it exists, else the context's `.dockerignore`."""
 
     def __init__(self, lines: list[str]):
-        self._rules: list[tuple[re.Pattern, bool]] = []
+        self._rules: list[tuple[re.Pattern[str], bool]] = []
         for line in lines:
             line = line.strip()
             if not line or line.startswith("#"):

@@ -155,7 +155,7 @@ def _uv(arguments: list[str], folder: Path, instruction: Instruction | None) -> 
         [find_uv_bin(), *arguments],
         env=_host_environment(), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
-        for line in process.stdout:
+        for line in process.stdout or ():
             last.append(line.rstrip())
             print(line, end="", file=sys.stderr, flush=True)
     if process.returncode == 0:

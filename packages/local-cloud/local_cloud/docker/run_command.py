@@ -99,7 +99,10 @@ def pip_install(
     instruction: Instruction, words: list[str], folder: Path, locate: Callable[[str], Path]
 ) -> Install | None:
     """The Install for pip's words; `locate` maps a container path to a real one. None when only pip itself is named."""
-    arguments, read, sources, requirements = [], [], [], 0
+    arguments: list[str] = []
+    read: list[Path] = []
+    sources: list[Path] = []
+    requirements = 0
     queue = list(words)
     while queue:
         word = queue.pop(0)

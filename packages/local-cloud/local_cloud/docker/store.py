@@ -14,9 +14,11 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from local_cloud.docker.build import Built, Config
 from local_cloud.docker.environment import exclusive, is_complete
@@ -104,7 +106,7 @@ class Image:
         return re.sub(r"(\A|=|,|:)/opt/ml(?=/|\Z)", lambda match: f"{match[1]}{base}", word)
 
     def _mapped(self, text: str, base: Path) -> str:
-        def one(match: re.Match) -> str:
+        def one(match: re.Match[str]) -> str:
             path = match[0]
             if re.match(r"/opt/ml(?:/|\Z)", path):
                 return str(base) + path.removeprefix("/opt/ml")
@@ -179,7 +181,7 @@ class ImageStore:
         """Forget a local name; files of an image that has no name left go. Returns the id."""
         image = self.find(name)
 
-        def forget(table: dict) -> None:
+        def forget(table: dict[str, Any]) -> None:
             table["tags"].pop(normalise(name), None)
             if image.id not in [*table["tags"].values(), *table["registry"].values()]:
                 (self.folder / f"{image.id.removeprefix('sha256:')}.json").unlink(missing_ok=True)
@@ -332,7 +334,7 @@ class ImageStore:
         except FileNotFoundError:
             return {"tags": {}, "registry": {}}
 
-    def _change(self, change) -> None:
+    def _change(self, change: Callable[[dict[str, dict[str, str]]], object]) -> None:
         with exclusive(self.folder / ".lock"):
             table = self._table()
             change(table)
@@ -344,7 +346,7 @@ def normalise(name: str) -> str:
     return name if "@" in name or ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
-def _replace(path: Path, document: dict) -> None:
+def _replace(path: Path, document: dict[str, Any]) -> None:
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".new", delete=False, encoding="utf-8") as handle:
         json.dump(document, handle, indent=1)
     os.replace(handle.name, path)

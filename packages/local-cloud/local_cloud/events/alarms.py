@@ -215,7 +215,7 @@ def _moment(seconds: float) -> str:
 
 
 # moto's own methods, before the first of these took their places.
-PLAIN: dict[str, Callable] = {}
+PLAIN: dict[str, Callable[..., Any]] = {}
 
 
 def _install(alarms: Alarms) -> None:

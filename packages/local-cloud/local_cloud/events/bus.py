@@ -27,7 +27,7 @@ DEFAULT_BUS = "default"
 STOP_SECONDS = 5
 CHANGES = ("put_rule", "put_targets", "enable_rule", "disable_rule", "delete_rule")
 # moto's own methods, before the first bus took their places.
-PLAIN: dict[str, Callable] = {}
+PLAIN: dict[str, Callable[..., Any]] = {}
 SCHEDULED = ("aws.events", "Scheduled Event")
 
 
@@ -213,7 +213,7 @@ def _install(bus: EventBus) -> None:
         PLAIN["put_targets"](self, name, event_bus_arn, targets)
         bus.rules_changed()
 
-    def told(name: str) -> Callable:
+    def told(name: str) -> Callable[..., Any]:
         def change(self: Any, *args: Any, **options: Any) -> Any:
             try:
                 return PLAIN[name](self, *args, **options)

@@ -30,7 +30,7 @@ class Delivery:
     def __init__(self, clients: Callable[[str], Any], clock: Clock):
         self._clients, self._clock = clients, clock
         self._more: dict[str, Callable[[str, str, str], None]] = {}
-        self._ways: dict[str, Callable[[str, str, dict, dict], None]] = {
+        self._ways: dict[str, Callable[[str, str, dict[str, Any], dict[str, Any]], None]] = {
             "sqs": self._to_queue, "sns": self._to_topic, "states": self._to_state_machine, "logs": self._to_log_group,
             "events": self._to_bus,
         }  # fmt: skip

@@ -103,7 +103,7 @@ def touch(config: dict[str, Any]) -> None:
     """A new revision."""
     now = datetime.now(UTC)
     config["LastModified"] = f"{now.strftime('%Y-%m-%dT%H:%M:%S')}.{now.microsecond // 1000:03d}+0000"
-    config["RevisionId"] = str(uuid.uuid4())
+    config["RevisionId"] = config["_environment"] = str(uuid.uuid4())
 
 
 def shown(config: Mapping[str, Any], arn: str | None = None, progress: str = "") -> dict[str, Any]:
@@ -121,6 +121,16 @@ def shown(config: Mapping[str, Any], arn: str | None = None, progress: str = "")
             LastUpdateStatusReasonCode="Creating",
         )  # fmt: skip
     return answer
+
+
+# ListFunctions and ListVersionsByFunction leave these out: https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html
+NOT_LISTED = ("State", "StateReason", "StateReasonCode", "LastUpdateStatus", "LastUpdateStatusReason",
+              "LastUpdateStatusReasonCode", "RuntimeVersionConfig")  # fmt: skip
+
+
+def listed(config: Mapping[str, Any], arn: str | None = None) -> dict[str, Any]:
+    """As lists of functions and of versions show it."""
+    return {name: value for name, value in shown(config, arn).items() if name not in NOT_LISTED}
 
 
 def _variables(given: Mapping[str, str]) -> dict[str, str]:

@@ -166,7 +166,7 @@ class Executions:
         return outcome
 
     def _take(self, config: dict[str, Any]) -> Warm:
-        key = (config["FunctionArn"], config["RevisionId"])
+        key = (config["FunctionArn"], config["_environment"])
         with self._condition:
             while True:
                 if self._stopping:

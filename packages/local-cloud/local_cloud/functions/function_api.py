@@ -68,7 +68,7 @@ class Functions:
         function, named, _ = self.found({"FunctionName": request["FunctionName"]})
         configuration.refuse(request)
         _check_revision(function.versions[LATEST], request)
-        source = {
+        source: dict[str, Any] = {
             key: request[key]
             for key in ("ZipFile", "S3Bucket", "S3Key", "S3ObjectVersion", "ImageUri")
             if key in request
@@ -114,7 +114,7 @@ class Functions:
     def _op_ListFunctions(self, request: dict[str, Any]) -> dict[str, Any]:
         every = request.get("FunctionVersion") == "ALL"
         found = [
-            configuration.shown(config, function.qualified(version) if every else None)
+            configuration.listed(config, function.qualified(version) if every else None)
             for function in self._store.all()
             for version, config in function.versions.items()
             if every or version == LATEST
@@ -162,7 +162,7 @@ class Functions:
     def _op_ListVersionsByFunction(self, request: dict[str, Any]) -> dict[str, Any]:
         function, _, _ = self.found({"FunctionName": request["FunctionName"]})
         found = [
-            configuration.shown(config, function.qualified(version)) for version, config in function.versions.items()
+            configuration.listed(config, function.qualified(version)) for version, config in function.versions.items()
         ]
         return _page("Versions", found, request)
 
@@ -185,7 +185,9 @@ class Functions:
         _check_alias(function, request)
         with self._lock, self._store.change(named.name, function.arn) as function:
             alias = _alias(function, request)
-            changed = {key: request[key] for key in ("FunctionVersion", "Description") if key in request}
+            changed: dict[str, Any] = {
+                key: request[key] for key in ("FunctionVersion", "Description") if key in request
+            }
             alias.update(changed, RevisionId=_revision())
             return dict(alias)
 
@@ -226,14 +228,14 @@ class Functions:
         """A new version, or the last one when nothing changed since."""
         latest = function.versions[LATEST]
         last = function.versions.get(str(function.published))
-        if last is not None and last.get("_of") == latest["RevisionId"]:
+        if last is not None and last.get("_of") == latest["_environment"]:
             return last
         function.published += 1
         number = str(function.published)
-        config = {**latest, "Version": number, "FunctionArn": f"{function.arn}:{number}", "_of": latest["RevisionId"]}
+        config = {**latest, "Version": number, "FunctionArn": f"{function.arn}:{number}", "_of": latest["_environment"]}
         if request.get("Description"):
             config["Description"] = request["Description"]
-        config["RevisionId"] = _revision()
+        config["RevisionId"] = config["_environment"] = _revision()
         function.versions[number] = config
         return config
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from local_cloud.functions.function_api import Functions
 from local_cloud.functions.names import failure, reference
-from local_cloud.functions.store import Store
+from local_cloud.functions.store import Function, Store
 
 if TYPE_CHECKING:
     from local_cloud.context import CloudContext
@@ -70,7 +70,7 @@ class Permissions:
                 )
                 raise failure("ResourceConflictException", words, 409)
             policy["statements"].append(statement)
-            policy["revision"] = str(uuid.uuid4())
+            policy["revision"] = _revised(function, named.qualifier)
         return {"Statement": json.dumps(statement, separators=(",", ":"))}
 
     def _op_RemovePermission(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Permissions:
                 words = f"Statement {request['StatementId']} is not found in resource policy."
                 raise failure("ResourceNotFoundException", words, 404)
             if left:
-                policy.update(statements=left, revision=str(uuid.uuid4()))
+                policy.update(statements=left, revision=_revised(function, named.qualifier))
             else:
                 del function.policies[_place(named.qualifier)]
         return {}
@@ -95,6 +95,14 @@ class Permissions:
         if policy is None:
             raise failure("ResourceNotFoundException", MISSING, 404)
         return {"Policy": _document(policy), "RevisionId": policy["revision"]}
+
+
+def _revised(function: Function, qualifier: str | None) -> str:
+    """A new revision of what the policy stands at: one id tells of both."""
+    revision = str(uuid.uuid4())
+    holder = function.aliases.get(qualifier or "") or function.versions[qualifier or "$LATEST"]
+    holder["RevisionId"] = revision
+    return revision
 
 
 def _place(qualifier: str | None) -> str:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from local_cloud.persistence import disk
 
@@ -96,12 +97,12 @@ class Database:
         with explained_sqlite("A row", self.path):
             yield
 
-    def write_many(self, statement: str, rows: list[tuple]) -> None:
+    def write_many(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         """The same change for many rows, committed together."""
         with self.transaction() as connection:
             connection.executemany(statement, rows)
 
-    def read(self, query: str, values: Iterable[object] = ()) -> list[tuple]:
+    def read(self, query: str, values: Iterable[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query."""
         with self._lock:
             return self._connection.execute(query, tuple(values)).fetchall()

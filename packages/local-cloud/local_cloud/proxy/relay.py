@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from local_cloud.proxy.addresses import is_aws
@@ -169,7 +170,8 @@ def _splice(one: socket.socket, other: socket.socket) -> None:
         ready.register(other, selectors.EVENT_READ, one)
         while True:
             for key, _ in ready.select():
-                source, target = key.fileobj, key.data
+                source: Any = key.fileobj
+                target = key.data
                 while True:
                     block = source.recv(BLOCK)
                     if not block:

@@ -11,6 +11,7 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from local_cloud.errors import AwsError
 
@@ -47,7 +48,7 @@ def require_algorithm(algorithm: str) -> None:
 
 def _digest(blocks: Iterable[bytes], algorithm: str) -> bytes:
     require_algorithm(algorithm)
-    state = ALGORITHMS[algorithm]()
+    state: Any = ALGORITHMS[algorithm]()
     for block in blocks:
         state.update(block)
     return state.digest()

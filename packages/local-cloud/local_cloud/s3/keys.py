@@ -237,7 +237,7 @@ class RecordedKeyStore(_VersionedKeyStore):
             change.pending[(self.bucket, key)] = (self, versions)
             _rows.touch(self.bucket, key)
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         # The rows hold the objects; a snapshot of the bucket holds an empty store.
         return _empty_store, (self.bucket,)
 

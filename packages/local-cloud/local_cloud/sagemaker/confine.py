@@ -19,6 +19,7 @@ import socket
 import stat
 import sys
 import time
+from typing import Any
 
 NEWNS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 NOSUID, NODEV, NOATIME = 2, 4, 1024
@@ -65,7 +66,7 @@ def main() -> None:
     end_as(int(os.read(ends, 16) or b"9"))
 
 
-def await_orders(descriptor: int) -> tuple[dict, int]:
+def await_orders(descriptor: int) -> tuple[dict[str, Any], int]:
     """What to run, and the network's door or -1; ends when nobody will ever ask."""
     with socket.socket(fileno=descriptor) as line:
         data, doors, _, _ = socket.recv_fds(line, 65536, 1)
@@ -76,7 +77,7 @@ def await_orders(descriptor: int) -> tuple[dict, int]:
     return marshal.loads(data), doors[0] if doors else -1  # noqa: S302 - written by namespaces.py alone
 
 
-def separate(spec: dict) -> None:
+def separate(spec: dict[str, Any]) -> None:
     """New namespaces, or those of the cluster's first host for user and network."""
     flags = NEWNS | NEWPID | NEWIPC
     uid, gid = os.getuid(), os.getgid()
@@ -117,7 +118,7 @@ def raise_loopback() -> None:
         fcntl.ioctl(probe, 0x8914, b"lo".ljust(16, b"\0") + (0x49).to_bytes(2, "little").ljust(24, b"\0"))
 
 
-def arrange(spec: dict) -> None:
+def arrange(spec: dict[str, Any]) -> None:
     """Everything read-only, what is private covered, what the job needs brought back."""
     call("mount", b"none", b"/", None, 0x4000 | 0x40000, None)  # recursively private: nothing reaches the machine
     writable = [(clone(source), target) for source, target in spec["writable"]]
@@ -182,7 +183,7 @@ def mask_disks() -> None:
         attach(clone("/dev/null"), path)
 
 
-def run_inside(spec: dict, say: int) -> None:
+def run_inside(spec: dict[str, Any], say: int) -> None:
     """The first process of the namespace: mounts /proc, starts the job, reaps, and takes everything with it."""
     call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     try:
@@ -206,7 +207,7 @@ def run_inside(spec: dict, say: int) -> None:
             os._exit(0)
 
 
-def become(spec: dict) -> None:
+def become(spec: dict[str, Any]) -> None:
     """The job itself: no capability to undo the mounts, the signals of a fresh process, its own environment."""
     try:
         for number in (*SIGNALS, signal.SIGPIPE, signal.SIGXFSZ):

@@ -66,10 +66,10 @@ class Door:
 class _ThroughDoor(http.client.HTTPConnection):
     def __init__(self, door: Door, port: int, timeout: float):
         super().__init__("127.0.0.1", port, timeout=timeout)
-        self._door = door
+        self._door, self._seconds = door, timeout
 
     def connect(self) -> None:
-        self.sock = self._door.connect(self.port, self.timeout)
+        self.sock = self._door.connect(self.port, self._seconds)
 
 
 class Connections:

@@ -34,6 +34,8 @@ class Watchdog:
             env={},
             cwd="/",
         )
+        assert self._process.stdin is not None
+        self._line = self._process.stdin
 
     def guard(self, group: int) -> None:
         self._say(f"+{group}\n")
@@ -44,13 +46,13 @@ class Watchdog:
     def close(self) -> None:
         """Ends the watchdog; groups still guarded are killed."""
         with self._lock, contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
+            self._line.close()
         self._process.wait(10)
 
     def _say(self, line: str) -> None:
         with self._lock, contextlib.suppress(BrokenPipeError, ValueError):
-            self._process.stdin.write(line.encode())
-            self._process.stdin.flush()
+            self._line.write(line.encode())
+            self._line.flush()
 
 
 class Container:
@@ -61,7 +63,7 @@ class Container:
 
     def __init__(
         self,
-        process: subprocess.Popen,
+        process: subprocess.Popen[bytes],
         watchdog: Watchdog,
         on_lines: Callable[[list[str]], None],
         on_exit: Callable[[], None] = lambda: None,
@@ -73,6 +75,8 @@ class Container:
         self.killed_by_us = False
         self.last_lines: list[str] = []
         self._process = process
+        assert process.stdout is not None
+        self._output = process.stdout
         self.pid = self._process.pid
         watchdog.guard(self.pid)
         self._reader = threading.Thread(target=self._read, name=f"output of {self.pid}", daemon=True)
@@ -122,7 +126,7 @@ class Container:
         return ""
 
     def _read(self) -> None:
-        descriptor = self._process.stdout.fileno()
+        descriptor = self._output.fileno()
         pending = b""
         while chunk := os.read(descriptor, CHUNK):
             *lines, pending = (pending + chunk).split(b"\n")
@@ -147,12 +151,12 @@ class Container:
             os.killpg(self.pid, signal.SIGKILL)
         self._watchdog.release(self.pid)
         self._reader.join(10)
-        self._process.stdout.close()
+        self._output.close()
         self._exited.set()
         self._on_exit()
 
 
-def plain_process(argv: Sequence[str], env: Mapping[str, str], cwd: str) -> subprocess.Popen:
+def plain_process(argv: Sequence[str], env: Mapping[str, str], cwd: str) -> subprocess.Popen[bytes]:
     """A container without namespaces: a process of this user in a session of its own."""
     return subprocess.Popen(
         list(argv), env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -93,12 +93,12 @@ class Launchers:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._ready: tuple[subprocess.Popen, socket.socket] | None = None
+        self._ready: tuple[subprocess.Popen[bytes], socket.socket] | None = None
         self._closed = False
 
     def start(
         self, argv: Sequence[str], env: Mapping[str, str], cwd: str, room: Room, door: socket.socket | None = None
-    ) -> subprocess.Popen:
+    ) -> subprocess.Popen[bytes]:
         """The launcher that runs this; it ends as the container's first process does."""
         spec = _specification(argv, env, cwd, room, bool(_ways()))
         with self._lock:
@@ -121,7 +121,7 @@ class Launchers:
                 self._ready = _prepared()
 
 
-def _prepared() -> tuple[subprocess.Popen, socket.socket]:
+def _prepared() -> tuple[subprocess.Popen[bytes], socket.socket]:
     """A launcher that waits for orders, and the socket to give them through."""
     ours, theirs = socket.socketpair()
     with theirs:

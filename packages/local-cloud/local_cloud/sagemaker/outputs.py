@@ -68,7 +68,7 @@ class Outputs:
             if links > MAXIMUM_LINKS:
                 raise FileNotFoundError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
             if self.mounted and target.is_relative_to(OPT_ML):
-                target = tree / target.relative_to(OPT_ML)
+                target = PurePosixPath(tree / target.relative_to(OPT_ML))
             if target.is_absolute():
                 at = Path("/")
             rest.extendleft(part for part in reversed(target.parts) if part != "/")

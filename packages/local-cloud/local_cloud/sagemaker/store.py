@@ -149,15 +149,17 @@ class Store:
         code, text = wording
         return AwsError(code, text.format(name=name, arn=self.arn(noun, name)))
 
-    def _execute(self, statement: str, values: tuple) -> None:
+    def _execute(self, statement: str, values: tuple[Any, ...]) -> None:
         """Always before memory changes: what the disk does not take must not be known."""
         with explained_sqlite("A row", self._path):
             self._database.execute(statement, values)
 
-    def _state(self, noun: str, name: str) -> tuple | None:
+    def _state(self, noun: str, name: str) -> tuple[Any, ...] | None:
         document = self._documents.get(noun, {}).get(name)
         field = KINDS[noun].status_field
-        return document and (document.get(field), document.get("SecondaryStatus"))
+        if document is None:
+            return None
+        return document.get(field) if field else None, document.get("SecondaryStatus")
 
     def _write(self, noun: str, name: str, document: Document) -> None:
         text = json.dumps(document, default=_write_time)
@@ -168,11 +170,11 @@ class Store:
         self._on_change(noun, before, document)
 
 
-def _write_time(value: Any) -> dict:
+def _write_time(value: Any) -> dict[str, Any]:
     if isinstance(value, datetime):
         return {"__time__": value.isoformat()}
     raise TypeError(f"{type(value).__name__} cannot be stored")
 
 
-def _read_time(value: dict) -> Any:
+def _read_time(value: dict[str, Any]) -> Any:
     return datetime.fromisoformat(value["__time__"]) if value.keys() == {"__time__"} else value

@@ -63,6 +63,7 @@ def holds(rule: dict[str, Any], data: Any, context: dict[str, Any]) -> bool:
     if "Not" in rule:
         return not holds(rule["Not"], data, context)
     operator = operator_of(rule)
+    assert operator is not None, "the definition was checked when the state machine was created"
     if operator == "IsPresent":
         return exists(rule["Variable"], data, context) == rule[operator]
     value, wanted = _resolved(rule["Variable"], data, context), rule[operator]

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from local_cloud import json_text
@@ -56,7 +57,7 @@ def diagnostics(text: str, integration_fault: IntegrationFault, kind: str) -> li
     ]  # fmt: skip
 
 
-class _Anything(dict):
+class _Anything(dict[str, Any]):
     """States of a machine that is not there: every target exists."""
 
     def __contains__(self, name: object) -> bool:
@@ -229,7 +230,7 @@ class Checks:
                 yield Fault(f"Missing 'Next' target: {target}", f"{place}/{field}", TRANSITION)
         if language == "JSONata":
             yield from (fault for field, value in state.items() if field not in MACHINES
-                        for fault in checked(lambda v=value: jsonata.check(v), f"{place}/{field}"))  # fmt: skip
+                        for fault in checked(partial(jsonata.check, value), f"{place}/{field}"))  # fmt: skip
         else:
             yield from path_faults(state, place)
         yield from rule_faults(state, kind, place, language)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from local_cloud.stepfunctions import intrinsics
@@ -39,9 +40,9 @@ def path_faults(state: dict[str, Any], place: str) -> Iterator[Fault]:
     """Faults of the paths and templates of a state in JSONPath."""
     for field, value in state.items():
         if field in REFERENCE_PATHS | PATHS and value is not None:
-            yield from checked(lambda v=value, f=field: check_path(v, f in REFERENCE_PATHS), f"{place}/{field}")
+            yield from checked(partial(check_path, value, field in REFERENCE_PATHS), f"{place}/{field}")
         elif field.endswith("Path") and field not in REFERENCE_PATHS | PATHS:
-            yield from checked(lambda v=value: _check_expression(v), f"{place}/{field}")
+            yield from checked(partial(_check_expression, value), f"{place}/{field}")
         elif field in ("Parameters", "ResultSelector", "ItemSelector", "Assign"):
             yield from _template_faults(value, f"{place}/{field}")
 
@@ -53,7 +54,7 @@ def _template_faults(value: Any, place: str) -> Iterator[Fault]:
     elif isinstance(value, dict):
         for name, item in value.items():
             if name.endswith(".$"):
-                yield from checked(lambda v=item: _check_expression(v), f"{place}/{name}")
+                yield from checked(partial(_check_expression, item), f"{place}/{name}")
             else:
                 yield from _template_faults(item, f"{place}/{name}")
 

@@ -79,7 +79,9 @@ def whole(database: Database, arn: str) -> list[dict[str, Any]]:
     return [json.loads(text) for (text,) in database.read(query, (arn,))]
 
 
-def read(database: Database, arn: str, newest_first: bool, start: int, limit: int, with_data: bool) -> list[dict]:
+def read(
+    database: Database, arn: str, newest_first: bool, start: int, limit: int, with_data: bool
+) -> list[dict[str, Any]]:
     """Up to `limit` events of an execution, skipping `start`."""
     order = "DESC" if newest_first else "ASC"
     query = f"SELECT event FROM execution_event WHERE arn=? ORDER BY id {order} LIMIT ? OFFSET ?"  # noqa: S608

@@ -110,6 +110,7 @@ class Integrations:
         if FUNCTION.fullmatch(resource):
             return self._functions.run(resource, arguments, branch, scope, times)
         target = target_of(resource)
+        assert target is not None, "the definition was checked when the state machine was created"
         token = None
         if target.pattern:
             token = self._tokens.make()
@@ -138,9 +139,17 @@ class Integrations:
         return result
 
     def _call(
-        self, target: Target, parameters: Any, branch: Branch, scope: Scope, names: dict, token: str | None, times: dict
+        self,
+        target: Target,
+        parameters: Any,
+        branch: Branch,
+        scope: Scope,
+        names: dict[str, Any],
+        token: str | None,
+        times: dict[str, Any],
     ) -> Any:
         integration = self._integration(target)
+        assert integration is not None
         execution = branch.context["Execution"]
         try:
             with acting(execution["RoleArn"], execution["Name"]):
@@ -152,6 +161,7 @@ class Integrations:
         if not target.pattern:
             return submitted
         branch.event("TaskSubmitted", {**names, **data_details(output=dump(submitted))})
+        assert token is not None
         if target.pattern == "waitForTaskToken":
             return self._tokens.wait(token, scope, times.get("HeartbeatSeconds"))
         waiting = Scope(scope)

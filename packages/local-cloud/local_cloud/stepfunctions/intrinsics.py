@@ -33,7 +33,7 @@ def _fail(cause: str) -> StateFailure:
 
 
 @lru_cache(maxsize=2048)
-def parse(text: str) -> tuple:
+def parse(text: str) -> tuple[Any, ...]:
     """The call tree of an intrinsic expression: ("call", name, arguments); raises ValueError."""
     tokens, position = [], 0
     while position < len(text.rstrip()):
@@ -48,7 +48,7 @@ def parse(text: str) -> tuple:
     return tree
 
 
-def _argument(tokens: list[tuple[str, str]]) -> tuple[tuple, list]:
+def _argument(tokens: list[tuple[str, str]]) -> tuple[tuple[Any, ...], list[Any]]:
     if not tokens:
         raise ValueError("An intrinsic function ends too early")
     (kind, value), rest = tokens[0], tokens[1:]
@@ -71,7 +71,7 @@ def _argument(tokens: list[tuple[str, str]]) -> tuple[tuple, list]:
     raise ValueError(f"Unexpected {value!r} in an intrinsic function")
 
 
-def _call(name: str, rest: list) -> tuple[tuple, list]:
+def _call(name: str, rest: list[Any]) -> tuple[tuple[Any, ...], list[Any]]:
     if not rest or rest[0][0] != "open":
         raise ValueError(f"{name} needs arguments in parentheses")
     rest, arguments = rest[1:], []
@@ -95,7 +95,7 @@ def evaluate(text: str, data: Any, context: dict[str, Any]) -> Any:
         raise _fail(f"{text}: {fault}") from fault
 
 
-def _value(node: tuple, data: Any, context: dict[str, Any]) -> Any:
+def _value(node: tuple[Any, ...], data: Any, context: dict[str, Any]) -> Any:
     if node[0] == "value":
         return node[1]
     if node[0] == "path":
@@ -142,7 +142,7 @@ def _told(value: Any) -> str:
     return json.dumps(value)
 
 
-def _partition(values: list, size: int) -> list:
+def _partition(values: list[Any], size: int) -> list[Any]:
     _need(isinstance(values, list) and isinstance(size, int) and size > 0, "needs an array and a size above 0")
     return [values[i : i + size] for i in range(0, len(values), size)]
 
@@ -154,12 +154,12 @@ def _range(first: int, last: int, step: int) -> list[int]:
     return made
 
 
-def _get_item(values: list, index: int) -> Any:
+def _get_item(values: list[Any], index: int) -> Any:
     _need(isinstance(values, list) and 0 <= index < len(values), f"index {index} is outside of the array")
     return values[index]
 
 
-def _unique(values: list) -> list:
+def _unique(values: list[Any]) -> list[Any]:
     seen: dict[str, Any] = {}
     for value in values:
         seen.setdefault(json.dumps(value, sort_keys=True), value)
@@ -183,7 +183,7 @@ def _hash(data: Any, algorithm: str) -> str:
     return hashlib.new(names[algorithm], text.encode(), usedforsecurity=False).hexdigest()
 
 
-def _merge(first: dict, second: dict, deep: bool) -> dict:
+def _merge(first: dict[str, Any], second: dict[str, Any], deep: bool) -> dict[str, Any]:
     _need(isinstance(first, dict) and isinstance(second, dict), "needs two objects")
     _need(deep is False, "only shallow merging (false) is supported, as on AWS")
     return {**first, **second}

@@ -25,7 +25,7 @@ OURS = ("tags", "lastVersion", "number", "stateMachineVersionArn", "updateDate")
 class Machines:
     """Operations on state machines."""
 
-    def __init__(self, store: Store, versions: Versions, fault: Callable[[str, dict], str | None]):
+    def __init__(self, store: Store, versions: Versions, fault: Callable[[str, dict[str, Any]], str | None]):
         self._store = store
         self._versions = versions
         self._fault = fault

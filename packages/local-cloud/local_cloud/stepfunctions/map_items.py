@@ -9,7 +9,8 @@ import re
 from typing import Any
 
 from local_cloud.stepfunctions.failures import StateFailure
-from local_cloud.stepfunctions.payload import dump, expression, resolve
+from local_cloud.stepfunctions.paths import resolve
+from local_cloud.stepfunctions.payload import dump, expression
 from local_cloud.stepfunctions.reading import PATH, reads
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/input-output-itemreader.html

@@ -102,7 +102,13 @@ def _cause(message: str, service: str, status: int, code: str, request_id: str) 
 class NestedExecutions:
     """`arn:aws:states:::states:startExecution`, with `.sync` (output as text) and `.sync:2` (output as JSON)."""
 
-    def __init__(self, start: Callable[[dict], dict], describe: Callable[[str], dict], join: Callable, stop: Callable):
+    def __init__(
+        self,
+        start: Callable[[dict[str, Any]], dict[str, Any]],
+        describe: Callable[[str], dict[str, Any]],
+        join: Callable[..., Any],
+        stop: Callable[..., Any],
+    ):
         self._start, self._describe, self._join, self._stop = start, describe, join, stop
 
     def fault(self, target: Target, parameters: dict[str, Any]) -> str | None:

@@ -75,7 +75,7 @@ def check_path(path: Any, reference: bool = False) -> None:
         raise ValueError(f"Value is not a valid JSONPath: {path!r} ({fault})") from fault
 
 
-def resolve(path: str, data: Any, context: dict[str, Any]) -> Any:
+def resolve(path: str, data: Any, context: Any) -> Any:
     """The node or, for a path with wildcards, the list of nodes; PathMissing when there is none."""
     written, root = path, data
     if path.startswith("$$"):
@@ -117,6 +117,7 @@ def place(path: str, data: Any, value: Any) -> Any:
     if path == "$":
         return value
     steps = reference_steps(path)
+    assert steps is not None, "ResultPath is a reference path: the definition was checked"
     root = copy.deepcopy(data)
     node = root
     try:

@@ -17,7 +17,7 @@ from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure,
 LONGEST_WAIT_SECONDS = 3600
 
 
-class Context(dict):
+class Context(dict[str, Any]):
     """The context object of one branch (`$$`), with the variables that its states see."""
 
     def __init__(self, values: dict[str, Any], variables: dict[str, Any] | None = None):
@@ -31,7 +31,7 @@ class Scope:
     def __init__(
         self, parent: Scope | None = None, seconds: float | None = None, timeout_error: str = "", clock: Clock = MACHINE
     ):
-        self.clock = parent.clock if parent else clock
+        self.clock: Clock = parent.clock if parent else clock
         self._parent = parent
         self._children: list[Scope] = []
         self._event = threading.Event()
@@ -80,7 +80,8 @@ class Scope:
 
     def remaining(self, at_most: float) -> float:
         """Seconds that a wait may take before a deadline of this scope or one above it."""
-        now, scope, left = self.clock.ticks(), self, at_most
+        now, left = self.clock.ticks(), at_most
+        scope: Scope | None = self
         while scope is not None:
             if scope._deadline is not None:
                 left = min(left, scope._deadline - now)

@@ -207,6 +207,7 @@ class _Trial:
         return branch.enter(self.name, self.state, query)
 
     def _mocked(self) -> Any:
+        assert self.mock is not None
         told = self.mock.get("errorOutput")
         if told is not None:
             raise StateFailure(told.get("error"), told.get("cause"), inside=True)

@@ -115,7 +115,13 @@ class Versions:
             if len(self._aliases_of(machine_arn)) >= MAXIMUM_ALIASES:
                 raise AwsError("ServiceQuotaExceededException", "The maximum number of aliases was reached.")
             now = self._store.clock.now()
-            made = {"stateMachineAliasArn": arn, "name": name, **given, "creationDate": now, "updateDate": now}
+            made: dict[str, Any] = {
+                "stateMachineAliasArn": arn,
+                "name": name,
+                **given,
+                "creationDate": now,
+                "updateDate": now,
+            }
             self._store.save(made)
         return {"stateMachineAliasArn": arn, "creationDate": moment(now)}
 
@@ -131,7 +137,7 @@ class Versions:
                 machine_arn = self._routed(changes["routingConfiguration"])
                 if machine_arn != unqualified(alias["stateMachineAliasArn"])[0]:
                     raise AwsError("ValidationException", "An alias must stay with its state machine.")
-            changed = {**alias, **changes, "updateDate": self._store.clock.now()}
+            changed: dict[str, Any] = {**alias, **changes, "updateDate": self._store.clock.now()}
             self._store.save(changed)
         return {"updateDate": moment(changed["updateDate"])}
 

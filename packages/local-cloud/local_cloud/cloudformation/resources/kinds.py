@@ -165,7 +165,7 @@ def delete_quietly(call: Callable[..., Any], *codes: str, **arguments: Any) -> N
             raise
 
 
-def tag_changes(old: Properties, new: Properties, key: str = "Tags") -> tuple[list[dict], list[str]]:
+def tag_changes(old: Properties, new: Properties, key: str = "Tags") -> tuple[list[dict[str, Any]], list[str]]:
     """Tags to set and tag keys to remove."""
     before = {tag["Key"]: tag["Value"] for tag in old.get(key, [])}
     after = {tag["Key"]: tag["Value"] for tag in new.get(key, [])}

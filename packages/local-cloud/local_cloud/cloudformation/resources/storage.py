@@ -200,11 +200,9 @@ def _notifications(s3: Any, name: str, value: Any) -> None:
         ("QueueConfigurations", "QueueConfigurations", "Queue"),
         ("LambdaConfigurations", "LambdaFunctionConfigurations", "Function"),
     ):
-        name = "LambdaFunction" if arn == "Function" else arn
+        member = "LambdaFunctionArn" if arn == "Function" else f"{arn}Arn"
         if source in value:
-            made[target] = [
-                {f"{name}Arn": item[arn], "Events": [item["Event"]], **_filter(item)} for item in value[source]
-            ]
+            made[target] = [{member: item[arn], "Events": [item["Event"]], **_filter(item)} for item in value[source]]
     s3.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration=made)
 
 
