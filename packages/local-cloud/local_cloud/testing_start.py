@@ -36,7 +36,7 @@ class Forked:
     def poll(self) -> int | None:
         if self.returncode is None:
             status = self._nursery.ask({"ended": self.pid})["status"]
-            self.returncode = None if status is None else os.waitstatus_to_exitcode(status)
+            self.returncode: int | None = None if status is None else os.waitstatus_to_exitcode(status)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
