@@ -592,6 +592,22 @@ SPLIT_NAMES = [
         parts(("Cat", "Dog"), train=4, test=4),
         asked={"alike_names": "merge"},
     ),
+    Set(
+        "parts below one class, and none below another", photos("cat/train", "cat/test", "dog"), refused="dog has none"
+    ),
+    Set(
+        "parts below one class, which do not count",
+        photos("cat/train", "cat/test", "dog"),
+        {(None, "cat"): 8, (None, "dog"): 4},
+        asked={"layout": "class"},
+    ),
+    Set(
+        "parts below one class, which are the splits",
+        photos("cat/train", "cat/test", "dog"),
+        {("train", "cat"): 4, ("test", "cat"): 4, ("train", "dog"): 4},
+        asked={"layout": "class/split"},
+        doubted=True,
+    ),
     Set("cyclegan's folders", photos("trainA", "trainB", "testA", "testB"), refused="class and split at once"),
     Set(
         "a column that says parts in German",
@@ -828,6 +844,40 @@ TABLES = (
             "a comma too many in every line",
             FLAT | {"labels.csv": table(("file", "label"), *((*row, "x") for row in ROWS))},
             refused="3 cells, and the header has 2",
+        ),
+        Set(
+            "a table of labels and one of cameras",
+            FLAT
+            | {
+                "labels.csv": table(("file", "label"), *ROWS),
+                "metadata.csv": table(("file_name", "camera"), *((n, "ab"[k // 4]) for k, (n, _) in enumerate(ROWS))),
+            },
+            drawn(*TWO),
+        ),
+        Set(
+            "a table of labels and one of species that contradict each other",
+            FLAT
+            | {
+                "labels.csv": table(("file", "label"), *ROWS),
+                "metadata.csv": table(("file_name", "species"), *((n, "ab"[k // 4]) for k, (n, _) in enumerate(ROWS))),
+            },
+            refused='"labels": "labels.csv"',
+        ),
+        Set(
+            "the same names in train and test, told apart by a column",
+            {f"{s}/{n}.png": f"{s}{n}" for s in ("train", "test") for n in range(8)}
+            | {
+                "all.csv": table(
+                    ("id", "label", "split"), *((n, TWO[n % 2], s) for s in ("train", "test") for n in range(8))
+                )
+            },
+            parts(TWO, train=4, test=4),
+        ),
+        Set(
+            "the same names in train and test, told apart by nothing",
+            {f"{s}/{n}.png": f"{s}{n}" for s in ("train", "test") for n in range(8)}
+            | {"all.csv": table(("id", "label"), *((n, TWO[n % 2]) for n in range(8)))},
+            refused=r"What all\.csv names may be several photos \(0, 1, 2",
         ),
         Set(
             "one combination of labels beside one of its parts",

@@ -56,6 +56,7 @@ SPLIT_NAMES = (
 )
 _NO_PHOTOS = frozenset({*LABEL_NAMES, *NUMBER_NAMES, *SPLIT_NAMES})
 SURELY_SPLIT = ("split", "subset", "partition", "datasplit", "phase")
+CLASS_NAMES = frozenset({*LABEL_NAMES, *NUMBER_NAMES})
 _BOXES = ("xmin", "ymin", "xmax", "ymax", "x1", "y1", "x2", "y2", "bbox", "boundingbox", "bboxes", "bboxx1", "bboxy1",
           "bboxx2", "bboxy2", "objects", "boxes")  # fmt: skip
 _MASKS = ("encodedpixels", "rle", "segmentation", "mask", "maskpath", "maskname", "polygon", "segmentationmask")

@@ -42,6 +42,8 @@ def pattern_of(inside: Mapping[File, Folders], settled: Mapping[str, str], layou
     below = parts_among(second, settled)
     if "train" in below.values() and not direct and len(tops) > 1:
         return _splits_below(inside, below, second)
+    if "train" in below.values() and len(set(below.values())) > 1 and direct - deep:
+        _ask_about_parts_of_some(inside, below, direct - deep)
     if len(tops) > 1 and not direct:
         return _spoken(inside, tops, layout) or _nested(inside, layout)
     _refuse_second_sets(inside, deep - direct, tops)
@@ -67,6 +69,19 @@ def parts_among(names: Iterable[str], settled: Mapping[str, str]) -> dict[str, s
             "and split."
         )
     return found | (whole[0] if whole else {})
+
+
+def _ask_about_parts_of_some(inside: Mapping[File, Folders], below: Mapping[str, str], flat: set[str]) -> None:
+    """`cat/train`, `cat/test` beside a `dog` whose photos lie directly in it: parts of the set, or folders that do not count?"""
+    divided = sorted({folders[0] for folders in inside.values() if len(folders) > 1 and folders[1] in below})
+    raise TwoReadings(
+        "layout",
+        f"the folders {some(sorted(below))} below {some(divided)} are called like splits, and {some(sorted(flat))} has none.",
+        {
+            "class": "they do not count: all photos below a class belong to it, and the splits are drawn",
+            "class/split": "they are the splits, and photos outside of them are for training",
+        },
+    )
 
 
 def spoken_parts(names: Iterable[str]) -> dict[str, str]:

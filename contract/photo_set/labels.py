@@ -18,7 +18,7 @@ from contract.photo_set.header import header_and_body
 from contract.photo_set.path_index import PathIndex
 from contract.photo_set.questions import Asked, some
 from contract.photo_set.table import Table
-from contract.photo_set.words import part_of_list
+from contract.photo_set.words import part_of_list, split_of
 from contract.photo_set.workbook import Unshown
 
 SAMPLE = 400  # rows by which the columns are told apart
@@ -159,6 +159,8 @@ class _Reader:
                 self.meaning.bad.append((line, "no name of a photo"))
                 continue
             found = self.index.find(row[self.at_file], self.table.file.parts[:-1], stem)
+            if len(found) > 1:
+                found = self._in_their_part(found, row)
             if len(found) != 1:
                 (self.meaning.unclear if found else self.meaning.unfound).append(row[self.at_file])
                 continue
@@ -184,6 +186,11 @@ class _Reader:
         self.meaning.facets = list(self.facets.values())
         self._check_labels()
         return self.meaning
+
+    def _in_their_part(self, found: list[File], row: Sequence[str]) -> list[File]:
+        """Of train/0.png and test/0.png the one in the part that the row says."""
+        part = split_of(row[self.at_split]) if self.at_split is not None and self.at_split < len(row) else None
+        return [file for file in found if part in map(split_of, file.parts[:-1])] or found if part else found
 
     def _label(self, row: Sequence[str]) -> str:
         if self.flags:

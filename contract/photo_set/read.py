@@ -38,7 +38,7 @@ def read_set(source: Source, files: Sequence[File], asked: Asked | None = None) 
     labelled = [meaning for meaning in found if meaning.has_labels and meaning.said]
     if asked.labels == "folders":
         labelled = []
-    labelled = tables.without_numbers_of_names(labelled)
+    labelled = tables.without_guesses(tables.without_numbers_of_names(labelled))
     if labelled and by_folder is not None:
         labelled = tables.unless_facets(labelled, by_folder)
     layout = tables.from_tables(labelled, photos, asked, by_folder) if labelled else by_folder
@@ -166,6 +166,11 @@ def _explained(
         )
     if quiet:
         text += f" No line of {some(table.name for table in quiet)} names a photo of this set by its file name{_first_line(quiet)}."
-    if meanings:
-        text += f" {some(m.table.name for m in meanings)} has no column that names a class (label)."
+    unclear = [meaning for meaning in meanings if meaning.unclear]
+    if unclear:
+        examples = some((path for meaning in unclear for path in meaning.unclear), 3)
+        named = some(meaning.table.name for meaning in unclear)
+        text += f" What {named} names may be several photos ({examples}): write their folders and endings, too (train/1.jpg)."
+    if plain := [meaning.table.name for meaning in meanings if not meaning.has_labels]:
+        text += f" {some(plain)} has no column that names a class (label)."
     return NoClasses(text)

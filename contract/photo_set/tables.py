@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from contract.failure import JobFailure
-from contract.photo_set import folders, names
+from contract.photo_set import columns, folders, names
 from contract.photo_set.files import DELIMITED, JSON_LINES, WORKBOOKS, File, is_table
 from contract.photo_set.labels import Meaning, meaning_of
 from contract.photo_set.path_index import PathIndex, stem
@@ -167,6 +167,19 @@ def without_numbers_of_names(labelled: list[Meaning]) -> list[Meaning]:
         else:
             kept.append(meaning)
     return kept
+
+
+def without_guesses(labelled: list[Meaning]) -> list[Meaning]:
+    """Beside a table whose column is called label, a column that was only taken because folders name no class is a facet."""
+    if not any(meaning.surely_labels for meaning in labelled):
+        return labelled
+    for meaning in labelled:
+        if columns.plain(meaning.column) not in columns.CLASS_NAMES and not meaning.surely_labels and meaning.column:
+            meaning.has_labels = False
+            meaning.facets.insert(0, meaning.column)
+            for said in meaning.said:
+                said.facets, said.label = {meaning.column: said.label, **said.facets}, ""
+    return [meaning for meaning in labelled if meaning.has_labels]
 
 
 def from_tables(meanings: Sequence[Meaning], photos: Sequence[File], asked: Asked, by_folder: Layout | None) -> Layout:
