@@ -30,13 +30,14 @@ class Forked:
     """A process, as `subprocess.Popen` shows one."""
 
     def __init__(self, nursery: Nursery, pid: int):
-        self.pid, self.returncode = pid, None
+        self.pid = pid
+        self.returncode: int | None = None
         self._nursery = nursery
 
     def poll(self) -> int | None:
         if self.returncode is None:
             status = self._nursery.ask({"ended": self.pid})["status"]
-            self.returncode: int | None = None if status is None else os.waitstatus_to_exitcode(status)
+            self.returncode = None if status is None else os.waitstatus_to_exitcode(status)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:

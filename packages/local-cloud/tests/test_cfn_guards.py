@@ -9,6 +9,8 @@ from botocore.exceptions import ClientError
 
 from local_cloud.cloudformation.accepted import IDLE, REFUSED
 from local_cloud.cloudformation.service import CloudFormationService
+from local_cloud.cloudformation.template import read_template
+from local_cloud.errors import AwsError
 from local_cloud.services import service_model
 from tests.test_cfn_stacks import cfn, code, create, name, parameter, physical, template  # noqa: F401
 
@@ -264,3 +266,26 @@ def test_every_member_of_every_request_is_heeded_refused_or_said_to_be_idle():
 def test_a_function_exists_by_its_own_name_only(cfn, name, function):  # noqa: F811
     answer = code(cfn.create_stack, StackName=name, TemplateBody=template({"A": parameter({function: ["A", "Value"]})}))
     assert answer[0] == "ValidationError" and function in answer[1]
+
+
+def test_json_with_a_comma_too_many_is_yaml_as_on_aws():
+    assert read_template('{"Resources": {"A": {"Type": "AWS::SQS::Queue",},}}') == {
+        "Resources": {"A": {"Type": "AWS::SQS::Queue"}}
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"Resources": {"A": ', "Template format error: Expecting value"),
+        ('{"Resources": {"A": {"Type": NaN}}}', "Template format error"),
+        ('{"Resources": {"Fn::Transform": {"Name": "AWS::Include"}}}', "does not support the function Fn::Transform"),
+        (
+            '{"Transform": "AWS::Serverless-2016-10-31", "Globals": {}}',
+            "does not support the template sections Transform",
+        ),
+    ],
+)
+def test_a_template_that_cannot_be_read_or_is_not_supported_says_so(text, said):
+    with pytest.raises(AwsError, match=said):
+        read_template(text)

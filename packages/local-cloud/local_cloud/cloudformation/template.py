@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -69,7 +70,7 @@ def read_template(text: str) -> dict[str, Any]:
     try:
         if _depth(text) > DEEPEST:
             raise ValueError(f"it is nested more than {DEEPEST} levels deep")
-        template = json_text.parse(text) if text.lstrip().startswith("{") else yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        template = _read(text)
     except yaml.composer.ComposerError as fault:
         raise invalid(f"Template format error: {fault}") from None
     except yaml.MarkedYAMLError:
@@ -78,17 +79,21 @@ def read_template(text: str) -> dict[str, Any]:
         raise invalid(f"Template format error: {fault}") from None
     if not isinstance(template, dict):
         raise invalid("Template format error: unsupported structure.")
+    if template.get("Transform") or template.get("Hooks"):
+        raise invalid("The local cloud does not support the template sections Transform (macros, SAM) and Hooks.")
     unknown = set(template) - SECTIONS
     if unknown:
         raise invalid(f"Invalid template property or properties [{', '.join(sorted(unknown))}]")
-    if template.get("Transform") or template.get("Hooks"):
-        raise invalid("The local cloud does not support the template sections Transform (macros, SAM) and Hooks.")
     for section in sorted(OBJECTS & set(template)):
         if not isinstance(template[section], dict):
             raise invalid(f"Template format error: {section} must be an object.")
     resources = template.get("Resources")
     if not isinstance(resources, dict) or not resources:
         raise invalid("Template format error: At least one Resources member must be defined.")
+    if "Fn::Transform" in resources or any(
+        isinstance(one, dict) and "Fn::Transform" in one for one in resources.values()
+    ):
+        raise invalid("The local cloud does not support the function Fn::Transform (in Resources).")
     for kind, names in (("Resource", resources), ("Parameter", template.get("Parameters", {}))):
         for name in names:
             if not (isinstance(name, str) and name.isascii() and name.isalnum()):
@@ -96,6 +101,19 @@ def read_template(text: str) -> dict[str, Any]:
     for name, resource in resources.items():
         _check_resource(name, resource)
     return template
+
+
+def _read(text: str) -> Any:
+    """JSON, or YAML: of that, JSON with a comma too many is a kind, and AWS takes it."""
+    try:
+        if text.lstrip().startswith("{"):
+            return json_text.parse(text)
+    except json.JSONDecodeError as fault:
+        try:
+            return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        except yaml.YAMLError:
+            raise fault from None
+    return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
 
 
 def _check_resource(name: str, resource: Any) -> None:
