@@ -608,6 +608,23 @@ SPLIT_NAMES = [
         asked={"layout": "class/split"},
         doubted=True,
     ),
+    Set(
+        "lists of the test and the validation alone",
+        photos("cat", "dog")
+        | {"testing_list.txt": "cat/3.jpg\ndog/3.jpg\n", "validation_list.txt": "cat/2.jpg\ndog/2.jpg\n"},
+        parts(TWO, train=2, validation=1, test=1),
+        told=("in none of the lists are for training",),
+    ),
+    Set(
+        "labels in two languages",
+        FLAT
+        | {
+            "l.csv": table(
+                ("file", "label_en", "label_de"), *((n, c, {"cat": "Katze", "dog": "Hund"}[c]) for n, c in ROWS)
+            )
+        },
+        drawn(*TWO),
+    ),
     Set("cyclegan's folders", photos("trainA", "trainB", "testA", "testB"), refused="class and split at once"),
     Set(
         "a column that says parts in German",

@@ -174,7 +174,7 @@ def label_column(
     if numbered:
         return numbered[0]
     if spoken := [at for word, at in by_name.items() if word.endswith(("label", "labels")) or word.startswith("label")]:
-        return _one_of_several(table, header, spoken, cells)[0]
+        return _one_of_several(table, header, sorted(spoken), cells)[0]
     if not needed and header:
         return None
     telling = [at for at in free if _may_be_classes(at, cells)]

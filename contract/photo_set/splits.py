@@ -71,6 +71,12 @@ def take_parts(layout: Layout, meanings: Sequence[Meaning], labelled: Sequence[M
             f"{len(silent):,} photo(s) without a word for their split are for training: "
             f"{some(p.file.name for p in silent)}."
         )
+    elif (
+        silent and "train" not in by_list.values()
+    ):  # testing_list.txt and validation_list.txt: all else is for training
+        layout.notices.append(
+            f"{len(silent):,} photo(s) in none of the lists are for training: {some(p.file.name for p in silent)}."
+        )
     elif silent and len(set(by_list.values())) > 1:
         left = {photo.file.parts for photo in silent}
         layout.photos = [photo for photo in layout.photos if photo.file.parts not in left]

@@ -161,7 +161,12 @@ def _execution(target: Target, run: dict[str, Any]) -> dict[str, Any]:
         data = json.loads(describe(target, run["executionArn"]).get("input", "{}")).get("dataset")
     except (ValueError, AttributeError):
         data = None
-    return {"name": run["name"], "status": run["status"], "started": run["startDate"].isoformat(), "dataset": data}
+    return {
+        "name": run["name"],
+        "status": run["status"],
+        "started": run["startDate"].isoformat(timespec="seconds"),
+        "dataset": data,
+    }
 
 
 def _approved(target: Target) -> dict[str, Any] | None:
