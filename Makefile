@@ -80,7 +80,8 @@ node_modules/.installed-dev: .venv/.installed-dev node_modules/.installed
 # Each worker of the tests has a core: PyTorch's threads of two workers spin for each other, which took twice the processor time.
 # Rules that watch the whole machine need a training as it is everywhere else.
 OF_ROOM = $(if $(filter training_code,$(1)),OMP_NUM_THREADS=1) .venv-$(1)/bin/python -m pytest -q -n $(PYTEST_WORKERS) tests/$(1) -m "not alone"
-OF_ALONE := .venv-training_code/bin/python -m pytest -q tests/training_code -m alone
+# Only the files that have such tests: importing the others takes longer than running these.
+OF_ALONE = .venv-training_code/bin/python -m pytest -q $(shell grep -l 'mark[.]alone' tests/training_code/*.py) -m alone
 OF_CLOUD := .venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope packages/local-cloud/tests
 OF_MAIN := .venv/bin/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadscope $(ROOMS:%=--ignore=tests/%) tests
 RESULTS = --junitxml=build/test-results/$(1).xml

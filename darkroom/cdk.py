@@ -79,11 +79,11 @@ class Cdk:
         """The synthesized templates by the names of their stacks."""
         manifest = json.loads((self.assembly / "manifest.json").read_text(encoding="utf-8"))
         return {
-            made["properties"].get("stackName", name): json.loads(
-                (self.assembly / made["properties"]["templateFile"]).read_text(encoding="utf-8")
+            artifact["properties"].get("stackName", name): json.loads(
+                (self.assembly / artifact["properties"]["templateFile"]).read_text(encoding="utf-8")
             )
-            for name, made in manifest.get("artifacts", {}).items()
-            if made["type"] == "aws:cloudformation:stack"
+            for name, artifact in manifest.get("artifacts", {}).items()
+            if artifact["type"] == "aws:cloudformation:stack"
         }
 
     def bootstrap_parameter(self, context: dict[str, str]) -> str:

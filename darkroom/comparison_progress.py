@@ -43,7 +43,7 @@ class Happening:
 
 def happenings(steps: Iterable[Step], candidates: list[str], now: datetime) -> list[Happening]:
     """What the jobs of the candidates did, in the order in which they began."""
-    found: list[Happening] = []
+    happenings: list[Happening] = []
     for step in steps:
         named = JobName.read(step.job or "")
         if named and named.place is not None and named.step in _DOING:
@@ -52,9 +52,9 @@ def happenings(steps: Iterable[Step], candidates: list[str], now: datetime) -> l
             status = "Running" if step.exited is None else step.status
             seconds = step.seconds(now)
             if kind == "train":  # with the features that it learnt from
-                seconds += sum(one.seconds for one in found if (one.name, one.step) == (name, "extract"))
-            found.append(Happening(name, kind, seconds, status))
-    return found
+                seconds += sum(one.seconds for one in happenings if (one.name, one.step) == (name, "extract"))
+            happenings.append(Happening(name, kind, seconds, status))
+    return happenings
 
 
 def follow(target: Target, arn: str, plan: dict[str, Any] | None, console: Console) -> None:

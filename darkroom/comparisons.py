@@ -99,14 +99,14 @@ def await_estimate(target: Target, console: Console, arn: str) -> dict[str, Any]
 
 def _finished(target: Target, bucket: str, plan: dict[str, Any]) -> dict[str, str]:
     """What earlier comparisons have left of these candidates: `trained` or `measured`."""
-    prefix, found = f"{comparison_key(plan['key'])}/", {}
+    prefix, finished = f"{comparison_key(plan['key'])}/", {}
     pages = target.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     for page in pages:
         for one in page.get("Contents", []):
             name, _, file = one["Key"].removeprefix(prefix).rpartition("/")
-            if file == "benchmark.json" or (file == "trained.json" and name not in found):
-                found[name] = "measured" if file == "benchmark.json" else "trained"
-    return found
+            if file == "benchmark.json" or (file == "trained.json" and name not in finished):
+                finished[name] = "measured" if file == "benchmark.json" else "trained"
+    return finished
 
 
 def print_estimate(console: Console, plan: dict[str, Any], finished: dict[str, str] | None = None) -> float:

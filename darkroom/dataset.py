@@ -36,16 +36,16 @@ class FolderSource(TreeSource):
         self.beside: list[str] = []
 
     def files(self) -> list[File]:
-        found = super().files()
+        files = super().files()
         if self._chosen is None:
-            return found
+            return files
         tables = [
             file
-            for file in found
+            for file in files
             if not file.is_photo and is_table(file.parts[-1]) and Path(file.handle) != self._chosen
         ]
         self.beside = [file.name for file in tables]
-        return [file for file in found if file not in tables]
+        return [file for file in files if file not in tables]
 
 
 @dataclass
@@ -89,38 +89,38 @@ def survey(folder: Path) -> Survey:
             ".lst, .csv) beside the photos.",
         )
     source = FolderSource(folder, chosen)
-    found = Survey(folder, source, source.files())
+    surveyed = Survey(folder, source, source.files())
     for name in source.beside:
-        found._note(f"tables beside {chosen.name} were left out", name)  # type: ignore[union-attr]
+        surveyed._note(f"tables beside {chosen.name} were left out", name)  # type: ignore[union-attr]
     for name, why in source.passed_over:
-        found._note(REASONS.get(why, why), name)
+        surveyed._note(REASONS.get(why, why), name)
     taken: set[str] = set()
-    for file in found.read:
+    for file in surveyed.read:
         path = Path(file.handle)
         name, safe = _names(path.relative_to(folder))
         if name != safe:
-            found._note("names that are not UTF-8 were percent-encoded", safe)
+            surveyed._note("names that are not UTF-8 were percent-encoded", safe)
         if not file.is_photo and not is_table(file.parts[-1]):
-            found._note("files that are not photos were left out", safe)
+            surveyed._note("files that are not photos were left out", safe)
             continue
         if safe in taken:
             raise DarkroomError(f"Two files would both be named {safe!r}.", "Rename one of them.")
         taken.add(safe)
-        found.files.append((safe, path))
-        found.photos += file.is_photo
-        found.size += file.size
-    if not found.photos:
-        if found.files:
-            found._note("tables were found without photos", found.files[0][0])
-        notes = "".join(f" {note}." for note in found.notes())
+        surveyed.files.append((safe, path))
+        surveyed.photos += file.is_photo
+        surveyed.size += file.size
+    if not surveyed.photos:
+        if surveyed.files:
+            surveyed._note("tables were found without photos", surveyed.files[0][0])
+        notes = "".join(f" {note}." for note in surveyed.notes())
         raise DarkroomError(
             f"--data {folder}: there is no photo in it.{notes}",
             "Put photos into one sub-folder per class: photos/ant/1.jpg, photos/bee/2.jpg.",
         )
-    full = {file.parts[:end] for file in found.read for end in range(1, len(file.parts))}
-    found.empty = sorted("/".join(parts) for parts in source.folders - full)
-    found.files.sort()
-    return found
+    full = {file.parts[:end] for file in surveyed.read for end in range(1, len(file.parts))}
+    surveyed.empty = sorted("/".join(parts) for parts in source.folders - full)
+    surveyed.files.sort()
+    return surveyed
 
 
 def _names(path: Path) -> tuple[str, str]:
@@ -130,29 +130,29 @@ def _names(path: Path) -> tuple[str, str]:
     return text, re.sub(r"[\udc80-\udcff]", lambda match: f"%{ord(match[0]) - 0xDC00:02X}", text)
 
 
-def fingerprint(found: Survey, advance: Callable[[int], None] = lambda size: None) -> str:
+def fingerprint(surveyed: Survey, advance: Callable[[int], None] = lambda size: None) -> str:
     """SHA-256 over the sorted names and contents."""
     digest = hashlib.sha256()
-    for name, path in found.files:
+    for name, path in surveyed.files:
         with path.open("rb") as handle:
             content = hashlib.file_digest(handle, "sha256").digest()
         digest.update(name.encode() + b"\0" + content)
         advance(path.stat().st_size)
-    for name in found.empty:
+    for name in surveyed.empty:
         digest.update(name.encode("utf-8", "backslashreplace") + b"/\0")
     return digest.hexdigest()
 
 
-def pack(found: Survey, target: Path, advance: Callable[[int], None] = lambda size: None) -> None:
+def pack(surveyed: Survey, target: Path, advance: Callable[[int], None] = lambda size: None) -> None:
     """Write the stored zip."""
     with whole_file(target) as new, zipfile.ZipFile(new, "w", zipfile.ZIP_STORED) as archive:
-        for name, path in found.files:
+        for name, path in surveyed.files:
             entry = zipfile.ZipInfo(name, EPOCH)
             entry.external_attr = 0o644 << 16
             # Photos are compressed already: storing them costs nothing, and a reader can map them.
             archive.writestr(entry, path.read_bytes())
             advance(entry.file_size)
-        for name in found.empty:  # a class without photos is a thing to tell
+        for name in surveyed.empty:  # a class without photos is a thing to tell
             archive.writestr(zipfile.ZipInfo(f"{name}/", EPOCH), b"")
 
 

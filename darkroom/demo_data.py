@@ -36,22 +36,22 @@ def provide(home: Home, console: Console) -> Path:
     folder = home.folder("demo-data") / "solar-cells"
     if not folder.is_dir():
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            made = Path(scratch, "solar-cells")
-            write(_package() / "data", made)
-            made.rename(folder)
+            cells = Path(scratch, "solar-cells")
+            write(_package() / "data", cells)
+            cells.rename(folder)
     console.print(f"  in {folder}", markup=False, soft_wrap=True)
     return folder
 
 
 def _package() -> Path:
     # Found, not imported: the package's own loader would decode all photos.
-    found = importlib.util.find_spec("elpv_dataset")
-    if found is None or not found.submodule_search_locations:
+    package = importlib.util.find_spec("elpv_dataset")
+    if package is None or not package.submodule_search_locations:
         raise DarkroomError(
             "The demo's photos are not installed.",
             "Run: make demo, which installs PyPI's elpv-dataset (not for commercial use). Your own photos: darkroom demo --data DIR",
         )
-    return Path(found.submodule_search_locations[0])
+    return Path(package.submodule_search_locations[0])
 
 
 def write(source: Path, target: Path) -> None:

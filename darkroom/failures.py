@@ -85,10 +85,10 @@ def _reason(error: str, cause: str) -> tuple[str, str]:
 
 def _job(cause: str) -> dict[str, Any]:
     try:
-        found = json.loads(cause)
+        description = json.loads(cause)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return description if isinstance(description, dict) else {}
 
 
 def _fix(failure: str) -> str:

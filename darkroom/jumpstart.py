@@ -38,8 +38,8 @@ def training_request(
     epochs: int = 5, learning_rate: float = 0.001, batch_size: int = 16, script_version: str = "1.0.0",
 ) -> dict[str, Any]:  # fmt: skip
     """CreateTrainingJob for `model_id`. `dataset`: an S3 prefix with one folder per class; raises DarkroomError."""
-    found = re.fullmatch(r"(pytorch|tensorflow)-ic-[A-Za-z0-9-]+", model_id)
-    if not found:
+    parts = re.fullmatch(r"(pytorch|tensorflow)-ic-[A-Za-z0-9-]+", model_id)
+    if not parts:
         raise DarkroomError(
             f"{model_id!r} is not an image classifier of JumpStart.",
             "Give an id such as pytorch-ic-resnet18 or tensorflow-ic-imagenet-inception-v3-classification-4.",
@@ -48,7 +48,7 @@ def training_request(
         raise DarkroomError(
             f"--data {dataset!r} is not an S3 prefix.", "JumpStart reads s3://bucket/prefix/ with a folder per class."
         )
-    name, framework = found[1], FRAMEWORKS[found[1]]
+    name, framework = parts[1], FRAMEWORKS[parts[1]]
     bucket = f"s3://jumpstart-cache-prod-{region}"
     return {
         "TrainingJobName": f"jumpstart-{model_id}"[:63].rstrip("-"),
@@ -96,10 +96,10 @@ def _image(name: str, framework: Framework, region: str, instance_type: str) -> 
             "JumpStart's images are known to the SageMaker Python SDK, which is not installed.",
             "Install it: pip install sagemaker-core",
         )
-    found = json.loads(table.read_text())["training"]["versions"][framework.version]
-    if region not in found["registries"]:
-        known = ", ".join(sorted(found["registries"]))
+    image = json.loads(table.read_text())["training"]["versions"][framework.version]
+    if region not in image["registries"]:
+        known = ", ".join(sorted(image["registries"]))
         raise DarkroomError(f"There is no {name} {framework.version} image in {region!r}.", f"Choose one of {known}.")
     processor = "gpu" if re.match(r"ml\.[pg]\d", instance_type) else "cpu"
-    host = f"{found['registries'][region]}.dkr.ecr.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
-    return f"{host}/{found['repository']}:{framework.version}-{processor}-{framework.python}"
+    host = f"{image['registries'][region]}.dkr.ecr.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+    return f"{host}/{image['repository']}:{framework.version}-{processor}-{framework.python}"

@@ -17,13 +17,13 @@ SUMMARY = "summary.json"
 def find(target: Target, execution: str | None) -> Path:
     """The summary.json of an execution given by name, ARN, or not at all: then the one that was written last."""
     runs = target.home.path / "runs"
-    found = sorted(runs.glob(f"*/{SUMMARY}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    names = [path.parent.name for path in found]
-    if execution is None and found:
-        return found[0]
+    summaries = sorted(runs.glob(f"*/{SUMMARY}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    names = [path.parent.name for path in summaries]
+    if execution is None and summaries:
+        return summaries[0]
     name = (execution or "").rpartition(":")[2]
     if name in names:
-        return found[names.index(name)]
+        return summaries[names.index(name)]
     hint = did_you_mean(name, names) if execution else ""
     known = f"What lies there, newest first: {', '.join(names[:5]) or 'nothing'}."
     raise DarkroomError(

@@ -49,7 +49,7 @@ def photos_in(names: Sequence[str], tell: Callable[[str], None] = lambda line: N
 
     Of a folder those count that a data set would have; `tell` hears what was not sent. A file that is named itself is always sent.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     for name in names:
         if "://" in name:
             raise DarkroomError(
@@ -70,15 +70,15 @@ def photos_in(names: Sequence[str], tell: Callable[[str], None] = lambda line: N
                 )
             if other:
                 tell(f"Of {name}, {len(other):,} file(s) that are no photos were not sent: {some(other, 3)}.")
-            found += inside
+            paths += inside
         elif not path.exists() and glob.has_magic(name):
             matching = sorted(Path(one) for one in glob.glob(name, recursive=True) if Path(one).is_file())
             if not matching:
                 raise DarkroomError(f"No file matches {name}.", "Give files, folders, or a pattern that matches some.")
-            found += matching
+            paths += matching
         else:
-            found.append(path)
-    return list(dict.fromkeys(found))
+            paths.append(path)
+    return list(dict.fromkeys(paths))
 
 
 def read_photo(path: Path) -> bytes:
@@ -111,8 +111,8 @@ def predict(target: Target, endpoint: str, path: Path, target_model: str | None 
         if error.response["Error"]["Code"] == "ValidationError":
             raise _not_there(target, endpoint, target_model, error) from None
         raise DarkroomError(f"{path}: {_reason(error)}", "The endpoint's log: darkroom logs " + endpoint) from None
-    found = json.loads(answer["Body"].read())["predictions"][0]
-    return Prediction(str(path), found["label"], found["probability"], found["probabilities"])
+    prediction = json.loads(answer["Body"].read())["predictions"][0]
+    return Prediction(str(path), prediction["label"], prediction["probability"], prediction["probabilities"])
 
 
 class NotThere(DarkroomError):

@@ -60,10 +60,10 @@ class Removal:
             # Or deleting from one bucket writes access logs into another.
             client.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={})
         for bucket in self.buckets:
-            found = self._objects(bucket)
-            for start in range(0, len(found), 1000):
+            objects = self._objects(bucket)
+            for start in range(0, len(objects), 1000):
                 said = client.delete_objects(
-                    Bucket=bucket, Delete={"Objects": found[start : start + 1000], "Quiet": True}
+                    Bucket=bucket, Delete={"Objects": objects[start : start + 1000], "Quiet": True}
                 )
                 if errors := said.get("Errors"):
                     first = errors[0]
@@ -77,23 +77,23 @@ class Removal:
 
     def _resources(self, kind: str) -> list[str]:
         """Physical ids of a kind; what the template retains goes to `kept` instead."""
-        found: list[str] = []
+        lost: list[str] = []
         for stack in self.stacks:
-            made = [item for item in stacks.resources(self.target, stack.id) if item["ResourceType"] == kind]
-            declared = stacks.template(self.target, stack.id).get("Resources", {}) if made else {}
-            for item in made:
+            resources = [item for item in stacks.resources(self.target, stack.id) if item["ResourceType"] == kind]
+            declared = stacks.template(self.target, stack.id).get("Resources", {}) if resources else {}
+            for item in resources:
                 name = item.get("PhysicalResourceId")
                 if not name or item["ResourceStatus"] == "DELETE_COMPLETE":
                     continue
                 policy = declared.get(item["LogicalResourceId"], {}).get("DeletionPolicy", "Delete")
                 retained = policy == "Retain" or policy == "RetainExceptOnCreate"
-                (self.kept if retained else found).append(name)
-        return found
+                (self.kept if retained else lost).append(name)
+        return lost
 
     def _objects(self, bucket: str) -> list[dict[str, str]]:
         pages = self.target.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket)
-        found = [item for page in pages for item in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]]
-        return [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
+        versions = [item for page in pages for item in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]]
+        return [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in versions]
 
     def _packages(self) -> list[str]:
         return [
@@ -103,12 +103,12 @@ class Removal:
         ]
 
     def _models(self) -> list[str]:
-        found = self._listed("list_models", "Models", NameContains=self.names.prefix)
-        return [item["ModelName"] for item in found if self.names.is_model(item["ModelName"])]
+        models = self._listed("list_models", "Models", NameContains=self.names.prefix)
+        return [item["ModelName"] for item in models if self.names.is_model(item["ModelName"])]
 
     def _shadows(self) -> list[str]:
-        found = self._listed("list_endpoints", "Endpoints", NameContains=self.names.prefix)
-        return [item["EndpointName"] for item in found if self.names.is_shadow(item["EndpointName"])]
+        endpoints = self._listed("list_endpoints", "Endpoints", NameContains=self.names.prefix)
+        return [item["EndpointName"] for item in endpoints if self.names.is_shadow(item["EndpointName"])]
 
     def _listed(self, operation: str, field: str, **filters: str) -> list[dict[str, Any]]:
         pages = self.target.client("sagemaker").get_paginator(operation).paginate(**filters)

@@ -67,8 +67,8 @@ def deployments(stacks: Iterable[Stack]) -> list[Names]:
 
 def of(target: Target, names: Names) -> list[Stack]:
     """The stacks of one deployment in the order of deployment."""
-    found = {stack.name: stack for stack in standing(target) if stack.names == names}
-    return [found[name] for name in names.stacks if name in found]
+    by_name = {stack.name: stack for stack in standing(target) if stack.names == names}
+    return [by_name[name] for name in names.stacks if name in by_name]
 
 
 def template(target: Target, stack: str) -> dict[str, Any]:
@@ -100,13 +100,13 @@ def deploy_again(target: Target, part: str, console: Console) -> None:
 
     From now on the Endpoints stack serves what is approved (infra/endpoints.py); CloudFormation remembers it.
     """
-    found = next((stack for stack in of(target, target.names) if stack.part == part), None)
-    if found is None:
+    standing_stack = next((stack for stack in of(target, target.names) if stack.part == part), None)
+    if standing_stack is None:
         raise DarkroomError(
             f"The stack {target.names.stack(part)} is not deployed.", f"Deploy it: {target.say('deploy')}"
         )
     client = target.client("cloudformation")
-    said = client.describe_stacks(StackName=found.id)["Stacks"][0]
+    said = client.describe_stacks(StackName=standing_stack.id)["Stacks"][0]
     served = target.names.served
     parameters = [
         {"ParameterKey": key, "ParameterValue": served[key]}
@@ -114,18 +114,18 @@ def deploy_again(target: Target, part: str, console: Console) -> None:
         else {"ParameterKey": key, "UsePreviousValue": True}
         for key in (one["ParameterKey"] for one in said.get("Parameters", []))
     ]
-    with console.status(f"updating {found.name}"):
+    with console.status(f"updating {standing_stack.name}"):
         try:
-            client.update_stack(StackName=found.name, UsePreviousTemplate=True, Parameters=parameters)
+            client.update_stack(StackName=standing_stack.name, UsePreviousTemplate=True, Parameters=parameters)
         except ClientError as error:
             reason = error.response["Error"]["Message"]
             if "No updates" in reason:
                 return
             raise DarkroomError(
-                f"{found.name} cannot be updated: {reason}", f"Its state: {target.say('status')}"
+                f"{standing_stack.name} cannot be updated: {reason}", f"Its state: {target.say('status')}"
             ) from None
-        _wait(target, "stack_update_complete", found)
-    console.print(f"  updated  {found.name}", markup=False)
+        _wait(target, "stack_update_complete", standing_stack)
+    console.print(f"  updated  {standing_stack.name}", markup=False)
 
 
 def _wait(target: Target, waiter: str, stack: Stack) -> None:

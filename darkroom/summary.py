@@ -170,13 +170,13 @@ def bias_metrics(analysis: dict[str, Any] | None) -> dict[str, Any] | None:
     """Facets and metrics of Clarify's analysis.json as {facet: {value: {metric: number}}}."""
     if analysis is None:
         return None
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    by_facet: dict[str, dict[str, dict[str, float]]] = {}
     for phase in ("pre_training_bias_metrics", "post_training_bias_metrics"):
         for facet, groups in (analysis.get(phase) or {}).get("facets", {}).items():
             for group in groups:
                 values = {metric["name"]: metric["value"] for metric in group.get("metrics", [])}
-                found.setdefault(facet, {}).setdefault(str(group.get("value_or_threshold")), {}).update(values)
-    return found or None
+                by_facet.setdefault(facet, {}).setdefault(str(group.get("value_or_threshold")), {}).update(values)
+    return by_facet or None
 
 
 def failure(described: dict[str, Any], events: list[dict[str, Any]]) -> dict[str, str] | None:

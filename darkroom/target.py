@@ -275,10 +275,10 @@ def tool_folders() -> list[str]:
 
 def docker_command() -> Path:
     """The stand-in for docker, installed beside this Python."""
-    found = shutil.which(local.DOCKER_COMMAND, path=str(Path(sys.executable).parent))
-    if not found:
+    command = shutil.which(local.DOCKER_COMMAND, path=str(Path(sys.executable).parent))
+    if not command:
         raise DarkroomError(f"The command {local.DOCKER_COMMAND} is not installed.", "Run: make install")
-    return Path(found)
+    return Path(command)
 
 
 def project_root() -> Path:

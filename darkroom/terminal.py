@@ -24,7 +24,7 @@ def plain(text: str) -> str:
 
 def console(stderr: bool = False) -> Console:
     """The one kind of console: as wide as the terminal, and without one as wide as what is printed."""
-    made = Console(stderr=stderr, highlight=False)
-    if not made.is_terminal:
-        made.width = NO_LIMIT
-    return made
+    terminal = Console(stderr=stderr, highlight=False)
+    if not terminal.is_terminal:
+        terminal.width = NO_LIMIT
+    return terminal

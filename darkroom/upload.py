@@ -34,30 +34,30 @@ def provide(target: Target, data: str, console: Console) -> tuple[str, str]:
     path = Path(data)
     if path.is_file() and path.suffix.lower() == ".zip":
         return _upload_zip(target, path, console), dataset.slug(path.stem)
-    found = dataset.survey(path)
-    return _upload_folder(target, found, console), dataset.slug(
+    surveyed = dataset.survey(path)
+    return _upload_folder(target, surveyed, console), dataset.slug(
         path.resolve().stem if path.is_file() else path.resolve().name
     )
 
 
-def _upload_folder(target: Target, found: dataset.Survey, console: Console) -> str:
-    name = dataset.slug(found.root.resolve().name)
+def _upload_folder(target: Target, surveyed: dataset.Survey, console: Console) -> str:
+    name = dataset.slug(surveyed.root.resolve().name)
     with _progress(console) as progress:
-        row = progress.add_task(f"Reading {found.photos} photos", total=found.size)
-        mark = dataset.fingerprint(found, lambda size: progress.advance(row, size))
+        row = progress.add_task(f"Reading {surveyed.photos} photos", total=surveyed.size)
+        mark = dataset.fingerprint(surveyed, lambda size: progress.advance(row, size))
         key = f"{DATASETS}{name}-{mark[:12]}.zip"
         bucket = target.parameter(DATA_BUCKET)
         if _exists(target, bucket, key):
-            console.print(f"  {found.photos} photos are there already: s3://{bucket}/{key}", soft_wrap=True)
+            console.print(f"  {surveyed.photos} photos are there already: s3://{bucket}/{key}", soft_wrap=True)
             return f"s3://{bucket}/{key}"
         packed = _own_folder(target.home.folder("uploads")) / Path(key).name
         try:
-            row = progress.add_task("Packing", total=found.size)
-            dataset.pack(found, packed, lambda size: progress.advance(row, size))
+            row = progress.add_task("Packing", total=surveyed.size)
+            dataset.pack(surveyed, packed, lambda size: progress.advance(row, size))
             _put(target, packed, bucket, key, progress)
         finally:
             shutil.rmtree(packed.parent)
-    console.print(f"  {found.photos} photos uploaded: s3://{bucket}/{key}", soft_wrap=True)
+    console.print(f"  {surveyed.photos} photos uploaded: s3://{bucket}/{key}", soft_wrap=True)
     return f"s3://{bucket}/{key}"
 
 
@@ -121,10 +121,10 @@ def _require_object(target: Target, uri: str) -> str:
     is_zip = match[2].lower().endswith(".zip")
     prefix = match[2] if is_zip or match[2].endswith("/") else f"{match[2]}/"
     try:
-        found = target.client("s3").list_objects_v2(Bucket=match[1], Prefix=prefix, MaxKeys=1)
+        listing = target.client("s3").list_objects_v2(Bucket=match[1], Prefix=prefix, MaxKeys=1)
     except ClientError as error:
         raise DarkroomError(f"--data {uri}: {error}", "Check the bucket's name and your rights: aws s3 ls") from None
-    if not found.get("KeyCount"):
+    if not listing.get("KeyCount"):
         raise DarkroomError(
             f"--data {uri}: there is no object under this name.", f"See what is there: aws s3 ls s3://{match[1]}/"
         )

@@ -39,15 +39,15 @@ def look(path: Path) -> str:
             f"{path} {what}.", "Give the file with the weights: .safetensors, or a checkpoint of torch.save."
         )
     try:
-        found = weight_file.tensors(weight_file.read(path))
+        tensors = weight_file.tensors(weight_file.read(path))
     except weight_file.NotWeights as error:
         raise DarkroomError(
             f"{path} {error}.", "Save it with safetensors, or with torch.save(model.state_dict(), …)."
         ) from None
     except OSError as error:
         raise DarkroomError(f"{path} cannot be read: {error.strerror}.") from None
-    numbers = sum(math.prod(tensor.shape) for tensor in found.values())
-    return f"{len(found)} tensors, {numbers / 1e6:.1f} million numbers"
+    numbers = sum(math.prod(tensor.shape) for tensor in tensors.values())
+    return f"{len(tensors)} tensors, {numbers / 1e6:.1f} million numbers"
 
 
 def add_file(target: Target, name: str, path: Path, console: Console, check: bool = True) -> str:

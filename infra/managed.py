@@ -40,11 +40,11 @@ def image_uri(scope: Construct, framework: str) -> str:
             "Install it with: pip install sagemaker-core",
         ) from error  # fmt: skip
     config = image_uris.config_for_framework(framework)
-    (version, found), *_ = config.get("processing", config)["versions"].items()
-    accounts = {region: {"account": account} for region, account in found["registries"].items()}
+    (version, image), *_ = config.get("processing", config)["versions"].items()
+    accounts = {region: {"account": account} for region, account in image["registries"].items()}
     table = CfnMapping(scope, f"{framework.title()}Registry", mapping=accounts)
     account = table.find_in_map(Aws.REGION, "account")
-    return f"{account}.dkr.ecr.{Aws.REGION}.{Aws.URL_SUFFIX}/{found['repository']}:{version}"
+    return f"{account}.dkr.ecr.{Aws.REGION}.{Aws.URL_SUFFIX}/{image['repository']}:{version}"
 
 
 def debugger(rules_image: str) -> dict[str, Any]:

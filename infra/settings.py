@@ -259,11 +259,11 @@ def read(context: Mapping[str, Any]) -> Settings:
 
 def paths(kind: Any = Settings, prefix: str = "") -> list[str]:
     """Every setting's path, as `-c` takes it: `environment`, `endpoints.gpu.enabled`, …"""
-    found = []
+    names = []
     for name, hint in typing.get_type_hints(kind).items():
         path = f"{prefix}{name}"
-        found += paths(hint, f"{path}.") if dataclasses.is_dataclass(hint) else [path]
-    return found
+        names += paths(hint, f"{path}.") if dataclasses.is_dataclass(hint) else [path]
+    return names
 
 
 def _sentence(text: str) -> SettingError:

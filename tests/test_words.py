@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,3 +129,34 @@ def test_messages_say_what_a_thing_is_not_as_english_does(folder):
 def test_pages_say_what_a_thing_is_not_as_english_does(page):
     said = UNNATURAL.search(page.read_text(encoding="utf-8"))
     assert not said, said and said[0]
+
+
+SAYS_NOTHING = ("asked", "wanted", "given", "made", "found", "told")
+
+
+def variables(source: str) -> Iterator[tuple[int, str]]:
+    """Names that are assigned or are parameters; fields of a class stand behind its name and are left out."""
+    tree = ast.parse(source)
+    fields = {
+        id(field.target) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for field in node.body
+        if isinstance(field, ast.AnnAssign)
+    }  # fmt: skip
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in fields:
+            yield node.lineno, node.id
+
+
+@pytest.mark.parametrize("folder", ["darkroom", "infra"])
+def test_a_variable_says_what_it_holds(folder):
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        vague = [place for place in variables(path.read_text(encoding="utf-8")) if place[1] in SAYS_NOTHING]
+        assert not vague, f"{name(path)}: {vague}"
+
+
+def test_a_variable_that_says_nothing_is_found():
+    assert {one for _, one in variables("for made in x: pass\ndef f(told): found = [given for given in told]")} > {
+        "made"
+    }
+    assert list(variables("class A:\n    found: int = 0")) == []

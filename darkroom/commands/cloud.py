@@ -138,13 +138,18 @@ def _parts(target: Target) -> dict[str, Any]:
     names, all_stacks = target.names, stacks.standing(target)
     pages = target.client("sagemaker").get_paginator("list_endpoints").paginate(NameContains=names.prefix)
     endpoints = [
-        made for page in pages for made in page["Endpoints"] if made["EndpointName"].startswith(f"{names.prefix}-")
+        endpoint
+        for page in pages
+        for endpoint in page["Endpoints"]
+        if endpoint["EndpointName"].startswith(f"{names.prefix}-")
     ]
     return {
         "project": names.project,
         "environment": names.environment,
         "stacks": [{"name": stack.name, "status": stack.status} for stack in all_stacks if stack.names == names],
-        "endpoints": [{"name": made["EndpointName"], "status": made["EndpointStatus"]} for made in endpoints],
+        "endpoints": [
+            {"name": endpoint["EndpointName"], "status": endpoint["EndpointStatus"]} for endpoint in endpoints
+        ],
         "executions": [_execution(target, run) for run in recent(target, 5)],
         "approved_model_package": target.parameters.get(APPROVED_PACKAGE, NOTHING),
         "approved_model": _approved(target),

@@ -140,15 +140,15 @@ def _bootstrap(context: Context, cdk: Cdk, values: dict[str, str], agreed: bool)
 def _new_endpoints(target: Target, template: dict[str, Any]) -> bool:
     """Whether deploying the Endpoints stack would start machines that do not run yet: it serves a model, and more is switched on."""
     names = target.declared
-    found = next((stack for stack in stacks.of(target, names) if stack.part == ENDPOINTS), None)
-    if found is None:
+    standing_stack = next((stack for stack in stacks.of(target, names) if stack.part == ENDPOINTS), None)
+    if standing_stack is None:
         return False
-    said = target.client("cloudformation").describe_stacks(StackName=found.id)["Stacks"][0]
+    said = target.client("cloudformation").describe_stacks(StackName=standing_stack.id)["Stacks"][0]
     parameters = {one["ParameterKey"]: one["ParameterValue"] for one in said.get("Parameters", [])}
     if not names.served.items() <= parameters.items():
         return False
     planned = sum(resource["Type"] == costs.ENDPOINT for resource in template["Resources"].values())
-    standing = [one for one in stacks.resources(target, found.id) if one["ResourceType"] == costs.ENDPOINT]
+    standing = [one for one in stacks.resources(target, standing_stack.id) if one["ResourceType"] == costs.ENDPOINT]
     return planned > len([one for one in standing if one["ResourceStatus"] != "DELETE_COMPLETE"])
 
 

@@ -22,11 +22,11 @@ def statements(denied: Iterable[Question]) -> dict[str, list[dict[str, Any]]]:
     by_actions: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for (principal, resource), actions in by_resource.items():
         by_actions.setdefault((principal, tuple(sorted(actions))), []).append(resource)
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_role: dict[str, list[dict[str, Any]]] = {}
     for (principal, together), resources in sorted(by_actions.items()):
         statement = {"Effect": "Allow", "Action": list(together), "Resource": sorted(resources)}
-        found.setdefault(principal, []).append(statement)
-    return found
+        by_role.setdefault(principal, []).append(statement)
+    return by_role
 
 
 @click.command()
@@ -57,17 +57,17 @@ def permissions(context: Context, mode: str | None, unused: bool, as_json: bool)
         context.print_json({**answer, "add": statements(denied)})
     else:
         _show(context, answer, denied)
-        for role, found in answer.get("elements", {}).items():
-            _show_unused(context, role, found)
+        for role, questions in answer.get("elements", {}).items():
+            _show_unused(context, role, questions)
     if denied:
         raise click.exceptions.Exit(1)
 
 
-def _show_unused(context: Context, role: str, found: list[Question]) -> None:
-    spare = [element for element in found if not element["needed"]]
+def _show_unused(context: Context, role: str, questions: list[Question]) -> None:
+    spare = [element for element in questions if not element["needed"]]
     say = context.console.print
     say(
-        f"{role}: {len(found) - len(spare)} of {len(found)} actions and resources were needed",
+        f"{role}: {len(questions) - len(spare)} of {len(questions)} actions and resources were needed",
         markup=False,
         style="bold",
     )

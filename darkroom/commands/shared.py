@@ -114,8 +114,8 @@ class Context:
 
     def mention_found(self) -> None:
         """Say which deployment is meant where nobody named it and it is not the default."""
-        if found := self.target.found:
-            click.echo(f"Only one deployment stands here, {found}: that one is meant.", err=True)
+        if meant := self.target.found:
+            click.echo(f"Only one deployment stands here, {meant}: that one is meant.", err=True)
 
     def speak_json(self, as_json: bool) -> None:
         """With --json, what is meant for a person goes to stderr."""

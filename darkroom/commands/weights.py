@@ -43,14 +43,14 @@ def add(context: Context, name: str, file: Path | None, no_check: bool) -> None:
 @click.pass_obj
 def show(context: Context, as_json: bool) -> None:
     """What is in the store. EfficientNet-Lite0 needs no entry: its weights are in the training image."""
-    found = store.stored(context.target)
+    weights = store.stored(context.target)
     if as_json:
-        context.print_json(found)
+        context.print_json(weights)
         return
     table = Table("name", "size", "source", box=None, padding=(0, 2))
-    for one in found:
+    for one in weights:
         table.add_row(one["name"], f"{one['bytes'] / 1e6:.1f} MB", one["source"])
-    context.console.print(table if found else "The weight store is empty: darkroom weights add NAME")
+    context.console.print(table if weights else "The weight store is empty: darkroom weights add NAME")
 
 
 COMMANDS = [weights]

@@ -30,9 +30,9 @@ def _row(job: Job) -> str:
 
 def with_jobs(page: str) -> str:
     """The page with its table as it should be; ValueError where it has no place for one."""
-    before, found, rest = page.partition(BEGIN)
+    before, begins, rest = page.partition(BEGIN)
     _, ended, after = rest.partition(END)
-    if not found or not ended:
+    if not begins or not ended:
         raise ValueError(f"docs/architecture.md lacks {BEGIN} or {END}")
     return f"{before}{BEGIN}\n\n{table(jobs(Settings()))}\n\n{END}{after}"
 
