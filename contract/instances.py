@@ -9,14 +9,22 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 
 from contract.checked import Checked
-from contract.rule import form, integer
+from contract.rule import Rule, form, integer
 
 FORM = r"ml\.[a-z0-9-]+\.[a-z0-9]+"  # whether a region has it, only AWS knows
 
 
+NOUN = "an instance type such as ml.m5.xlarge"
+
+
 def instance_type(default: str, meaning: str) -> str:
     """A field with a type of SageMaker's such as `ml.m5.xlarge`."""
-    return form(default, FORM, "an instance type such as ml.m5.xlarge", meaning)
+    return form(default, FORM, NOUN, meaning)
+
+
+def an_instance_type(path: str, value: object) -> str:
+    """The same check where there is no field of ours: in a configuration of AWS's own form."""
+    return Rule("form", "", form=FORM, noun=NOUN).check(path, value)
 
 
 @dataclass(frozen=True)

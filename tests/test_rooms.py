@@ -82,3 +82,51 @@ def test_tests_are_those_of_the_folder_one_stands_in_whatever_packages_bring(fol
     asked = [sys.executable, "-c", "import tests; print(tests.__file__)"]
     said = subprocess.run(asked, cwd=folder, capture_output=True, text=True, check=True, timeout=60)
     assert said.stdout.strip() == str(folder / "tests" / "__init__.py")
+
+
+def names_in(source: str) -> set[str]:
+    """What a module defines or imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names.update(alias.asname or alias.name for alias in node.names)
+    return names
+
+
+def missing(source: str) -> list[str]:
+    """Names that are imported from the contract, or from the image's own room, and are not there."""
+    gone = []
+    for node in ast.walk(ast.parse(source)):
+        if not (isinstance(node, ast.ImportFrom) and node.module and not node.level):
+            continue
+        place = ROOT / node.module.replace(".", "/")
+        if node.module.split(".")[0] not in ("contract", *IMAGES):
+            continue
+        file = place.with_suffix(".py") if place.with_suffix(".py").is_file() else place / "__init__.py"
+        there = names_in(file.read_text(encoding="utf-8"))
+        gone += [
+            f"{node.module}.{alias.name}" for alias in node.names
+            if alias.name not in there and not list(place.glob(f"{alias.name}*"))
+        ]  # fmt: skip
+    return gone
+
+
+IMAGES = ("training_code", "inference_code", "analysis_code")
+
+
+@pytest.mark.parametrize("room", [*IMAGES, "tests", "benchmarks"])
+def test_what_a_room_imports_is_there_though_no_type_checker_reads_the_images(room):
+    """Their packages are not installed here, and a job imports most modules when it comes to them."""
+    for path in sorted((ROOT / room).rglob("*.py")):
+        assert not missing(path.read_text(encoding="utf-8")), path.relative_to(ROOT)
+
+
+def test_a_name_that_is_gone_is_found():
+    assert missing("def f():\n    from contract.instances import an_instance_tipe") == [
+        "contract.instances.an_instance_tipe"
+    ]
+    assert missing("from contract import names\nfrom contract.names import Names") == []
