@@ -86,7 +86,10 @@ def write_pack(folder: Path) -> None:
 
 
 def run(base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(base), "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join(
+        filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
+    )  # a measurement of coverage is there
+    environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(base), "PYTHONPATH": path}
     return subprocess.run(
         [sys.executable, "-m", "inference_code.benchmark", *arguments],
         env=environment,

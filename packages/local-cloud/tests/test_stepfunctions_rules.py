@@ -14,9 +14,10 @@ from local_cloud.persistence.database import Database
 from local_cloud.stepfunctions import interpreter, intrinsics, payload
 from local_cloud.stepfunctions.choice import holds
 from local_cloud.stepfunctions.failures import HeartbeatMissed, PathMissing, StateFailure, matches
-from local_cloud.stepfunctions.history import History, read
+from local_cloud.stepfunctions.history import History, read, whole
 from local_cloud.stepfunctions.interpreter import Branch
 from local_cloud.stepfunctions.map_items import batched, in_hash_order, items_of, number, parsed, tolerances
+from local_cloud.stepfunctions.past import Past
 from local_cloud.stepfunctions.paths import check_path, exists, place, reference_steps, resolve
 from local_cloud.stepfunctions.scope import Context, Scope
 from local_cloud.testing import ManualClock
@@ -108,6 +109,10 @@ def test_rules_are_put_together():
         assert holds({"And": [one, two]}, {"v": value}, Context({})) is both
         assert holds({"Or": [one, two]}, {"v": value}, Context({})) is either
         assert holds({"Not": one}, {"v": value}, Context({})) is (value != 1)
+    seen = {"Variable": "$$.Name", "StringEquals": "n"}
+    for rule in ({"And": [one, seen]}, {"Or": [two, seen]}, {"Not": {"Not": seen}}):
+        assert holds(rule, {"v": 1}, Context({"Name": "n"}))
+    assert not holds({"Or": [one, seen]}, {"v": 2}, Context({"Name": "m"}))
 
 
 # --- error names: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
@@ -333,6 +338,7 @@ def test_a_template_replaces_what_ends_with_a_dollar_at_any_depth():
     assert made == {"a": 5, "b": {"c": [5], "d": "$.x"}, "e": [{"f": "n"}, 1]}
     with pytest.raises(StateFailure) as caught:
         payload.template({"a": {"b.$": "$.gone"}}, {"x": "é"}, Context({}))
+    assert caught.value.error == "States.Runtime"
     assert caught.value.cause == (
         "The JSONPath '$.gone' specified for the field 'b.$' could not be found in the input '{\"x\":\"é\"}'"
     )
@@ -499,6 +505,13 @@ def machine(tmp_path):
             self.branch = Branch(history, tasks or Tasks(), self.scope, Context({"Execution": {"Name": "e"}}))
             return self.branch.run({"StartAt": start, "States": states}, {} if given is None else given)
 
+        def again(self, states: dict[str, Any], given: Any, tasks: Tasks) -> Any:
+            """A redrive of the last run: it goes on where each line of control stood."""
+            arn, kept = f"{ARN}{self.runs}", Context({"Execution": {"Name": "e"}})
+            history = History.reopened(database, arn, clock)
+            branch = Branch(history, tasks, Scope(clock=clock), kept, history.last, past=Past(whole(database, arn)))
+            return branch.run({"StartAt": "A", "States": states}, given)
+
         def events(self) -> list[dict[str, Any]]:
             return read(database, f"{ARN}{self.runs}", False, 0, 1000, True)
 
@@ -648,7 +661,7 @@ def test_an_iteration_that_fails_fails_the_map_and_says_which(machine):
 def test_an_execution_ends_at_25000_events(machine, monkeypatch):
     monkeypatch.setattr(interpreter, "MAXIMUM_EVENTS", 10)
     states = {"A": {"Type": "Pass", "Next": "B"}, "B": {"Type": "Pass", "Next": "A"}}
-    with pytest.raises(StateFailure, match="maximum of 10 history events"):
+    with pytest.raises(StateFailure, match=r"^States\.Runtime: .*maximum of 10 history events"):
         machine(states)
     assert len(machine.events()) == 10
     assert interpreter.MAXIMUM_EVENTS == 10
@@ -693,3 +706,71 @@ def test_scopes_are_a_tree():
     outer.close()
     outer.close()
     assert not Scope(top).cancelled
+
+
+def test_assigned_variables_stand_in_the_event_as_texts(machine):
+    machine({"A": {"Type": "Pass", "Assign": {"n": [1]}, "End": True}})
+    assert machine.events()[-1]["stateExitedEventDetails"] == {
+        "name": "A", "output": "{}", "outputDetails": {"truncated": False}, "assignedVariables": {"n": "[1]"},
+        "assignedVariablesDetails": {"truncated": False},
+    }  # fmt: skip
+
+
+def test_an_expression_that_fails_has_an_event_of_its_own(machine):
+    state = {
+        "Type": "Pass",
+        "QueryLanguage": "JSONata",
+        "Output": "{% $states.input.a.b ~> $uppercase() + 1 %}",
+        "End": True,
+    }
+    with pytest.raises(StateFailure, match=r"^States\.QueryEvaluationError"):
+        machine({"A": state}, {"a": {"b": "x"}})
+    (failed,) = [event for event in machine.events() if event["type"] == "EvaluationFailed"]
+    told = failed["evaluationFailedEventDetails"]
+    assert (told["error"], told["state"], told["location"]) == ("States.QueryEvaluationError", "A", "Output")
+    assert told["cause"].startswith("An error occurred while executing the state 'A' (entered at the event id #1).")
+    assert failed["previousEventId"] == 0, "beside the chain: it follows what the state itself follows"
+    not_an_array = {
+        "Type": "Map",
+        "QueryLanguage": "JSONata",
+        "ItemProcessor": {"StartAt": "X", "States": {}},
+        "End": True,
+    }
+    with pytest.raises(StateFailure, match="must be an array"):
+        machine({"A": not_an_array}, 7)
+    (failed,) = [event for event in machine.events() if event["type"] == "EvaluationFailed"]
+    assert "location" not in failed["evaluationFailedEventDetails"]
+
+
+# "Redrive … continues from the unsuccessful step": https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
+def test_a_redrive_goes_on_at_the_state_that_failed_with_what_it_was_given(machine):
+    states = {"A": task("a", Next="B") | {"End": False}, "B": task("b", Parameters={"v.$": "$v", "x.$": "$.x"})}
+    states["A"] = {"Type": "Task", "Resource": "arn:aws:states:::a", "Assign": {"v": 5}, "Next": "B"}
+    work = Tasks(a={"x": 1}, b=[StateFailure("E"), "done"])
+    with pytest.raises(StateFailure):
+        machine(states, {"first": True}, work)
+    assert machine.again(states, {"first": True}, work) == "done"
+    assert [(name, given) for name, given, _, _ in work.seen] == [
+        ("a", {"first": True}), ("b", {"v": 5, "x": 1}), ("b", {"v": 5, "x": 1}),
+    ]  # fmt: skip
+    assert [event["type"] for event in machine.events()].count("TaskStateEntered") == 2, "no state is entered twice"
+
+
+def test_a_redrive_repeats_of_a_map_and_its_branches_only_what_did_not_end(machine):
+    def two(name: str) -> dict[str, Any]:
+        return {"StartAt": "X", "States": {"X": task(name)}}
+
+    states = {"A": {"Type": "Map", "MaxConcurrency": 1, "ItemProcessor": two("a"), "Next": "P"},
+              "P": {"Type": "Parallel", "Branches": [two("b"), two("c")], "End": True}}  # fmt: skip
+    work = Tasks(a=["one", StateFailure("E"), "two", "three"], b=["four"], c=[StateFailure("F"), "five"])
+    with pytest.raises(StateFailure, match=r"^E"):
+        machine(states, [1, 2, 3], work)
+    with pytest.raises(StateFailure, match=r"^F"):
+        machine.again(states, [1, 2, 3], work)
+    told = [name for name, *_ in work.seen]
+    assert told[:4] == ["a"] * 4 and sorted(told[4:]) == ["b", "c"]
+    assert [given for name, given, _, _ in work.seen if name == "a"] == [1, 2, 2, 3]
+    assert machine.again(states, [1, 2, 3], work) == ["four", "five"], "the branch that had ended was not run again"
+    kinds = [event["type"] for event in machine.events()]
+    assert kinds.count("MapStateStarted") == kinds.count("ParallelStateStarted") == 1
+    assert kinds.count("MapIterationStarted") == 3
