@@ -6,6 +6,7 @@ merges the three, saves the result with the input, and every job reads there on 
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import asdict, dataclass, fields
 
 from contract.checked import Checked
@@ -37,6 +38,18 @@ class InstanceTypes(Checked):
     training: str = instance_type("ml.m5.2xlarge", "tuning and training")
     analysis: str = instance_type("ml.m5.xlarge", "health, explanations, evaluation, bias, report")
     transform: str = instance_type("ml.m5.xlarge", "batch transform, Clarify's endpoint, the benchmark of a comparison")
+
+
+# Types with disks of their own, which hardware encrypts: SageMaker refuses a key for their volumes. As patterns of Step Functions' choices.
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/InstanceStorage.html
+OWN_DISKS = (
+    "ml.*d.*", "ml.*dn.*", "ml.*de.*", "ml.g5.*", "ml.g6.*", "ml.g6e.*", "ml.gr6.*", "ml.p5*.*", "ml.p6*.*", "ml.trn*.*",
+)  # fmt: skip
+
+
+def has_own_disks(type: str) -> bool:
+    """Whether a machine of this type brings local storage."""
+    return any(fnmatch.fnmatchcase(type, pattern) for pattern in OWN_DISKS)
 
 
 KINDS = tuple(item.name for item in fields(InstanceTypes))

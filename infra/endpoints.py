@@ -19,11 +19,12 @@ from aws_cdk import aws_sagemaker as sagemaker
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
+from contract.instances import has_own_disks
 from contract.names import ENDPOINT, IMAGE_URIS, MULTI_MODEL, NO_MODEL, NOTHING, log_group_of_endpoint
 from infra.images import ImagesStack
 from infra.pipeline import PipelineStack
 from infra.settings import Endpoint, Settings
-from infra.storage import StorageStack
+from infra.storage import StorageStack, key_of
 
 # EC2 has to start a machine and pull the image; SageMaker's default of the health check is for small ones.
 STARTUP_SECONDS = 600
@@ -51,6 +52,7 @@ class EndpointsStack(Stack):
         self.approved = CfnCondition(
             self, "ModelIsApproved", expression=Fn.condition_not(Fn.condition_equals(self.package, NOTHING))
         )
+        self.key = key_of(self, settings)
         self.groups = {name: self._log_group(name) for name in SWITCHES}
         endpoints = settings.endpoints
         if endpoints.cpu.enabled:
@@ -96,7 +98,7 @@ class EndpointsStack(Stack):
         endpoint was switched off would stand in the way when it is switched on again. An empty one costs nothing."""
         group = logs.CfnLogGroup(
             self, f"{construct_id(name)}Logs", log_group_name=log_group_of_endpoint(self.settings.names.endpoint(name)),
-            retention_in_days=self.settings.logs.retention_days,
+            retention_in_days=self.settings.logs.retention_days, kms_key_id=self.key,
         )  # fmt: skip
         group.apply_removal_policy(RemovalPolicy.RETAIN if self.settings.removal == "retain" else RemovalPolicy.DESTROY)
         return group
@@ -112,6 +114,8 @@ class EndpointsStack(Stack):
             vpc_config=sagemaker.CfnModel.VpcConfigProperty(
                 subnets=list(network.subnets), security_group_ids=list(network.security_groups)
             ) if network.subnets else None,
+            # The models of a multi-model endpoint are fetched while it serves; whether an isolated one gets them, only AWS can show.
+            enable_network_isolation=network.isolation and name != "multi-model",
         )  # fmt: skip
         variant = sagemaker.CfnEndpointConfig.ProductionVariantProperty(
             variant_name="AllTraffic", model_name=model.attr_model_name, initial_instance_count=setting.instance_count,
@@ -119,7 +123,10 @@ class EndpointsStack(Stack):
             container_startup_health_check_timeout_in_seconds=STARTUP_SECONDS,
             inference_ami_version=GPU_MACHINE_IMAGE if name == "gpu" else None,
         )  # fmt: skip
-        configuration = sagemaker.CfnEndpointConfig(self, f"{id}EndpointConfig", production_variants=[variant])
+        key = None if has_own_disks(wanted.instance_type) else self.key
+        configuration = sagemaker.CfnEndpointConfig(
+            self, f"{id}EndpointConfig", production_variants=[variant], kms_key_id=key
+        )
         endpoint = sagemaker.CfnEndpoint(
             self, f"{id}Endpoint", endpoint_name=full_name, endpoint_config_name=configuration.attr_endpoint_config_name
         )  # fmt: skip

@@ -7,17 +7,41 @@ one exists.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from aws_cdk import Aws
+from aws_cdk import Aws, Stack
 from aws_cdk import aws_ecr_assets as assets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra.settings import Settings
 
 METRIC_NAMESPACES = ("/aws/sagemaker/*", "Darkroom/*")
 
 
 def arn(service: str, resource: str, *, region: str = Aws.REGION, account: str = Aws.ACCOUNT_ID) -> str:
     return f"arn:{Aws.PARTITION}:{service}:{region}:{account}:{resource}"
+
+
+def company_rules(scope: Construct, id: str, settings: Settings) -> dict[str, Any]:
+    """What `roles` in the settings asks of each role: path, name and boundary, as a role's constructor takes them."""
+    asked = settings.roles
+    rules: dict[str, Any] = {} if asked.path == "/" else {"path": asked.path}
+    if asked.name_prefix:
+        name = f"{id}Role" if not id.endswith("Role") else id
+        rules["role_name"] = (
+            f"{asked.name_prefix}{settings.prefix}-{Stack.of(scope).stack_name.rpartition('-')[2]}-{name}"
+        )
+    if asked.permissions_boundary:
+        bound = asked.permissions_boundary
+        find = (
+            iam.ManagedPolicy.from_managed_policy_arn
+            if bound.startswith("arn:")
+            else iam.ManagedPolicy.from_managed_policy_name
+        )
+        rules["permissions_boundary"] = find(scope, f"{id}Boundary", bound)
+    return rules
 
 
 def reads(bucket: s3.IBucket, *prefixes: str) -> list[iam.PolicyStatement]:

@@ -21,11 +21,11 @@ from contract.names import (
     TRANSFORM_LOGS,
     WEIGHTS_ROLE,
 )
-from infra import grants, managed
+from infra import managed
 from infra.images import ImagesStack
 from infra.roles import JobRoles
 from infra.settings import Settings
-from infra.storage import StorageStack
+from infra.storage import StorageStack, key_of
 from infra.workflow import pipeline
 from infra.workflow.permissions import MachineRole, passes, runs_jobs
 from infra.workflow.platform import Platform
@@ -56,6 +56,7 @@ class PipelineStack(Stack):
         self.settings, self.storage, self.images = settings, storage, images
         self.add_stack_dependency(images, "Jobs run images that must have been pushed")
         self.removal = RemovalPolicy.RETAIN if settings.removal == "retain" else RemovalPolicy.DESTROY
+        self.key = key_of(self, settings)
         self.roles = JobRoles(self, "Roles", settings=settings, storage=storage, images=images)
         self.group = self._registry()
         self.platform = self._platform()
@@ -91,7 +92,7 @@ class PipelineStack(Stack):
             models=self.storage.models,
             inference_repository=self.images.inference.repository.repository_arn,
             model_package_group=self.settings.names.model_package_group,
-            kms_key=grants.arn("kms", self.settings.names.key_alias) if self.storage.key else None,
+            kms_key=self.key,
             debugger=debugger,
         )  # fmt: skip
 
@@ -137,7 +138,8 @@ class PipelineStack(Stack):
         days = self.settings.logs.retention_days
         # The enumeration's members are named in words; CloudFormation's property is the number.
         group = logs.LogGroup(self, id, log_group_name=name, removal_policy=self.removal)
-        cast(logs.CfnLogGroup, group.node.default_child).retention_in_days = days
+        made = cast(logs.CfnLogGroup, group.node.default_child)
+        made.retention_in_days, made.kms_key_id = days, self.key
         return group
 
     def _parameter(self, name: str, value: str) -> ssm.StringParameter:

@@ -54,6 +54,7 @@ class JobRole(iam.Role):
             assumed_by=iam.ServicePrincipal(
                 "sagemaker.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
             ),
+            **grants.company_rules(scope, id, settings),
         )
         streams = f"{settings.prefix}-*"
         for statement in [

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from contract.instances import InstanceTypes, instance_type
 from contract.names import ENVIRONMENT, PROJECT, WORD, NameRefused, Names
-from contract.rule import boolean, check_fields, choice, integer, other
+from contract.rule import boolean, check_fields, choice, form, integer, other
 from contract.validation import InvalidField, a_boolean, a_choice, an_integer, did_you_mean
 
 # No wildcard: the prefix becomes part of a policy, where `*` would let in more than it says.
@@ -120,7 +120,16 @@ class Network:
         A_LIST,
     )
 
+    isolation: bool = boolean(
+        True, "jobs and models that only work on their files get no network and no credentials (EnableNetworkIsolation)"
+    )
+    encrypt_between_machines: bool = boolean(
+        True,
+        "machines of one job talk encrypted; in a VPC their security group must allow UDP port 500 and protocol 50 among them",
+    )
+
     def __post_init__(self) -> None:
+        check_fields(self, "network")
         if bool(self.subnets) != bool(self.security_groups):
             raise SettingError(
                 "network",
@@ -131,6 +140,30 @@ class Network:
             _matches("network.subnets", name, SUBNET, "ids such as subnet-0a1b2c3d")
         for name in self.security_groups:
             _matches("network.security_groups", name, SECURITY_GROUP, "ids such as sg-0a1b2c3d")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What a company's rules ask of every role. Path and prefix are part of a role's ARN, which other stacks import: they are chosen
+    before the first deployment and stay."""
+
+    path: str = form(
+        "/",
+        r"/(?:[\w+=,.@-]+/){0,5}",
+        "a path such as /teams/vision/",
+        "of all roles; chosen before the first deployment",
+    )
+    name_prefix: str = form(
+        "", r"[\w+=,.@-]{0,20}", "at most 20 letters, digits and + = , . @ - _",
+        "begins the names of all roles, which are CloudFormation's own otherwise; chosen before the first deployment",
+    )  # fmt: skip
+    permissions_boundary: str = form(
+        "", r"(?:arn:[\w-]+:iam::(?:\d{12}|aws):policy/)?[\w+=,.@/-]{0,512}", "the name or ARN of a managed policy",
+        "a policy that bounds what every role may do, whatever else it is allowed",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        check_fields(self, "roles")
 
 
 @dataclass(frozen=True)
@@ -179,7 +212,7 @@ class Settings:
     spot_training: bool = boolean(False, "tuning and training on spot instances, resumed from checkpoints")
     max_runtime_minutes: Runtimes = Runtimes()
     encryption: Literal["s3", "kms"] = choice(
-        ("s3", "kms"), "kms: a key of your own (one dollar a month) for buckets and outputs"
+        ("s3", "kms"), "kms: a key of your own (one dollar a month) for buckets, outputs, volumes of machines and logs"
     )
     removal: Literal["destroy", "retain"] = choice(
         ("destroy", "retain"),
@@ -188,6 +221,7 @@ class Settings:
     lifecycle: Lifecycle = Lifecycle()
     logs: Logs = Logs()
     network: Network = Network()
+    roles: Roles = Roles()
     readable_prefixes: tuple[str, ...] = other(
         (), "S3 prefixes", "photos outside Darkroom's data bucket that executions may read", A_LIST
     )

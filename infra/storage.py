@@ -9,15 +9,42 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_cdk import Aws, CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import Aws, CfnOutput, CfnParameter, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from contract.names import ARTIFACTS_BUCKET, COMPARISONS, DATA_BUCKET, EXECUTIONS, FEATURE_CACHE, MODELS_BUCKET
+from contract.names import (
+    ARTIFACTS_BUCKET,
+    COMPARISONS,
+    DATA_BUCKET,
+    EXECUTIONS,
+    FEATURE_CACHE,
+    MACHINE_LOGS,
+    MODELS_BUCKET,
+    PROCESSING_LOGS,
+    TRAINING_LOGS,
+    TRANSFORM_LOGS,
+    log_group_of_endpoint,
+)
+from infra import grants
 from infra.settings import Settings
+
+KEY_PARAMETER = "key-arn"
+
+
+def key_of(stack: Stack, settings: Settings) -> str | None:
+    """The key's ARN in another stack, read from its SSM parameter when that stack is deployed; None without a key of our own.
+
+    An alias will not do: volumes and log groups take only the key itself. An export that a setting removes could not be removed.
+    """
+    if settings.encryption != "kms":
+        return None
+    return CfnParameter(
+        stack, "KeyArn", type="AWS::SSM::Parameter::Value<String>", default=settings.parameter(KEY_PARAMETER)
+    ).value_as_string  # fmt: skip
 
 
 class StorageStack(Stack):
@@ -47,29 +74,62 @@ class StorageStack(Stack):
         """Kept whatever is removed: what it has encrypted cannot be read without it, also after the setting was changed.
 
         Its own policy says who uses it, so that no other stack needs its ARN: an export of what a setting can remove could not
-        be removed while it is used. Others name it by its alias.
+        be removed while it is used. Others find it by an SSM parameter (`key_of`).
         """
         key = kms.Key(
             self, "Key", description=f"Darkroom {self.settings.environment}: photos, artifacts and models",
             enable_key_rotation=True, removal_policy=RemovalPolicy.RETAIN,
         )  # fmt: skip
-        tags = self.settings.names.tags
+        ours = {
+            "aws:PrincipalAccount": Aws.ACCOUNT_ID,
+            **{f"aws:PrincipalTag/{name}": value for name, value in self.settings.names.tags.items()},
+        }
         key.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="RolesOfThisDeployment",
                 principals=[iam.AnyPrincipal()],
                 actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
                 resources=["*"],
-                conditions={
-                    "StringEquals": {
-                        "aws:PrincipalAccount": Aws.ACCOUNT_ID,
-                        **{f"aws:PrincipalTag/{name}": value for name, value in tags.items()},
-                    }
-                },
+                conditions={"StringEquals": ours},
             )
+        )
+        # SageMaker attaches encrypted volumes by grants, in the name of the role:
+        # https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="VolumesOfThisDeployment",
+                principals=[iam.AnyPrincipal()],
+                actions=["kms:CreateGrant"],
+                resources=["*"],
+                conditions={"StringEquals": ours, "Bool": {"kms:GrantIsForAWSResource": "true"}},
+            )
+        )
+        key.add_to_resource_policy(self._logs_may_encrypt())
+        ssm.StringParameter(
+            self, "KeyParameter", parameter_name=self.settings.parameter(KEY_PARAMETER), string_value=key.key_arn
         )
         kms.CfnAlias(self, "KeyAlias", alias_name=self.settings.names.key_alias, target_key_id=key.key_id)
         return key
+
+    def _logs_may_encrypt(self) -> iam.PolicyStatement:
+        """CloudWatch Logs uses the key itself, for the log groups of this deployment.
+
+        https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
+        """
+        groups = [f"{MACHINE_LOGS}{self.settings.prefix}-*", log_group_of_endpoint(f"{self.settings.prefix}-*")]
+        if self.settings.logs.own_job_groups:
+            groups += [PROCESSING_LOGS, TRAINING_LOGS, TRANSFORM_LOGS]
+        return iam.PolicyStatement(
+            sid="LogsOfThisDeployment",
+            principals=[iam.ServicePrincipal(f"logs.{Aws.REGION}.{Aws.URL_SUFFIX}")],
+            actions=["kms:Decrypt", "kms:Describe*", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
+            resources=["*"],
+            conditions={
+                "ArnLike": {
+                    "kms:EncryptionContext:aws:logs:arn": [grants.arn("logs", f"log-group:{name}") for name in groups]
+                }
+            },
+        )
 
     def _access_logs(self) -> s3.Bucket:
         return s3.Bucket(

@@ -18,6 +18,7 @@ from infra.comparison.workflow import Comparison
 from infra.pipeline import PipelineStack, of_this_stack
 from infra.roles import JobRole, role_of
 from infra.settings import Settings
+from infra.storage import key_of
 from infra.workflow.permissions import MachineRole, lists, passes, runs_jobs
 
 PURPOSES = {
@@ -78,7 +79,8 @@ class ComparisonStack(Stack):
             ],
         )  # fmt: skip
         roles = {**self.pipeline.platform.roles, **{name: one.role_arn for name, one in self.roles.items()}}
-        platform = dataclasses.replace(self.pipeline.platform, roles=roles)
+        key = key_of(self, self.settings)
+        platform = dataclasses.replace(self.pipeline.platform, roles=roles, kms_key=key)
         pipeline_arn = self.pipeline.machine.state_machine_arn
         name = self.settings.names.comparison
         group = logs.LogGroup(
@@ -87,7 +89,8 @@ class ComparisonStack(Stack):
             log_group_name=self.settings.names.log_group_of_machine(name, of_this_stack()),
             removal_policy=self.pipeline.removal,
         )
-        cast(logs.CfnLogGroup, group.node.default_child).retention_in_days = self.settings.logs.retention_days
+        made = cast(logs.CfnLogGroup, group.node.default_child)
+        made.retention_in_days, made.kms_key_id = self.settings.logs.retention_days, key
         machine = sfn.StateMachine(
             self, "StateMachine", state_machine_name=name,
             definition_body=sfn.DefinitionBody.from_chainable(

@@ -49,6 +49,7 @@ class CreateModel(Step):
             "ModelName.$": requests.model_name(settings),
             "ExecutionRoleArn": platform.roles["model"],
             "PrimaryContainer": {"Image": platform.images["inference"], "ModelDataUrl.$": "$.training.model_data"},
+            "EnableNetworkIsolation": settings.network.isolation,
             "Tags": requests.tags(settings),
         }
         if settings.network.subnets:
@@ -93,6 +94,10 @@ def transform_request(platform: Platform) -> dict[str, Any]:
             },
         },
         "TransformOutput": output,
-        "TransformResources": {"InstanceCount": 1, "InstanceType.$": "$.instances.transform"},
+        "TransformResources": {
+            "InstanceCount": 1,
+            "InstanceType.$": "$.instances.transform",
+            **requests.volume_key(platform, "transform"),
+        },
         "Tags": requests.tags(platform.settings),
     }

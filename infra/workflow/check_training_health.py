@@ -34,7 +34,7 @@ class CheckTrainingHealth(Step):
                 limit="analysis",
                 command=("training_code", "health", *(("--evaluated", f"{requests.INPUT}/rules/rules.json") if managed else ())),
                 reads=(Folder("training", uri=trained), *(folders("rules") if managed else ())),
-                writes=folders("health"),
+                writes=folders("health"), isolated=True,
             ),
         )  # fmt: skip
 

@@ -38,7 +38,9 @@ class MeasureBias(Step):
 
     @classmethod
     def jobs(cls, settings: Settings) -> tuple[Job, ...]:
-        return (clarify(settings, "Measure bias", "bias", "bias-input", "data/", "bias"),)
+        # What AWS's own image needs, only AWS knows.
+        isolated = settings.clarify == "open"
+        return (clarify(settings, "Measure bias", "bias", "bias-input", "data/", "bias", isolated),)
 
     def states(self) -> sfn.Chain:
         return either(
@@ -47,7 +49,9 @@ class MeasureBias(Step):
         )  # fmt: skip
 
 
-def clarify(settings: Settings, state: str, id: str, folder: str, data: str, output: str) -> ProcessingJob:
+def clarify(
+    settings: Settings, state: str, id: str, folder: str, data: str, output: str, isolated: bool = False
+) -> ProcessingJob:  # fmt: skip
     """A job of a Clarify image: no command, `analysis_config.json` says what to do."""
     return ProcessingJob(
         state, id, role="analysis", image="clarify", machine="analysis", limit="analysis",
@@ -55,7 +59,7 @@ def clarify(settings: Settings, state: str, id: str, folder: str, data: str, out
             Folder(folder, "config/", channel="analysis_config", at="config"),
             Folder(folder, data, channel="dataset", at="data"),
         ),
-        writes=(Folder(output, channel="analysis_result", at=requests.OUTPUT),),
+        writes=(Folder(output, channel="analysis_result", at=requests.OUTPUT),), isolated=isolated,
         environment={SHADOW_LOG_DAYS: str(settings.logs.retention_days)} if settings.clarify == "open" else {},
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ class EvaluatePredictions(Step):
             ProcessingJob(
                 "Evaluate predictions", "evaluate", role="evaluation", image="training", machine="analysis",
                 limit="analysis", command=("training_code", "evaluate"),
-                reads=folders("transform", "prepared"), writes=folders("evaluation", "bias-input"),
+                reads=folders("transform", "prepared"), writes=folders("evaluation", "bias-input"), isolated=True,
             ),
         )  # fmt: skip
 

@@ -51,6 +51,7 @@ class Job:
     reads: tuple[Folder, ...] = ()
     writes: tuple[Folder, ...] = ()
     command: tuple[str, ...] = ()
+    isolated: bool = False  # works on its files alone: calls no service, so it needs neither network nor credentials
 
     action: ClassVar[str]
     name_field: ClassVar[str]
@@ -82,6 +83,7 @@ class ProcessingJob(Job):
             arguments_path=self.arguments or None, minutes=self.minutes(platform),
             inputs=[requests.processing_input(one.channel or one.name, one.source, one.at or one.name) for one in self.reads],
             outputs=[requests.processing_output(one.channel or one.name, one.source, one.at or None) for one in self.writes],
+            isolated=self.isolated,
         )  # fmt: skip
         return {**job, "Environment": self.environment} if self.environment else job
 

@@ -11,7 +11,7 @@ from typing import Any
 from aws_cdk import aws_stepfunctions as sfn
 
 from contract.execution_input import defaults
-from contract.instances import KINDS, decided
+from contract.instances import KINDS, OWN_DISKS, decided, has_own_disks
 from contract.names import execution_key
 from infra.workflow.step import Step, write_json
 
@@ -32,9 +32,9 @@ class NameJobs(Step):
     def states(self) -> sfn.Chain:
         # A job's arguments are limited to 256 characters each, so the input travels as a file.
         save = write_json(self, "Save input", self.platform, key="input/input.json", body="$.input")
-        named = (
-            self._set_defaults().next(self._merge_input()).next(self._name_jobs()).next(self._use_instances()).next(save)
-        )  # fmt: skip
+        use = self._use_instances()
+        use.next(save)
+        named = self._set_defaults().next(self._merge_input()).next(self._name_jobs()).next(self._encryptable(use))
         return sfn.Chain.custom(self._check_input(self._whole_folder(named)), [save], save)
 
     def _check_input(self, then: sfn.IChainable) -> sfn.Choice:
@@ -67,6 +67,23 @@ class NameJobs(Step):
         if self.most_minutes is not None:
             check.when(*self._too_many_minutes(self.most_minutes))
         return check.otherwise(then)
+
+    def _encryptable(self, then: sfn.IChainable) -> sfn.IChainable:
+        """With a key of our own each volume is encrypted with it, so a machine must be of the sort that the requests were made for."""
+        if not self.platform.kms_key:
+            return then
+        choice = sfn.Choice(self, "Can the volumes be encrypted?")
+        for kind in KINDS:
+            brings = has_own_disks(getattr(self.platform.settings.instances, kind))
+            own = sfn.Condition.or_(*(sfn.Condition.string_matches(f"$.instances.{kind}", one) for one in OWN_DISKS))
+            sort = "with disks of their own (which their hardware encrypts)" if brings else "without disks of their own"
+            refused = sfn.Fail(
+                self, f"Volume of {kind}", error="InvalidExecutionInput",
+                cause=f"instances.{kind}: this deployment encrypts volumes with its own key, which SageMaker refuses for machines "
+                f"that bring disks, such as ml.g4dn, ml.g5 and ml.m5d. Choose one {sort}, or deploy with another instances.{kind}.",
+            )  # fmt: skip
+            choice.when(sfn.Condition.not_(own) if brings else own, refused)
+        return choice.otherwise(then)
 
     def _too_many_minutes(self, most: int) -> tuple[sfn.Condition, sfn.Fail]:
         """The state of the search would time out, and the search with it: only this deployment knows when."""

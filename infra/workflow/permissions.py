@@ -30,6 +30,7 @@ class MachineRole(iam.Role):
             assumed_by=iam.ServicePrincipal(
                 "states.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
             ),
+            **grants.company_rules(scope, id, settings),
         )
         for statement in statements:
             self.add_to_policy(statement)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from contract.instances import has_own_disks
 from contract.metrics import metric_definitions
 from contract.names import EXECUTION_TAG
 from infra.settings import Settings
@@ -76,7 +77,7 @@ def processing_output(name: str, uri: str, path: str | None = None) -> dict[str,
 def processing_job(
     platform: Platform, *, step: str, image: str, entrypoint: list[str] | None, arguments: list[Any] | None, role: str,
     instance: Kind, minutes: int, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]],
-    arguments_path: str | None = None,
+    arguments_path: str | None = None, isolated: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """CreateProcessingJob. Entry point and arguments are both set: AWS would otherwise use the image's own entry point.
 
@@ -100,15 +101,19 @@ def processing_job(
                 "InstanceCount": 1,
                 "InstanceType.$": f"$.instances.{instance}",
                 "VolumeSizeInGB": settings.volume_gb,
+                **volume_key(platform, instance),
             }
         },
         "ProcessingInputs": inputs,
         "ProcessingOutputConfig": {"Outputs": outputs, **_key("KmsKeyId", platform)},
         "StoppingCondition": {"MaxRuntimeInSeconds": minutes * 60},
+        "NetworkConfig": {
+            "EnableNetworkIsolation": isolated and settings.network.isolation,
+            "EnableInterContainerTrafficEncryption": settings.network.encrypt_between_machines,
+            **({"VpcConfig": vpc_config(settings)} if settings.network.subnets else {}),
+        },
         "Tags": tags(settings),
     }
-    if settings.network.subnets:
-        request["NetworkConfig"] = {"VpcConfig": vpc_config(settings)}
     return request
 
 
@@ -152,7 +157,11 @@ def training_base(
             **counted,
             "InstanceType.$": "$.instances.training",
             "VolumeSizeInGB": settings.volume_gb,
+            **volume_key(platform, "training"),
         },
+        # A training works on its channels alone. https://docs.aws.amazon.com/sagemaker/latest/dg/mkt-algo-model-internet-free.html
+        "EnableNetworkIsolation": settings.network.isolation,
+        "EnableInterContainerTrafficEncryption": settings.network.encrypt_between_machines,
         "StoppingCondition": stopping,
         "EnableManagedSpotTraining": settings.spot_training,
         "CheckpointConfig": {"S3Uri.$": in_execution(checkpoints), "LocalPath": "/opt/ml/checkpoints"},
@@ -167,6 +176,13 @@ def vpc_config(settings: Settings) -> dict[str, list[str]]:
         "Subnets": list(settings.network.subnets),
         "SecurityGroupIds": list(settings.network.security_groups),
     }
+
+
+def volume_key(platform: Platform, machine: Kind) -> dict[str, str]:
+    """The key for the volume of a machine; hardware encrypts disks that a machine brings, and SageMaker refuses a key for those."""
+    if has_own_disks(getattr(platform.settings.instances, machine)):
+        return {}
+    return _key("VolumeKmsKeyId", platform)
 
 
 def _key(field: str, platform: Platform) -> dict[str, str]:

@@ -31,6 +31,9 @@ ALL_ON = {
     "network.security_groups": "sg-0a1b2c3d",
     "readable_prefixes": "s3://someone-elses-bucket/photos/",
     "logs.own_job_groups": "true",
+    "roles.path": "/vision/",
+    "roles.name_prefix": "acme-",
+    "roles.permissions_boundary": "no-more-than-this",
     "tags": "cost-center=42",
 }
 

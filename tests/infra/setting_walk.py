@@ -14,6 +14,8 @@ from infra.settings import paths
 
 # These two are the name of a deployment: another value is another deployment, beside this one.
 IDENTITY = ("project", "environment")
+# Part of the roles' ARNs, which other stacks import: chosen before the first deployment.
+AT_FIRST = ("roles.path", "roles.name_prefix")
 OTHER: dict[str, dict[str, str]] = {
     "instances.prepare": {"instances.prepare": "ml.c5.xlarge"},
     "instances.training": {"instances.training": "ml.g5.xlarge"},
@@ -44,6 +46,9 @@ OTHER: dict[str, dict[str, str]] = {
     # Both or neither.
     "network.subnets": {"network.subnets": "subnet-0a1b2c3d", "network.security_groups": "sg-0a1b2c3d"},
     "network.security_groups": {"network.subnets": "subnet-0a1b2c3d", "network.security_groups": "sg-0a1b2c3d,sg-1a2b3c4d"},
+    "network.isolation": {"network.isolation": "false"},
+    "network.encrypt_between_machines": {"network.encrypt_between_machines": "false"},
+    "roles.permissions_boundary": {"roles.permissions_boundary": "no-more-than-this"},
     "readable_prefixes": {"readable_prefixes": "s3://someone-elses-bucket/photos/"},
     "tags": {"tags": "cost-center=42"},
 }  # fmt: skip
@@ -65,7 +70,7 @@ PRECIOUS = (
 
 def left_out() -> set[str]:
     """Settings that nobody walks."""
-    return set(paths()) - set(OTHER) - set(IDENTITY)
+    return set(paths()) - set(OTHER) - set(IDENTITY) - set(AT_FIRST)
 
 
 def exports(template: dict[str, Any]) -> set[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from local_cloud import events_adjustments, metric_queries, sns_adjustments, ssm_adjustments
+from local_cloud import events_adjustments, logs_adjustments, metric_queries, sns_adjustments, ssm_adjustments
 from local_cloud.persistence.database import Database
 
 
@@ -23,6 +23,7 @@ def install(database: Database) -> None:
     sns_adjustments.install()
     events_adjustments.install()
     ssm_adjustments.install()
+    logs_adjustments.install()
 
 
 def _leave_bucket_policies_unenforced() -> None:

@@ -148,3 +148,21 @@ def test_a_key_is_enabled_again_when_the_template_no_longer_disables_it(cfn, clo
     del resources["Key"]["Properties"]["Enabled"]
     deploy(cfn, name, resources)
     assert state() == "Enabled"
+
+
+def test_a_log_group_gets_a_key_and_gives_it_back(cfn, cloud, name):
+    def resources(**said: object) -> dict:
+        return {
+            "Key": {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": POLICY}},
+            "Log": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": name, **said}},
+        }
+
+    def key() -> str | None:
+        return cloud.client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"][0].get("kmsKeyId")
+
+    deploy(cfn, name, resources(RetentionInDays=7))
+    assert key() is None
+    deploy(cfn, name, resources(RetentionInDays=7, KmsKeyId={"Fn::GetAtt": ["Key", "Arn"]}))
+    assert key().endswith(f"key/{physical(cfn, name, 'Key')}")
+    deploy(cfn, name, resources(RetentionInDays=7))
+    assert key() is None

@@ -193,6 +193,11 @@ class LogGroup(ResourceType):
             logs.put_retention_policy(logGroupName=physical_id, retentionInDays=int(new["RetentionInDays"]))
         elif "RetentionInDays" in old:
             logs.delete_retention_policy(logGroupName=physical_id)
+        if old and new.get("KmsKeyId") != old.get("KmsKeyId"):
+            if "KmsKeyId" in new:
+                logs.associate_kms_key(logGroupName=physical_id, kmsKeyId=new["KmsKeyId"])
+            else:
+                logs.disassociate_kms_key(logGroupName=physical_id)
         return Made(physical_id, {"Arn": aws.arn("logs", f"log-group:{physical_id}:*")})
 
     def delete(self, aws: Aws, physical_id: str, properties: Properties) -> None:
