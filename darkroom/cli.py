@@ -11,6 +11,7 @@ from darkroom.commands import (
     comparison,
     demo,
     deployment,
+    estimate,
     execution,
     inspection,
     permissions,
@@ -50,7 +51,7 @@ def darkroom(context: click.Context) -> None:
     context.obj = Context(context.meta.setdefault(NOTED, {}))
 
 
-for module in (cloud, deployment, execution, comparison, prediction, inspection, permissions, weights, demo):
+for module in (cloud, deployment, execution, estimate, comparison, prediction, inspection, permissions, weights, demo):
     for command in module.COMMANDS:
         darkroom.add_command(command)
 

@@ -3,6 +3,8 @@
 The same steps are states in infra/workflow/publish.py; that module says why.
 """
 
+from typing import Any
+
 from contract.names import (
     APPROVED_DATA,
     APPROVED_PACKAGE,
@@ -22,10 +24,10 @@ def publish(target: Target, package: str, data: str, name: str, execution: str) 
     bucket, _, key = data.removeprefix("s3://").partition("/")
     s3, source = target.client("s3"), {"Bucket": bucket, "Key": key}
     versioned = target_model(name, execution)
-    s3.copy_object(Bucket=bucket, Key=multi_model_key(versioned), CopySource=source)
+    if not _is_there(s3, bucket, multi_model_key(versioned)):  # a model that is served again was published before
+        s3.copy_object(Bucket=bucket, Key=multi_model_key(versioned), CopySource=source)
     fixed = multi_model_key(fixed_target_model(name))
-    # Asked as a list, as the state machine does: to whoever may not list, a missing object is forbidden.
-    if not s3.list_objects_v2(Bucket=bucket, Prefix=fixed, MaxKeys=1)["KeyCount"]:
+    if not _is_there(s3, bucket, fixed):
         owner = _claim(target, name, execution)
         of_owner = source if owner == execution else {"Bucket": bucket, "Key": registered_key(owner)}
         s3.copy_object(Bucket=bucket, Key=fixed, CopySource=of_owner)
@@ -37,6 +39,11 @@ def publish(target: Target, package: str, data: str, name: str, execution: str) 
         )
     target.forget_parameters()
     return versioned
+
+
+def _is_there(s3: Any, bucket: str, key: str) -> bool:
+    """Asked as a list, as the state machine does: to whoever may not list, a missing object is forbidden."""
+    return bool(s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)["KeyCount"])
 
 
 def _claim(target: Target, name: str, execution: str) -> str:

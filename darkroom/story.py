@@ -234,16 +234,59 @@ def approve(target: Target, package: str | None) -> str:
             f"Its packages, newest first: {', '.join(known[:5]) or 'none'}.",
         )
     said = client.describe_model_package(ModelPackageName=package)
-    data = said["InferenceSpecification"]["Containers"][0]["ModelDataUrl"]
-    execution = said["CustomerMetadataProperties"]["execution"]
-    outcome = Results(target, execution).outcome()
-    name = outcome["plan"]["name"]
+    _judge(client, package, "Approved", "darkroom approve")
+    _publish_again(target, package, said)
+    return package
+
+
+def in_service(target: Target) -> tuple[str, str]:
+    """The approved model, and the one that was approved before it: the newest older version that is approved."""
+    client, group = target.client("sagemaker"), target.parameter("model-package-group")
+    current = target.parameters.get(APPROVED_PACKAGE, NOTHING)
+    if current == NOTHING:
+        raise DarkroomError(f"No model of group {group} is approved.", f"Train one: {target.say('run --data FOLDER')}.")
+    approved = _packages(client, group, ModelApprovalStatus="Approved")
+    older = [one for one in approved if _version(one) < _version(current)]
+    if not older:
+        raise DarkroomError(
+            f"{current} is the first model of group {group} that was approved: there is none to go back to.",
+            f"{target.say('destroy')} removes endpoints and all else; an older version can be approved: {target.say('approve')} ARN.",
+        )
+    return current, max(older, key=_version)
+
+
+def roll_back(target: Target, current: str, previous: str) -> None:
+    """Serve the previous model; the current one is rejected, so that it is not gone back to, and stays in the registry."""
+    client = target.client("sagemaker")
+    # First: after a failure the same command goes back to the same model, not to the one before that.
+    _judge(client, current, "Rejected", "darkroom rollback")
+    _publish_again(target, previous, client.describe_model_package(ModelPackageName=previous))
+
+
+def _judge(client: Any, package: str, status: str, by: str) -> None:
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     client.update_model_package(
-        ModelPackageArn=package, ModelApprovalStatus="Approved", ApprovalDescription=f"darkroom approve, {moment}"
+        ModelPackageArn=package, ModelApprovalStatus=status, ApprovalDescription=f"{by}, {moment}"
     )
+
+
+def _publish_again(target: Target, package: str, said: dict[str, Any]) -> None:
+    """Publish what a registered model's description says, as its execution did."""
+    data = said["InferenceSpecification"]["Containers"][0]["ModelDataUrl"]
+    execution = said["CustomerMetadataProperties"]["execution"]
+    name = _name_of(target, said) or Results(target, execution).outcome()["plan"]["name"]
     publish(target, package, data, name, execution.rpartition(":")[2])
-    return package
+
+
+def _name_of(target: Target, said: dict[str, Any]) -> str | None:
+    """The name under which it was published, for ever written in its description: what the execution wrote expires."""
+    execution = said["CustomerMetadataProperties"]["execution"].rpartition(":")[2]
+    name, found, _ = said.get("ModelPackageDescription", "").partition(f", trained by execution {execution}")
+    return name if found else None
+
+
+def _version(package: str) -> int:
+    return int(package.rpartition("/")[2])
 
 
 def _packages(client: Any, group: str, **filters: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""run, follow, report, approve: executions of the deployed pipeline."""
+"""run, follow, report, approve, rollback: executions of the deployed pipeline."""
 
 from pathlib import Path
 from typing import Any
@@ -205,4 +205,27 @@ def approve(context: Context, package: str | None, endpoint: bool | None, yes: b
         stacks.deploy_again(context.target, ENDPOINTS, context.console)
 
 
-COMMANDS = [run, follow, resume, report, approve]
+@click.command()
+@yes_option
+@click.pass_obj
+def rollback(context: Context, yes: bool) -> None:
+    """Serve the model that was approved before the one in service.
+
+    \b
+    darkroom rollback
+    \b
+    Endpoints that stand are updated; none is made. The model that was in service is marked as rejected and stays in the registry.
+    """
+    target = context.target
+    current, previous = story.in_service(target)
+    standing = [name for name in target.parameters if name.endswith("-endpoint")]
+    served = f", and update {', '.join(sorted(standing))}" if standing else ""
+    context.console.print(f"In service: {current}\nBefore it:  {previous}", markup=False, soft_wrap=True)
+    context.confirm(f"Serve the one before{served}?", yes)
+    story.roll_back(target, current, previous)
+    if standing:
+        stacks.deploy_again(target, ENDPOINTS, context.console)
+    context.console.print(f"Approved {previous}", markup=False, soft_wrap=True)
+
+
+COMMANDS = [run, follow, resume, report, approve, rollback]

@@ -335,3 +335,61 @@ def test_approving_a_model_publishes_what_the_state_machine_would_have(pipeline)
         for name in ("package", "data")
     }
     assert noted == {"package": package, "data": "s3://tiny/kept/model.tar.gz"}
+
+
+@pytest.fixture
+def registry(pipeline):
+    """Three versions in a model package group: approved, waiting, approved; the last one is in service."""
+    client, ssm, s3 = (pipeline.client(name) for name in ("sagemaker", "ssm", "s3"))
+    s3.create_bucket(Bucket="published-models")
+    client.create_model_package_group(ModelPackageGroupName="rolled-back", ModelPackageGroupDescription="t")
+    made = []
+    for execution, status in (("run-1", "Approved"), ("run-2", "PendingManualApproval"), ("run-3", "Approved")):
+        key = f"registered/{execution}/model.tar.gz"
+        s3.put_object(Bucket="published-models", Key=key, Body=execution.encode())
+        made.append(
+            client.create_model_package(
+                ModelPackageGroupName="rolled-back",
+                ModelApprovalStatus=status,
+                ModelPackageDescription=f"cats, trained by execution {execution}",
+                CustomerMetadataProperties={
+                    "execution": f"arn:aws:states:us-east-1:000000000000:execution:m:{execution}"
+                },
+                InferenceSpecification={
+                    "Containers": [{"Image": IMAGE, "ModelDataUrl": f"s3://published-models/{key}"}],
+                    "SupportedContentTypes": ["image/jpeg"],
+                    "SupportedResponseMIMETypes": ["application/json"],
+                },
+            )["ModelPackageArn"]
+        )
+    s3.put_object(Bucket="published-models", Key="multi-model/cats/run-1/model.tar.gz", Body=b"as it was published")
+    for name, value in (("model-package-group", "rolled-back"), ("approved-model-package", made[2])):
+        ssm.put_parameter(Name=f"/darkroom/dev/{name}", Value=value, Type="String", Overwrite=True)
+    return made, client, ssm, s3  # fmt: skip
+
+
+def test_rollback_serves_the_model_approved_before_and_goes_no_further_than_the_first(registry, pipeline):
+    (first, waiting, last), client, ssm, s3 = registry
+
+    def value(name: str) -> str:
+        return ssm.get_parameter(Name=f"/darkroom/dev/{name}")["Parameter"]["Value"]
+
+    unasked = pipeline("rollback")
+    assert unasked.returncode == 1 and "Add --yes" in unasked.stderr
+    assert value("approved-model-package") == last
+    done = pipeline("rollback", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert value("approved-model-package") == first
+    assert value("approved-model-data") == "s3://published-models/registered/run-1/model.tar.gz"
+    assert value("target-models/cats") == "cats/run-1/model.tar.gz"
+    statuses = {
+        one: client.describe_model_package(ModelPackageName=one)["ModelApprovalStatus"]
+        for one in (first, waiting, last)
+    }
+    assert statuses == {first: "Approved", waiting: "PendingManualApproval", last: "Rejected"}
+    # No key of a multi-model endpoint is ever written twice.
+    published = s3.get_object(Bucket="published-models", Key="multi-model/cats/run-1/model.tar.gz")["Body"].read()
+    assert published == b"as it was published"
+    again = pipeline("rollback", "--yes")
+    assert again.returncode == 1 and "there is none to go back to" in again.stderr
+    assert value("approved-model-package") == first

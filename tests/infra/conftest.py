@@ -116,10 +116,8 @@ def snapshot_json(snapshot):
     return snapshot.use_extension(PlainlyNamed)
 
 
-@pytest.fixture(scope="session")
-def repository(tmp_path_factory) -> Path:
+def small_repository(root: Path) -> Path:
     """A tree in the shape of the repository, so that the rooms' contents do not matter here."""
-    root = tmp_path_factory.mktemp("repository")
     for path in (
         "training_code/Dockerfile", "training_code/train.py", "analysis_code/Dockerfile", "analysis_code/clarify.py",
         "inference_code/Dockerfile", "inference_code/__init__.py", "inference_code/server.py",
@@ -129,6 +127,11 @@ def repository(tmp_path_factory) -> Path:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(path)
     return root
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory) -> Path:
+    return small_repository(tmp_path_factory.mktemp("repository"))
 
 
 @pytest.fixture(scope="session")
