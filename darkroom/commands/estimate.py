@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.table import Table
 
+from contract.names import STATE_MACHINE
 from darkroom import estimate as estimates
 from darkroom import executions, look
 from darkroom.commands.shared import Context, json_option
@@ -36,9 +37,7 @@ def estimate(context: Context, photos: int, input_file: Path | None, table: Path
     target = context.target
     execution = look.check_run(executions.read_input(input_file))
     tables = estimates.Tables.read(table)
-    machine = target.client("stepfunctions").describe_state_machine(
-        stateMachineArn=target.parameter("state-machine-arn")
-    )
+    machine = target.client("stepfunctions").describe_state_machine(stateMachineArn=target.parameter(STATE_MACHINE))
     found = estimates.steps(json.loads(machine["definition"]), execution, photos, tables)
     needed = estimates.quotas(found)
     short = [] if target.is_local else _short(context, needed)
