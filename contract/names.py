@@ -57,6 +57,7 @@ MODELS_BUCKET: Final = "models-bucket"
 STATE_MACHINE: Final = "state-machine-arn"
 COMPARISON_MACHINE: Final = "comparison-state-machine-arn"
 PACKAGE_GROUP: Final = "model-package-group"
+WEIGHTS_JOB: Final = "weights-job"  # JSON: network, volume, key and tags of the job that `darkroom weights add` starts
 WEIGHTS_ROLE: Final = "weights-role-arn"
 IMAGE_URIS: Final = "images/"
 ENDPOINT: Final = "-endpoint"  # ends the parameter with the name of an endpoint

@@ -36,6 +36,27 @@ class Standing:
         return f"{what}: ${hour:.2f} an hour, about ${hour * HOURS_A_MONTH:.0f} a month ({listed}){besides}"
 
 
+def of_idle(templates: Mapping[str, Any]) -> dict[str, tuple[int, float, str]]:
+    """What a deployment without endpoints has standing: number, dollars a month for all of them, and what else it costs by use.
+
+    Raises KeyError for a type of resource that the table does not know: it might cost by the hour.
+    """
+    table = json.loads(TABLE.read_text(encoding="utf-8"))
+    standing, free = table["standing_per_month"], table["free_while_idle"]
+    found: dict[str, tuple[int, float, str]] = {}
+    for template in templates.values():
+        for resource in template.get("Resources", {}).values():
+            kind = resource["Type"]
+            if kind == ENDPOINT:
+                continue
+            each, by_use = (standing[kind], "requests") if kind in standing else (0.0, free[kind])
+            if "Condition" in resource:  # an endpoint's, there only while somebody has asked for it
+                continue
+            count = found.get(kind, (0, 0.0, ""))[0] + 1
+            found[kind] = (count, each * count, by_use)
+    return found
+
+
 def of_endpoints(template: Mapping[str, Any]) -> Standing:
     """The machines of all endpoint configurations of a template."""
     machines: dict[str, int] = {}

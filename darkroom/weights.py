@@ -15,7 +15,15 @@ from typing import Any
 from rich.console import Console
 
 from contract import architectures, weight_file
-from contract.names import ARTIFACTS_BUCKET, IMAGE_URIS, WEIGHTS, WEIGHTS_INCOMING, WEIGHTS_ROLE, weights_key
+from contract.names import (
+    ARTIFACTS_BUCKET,
+    IMAGE_URIS,
+    WEIGHTS,
+    WEIGHTS_INCOMING,
+    WEIGHTS_JOB,
+    WEIGHTS_ROLE,
+    weights_key,
+)
 from contract.validation import InvalidField
 from darkroom.failure import DarkroomError
 from darkroom.target import Target
@@ -116,6 +124,8 @@ def _run(
     bucket = target.parameter(ARTIFACTS_BUCKET)
     job = target.names.weights_job(secrets.token_hex(4))
     client = target.client("sagemaker")
+    # A deployment of an earlier version does not say it.
+    deployed: dict[str, Any] = json.loads(target.parameters.get(WEIGHTS_JOB, "{}"))
     client.create_processing_job(
         ProcessingJobName=job,
         AppSpecification={
@@ -125,10 +135,16 @@ def _run(
         },
         RoleArn=target.parameter(WEIGHTS_ROLE),
         ProcessingResources={
-            "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 30}
+            "ClusterConfig": {
+                "InstanceCount": 1,
+                "InstanceType": "ml.m5.large",
+                "VolumeSizeInGB": 30,
+                **deployed.pop("ClusterConfig", {}),
+            }
         },
         ProcessingInputs=inputs,
         ProcessingOutputConfig={
+            **deployed.pop("ProcessingOutputConfig", {}),
             "Outputs": [
                 {
                     "OutputName": "weights",
@@ -138,9 +154,10 @@ def _run(
                         "S3UploadMode": "EndOfJob",
                     },
                 }
-            ]
+            ],
         },
         StoppingCondition={"MaxRuntimeInSeconds": 3600},
+        **deployed,
     )
     console.print(f"  job {job} {doing} {name}", markup=False, soft_wrap=True)
     described = _wait(client, job)

@@ -136,7 +136,8 @@ def uses_network(subnets: tuple[str, ...], security_groups: tuple[str, ...]) -> 
             actions=["ec2:CreateNetworkInterface"],
             resources=[
                 *interfaces,
-                *(arn("ec2", f"subnet/{name}") for name in subnets),
+                # A subnet that another account shares has that account in its ARN; its id is nobody else's.
+                *(arn("ec2", f"subnet/{name}", account="*") for name in subnets),
                 *(arn("ec2", f"security-group/{name}") for name in security_groups),
             ],
         ),

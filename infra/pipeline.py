@@ -19,6 +19,7 @@ from contract.names import (
     STATE_MACHINE,
     TRAINING_LOGS,
     TRANSFORM_LOGS,
+    WEIGHTS_JOB,
     WEIGHTS_ROLE,
 )
 from infra import managed
@@ -26,7 +27,7 @@ from infra.images import ImagesStack
 from infra.roles import JobRoles
 from infra.settings import Settings
 from infra.storage import StorageStack, key_of
-from infra.workflow import pipeline
+from infra.workflow import pipeline, requests
 from infra.workflow.permissions import MachineRole, passes, runs_jobs
 from infra.workflow.platform import Platform
 
@@ -64,6 +65,7 @@ class PipelineStack(Stack):
         self._parameter(NO_MODEL, NOTHING)
         self._parameter(STATE_MACHINE, self.machine.state_machine_arn)
         self._parameter(WEIGHTS_ROLE, self.roles.weights.role_arn)
+        self._parameter(WEIGHTS_JOB, self.to_json_string(requests.by_hand(self.platform)))
         self._parameter(PACKAGE_GROUP, self.group.model_package_group_name)
         # Without an endpoint nobody imports it, and CloudFormation refuses to remove an export that the deployed stack still uses.
         self.export_value(self.roles.of_jobs["model"].role_arn)

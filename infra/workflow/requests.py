@@ -117,6 +117,20 @@ def processing_job(
     return request
 
 
+def by_hand(platform: Platform) -> dict[str, Any]:
+    """What a processing job of the command line has in common with those of the state machine, as blocks of CreateProcessingJob."""
+    settings = platform.settings
+    return {
+        "ClusterConfig": {"VolumeSizeInGB": settings.volume_gb, **_key("VolumeKmsKeyId", platform)},
+        "ProcessingOutputConfig": _key("KmsKeyId", platform),
+        "NetworkConfig": {
+            "EnableInterContainerTrafficEncryption": settings.network.encrypt_between_machines,
+            **({"VpcConfig": vpc_config(settings)} if settings.network.subnets else {}),
+        },
+        "Tags": [{"Key": key, "Value": value} for key, value in settings.all_tags.items()],
+    }
+
+
 def algorithm(platform: Platform) -> dict[str, Any]:
     return {
         "TrainingImage": platform.images["training"],

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from contract.instances import InstanceTypes, has_own_disks
-from tests.infra.api import service
+from contract.names import Names
+from darkroom import weights
+from darkroom.terminal import console
+from tests.infra.api import problems, service
 from tests.infra.conftest import resolve
 from tests.infra.pipeline_run import SAMPLE, Account
 from tests.infra.test_comparison import states_of
 
 KEY = {"Ref": "KeyArn"}
+IMAGE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/darkroom:training"
 # Jobs that call AWS themselves: caches in S3, the shadow endpoint, histories. All others only work on their files.
 WITH_NETWORK = {"Prepare dataset", "Explain with Clarify", "Write report"}
 
@@ -214,3 +219,52 @@ def test_every_vpc_request_names_the_subnets_given_and_no_other(request, setting
 def test_the_default_machines_bring_no_disks():
     """Or a deployment with a key could not encrypt their volumes."""
     assert not [type for type in vars(InstanceTypes()).values() if has_own_disks(type)]
+
+
+def test_a_subnet_that_another_account_shares_is_named_as_its_arn_is(full):
+    """In a landing zone the network's account owns the subnet: an ARN with our own account would deny every job."""
+    statements = [
+        statement
+        for stack in ("Pipeline", "Comparison")
+        for policy in full.resources(stack, "AWS::IAM::Policy").values()
+        for statement in resolve(policy["Properties"]["PolicyDocument"]["Statement"])
+        if "ec2:CreateNetworkInterface" in json.dumps(statement["Action"]).replace('"', " ").split()
+    ]
+    assert len(statements) >= 10
+    for statement in statements:
+        subnets = [one for one in statement["Resource"] if ":subnet/" in one]
+        assert subnets == ["arn:aws:ec2:us-east-1:*:subnet/subnet-0a1b2c3d"]
+
+
+def test_the_job_that_weights_add_starts_has_the_deployments_network_key_volume_and_tags(full):
+    (said,) = [
+        resolve(one["Properties"]["Value"])
+        for one in full.resources("Pipeline", "AWS::SSM::Parameter").values()
+        if one["Properties"]["Name"].endswith("/weights-job")
+    ]
+    asked: list[dict] = []
+    sagemaker = SimpleNamespace(
+        create_processing_job=lambda **request: asked.append(request),
+        describe_processing_job=lambda **_: {"ProcessingJobStatus": "Completed"},
+    )
+    parameters = {
+        "weights-job": said, "artifacts-bucket": "artifacts-of-full", "images/training": IMAGE,
+        "weights-role-arn": "arn:aws:iam::000000000000:role/weights",
+    }  # fmt: skip
+    target = SimpleNamespace(
+        parameters=parameters,
+        parameter=parameters.__getitem__,
+        names=Names(environment="full"),
+        client=lambda _: sagemaker,
+    )
+    assert weights.fetch(target, "resnet18", console()) == "s3://artifacts-of-full/weights/resnet18/"
+    (request,) = asked
+    assert problems("arn:aws:states:::sagemaker:createProcessingJob", request) == []
+    assert request["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] == "keyarn"
+    assert request["ProcessingOutputConfig"]["KmsKeyId"] == "keyarn"
+    assert request["NetworkConfig"]["VpcConfig"]["Subnets"] == ["subnet-0a1b2c3d"]
+    assert {"Key": "cost-center", "Value": "42"} in request["Tags"]
+    # A deployment of an earlier version has no such parameter.
+    del parameters["weights-job"]
+    assert weights.fetch(target, "resnet18", console())
+    assert "NetworkConfig" not in asked[1]

@@ -78,7 +78,7 @@ def test_a_user_finds_names_in_parameters(default):
     }
     assert names == {
         "data-bucket": None, "artifacts-bucket": None, "models-bucket": None, "state-machine-arn": None,
-        "model-package-group": None, "weights-role-arn": None, "no-model": None,
+        "model-package-group": None, "weights-role-arn": None, "weights-job": None, "no-model": None,
         "images/training": None, "images/analysis": None, "images/inference": None, "endpoints": None,
         "cpu-endpoint": "ModelIsApproved", "multi-model-endpoint": "ModelIsApproved",
     }  # fmt: skip
