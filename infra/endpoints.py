@@ -123,7 +123,7 @@ class EndpointsStack(Stack):
             container_startup_health_check_timeout_in_seconds=STARTUP_SECONDS,
             inference_ami_version=GPU_MACHINE_IMAGE if name == "gpu" else None,
         )  # fmt: skip
-        key = None if has_own_disks(wanted.instance_type) else self.key
+        key = None if has_own_disks(setting.instance_type) else self.key
         configuration = sagemaker.CfnEndpointConfig(
             self, f"{id}EndpointConfig", production_variants=[variant], kms_key_id=key
         )

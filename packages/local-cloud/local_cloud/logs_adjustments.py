@@ -21,5 +21,5 @@ def install() -> None:
         self.logs_backend.groups[name].kms_key_id = key
         return ActionResult({})
 
-    LogsResponse.associate_kms_key = lambda self: associate(self, self._get_param("kmsKeyId"))
-    LogsResponse.disassociate_kms_key = lambda self: associate(self, None)
+    LogsResponse.associate_kms_key = lambda self: associate(self, self._get_param("kmsKeyId"))  # type: ignore[attr-defined]
+    LogsResponse.disassociate_kms_key = lambda self: associate(self, None)  # type: ignore[attr-defined]
