@@ -56,6 +56,37 @@ def test_the_invoke_integration_answers_with_version_status_and_payload(cloud: R
     assert [event["type"] for event in events[2:5]] == ["TaskScheduled", "TaskStarted", "TaskSucceeded"]
 
 
+def test_a_text_as_payload_is_the_event_itself_and_an_error_is_written_anew(cloud: RunningCloud) -> None:
+    echo = make(cloud, "def handler(event, context):\n    return event\n")
+    invoke = {"Resource": "arn:aws:states:::lambda:invoke", "OutputPath": "$.Payload"}
+    execution, _ = ran(cloud, {**invoke, "Parameters": {"FunctionName": echo, "Payload": "[1, true]"}})
+    assert json.loads(execution["output"]) == [1, True]
+    fails = make(cloud, "def handler(event, context):\n    raise ValueError('no')\n")
+    execution, _ = ran(cloud, {**invoke, "Parameters": {"FunctionName": fails}})
+    assert execution["cause"].startswith('{"errorMessage":"no","errorType":"ValueError",')
+    execution, _ = ran(cloud, {"Resource": ARN.format(fails)})
+    assert execution["cause"].startswith('{"errorMessage": "no", "errorType": "ValueError",')
+
+
+def test_a_time_out_is_caught_with_an_empty_cause(cloud: RunningCloud) -> None:
+    slow = make(cloud, "import time\ndef handler(event, context):\n    time.sleep(30)\n")
+    caught = {"ErrorEquals": ["States.Timeout"], "Next": "Caught"}
+    states = cloud.client("stepfunctions")
+    task = {"Type": "Task", "Resource": ARN.format(slow), "TimeoutSeconds": 1, "Catch": [caught], "End": True}
+    definition = {"StartAt": "Task", "States": {"Task": task, "Caught": {"Type": "Pass", "End": True}}}
+    machine = states.create_state_machine(
+        name=f"machine-{uuid.uuid4().hex[:8]}",
+        definition=json.dumps(definition),
+        roleArn=role(cloud, "states.amazonaws.com", "lambda:InvokeFunction"),
+    )["stateMachineArn"]
+    arn = states.start_execution(stateMachineArn=machine)["executionArn"]
+    wait_until(
+        lambda: states.describe_execution(executionArn=arn)["status"] != "RUNNING", what="the end of the execution"
+    )
+    output = json.loads(states.describe_execution(executionArn=arn)["output"])
+    assert output == {"Error": "States.Timeout", "Cause": ""}
+
+
 @pytest.mark.parametrize("direct", [True, False])
 def test_an_error_of_the_function_is_the_error_of_the_task(cloud: RunningCloud, direct: bool) -> None:
     name = make(cloud, "class Wrong(Exception):\n    pass\ndef handler(event, context):\n    raise Wrong('no')\n")

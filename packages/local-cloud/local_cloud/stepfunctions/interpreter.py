@@ -185,8 +185,10 @@ class Branch:
         catcher: dict[str, Any], failure: StateFailure, query: PathQuery | JsonataQuery, index: int
     ) -> tuple[Any, str, dict[str, Any]]:
         """Where a Catch leads, with the output that it makes of the failure, and its variables."""
-        # Recorded on AWS: in JSONPath, an error without a cause is caught with null.
+        # Recorded on AWS: in JSONPath, an error without a cause is caught with null, and a time-out with an empty one.
         caught = {"Error": failure.error, "Cause": failure.cause}
+        if failure.error == "States.Timeout" and failure.cause is None and not isinstance(query, JsonataQuery):
+            caught["Cause"] = ""
         if isinstance(query, JsonataQuery):
             caught = {part: text for part, text in caught.items() if text is not None}
             assigned = query.assigned(catcher, None, errorOutput=caught)

@@ -57,7 +57,9 @@ class LambdaTasks:
     def submit(self, target: Target, parameters: dict[str, Any], branch: Branch, scope: Scope) -> Any:
         """Invoke; the answer as the optimized integration shows it."""
         kind = parameters.get("InvocationType", "RequestResponse")
-        payload = dump(parameters["Payload"]).encode() if parameters.get("Payload") is not None else b""
+        given = parameters.get("Payload")
+        # Recorded on AWS: a text is the event as it stands, JSON by itself.
+        payload = b"" if given is None else (given if isinstance(given, str) else dump(given)).encode()
         request = {name: parameters[name] for name in ("ClientContext", "Qualifier") if parameters.get(name)}
         request |= {"FunctionName": parameters["FunctionName"], "Payload": payload}
         if kind == "Event":
@@ -66,7 +68,7 @@ class LambdaTasks:
             return {"StatusCode": 202, **_metadata(202, queued.request_id, {}, 0)}
         done = self._wait(request, scope)
         if done.error:
-            raise _failed(done)
+            raise _failed(done, compact=True)
         headers, answer = {"X-Amz-Executed-Version": done.version}, {"ExecutedVersion": done.version}
         if parameters.get("LogType") == "Tail":
             log = base64.b64encode(done.tail.encode()).decode()
@@ -144,13 +146,16 @@ class LambdaTasks:
             raise _refused(fault) from fault
 
 
-def _failed(done: Invocation) -> StateFailure:
-    """A function that failed: the type of its error is the error's name, all that it answered the cause."""
+def _failed(done: Invocation, compact: bool = False) -> StateFailure:
+    """A function that failed: the type of its error is the error's name, all that it answered the cause.
+
+    The integration writes that anew, without spaces; a function's own ARN hands it on as it is (both recorded on AWS).
+    """
     try:
-        kind = json.loads(done.payload).get("errorType")
+        answer = json.loads(done.payload)
+        return StateFailure(answer.get("errorType") or "Lambda.Unknown", dump(answer) if compact else done.payload)
     except (ValueError, AttributeError):
-        kind = None
-    return StateFailure(kind or "Lambda.Unknown", done.payload)
+        return StateFailure("Lambda.Unknown", done.payload)
 
 
 def _refused(fault: AwsError) -> StateFailure:
