@@ -23,7 +23,7 @@ unexport PYTHONPATH
 OURS := packages/local-cloud
 LOCK := $(UV) pip compile --no-emit-package local-cloud --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q
 
-.PHONY: help demo install tutorial test test-fast test-training test-inference test-analysis test-cloud test-infra test-darkroom test-contract test-end-to-end lint docs licences lock kills walk-settings bench-training fuzz-cloud fuzz-decode coverage mutants clean
+.PHONY: help demo install tutorial test test-fast test-training test-inference test-analysis test-cloud test-infra test-darkroom test-contract test-end-to-end lint docs licences lock kills kills-demo walk-settings bench-training fuzz-cloud fuzz-decode coverage mutants clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -204,6 +204,11 @@ kills: .venv/.installed-dev node_modules/.installed-dev ## Kill the local cloud 
 	@mkdir -p build; rm -f build/kills.md
 	@LOCAL_CLOUD_KILLS=$(or $(KILLS),60) .venv/bin/python -m pytest -q -p no:xdist packages/local-cloud/tests/test_kills.py && status=0 || status=$$?; \
 	  printf '%s\n' "| work | kills | acknowledged | cut off | wrong afterwards | processes | left over |" "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"; cat build/kills.md; exit $$status
+
+kills-demo: .venv/.installed-dev node_modules/.installed-dev ## Kill the local cloud 100 times over the demo's pipeline (KILLS=100), and show what it came to
+	@mkdir -p build; rm -f build/pipeline_kills.md
+	@DARKROOM_KILLS=$(or $(KILLS),100) .venv/bin/python -m pytest -q -s -p no:xdist tests/end_to_end/test_kills.py && status=0 || status=$$?; \
+	  printf '%s\n' "| work | kills | executions | wrong afterwards | processes | left over |" "| --- | ---: | ---: | ---: | ---: | ---: |"; cat build/pipeline_kills.md; exit $$status
 
 clean: ## Remove environments, builds and the local cloud's state
 	rm -rf .venv .venv-* node_modules cdk.out build .darkroom

@@ -17,6 +17,8 @@ from local_cloud.environment import isolate
 from local_cloud.lock import AlreadyOwned, StateLock, owning
 from local_cloud.settings import SettingRefused, Settings, unknown
 
+# How long a stop may take: jobs of one process are given some of it to end, requests another part.
+STOP_SECONDS = 20
 REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 
 
@@ -89,6 +91,7 @@ def _run(state: Path, port: int, region: str, lock: StateLock, settings: Setting
         write_json(announcement, cloud.description() | way)
         logging.getLogger("local_cloud").info("Ready at %s (process %d)", cloud.endpoint, os.getpid())
         stopping.wait()
+        _end_by_itself_after(STOP_SECONDS)
         announcement.unlink(missing_ok=True)
         cloud.stop()
     except DamagedState as damage:
@@ -109,6 +112,20 @@ def _run(state: Path, port: int, region: str, lock: StateLock, settings: Setting
             proxy.stop()
         server.stop()
     return 0
+
+
+def _end_by_itself_after(seconds: float) -> None:
+    """A stop is bounded, whatever hangs: what was acknowledged is on disk, and the watchdog ends what jobs there are."""
+
+    def end() -> None:
+        logging.getLogger("local_cloud").error(
+            "Not everything had ended %g s after the stop; the process ends now", seconds
+        )
+        os._exit(0)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _port(text: str) -> int:

@@ -121,6 +121,7 @@ class Cloud:
         stacks.start()
         self.application.loaded = True
         sagemaker.start()  # last: its endpoints start again, and their servers may ask this cloud
+        states.go_on()
         self._ready = True
         stacks.carry_on()
 

@@ -107,10 +107,7 @@ def test_every_service_survives_a_kill(own_cloud):
     assert client("secretsmanager").get_secret_value(SecretId="kept")["SecretString"] == "s"
     states = client("stepfunctions")
     assert len(states.get_execution_history(executionArn=made["execution"])["events"]) == 4
-    aborted = states.describe_execution(executionArn=made["running"])
-    assert aborted["status"] == "ABORTED" and "local cloud stopped" in aborted["cause"]
-    last = states.get_execution_history(executionArn=made["running"], reverseOrder=True)["events"][0]
-    assert last["type"] == "ExecutionAborted"
+    assert states.describe_execution(executionArn=made["running"])["status"] == "RUNNING"
     assert client("cloudformation").describe_stacks(StackName="kept")["Stacks"][0]["StackStatus"] == "CREATE_COMPLETE"
     client("cloudformation").delete_stack(StackName="kept")
     assert "of-a-stack" not in [b["Name"] for b in s3.list_buckets()["Buckets"]]

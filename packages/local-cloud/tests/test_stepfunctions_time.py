@@ -39,9 +39,14 @@ def clock():
 
 
 @pytest.fixture
-def run(tmp_path, clock):
+def database(tmp_path):
     database = Database(tmp_path / "rows.sqlite")
+    yield database
+    database.close()
 
+
+@pytest.fixture
+def run(database, clock):
     def run(work: Work, **fields: Any) -> Any:
         task = {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage", "End": True, **fields}
         caught = {"Type": "Pass", "Result": "caught", "End": True}
@@ -50,8 +55,7 @@ def run(tmp_path, clock):
         return branch.run(machine, {})
 
     run.events = lambda: read(database, ARN, False, 0, 100, True)
-    yield run
-    database.close()
+    return run
 
 
 def retry(**fields: Any) -> list[dict[str, Any]]:
@@ -148,16 +152,16 @@ def test_events_are_stamped_by_the_clock(run, clock):
     assert stamps == {"TaskStateEntered": 0, "TaskStateExited": 30}
 
 
-def test_a_token_without_a_heartbeat_in_time_fails_the_task(clock):
-    tokens = Tokens(clock)
+def test_a_token_without_a_heartbeat_in_time_fails_the_task(clock, database):
+    tokens = Tokens(clock, database)
     token = tokens.make()
     with pytest.raises(HeartbeatMissed):
         tokens.wait(token, Scope(clock=clock), 30)
     assert sum(clock.waits) == 30
 
 
-def test_each_heartbeat_starts_the_time_again(clock):
-    tokens, began = Tokens(clock), clock.now()
+def test_each_heartbeat_starts_the_time_again(clock, database):
+    tokens, began = Tokens(clock, database), clock.now()
     token = tokens.make()
     for moment in (12, 40):
         clock.at(moment, lambda: tokens.beat(token))
@@ -166,8 +170,8 @@ def test_each_heartbeat_starts_the_time_again(clock):
     assert clock.now() - began == 40 + 30
 
 
-def test_a_heartbeat_that_comes_too_late_is_too_late(clock):
-    tokens, began = Tokens(clock), clock.now()
+def test_a_heartbeat_that_comes_too_late_is_too_late(clock, database):
+    tokens, began = Tokens(clock, database), clock.now()
     token = tokens.make()
     clock.at(31, lambda: tokens.beat(token))
     with pytest.raises(HeartbeatMissed):
@@ -175,24 +179,24 @@ def test_a_heartbeat_that_comes_too_late_is_too_late(clock):
     assert clock.now() - began == 30
 
 
-def test_success_ends_the_wait_for_a_token_at_once(clock):
-    tokens, began = Tokens(clock), clock.now()
+def test_success_ends_the_wait_for_a_token_at_once(clock, database):
+    tokens, began = Tokens(clock, database), clock.now()
     token = tokens.make()
     clock.at(7, lambda: tokens.succeed(token, json.dumps({"answer": 42})))
     assert tokens.wait(token, Scope(clock=clock), 30) == {"answer": 42}
     assert clock.now() - began == 7
 
 
-def test_whoever_stops_an_execution_wakes_what_waits_for_a_token(clock):
-    tokens, scope, began = Tokens(clock), Scope(clock=clock), clock.now()
+def test_whoever_stops_an_execution_wakes_what_waits_for_a_token(clock, database):
+    tokens, scope, began = Tokens(clock, database), Scope(clock=clock), clock.now()
     clock.at(7, scope.cancel)
     with pytest.raises(ExecutionCancelled):
         tokens.wait(tokens.make(), Scope(scope), None)
     assert clock.now() - began == 7
 
 
-def test_the_time_of_a_task_ends_before_its_heartbeat(clock):
-    tokens = Tokens(clock)
+def test_the_time_of_a_task_ends_before_its_heartbeat(clock, database):
+    tokens = Tokens(clock, database)
     scope = Scope(Scope(clock=clock), 20, "States.Timeout")
     with pytest.raises(StateFailure) as caught:
         tokens.wait(tokens.make(), scope, 30)

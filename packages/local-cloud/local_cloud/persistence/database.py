@@ -33,6 +33,11 @@ CREATE TABLE stack_resource (stack TEXT, name TEXT, record TEXT, PRIMARY KEY (st
 CREATE TABLE stack_event (stack TEXT, number INTEGER, record TEXT, PRIMARY KEY (stack, number)) WITHOUT ROWID;
 CREATE TABLE execution_event (arn TEXT, id INTEGER, event TEXT, PRIMARY KEY (arn, id)) WITHOUT ROWID;
 """
+# Tables that came later; a state directory of before gets them, and an older version leaves them alone.
+LATER = """
+CREATE TABLE IF NOT EXISTS execution_note (arn TEXT, line TEXT, note TEXT, PRIMARY KEY (arn, line)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS task_answer (token TEXT PRIMARY KEY, answer TEXT) WITHOUT ROWID;
+"""
 
 
 class DamagedState(Exception):
@@ -70,6 +75,7 @@ class Database:
                 f"{self.path} has layout {version}; this version of the local cloud reads layout {SCHEMA_VERSION}. "
                 f"Use the version that wrote it, or start with an empty state directory instead of {self.path.parent}."
             )
+        self._connection.executescript(LATER)
         (state,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
         if state != "ok":
             raise sqlite3.DatabaseError(state)

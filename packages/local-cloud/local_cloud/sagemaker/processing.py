@@ -66,6 +66,14 @@ def create_processing_job(runtime: Runtime, request: Document) -> Document:
     return {"ProcessingJobArn": arn}
 
 
+def restart_processing_jobs(runtime: Runtime) -> None:
+    """Jobs that an earlier process left begin again; the jobs of rules are not run by themselves."""
+    for job in runtime.store.all(
+        NOUN, lambda d: d["ProcessingJobStatus"] == "InProgress" and "TrainingJobArn" not in d
+    ):
+        ProcessingRun(runtime, job).start()
+
+
 def describe_processing_job(runtime: Runtime, request: Document) -> Document:
     return public(runtime.store.get(NOUN, request["ProcessingJobName"]))
 

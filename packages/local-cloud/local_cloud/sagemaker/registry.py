@@ -132,10 +132,14 @@ def create_model_package(runtime: Runtime, request: Document) -> Document:
     refuse_unsupported("CreateModelPackage", request, PACKAGE_FIELDS, REASONS)
     if ("ModelPackageGroupName" in request) == ("ModelPackageName" in request):
         raise invalid("CreateModelPackage needs either ModelPackageGroupName (a version) or ModelPackageName.")
+    if made := _made_with(runtime, request):
+        return {"ModelPackageArn": made["ModelPackageArn"]}
     for container in request.get("InferenceSpecification", {}).get("Containers", []):
         if image := container.get("Image"):
             runtime.context.images.check(image)
     document = {key: value for key, value in request.items() if key not in ("Tags", "ClientToken")}
+    if "ClientToken" in request:
+        document["_ClientToken"] = request["ClientToken"]
     document |= {
         "CreationTime": runtime.store.now(),
         "CreatedBy": {},
@@ -150,6 +154,19 @@ def create_model_package(runtime: Runtime, request: Document) -> Document:
     arn = runtime.arn(PACKAGE, key)
     keep_tags(runtime.store, arn, request.get("Tags"))
     return {"ModelPackageArn": arn}
+
+
+def _made_with(runtime: Runtime, request: Document) -> Document | None:
+    """The package that the same request has made before: its ClientToken says that it is the same."""
+    token, group = request.get("ClientToken"), request.get("ModelPackageGroupName")
+    if token is None:
+        return None
+    group = group and _group_name(group)
+
+    def same(package: Document) -> bool:
+        return package.get("_ClientToken") == token and package.get("ModelPackageGroupName") == group
+
+    return next(iter(runtime.store.all(PACKAGE, same)), None)
 
 
 def describe_model_package(runtime: Runtime, request: Document) -> Document:
@@ -214,6 +231,8 @@ def _version(runtime: Runtime, document: Document) -> str:
     with _versions:
         version = runtime.store.get(GROUP, group)["_LastVersion"] + 1
         key = f"{group}/{version}"
+        # First: a kill in between leaves a number unused, and not one that is taken for the next version.
+        runtime.store.change(GROUP, group, _LastVersion=version)
         runtime.store.add(
             PACKAGE,
             key,
@@ -225,7 +244,6 @@ def _version(runtime: Runtime, document: Document) -> str:
                 "ModelPackageArn": runtime.arn(PACKAGE, key),
             },
         )
-        runtime.store.change(GROUP, group, _LastVersion=version)
     return key
 
 

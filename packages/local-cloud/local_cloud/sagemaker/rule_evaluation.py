@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from local_cloud.sagemaker.containers import Container, stop_all
 from local_cloud.sagemaker.job_logs import JobLog, stream_name
+from local_cloud.sagemaker.kinds import FINAL_STATUSES
 from local_cloud.sagemaker.launch import launch, role_environment
 from local_cloud.sagemaker.mirror import store_file
 from local_cloud.sagemaker.rules import STATUSES, Evaluator, evaluator_of, output_of, rules_of
@@ -184,14 +185,16 @@ class RuleEvaluation:
 
 
 def abandon_evaluations(store: Store) -> None:
-    """Rules that an earlier cloud process left unevaluated; what they would read is gone."""
-    for job in store.all("TrainingJob"):
+    """Rules that an earlier cloud process left unevaluated after their job had ended; what they would read is gone."""
+    for job in store.all("TrainingJob", lambda d: d["TrainingJobStatus"] in FINAL_STATUSES):
         changed = {}
         for field in STATUSES.values():
             statuses = job.get(field, [])
             open_ones = [one for one in statuses if one["RuleEvaluationStatus"] == "InProgress"]
             for one in open_ones:
                 one |= {"RuleEvaluationStatus": "Stopped", "StatusDetails": ABANDONED, "LastModifiedTime": store.now()}
+                name = one["RuleEvaluationJobArn"].rpartition("/")[2]
+                store.change("ProcessingJob", name, ProcessingJobStatus="Stopped", ProcessingEndTime=store.now())
             if open_ones:
                 changed[field] = statuses
         if changed:

@@ -18,13 +18,14 @@ from local_cloud.sagemaker.store import Store
 
 LOGGER = logging.getLogger(__name__)
 FAILURE_LIMIT = 1024
-CLOUD_STOPPED = (
-    "InternalServerError: the local cloud stopped while the job ran. Start the cloud and create the job again."
-)
 
 
 class JobFailed(Exception):
     """The job is over; the text is its FailureReason."""
+
+
+class CloudStopped(Exception):
+    """The cloud stops: the job stays as it is, and begins again at the next start."""
 
 
 class Control:
@@ -73,6 +74,7 @@ class JobRun:
         self._thread = threading.Thread(target=self._guarded, name=f"{self.kind} {name}", daemon=True)
 
     def start(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)  # kept by request, of a life that the cloud's end cut off
         self.runtime.runs.add(self)
         self._thread.start()
 
@@ -132,12 +134,14 @@ class JobRun:
 
     def check_stop(self) -> None:
         if self.runtime.stopping.is_set():
-            raise JobFailed(CLOUD_STOPPED)
+            raise CloudStopped
 
     def _guarded(self) -> None:
         try:
             with acting(self.role_arn, "SageMaker"):
                 self.execute()
+        except CloudStopped:
+            pass
         except JobFailed as failure:
             self._fail(str(failure))
         except AwsError as error:
@@ -155,7 +159,7 @@ class JobRun:
 
     def _fail(self, reason: str) -> None:
         if self.runtime.stopping.is_set():
-            reason = CLOUD_STOPPED
+            return  # it begins again at the next start
         try:
             self.record_failure(reason[:FAILURE_LIMIT])
         except Exception:
@@ -172,8 +176,8 @@ def remove_leftovers(runtime: Runtime) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def fail_abandoned(store: Store) -> None:
-    """Marks the jobs that an earlier cloud process left unfinished; nothing of them runs any more."""
+def end_stopping(store: Store) -> None:
+    """Jobs that had been asked to stop when the last process ended are stopped: nothing of them runs any more."""
     ends = {
         "TrainingJob": "TrainingEndTime",
         "HyperParameterTuningJob": "HyperParameterTuningEndTime",
@@ -181,10 +185,10 @@ def fail_abandoned(store: Store) -> None:
         "TransformJob": "TransformEndTime",
     }
     for noun, end_field in ends.items():
-        for job in store.all(noun, lambda d, n=noun: d[f"{n}Status"] in ("InProgress", "Stopping")):
-            fields: dict[str, Any] = {f"{noun}Status": "Failed", "FailureReason": CLOUD_STOPPED, end_field: store.now()}
+        for job in store.all(noun, lambda d, n=noun: d[f"{n}Status"] == "Stopping"):
+            fields: dict[str, Any] = {f"{noun}Status": "Stopped", end_field: store.now()}
             if noun == "TrainingJob":
-                fields["SecondaryStatus"] = "Failed"
+                fields["SecondaryStatus"] = "Stopped"
             store.change(noun, job[f"{noun}Name"], **fields)
 
 

@@ -32,6 +32,8 @@ class Search:
         self._distributions = {name: parameter.distribution() for name, parameter in self._parameters.items()}
         self._minimize = config["HyperParameterTuningJobObjective"]["Type"] == "Minimize"
         self._prunes = config["Strategy"] == "Hyperband" or config.get("TrainingJobEarlyStoppingType") == "Auto"
+        # Whether a second search asks for the same points once more: its queue, or its seed, must move on with them.
+        self._repeats = config["Strategy"] == "Grid" or config.get("RandomSeed") is not None
         self._lock = threading.Lock()
         self._study = optuna.create_study(
             direction="minimize" if self._minimize else "maximize",
@@ -48,6 +50,20 @@ class Search:
         with self._lock:
             trial = self._study.ask(self._distributions)
         return trial, {name: self._parameters[name].text(value) for name, value in trial.params.items()}
+
+    def again(self, tuned: dict[str, str]) -> "Trial":
+        """A trial that was asked for before the cloud ended: the same point, known to this search as well."""
+        from optuna.trial import TrialState
+
+        if self._repeats:
+            trial, asked = self.ask()
+            if asked == tuned:
+                return trial
+            with self._lock:
+                self._study.tell(trial, state=TrialState.FAIL)
+        with self._lock:
+            self._study.enqueue_trial({name: self._parameters[name].searched(text) for name, text in tuned.items()})
+            return self._study.ask(self._distributions)
 
     def report(self, trial: "Trial", step: int, value: float) -> bool:
         """Notes an intermediate objective; True when the trial should stop."""

@@ -10,7 +10,7 @@ from local_cloud.sagemaker.containers import Watchdog
 from local_cloud.sagemaker.invocation import InvocationResponse
 from local_cloud.sagemaker.kinds import KINDS
 from local_cloud.sagemaker.rule_evaluation import abandon_evaluations
-from local_cloud.sagemaker.runs import fail_abandoned, remove_leftovers
+from local_cloud.sagemaker.runs import end_stopping, remove_leftovers
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.state_changes import StateChanges
 from local_cloud.sagemaker.store import Document, Store
@@ -79,17 +79,21 @@ class SageMakerService:
         self.runtime.endpoints = endpoints.Endpoints(self.runtime)
 
     def recover(self) -> None:
-        """Takes up where the last process ended: unfinished jobs have failed. Before anybody may create a new one."""
+        """Takes up where the last process ended, before anybody may create a new job."""
         remove_leftovers(self.runtime)
-        fail_abandoned(self.runtime.store)
+        end_stopping(self.runtime.store)
         abandon_evaluations(self.runtime.store)
 
     def start(self) -> None:
-        """Starts the endpoints again; their servers may ask this cloud."""
+        """Starts the endpoints again, and the jobs that had not ended; both may ask this cloud."""
         self.runtime.endpoints.restore()
+        training.restart_training_jobs(self.runtime)
+        processing.restart_processing_jobs(self.runtime)
+        transform.restart_transform_jobs(self.runtime)
+        tuning.restart_tuning_jobs(self.runtime)
 
     def stop(self) -> None:
-        """Ends every process; unfinished jobs fail, endpoints come back at the next start."""
+        """Ends every process; unfinished jobs and endpoints come back at the next start."""
         self.runtime.stopping.set()
         runs = self.runtime.runs.all()
         for run in runs:
@@ -101,7 +105,6 @@ class SageMakerService:
         self.runtime.endpoints.close()
         self.runtime.launchers.close()
         self.runtime.watchdog.close()
-        fail_abandoned(self.runtime.store)
         self.runtime.store.close()
 
     def call(self, operation: str, request: Document) -> Document:

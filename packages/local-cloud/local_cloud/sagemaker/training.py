@@ -8,7 +8,7 @@ from local_cloud.sagemaker.cluster import hosts_of
 from local_cloud.sagemaker.job_logs import metric_patterns
 from local_cloud.sagemaker.listing import Listing
 from local_cloud.sagemaker.rule_evaluation import begin_evaluations
-from local_cloud.sagemaker.rules import check_rules
+from local_cloud.sagemaker.rules import STATUSES, check_rules, rules_of
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.s3_locations import Location
 from local_cloud.sagemaker.stopping import stop_job
@@ -152,6 +152,15 @@ def start_training(
     runtime.on_first_job()
     TrainingRun(runtime, document, **listeners).start()
     return arn
+
+
+def restart_training_jobs(runtime: Runtime) -> None:
+    """Jobs that an earlier process left begin again, with their checkpoints; trials begin with their tuning job."""
+    for job in runtime.store.all(NOUN, lambda d: d["TrainingJobStatus"] == "InProgress" and "_TuningJobName" not in d):
+        if rules_of(job) and not any(field in job for field in STATUSES.values()):  # killed before its rules were noted
+            job |= begin_evaluations(runtime, job)
+            runtime.store.put(NOUN, job["TrainingJobName"], job)
+        TrainingRun(runtime, job, again=True).start()
 
 
 def describe_training_job(runtime: Runtime, request: Document) -> Document:

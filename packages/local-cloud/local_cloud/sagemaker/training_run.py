@@ -62,20 +62,25 @@ class TrainingRun(JobRun):
         job: Document,
         on_metric: Callable[[str, float, float], None] = lambda name, value, moment: None,
         on_end: Callable[[], None] = lambda: None,
+        again: bool = False,
     ):
+        """`again`: an earlier process of the cloud ended while the job ran."""
         super().__init__(runtime, job["TrainingJobName"])
         self.job, self.hosts = job, hosts_of(job["ResourceConfig"])
         self.metrics = FinalMetrics()
         self._follow, self._on_end = on_metric, on_end
         self._mirrors: list[Mirror] = []
         self._failed: Container | None = None
+        self._again = again
         self._started: datetime | None = None
         self._bill = Bill(self.clock)
         longest = job["StoppingCondition"].get("MaxWaitTimeInSeconds")
         self._wait_until = None if longest is None else self.clock.ticks() + longest
 
     def execute(self) -> None:
-        self._started = self.now()
+        self._started = self.job.get("TrainingStartTime") or self.now()
+        if self._again:
+            self._secondary("Restarting")
         while True:
             with self._bill.running():
                 outcome = self._attempt()
@@ -137,7 +142,7 @@ class TrainingRun(JobRun):
         limit = began + self.job["StoppingCondition"]["MaxRuntimeInSeconds"] - self._bill.seconds
         deadline = min(limit, self._wait_until or limit)
         outcome = self.await_containers(deadline, self._sync if self._mirrors else None, self._over)
-        if outcome == "stop":
+        if outcome == "stop" and not self.runtime.stopping.is_set():
             self._secondary("Stopping", TrainingJobStatus="Stopping")
         # The others will be ended by us: only the first failure says why.
         self._failed = next((c for c in self.containers if c.returncode), None)

@@ -71,6 +71,12 @@ def create_transform_job(runtime: Runtime, request: Document) -> Document:
     return {"TransformJobArn": arn}
 
 
+def restart_transform_jobs(runtime: Runtime) -> None:
+    """Jobs that an earlier process left begin again."""
+    for job in runtime.store.all(NOUN, lambda d: d["TransformJobStatus"] == "InProgress"):
+        TransformRun(runtime, job).start()
+
+
 def describe_transform_job(runtime: Runtime, request: Document) -> Document:
     return public(runtime.store.get(NOUN, request["TransformJobName"]))
 

@@ -80,6 +80,14 @@ def create_tuning_job(runtime: Runtime, request: Document) -> Document:
     return {"HyperParameterTuningJobArn": arn}
 
 
+def restart_tuning_jobs(runtime: Runtime) -> None:
+    """Searches that an earlier process left go on: with the trials that have ended, and those that had not begin again."""
+    for job in runtime.store.all(NOUN, lambda d: d["HyperParameterTuningJobStatus"] == "InProgress"):
+        config = job["HyperParameterTuningJobConfig"]
+        parameters = search_space(config.get("ParameterRanges", {}))
+        TuningRun(runtime, job, parameters, maximum_jobs(config, parameters)).start()
+
+
 def describe_tuning_job(runtime: Runtime, request: Document) -> Document:
     return public(runtime.store.get(NOUN, request["HyperParameterTuningJobName"]))
 

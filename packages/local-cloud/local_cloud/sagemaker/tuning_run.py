@@ -7,14 +7,16 @@ whole search by time, goes by the clock and can still differ.
 
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from local_cloud.sagemaker.runs import CLOUD_STOPPED, JobRun
+from local_cloud.sagemaker.runs import CloudStopped, JobRun
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.search import Search
 from local_cloud.sagemaker.search_space import Parameter
 from local_cloud.sagemaker.store import Document
+from local_cloud.sagemaker.training_run import TrainingRun
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -97,10 +99,12 @@ class TuningRun(JobRun):
     def execute(self) -> None:
         self.search = Search(self.config, self.parameters, self.maximum_jobs)
         self._learn_from_parents()
+        self._take_up_trials()
         try:
             reason = self._search()
         finally:
             self._stop_trials()
+        self.check_stop()
         while self._open():
             self._settle()
         self._finish(reason)
@@ -124,6 +128,29 @@ class TuningRun(JobRun):
                 run.stop()
         self.control.wait(lambda: all(attempt.ended for attempt in self.attempts), None)
 
+    def _take_up_trials(self) -> None:
+        """After the end of a process of the cloud: its trials in their order, those that had not ended once more."""
+        arn = self.job["HyperParameterTuningJobArn"]
+        trials = self.runtime.store.all("TrainingJob", lambda d: d.get("TuningJobArn") == arn)
+        for job in sorted(trials, key=lambda d: d["TrainingJobName"]):
+            # In the order of before: a seed asks for the same points only after the same answers.
+            while not self._has_room() and self._open()[0].ended:
+                self._settle()
+            tuned = job["_TunedHyperParameters"]
+            attempt = Attempt(job["TrainingJobName"], self.search.again(tuned), tuned)
+            self.attempts.append(attempt)
+            if job["TrainingJobStatus"] != "InProgress":
+                attempt.ended = True
+                continue
+            TrainingRun(self.runtime, job, again=True, **self._listeners(attempt)).start()
+        self._settle()
+
+    def _listeners(self, attempt: Attempt) -> dict[str, Callable[..., None]]:
+        return {
+            "on_metric": lambda metric, value, _: self._follow(attempt, metric, value),
+            "on_end": lambda: self._ended(attempt),
+        }
+
     def record_failure(self, reason: str) -> None:
         self.change(
             HyperParameterTuningJobStatus="Failed", HyperParameterTuningEndTime=self.now(), FailureReason=reason
@@ -137,16 +164,15 @@ class TuningRun(JobRun):
         return self._open() if self.config.get("RandomSeed") is None else self._open()[:1]
 
     def _may_start(self) -> bool:
-        running = len(self._open())
-        return (
-            len(self.attempts) < self.maximum_jobs
-            and running < self.config["ResourceLimits"]["MaxParallelTrainingJobs"]
-        )
+        return len(self.attempts) < self.maximum_jobs and self._has_room()
+
+    def _has_room(self) -> bool:
+        return len(self._open()) < self.config["ResourceLimits"]["MaxParallelTrainingJobs"]
 
     def _reason_to_end(self, deadline: float | None) -> str:
         """Why no further trial starts, or nothing."""
         if self.runtime.stopping.is_set():
-            return "cloud"
+            raise CloudStopped
         if self.control.stop_requested:
             return "stop"
         if len(self._settled) >= self.maximum_jobs:
@@ -181,8 +207,7 @@ class TuningRun(JobRun):
             self.runtime,
             training_request(self.job, name, tuned),
             fields=fields,
-            on_metric=lambda metric, value, _: self._follow(attempt, metric, value),
-            on_end=lambda: self._ended(attempt),
+            **self._listeners(attempt),
         )
         self.attempts.append(attempt)
         self._count()
@@ -264,9 +289,7 @@ class TuningRun(JobRun):
         self.change(TrainingJobStatusCounters=counters, ObjectiveStatusCounters=objectives)
 
     def _finish(self, reason: str) -> None:
-        if reason == "cloud" or self.runtime.stopping.is_set():
-            self.record_failure(CLOUD_STOPPED)
-        elif reason == "stop":
+        if reason == "stop":
             self.change(HyperParameterTuningJobStatus="Stopped", HyperParameterTuningEndTime=self.now())
         elif self._best is None:
             self.record_failure(

@@ -15,6 +15,8 @@ from local_cloud.listing import page
 from local_cloud.stepfunctions.arns import check_arn, check_name
 from local_cloud.stepfunctions.failures import StateFailure, outcome_of
 from local_cloud.stepfunctions.history import data_details
+from local_cloud.stepfunctions.integrations import ended_before
+from local_cloud.stepfunctions.past import TOKEN
 from local_cloud.stepfunctions.payload import dump, require_size
 from local_cloud.stepfunctions.scope import Scope
 from local_cloud.stepfunctions.store import Store, moment
@@ -52,26 +54,38 @@ class Activities:
         """Offer the task to workers; its result, with every step in the history."""
         if resource not in self._store.activities:
             raise StateFailure("States.Runtime", f"The activity {resource} does not exist.")
-        given = dump(arguments())
+        scheduled = branch.told.get("ActivityScheduled")
+        given = scheduled["activityScheduledEventDetails"]["input"] if scheduled else dump(arguments())
         limits = {"timeoutInSeconds": times["TimeoutSeconds"], "heartbeatInSeconds": times["HeartbeatSeconds"]}
         told = {name: seconds for name, seconds in limits.items() if seconds is not None}
-        branch.event("ActivityScheduled", {"resource": resource, **data_details(input=given), **told})
-        token = self._tokens.make()
+        if ended := ended_before(branch.told, "Activity"):
+            return ended()
+        token = self._tokens.make(scheduled and scheduled[TOKEN])
+        try:
+            branch.event_once(
+                "ActivityScheduled", {"resource": resource, **data_details(input=given), **told}, _token=token
+            )
+            result = self._answered(resource, token, given, branch, scope, times["HeartbeatSeconds"])
+            text = require_size(result, branch.context["State"].get("Name", ""))
+            branch.event("ActivitySucceeded", data_details(output=text))
+        finally:
+            self._tokens.drop(token)
+        return result
+
+    def _answered(
+        self, resource: str, token: str, given: str, branch: Branch, scope: Scope, heartbeat: float | None
+    ) -> Any:  # fmt: skip
         worker: list[str | None] = []
         try:
-            self._offer(resource, (token, given, worker.append))
-            self._tokens.wait_begun(token, scope)
-            branch.event("ActivityStarted", {"workerName": worker[0]} if worker[0] else {})
-            result = self._tokens.wait(token, scope, times["HeartbeatSeconds"])
+            if "ActivityStarted" not in branch.told:
+                self._offer(resource, (token, given, worker.append))
+                self._tokens.wait_begun(token, scope)
+                branch.event("ActivityStarted", {"workerName": worker[0]} if worker[0] else {})
+            return self._tokens.wait(token, scope, heartbeat)
         except StateFailure as failure:
             kind = "ActivityTimedOut" if failure.error == "States.Timeout" else "ActivityFailed"
             branch.event(kind, outcome_of(failure.error, failure.cause))
             raise
-        finally:
-            self._tokens.drop(token)
-        text = require_size(result, branch.context["State"].get("Name", ""))
-        branch.event("ActivitySucceeded", data_details(output=text))
-        return result
 
     def _offer(self, arn: str, task: tuple[str, str, Callable[[str | None], None]]) -> None:
         with self._changed:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_cloud.errors import words_for
-from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure
+from local_cloud.stepfunctions.failures import ExecutionCancelled, ExecutionSuspended, StateFailure
 from local_cloud.stepfunctions.scope import Scope
 
 
@@ -53,7 +53,7 @@ def run_all(
                 return
             try:
                 outcome = works[number](previous)
-            except ExecutionCancelled:
+            except (ExecutionCancelled, ExecutionSuspended):
                 return
             except Exception as fault:  # of the local cloud itself: the execution ends with it
                 outcome = Outcome(None, previous, failure=_fault(fault))
@@ -77,5 +77,5 @@ def run_all(
     if len(failures) > tolerated:
         raise failures[-1]
     if scope.cancelled:
-        raise ExecutionCancelled
+        scope.check()
     return results, ended[0]

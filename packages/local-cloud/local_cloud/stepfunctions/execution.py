@@ -1,4 +1,7 @@
-"""One execution: started or redriven, run in a thread of its own, ended exactly once, on disk at every step."""
+"""One execution: started, redriven or gone on with, run in a thread of its own, ended exactly once, on disk at every step.
+
+A cloud that ends, cleanly or killed, leaves it RUNNING; the next one goes on with it as if nothing had been.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,14 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from local_cloud.clock import Clock
 from local_cloud.errors import words_for
 from local_cloud.persistence.database import Database
-from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure, outcome_of
-from local_cloud.stepfunctions.history import History, Unkept, data_details, whole
+from local_cloud.stepfunctions.failures import ExecutionCancelled, ExecutionSuspended, StateFailure, outcome_of
+from local_cloud.stepfunctions.history import History, Unkept, data_details, past_of, whole
 from local_cloud.stepfunctions.interpreter import Branch, TaskRunner
 from local_cloud.stepfunctions.map_runs import MapRuns
 from local_cloud.stepfunctions.moments import iso
-from local_cloud.stepfunctions.past import Past
+from local_cloud.stepfunctions.past import ENDS, Past
 from local_cloud.stepfunctions.payload import dump
 from local_cloud.stepfunctions.redrive import begin_again, status_of
 from local_cloud.stepfunctions.scope import Context, Scope
@@ -28,7 +30,8 @@ logger = logging.getLogger("local_cloud.stepfunctions")
 EXECUTION_TIMEOUT = "Execution.TimedOut"
 # https://docs.aws.amazon.com/step-functions/latest/dg/choosing-workflow-type.html
 EXPRESS_SECONDS = 300
-
+# A call that a task makes in process may take its time; the cloud does not wait longer for it when it stops.
+SUSPENSION_SECONDS = 2
 
 MOMENTS = ("startDate", "stopDate", "redriveDate")
 # What EventBridge is told of an execution, with null for what it has not.
@@ -51,11 +54,11 @@ class Execution:
         self._database, self._emit = store.database, store.context.emit
         self._definition = json.loads(machine["definition"])
         self._machine = machine
-        self._log = log
+        self._log, self._suspended = log, store.suspended
         self._history = (
             Unkept(log, store.clock)
             if self.express
-            else History(store.database, record["executionArn"], log, store.clock)
+            else History(store.database, record["executionArn"], log, store.clock, store.suspended)
         )
         seconds = self._definition.get("TimeoutSeconds")
         if self.express:
@@ -63,11 +66,12 @@ class Execution:
         self._scope = Scope(None, seconds, EXECUTION_TIMEOUT, store.clock)
         self._tasks = tasks
         self._map_runs = MapRuns(
-            store.database, record, machine, store.keep_execution, save, store.clock, store.executions
+            store.database, record, machine, store.keep_execution, save, store.clock, store.executions, store.suspended
         )
         self._past: Past | None = None
         self._first = 0
-        self._ended = threading.Event()
+        # `_ended`: the execution has; `_over`: nothing of it runs here any more.
+        self._ended, self._over = threading.Event(), threading.Event()
         self._stop_reason: tuple[str | None, str | None] | None = None
         self._lock = threading.Lock()
 
@@ -89,12 +93,60 @@ class Execution:
         if self.record.get("error") == "States.DataLimitExceeded":
             for line in self._past.lines.values():  # AWS runs all branches again: their results together were too large
                 line.visit = None
-        self._history = History.reopened(self._database, arn, self._clock, self._log)
+        self._reopen()
+        self._history.forget_notes()
         begin_again(self.record, self._clock.now())
         self._save()
+        self._note_redrive()
+        self._begin()
+
+    def _note_redrive(self) -> None:
         details = {"redriveCount": self.record["redriveCount"]}
         self._first = self._history.add(self._history.last, "ExecutionRedriven", details)
-        self._begin()
+
+    def take_up(self) -> set[str]:
+        """Read where an earlier process left it; the task tokens that it waits for."""
+        self._past = past_of(self._database, self.record["executionArn"])
+        self._reopen()
+        if "TimeoutSeconds" in self._definition:  # its time goes on while the cloud is away
+            passed = self._clock.now() - self.record.get("redriveDate", self.record["startDate"])
+            self._scope = Scope(None, self._definition["TimeoutSeconds"] - passed, EXECUTION_TIMEOUT, self._clock)
+        begun = self._past.lines.get("")
+        self._first = begun.last if begun else 0
+        runs = self.record.get("mapRuns", [])
+        # A run that no event names was begun a moment before the kill; another one takes its place.
+        runs[:] = [run for run in runs if run["status"] != "RUNNING" or run["mapRunArn"] in self._past.map_runs]
+        return self._past.tokens()
+
+    def go_on(self) -> None:
+        """Go on from there, in the background."""
+        if not self._past.lines:  # killed between the record and its first event
+            self.start()
+        elif (end := self._past.end) and self.record.get("redriveDate", 0) > end["timestamp"]:
+            # Killed between the record of a redrive and its event.
+            self._past = Past(whole(self._database, self.record["executionArn"]))
+            self._note_redrive()
+            self._in_background()
+        elif end:  # killed between its last event and the record
+            kind = end["type"]
+            details = end.get(f"{kind[0].lower()}{kind[1:]}EventDetails", {})
+            told = {name: details[name] for name in ("output", "error", "cause") if name in details}
+            self.record.update(status=ENDS[kind], stopDate=end["timestamp"], **told)
+            self._save()
+            self._history.forget_notes()
+            self._ended.set()
+            self._over.set()
+        else:
+            self._in_background()
+
+    def suspend(self) -> None:
+        """The cloud stops: end the thread, and leave everything as it stands."""
+        self._scope.suspend()
+        self._over.wait(SUSPENSION_SECONDS)
+
+    def _reopen(self) -> None:
+        arn = self.record["executionArn"]
+        self._history = History.reopened(self._database, arn, self._clock, self._log, self._suspended)
 
     def stop(self, error: str | None, cause: str | None) -> None:
         """Ask the execution to end as ABORTED; returns when it has."""
@@ -102,7 +154,7 @@ class Execution:
             if self._stop_reason is None:
                 self._stop_reason = (error, cause)
         self._scope.cancel()
-        self._ended.wait(30)
+        self._over.wait(30)
 
     def join(self, seconds: float | None) -> bool:
         """Whether the execution has ended, after waiting at most `seconds`."""
@@ -118,7 +170,10 @@ class Execution:
 
     def _begin(self) -> None:
         self._tell()
-        threading.Thread(target=self._run, name=self.record["name"], daemon=True).start()
+        self._in_background()
+
+    def _in_background(self) -> None:
+        threading.Thread(target=self._guarded, name=self.record["name"], daemon=True).start()
 
     def _context(self) -> Context:
         execution = {
@@ -135,6 +190,12 @@ class Execution:
         machine = {"Id": self._machine["stateMachineArn"], "Name": self._machine["name"]}
         return Context({"Execution": execution, "StateMachine": machine, "State": {}})
 
+    def _guarded(self) -> None:
+        try:
+            self._run()
+        finally:
+            self._over.set()
+
     def _run(self) -> None:
         # The first state follows 0, not the event of the start: so it is on AWS, in every history.
         language = self._definition.get("QueryLanguage", "JSONPath")
@@ -145,6 +206,8 @@ class Execution:
         try:
             output = dump(branch.run(self._definition, json.loads(self.record["input"])))
             self._end("SUCCEEDED", "ExecutionSucceeded", branch.last_event, data_details(output=output), output=output)
+        except ExecutionSuspended:
+            return
         except ExecutionCancelled:
             told = outcome_of(*(self._stop_reason or (None, None)))
             self._end("ABORTED", "ExecutionAborted", 0, told, **told)
@@ -165,8 +228,13 @@ class Execution:
             self._history.add(previous, event, details)
             self.record.update(status=status, stopDate=self._clock.now(), **outcome)
             self._save()
-        finally:
+            self._history.forget_notes()
+        except ExecutionSuspended:
+            return
+        except BaseException:
             self._ended.set()
+            raise
+        self._ended.set()
         self._tell()
 
     def _save(self) -> None:
@@ -188,18 +256,3 @@ def status_change(record: dict[str, Any], redrive: str, reason: str | None) -> d
 def save(database: Database, record: dict[str, Any]) -> None:
     """Write an execution's record."""
     database.write("INSERT OR REPLACE INTO execution VALUES (?,?)", (record["executionArn"], json.dumps(record)))
-
-
-def end_abandoned(database: Database, record: dict[str, Any], clock: Clock) -> None:
-    """Mark an execution of an earlier process, which nobody runs any more, as aborted; a redrive goes on with it."""
-    told = {
-        "error": "LocalCloud.Stopped",
-        "cause": "The local cloud stopped while this execution ran.",
-    }
-    history = History.reopened(database, record["executionArn"], clock)
-    history.add(0, "ExecutionAborted", told)
-    for run in record.get("mapRuns", []):
-        if run["status"] == "RUNNING":
-            run.update(status="ABORTED", stopDate=clock.now())
-    record.update(status="ABORTED", stopDate=clock.now(), **told)
-    save(database, record)

@@ -41,11 +41,47 @@ class Executions:
         self._tasks = tasks
         self._running: dict[str, Execution] = {}
 
-    def stop(self) -> None:
-        """Abort what runs, so that its jobs end too."""
+    def take_up(self) -> set[str]:
+        """Read where an earlier process left what still ran; the task tokens that are waited for."""
+        left = {arn: record for arn, record in self._store.executions.items() if record["status"] == "RUNNING"}
+        history.forget_notes_but(self._store.database, set(left))
+        tokens: set[str] = set()
+        for record in (record for record in left.values() if "mapRunArn" not in record):
+            execution = self._again(record)
+            tokens |= execution.take_up()
+            self._remember(execution)
+        return tokens | self._item_tokens()
+
+    def _item_tokens(self) -> set[str]:
+        """Those of executions of items, which go on with the map run that they belong to."""
+        items = [r for r in self._store.executions.values() if r["status"] == "RUNNING" and "mapRunArn" in r]
+        return {t for record in items for t in history.past_of(self._store.database, record["executionArn"]).tokens()}
+
+    def go_on(self) -> None:
+        """Go on with it."""
         for execution in list(self._running.values()):
-            if not execution.join(0):
+            execution.go_on()
+
+    def stop(self) -> None:
+        """Suspend what runs: it goes on at the next start. Express executions end: nothing of them is kept."""
+        running = [execution for execution in list(self._running.values()) if not execution.join(0)]
+        for execution in running:
+            if execution.express:
                 execution.stop("LocalCloud.Stopped", "The local cloud was stopped while this execution ran.")
+        self._store.suspended.set()
+        for execution in running:
+            execution.suspend()
+
+    def _again(self, record: dict[str, Any]) -> Execution:
+        """An execution that was begun before; role and log are the state machine's own of today, the definition is the old one."""
+        machine = {**record["machine"], "type": "STANDARD"}
+        machine |= {
+            k: v
+            for k, v in self._store.machines.get(record["stateMachineArn"], {}).items()
+            if k in ("roleArn", "loggingConfiguration")
+        }
+        log = logger_for(machine, record, self._store.context.logs)
+        return Execution(record, machine, self._store, self._tasks, log)
 
     def join(self, arn: str, seconds: float) -> bool:
         """Whether an execution has ended, after waiting at most `seconds`."""
@@ -167,15 +203,7 @@ class Executions:
             record.pop("clientToken", None)
             if token:
                 record["clientToken"] = token
-            machine = {**record["machine"], "type": "STANDARD"}
-            # The role and the log are the state machine's own of today, as on AWS; the definition is the old one.
-            machine |= {
-                k: v
-                for k, v in self._store.machines.get(record["stateMachineArn"], {}).items()
-                if k in ("roleArn", "loggingConfiguration")
-            }
-            log = logger_for(machine, record, self._store.context.logs)
-            execution = Execution(record, machine, self._store, self._tasks, log)
+            execution = self._again(record)
             self._remember(execution)
             execution.redrive()
         return {"redriveDate": moment(record["redriveDate"])}

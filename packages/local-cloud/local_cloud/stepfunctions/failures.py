@@ -54,6 +54,10 @@ class ExecutionCancelled(BaseException):
     """The execution was stopped, timed out, or a sibling branch failed: no Catch may see it."""
 
 
+class ExecutionSuspended(BaseException):
+    """The cloud stops: nothing more is done nor written, and the execution goes on at the next start."""
+
+
 class TaskAnswered(BaseException):
     """Somebody answered the token of a task that waits for a job: the job goes on, the task does not wait for it."""
 

@@ -6,6 +6,7 @@ Optimized integrations (`arn:aws:states:::sagemaker:createTrainingJob.sync`) and
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from local_cloud.access.authority import acting
 from local_cloud.services import COVERAGE_PAGE
 from local_cloud.stepfunctions.failures import StateFailure, TaskAnswered, outcome_of
 from local_cloud.stepfunctions.history import data_details
+from local_cloud.stepfunctions.past import TOKEN
 from local_cloud.stepfunctions.payload import dump, require_size
 from local_cloud.stepfunctions.scope import Scope
 from local_cloud.stepfunctions.tokens import Tokens
@@ -111,18 +113,34 @@ class Integrations:
             return self._functions.run(resource, arguments, branch, scope, times)
         target = target_of(resource)
         assert target is not None, "the definition was checked when the state machine was created"
+        begun = branch.told.get("TaskScheduled")
         token = None
         if target.pattern:
-            token = self._tokens.make()
+            token = self._tokens.make(begun and begun[TOKEN])
             branch.context["Task"] = {"Token": token}
-        parameters = arguments()
+        try:
+            return self._run(target, arguments, branch, scope, times, token)
+        finally:
+            if token:
+                self._tokens.drop(token)
+                branch.context.pop("Task", None)
+
+    def _run(
+        self, target: Target, arguments: Callable[[], Any], branch: Branch, scope: Scope, times: dict[str, Any], token: str | None
+    ) -> Any:  # fmt: skip
+        """The attempt from its beginning; after a kill from where its events end."""
         names = {"resourceType": target.resource_type, "resource": target.resource}
+        begun = branch.told.get("TaskScheduled")
+        parameters = json.loads(begun["taskScheduledEventDetails"]["parameters"]) if begun else arguments()
+        if ended := ended_before(branch.told, "Task"):
+            return ended()
         scheduled = {**names, "region": self._region, "parameters": dump(parameters)}
         for field, shown in (("TimeoutSeconds", "timeoutInSeconds"), ("HeartbeatSeconds", "heartbeatInSeconds")):
             if times.get(field) is not None:
                 scheduled[shown] = times[field]
-        branch.event("TaskScheduled", scheduled)
-        branch.event("TaskStarted", names)
+        branch.event_once("TaskScheduled", scheduled, **({TOKEN: token} if token else {}))
+        branch.event_once("TaskStarted", names)
+        branch.again_since = begun["timestamp"] if begun else None
         try:
             result = self._call(target, parameters, branch, scope, names, token, times)
         except StateFailure as failure:
@@ -131,9 +149,7 @@ class Integrations:
                 branch.event(kind, {**names, **outcome_of(failure.error, failure.cause)})
             raise
         finally:
-            if token:
-                self._tokens.drop(token)
-                branch.context.pop("Task", None)
+            branch.again_since = None
         text = require_size(result, branch.context.get("State", {}).get("Name", ""))
         branch.event("TaskSucceeded", {**names, **data_details(output=text)})
         return result
@@ -150,17 +166,13 @@ class Integrations:
     ) -> Any:
         integration = self._integration(target)
         assert integration is not None
-        execution = branch.context["Execution"]
-        try:
-            with acting(execution["RoleArn"], execution["Name"]):
-                submitted = integration.submit(target, parameters, branch, scope)
-        except StateFailure as failure:
-            if target.pattern:
-                branch.event("TaskSubmitFailed", {**names, **outcome_of(failure.error, failure.cause)})
-            raise
+        if told := branch.told.get("TaskSubmitted"):
+            submitted = json.loads(told["taskSubmittedEventDetails"]["output"])
+        else:
+            submitted = self._submitted(integration, target, parameters, branch, names, scope)
         if not target.pattern:
             return submitted
-        branch.event("TaskSubmitted", {**names, **data_details(output=dump(submitted))})
+        branch.event_once("TaskSubmitted", {**names, **data_details(output=dump(submitted))})
         assert token is not None
         if target.pattern == "waitForTaskToken":
             return self._tokens.wait(token, scope, times.get("HeartbeatSeconds"))
@@ -173,8 +185,41 @@ class Integrations:
         finally:
             waiting.close()
 
+    def _submitted(
+        self, integration: Integration, target: Target, parameters: Any, branch: Branch, names: dict, scope: Scope
+    ) -> Any:  # fmt: skip
+        execution = branch.context["Execution"]
+        try:
+            with acting(execution["RoleArn"], execution["Name"]):
+                return integration.submit(target, parameters, branch, scope)
+        except StateFailure as failure:
+            if target.pattern:
+                branch.event_once("TaskSubmitFailed", {**names, **outcome_of(failure.error, failure.cause)})
+            raise
+
     def _integration(self, target: Target) -> Integration | None:
         return self._sdk if target.sdk else self._optimized.get(target.service)
+
+
+def ended_before(told: dict[str, dict[str, Any]], what: str) -> Callable[[], Any] | None:
+    """How a task or an activity had ended before the kill: its result, or its failure once more. None when it had not."""
+    if done := told.get(f"{what}Succeeded"):
+        return lambda: json.loads(done[f"{what.lower()}SucceededEventDetails"]["output"])
+    for kind in (f"{what}Failed", f"{what}TimedOut"):
+        if kind in told:
+            details = told[kind][f"{kind[0].lower()}{kind[1:]}EventDetails"]
+            return lambda: _fail(details)
+    return None
+
+
+def _fail(details: dict[str, Any]) -> None:
+    raise StateFailure(details.get("error"), details.get("cause"))
+
+
+def call_identity(branch: Branch) -> str:
+    """The same text whenever the same call of an execution is made, and another one for every other call."""
+    identity = f"{branch.context.get('Execution', {}).get('Id') or uuid.uuid4()} {branch.last_event} {branch.line}"
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, identity))
 
 
 def sdk_metadata() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Runs the states of one execution. One thread per branch; a state is a method that returns its output and its successor.
 
-With a past, a branch goes on where that branch stood: nothing that was done is done again.
+With a past, a branch goes on where that branch stood: nothing that was done is done again. Of an execution that goes on after
+a kill also the attempt that ran is taken up: `told` says which of its events there are.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import copy
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from local_cloud.stepfunctions import map_runs
@@ -18,7 +19,7 @@ from local_cloud.stepfunctions.concurrently import Outcome, run_all
 from local_cloud.stepfunctions.failures import ExecutionCancelled, QueryFailed, StateFailure, matches, outcome_of
 from local_cloud.stepfunctions.history import History, data_details
 from local_cloud.stepfunctions.moments import iso
-from local_cloud.stepfunctions.past import LINE, NEXT, Past
+from local_cloud.stepfunctions.past import BESIDE, LINE, NEXT, Past
 from local_cloud.stepfunctions.paths import place
 from local_cloud.stepfunctions.payload import dump, require_size, select
 from local_cloud.stepfunctions.query import JsonataQuery, PathQuery, is_distributed, query_of
@@ -57,18 +58,41 @@ class Branch:
     line: str = ""
     past: Past | None = None
     visit: int | None = None
+    # After a kill: the events of the attempt that goes on, by type, and what is noted about the state besides.
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
+    noted: dict[str, Any] = field(default_factory=dict)
+    # This line's own last event, the event with which its state was entered, and when that was.
+    own_event: int = 0
+    entered: int = 0
+    # When a call may have been made already that is made now: the moment from which its results are ours.
+    again_since: float | None = None
 
     def event(
         self, kind: str, details: dict[str, Any] | None = None, field_name: str | None = None, **ours: Any
     ) -> int:
         """Append an event to the history, after this branch's last one."""
         ours = {LINE: self.line, **ours} if self.line else ours
-        self.last_event = self.history.add(self.last_event, kind, details, field_name, ours)
+        self.last_event = self.own_event = self.history.add(self.last_event, kind, details, field_name, ours)
+        return self.last_event
+
+    def event_once(self, kind: str, details: dict[str, Any] | None = None, **ours: Any) -> int:
+        """The event, unless the attempt that goes on has it."""
+        if kind not in self.told:
+            return self.event(kind, details, **ours)
+        self.last_event = self.told[kind]["id"]
         return self.last_event
 
     def side_event(self, kind: str, details: dict[str, Any] | None = None) -> int:
         """Append an event beside the chain: on AWS the next one follows what this one follows."""
-        return self.history.add(self.last_event, kind, details, None, {LINE: self.line} if self.line else None)
+        if kind in self.told:
+            return self.told[kind]["id"]
+        ours = {LINE: self.line, BESIDE: True} if self.line else {BESIDE: True}
+        return self.history.add(self.last_event, kind, details, None, ours)
+
+    def note(self, **told: Any) -> None:
+        """Keep something about the state that this line is in, for the case of a kill."""
+        self.noted = {**self.noted, "entered": self.entered, **told}
+        self.history.note(self.line, self.noted)
 
     def child(
         self, scope: Scope, last_event: int, history: History | None = None, line: str = "", past: Past | None = None,
@@ -93,12 +117,17 @@ class Branch:
         stood = self.past.line(self.line) if self.past else None
         if stood:
             self.context.variables |= stood.variables
+            if self.past.goes_on:
+                self.last_event = self.own_event = stood.last or self.last_event
             if stood.left:
                 name, value = stood.following, json.loads(stood.output)
             else:
                 name, value, entered, self.visit = stood.state, json.loads(stood.given), stood.entered, stood.visit
+                if self.past.goes_on:
+                    self.told, self.noted = stood.attempt, self.past.note(self.line)
         while name is not None:
-            self.scope.check()
+            if entered is None:  # what had begun before a kill ends by itself, and stops what it had started
+                self.scope.check()
             if self.last_event >= MAXIMUM_EVENTS:
                 raise StateFailure(
                     "States.Runtime", f"The execution reached the maximum of {MAXIMUM_EVENTS} history events."
@@ -113,9 +142,13 @@ class Branch:
         if kind in RETRIED:
             self.context["State"]["RetryCount"] = 0
         before = self.last_event
+        if entered is not None and self.past.goes_on:
+            self.context["State"]["EnteredTime"] = iso(self.past.line(self.line).entered_at)
         if entered is None:
+            self.told, self.noted = {}, {}
             details = {"name": name, **data_details(input=dump(raw))}
             entered = self.event(f"{kind}StateEntered", details, "stateEnteredEventDetails")
+        self.entered = entered
         try:
             output, following, assigned = self._with_handlers(name, state, raw, entered, before)
             text = require_size(output, name)
@@ -136,24 +169,28 @@ class Branch:
     def _with_handlers(
         self, name: str, state: dict[str, Any], raw: Any, entered: int, before: int
     ) -> tuple[Any, str | None, dict[str, Any]]:
-        counts: dict[int, int] = {}
+        counts = {int(index): done for index, done in self.noted.get("counts", {}).items()}
+        if counts:
+            self.context["State"]["RetryCount"] = sum(counts.values())
         query = query_of(state, raw, self, self.language)
+        if self.noted.get("after") == self.own_event:  # the kill came before the next attempt
+            self._await_retry()
         while True:
             try:
                 return self.enter(name, state, query)
             except StateFailure as failure:
-                if self.scope.cancelled:
-                    raise ExecutionCancelled from failure
-                self.scope.check()  # the execution's own time is over: no handler may see that
+                self.scope.check()  # cancelled, or the execution's own time is over: no handler may see that
                 failure.frame(name, entered)
                 self._tell_query(name, failure, before)
                 delay = self._retry_delay(state, failure, counts)
                 if delay is not None:
-                    self.scope.wait(delay)
-                    self.context["State"]["RetryCount"] += 1
+                    self.note(
+                        counts=counts, until=self.scope.clock.now() + delay, after=self.own_event, follows=self.last_event
+                    )  # fmt: skip
+                    self._await_retry()
                     continue
                 if state["Type"] in ("Map", "Parallel") and (failure.inside or isinstance(failure, QueryFailed)):
-                    self.event(f"{state['Type']}StateFailed")
+                    self.event_once(f"{state['Type']}StateFailed")
                 for index, catcher in enumerate(state.get("Catch", [])):
                     if matches(catcher["ErrorEquals"], failure):
                         try:
@@ -163,6 +200,12 @@ class Branch:
                             self._tell_query(name, other, before)
                             raise
                 raise
+
+    def _await_retry(self) -> None:
+        """Wait as long as was noted, and forget the attempt before."""
+        self.last_event, self.told, self.visit = self.noted["follows"], {}, None
+        self.context["State"]["RetryCount"] = sum(self.noted["counts"].values())
+        self.scope.wait(max(0.0, self.noted["until"] - self.scope.clock.now()))
 
     @reads("Type")
     def enter(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
@@ -174,9 +217,13 @@ class Branch:
         if not isinstance(failure, QueryFailed) or failure.told:
             return
         failure.told = True
+        if "EvaluationFailed" in self.told:
+            return
         place = {"location": failure.location} if failure.location else {}
         details = {**outcome_of(failure.error, failure.cause), **place, "state": name}
-        self.last_event = self.history.add(before if failure.beside else self.last_event, "EvaluationFailed", details)
+        ours = {LINE: self.line} if self.line else None
+        follows = before if failure.beside else self.last_event
+        self.last_event = self.own_event = self.history.add(follows, "EvaluationFailed", details, None, ours)
 
     @staticmethod
     @reads("Catch.Next", of=RETRIED)
@@ -254,7 +301,10 @@ class Branch:
     @reads("Next", "Assign", "OutputPath", of="Wait", by=PATH)
     def _wait(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
         given = query.given()
-        self.scope.wait(query.seconds(given, self.scope.clock.now()))
+        now = self.scope.clock.now()
+        if "until" not in self.noted:
+            self.note(until=now + query.seconds(given, now))
+        self.scope.wait(max(0.0, self.noted["until"] - now))
         if isinstance(query, JsonataQuery):
             return self.ended(state, query, given)
         assigned = query.assigned(state, given) if "Assign" in state else {}
@@ -264,12 +314,21 @@ class Branch:
     def _task(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
         given = query.given()
         times = {field: query.time(field, given) for field in ("TimeoutSeconds", "HeartbeatSeconds")}
-        scope = Scope(self.scope, times["TimeoutSeconds"], "States.Timeout")
+        scope = Scope(self.scope, self._left(state["Resource"], times["TimeoutSeconds"]), "States.Timeout")
         try:
             result = self.tasks.run(state["Resource"], query.arguments, self, scope, times)
         finally:
             scope.close()
         return self.ended(state, query, result)
+
+    def _left(self, resource: str, seconds: float | None) -> float | None:
+        """A task's time; after a kill what is left of it where somebody else answers. Jobs and calls begin again."""
+        scheduled = self.told.get("ActivityScheduled")
+        if resource.endswith(".waitForTaskToken"):
+            scheduled = self.told.get("TaskScheduled")
+        if seconds is None or scheduled is None:
+            return seconds
+        return max(0.0, seconds - (self.scope.clock.now() - scheduled["timestamp"]))
 
     @reads("Branches", of="Parallel")
     def _parallel(self, name: str, state: dict[str, Any], query: PathQuery | JsonataQuery) -> Ended:
@@ -323,7 +382,7 @@ class Branch:
             self.last_event, failure.inside = failure.last_event, True
             raise
         except ExecutionCancelled:
-            self.event(aborted)
+            self.event_once(aborted)
             raise
         finally:
             scope.close()
@@ -336,14 +395,17 @@ class Branch:
         branch = self.child(scope, previous, line=line, Map={"Item": {"Index": index, "Value": value}})
         details = {"name": name, "index": index}
         stood = self.past.line(line) if self.past else None
-        if stood and stood.ended:
+        if stood and stood.ended and not self.past.goes_on:
             return Outcome(json.loads(stood.output), previous)
-        if not stood:
+        begun = self.past.lines.get(line) if self.past else None
+        if begun and self.past.goes_on:
+            branch.told, branch.last_event = begun.attempt, begun.last or previous
+        if not begun:
             branch.event("MapIterationStarted", details)
         try:
             outcome = _outcome(branch, lambda: branch.run(machine, query.item(given, value, branch)))
         except ExecutionCancelled:
-            branch.event("MapIterationAborted", details)
+            branch.event_once("MapIterationAborted", details)
             raise
         if outcome.failure:
             branch.side_event("MapIterationFailed", details)

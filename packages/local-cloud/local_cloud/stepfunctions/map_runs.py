@@ -19,7 +19,7 @@ from local_cloud.persistence.database import Database
 from local_cloud.stepfunctions import map_items, map_results
 from local_cloud.stepfunctions.concurrently import Outcome, run_all
 from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure, outcome_of
-from local_cloud.stepfunctions.history import History, data_details, whole
+from local_cloud.stepfunctions.history import History, data_details, past_of, whole
 from local_cloud.stepfunctions.past import Past
 from local_cloud.stepfunctions.payload import dump
 from local_cloud.stepfunctions.reading import JSONATA, PATH, reads
@@ -47,6 +47,7 @@ class MapRuns:
     save: Callable[[Database, dict[str, Any]], None]
     clock: Clock
     executions: dict[str, dict[str, Any]]
+    suspended: threading.Event
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, label: str, **given: Any) -> MapRun:
@@ -63,14 +64,20 @@ class MapRuns:
             self.save(self.database, self.record)
         return MapRun(self, run, label)
 
-    def again(self, arn: str) -> MapRun:
-        """A run that did not succeed, RUNNING once more: its executions that did succeed are kept."""
+    def again(self, arn: str, goes_on: bool) -> MapRun:
+        """A run that did not succeed, or that a killed cloud left, RUNNING once more: its executions that succeeded are kept."""
         with self.lock:
             run = next(run for run in self.record["mapRuns"] if run["mapRunArn"] == arn)
-            begin_again(run, self.clock.now())
+            if goes_on:
+                run.pop("stopDate", None)
+                run["status"] = "RUNNING"
+            else:
+                begin_again(run, self.clock.now())
             run.update(counts=dict.fromkeys(COUNTS, 0), items=dict.fromkeys(COUNTS, 0))
             self.save(self.database, self.record)
         earlier = {r["index"]: r for r in list(self.executions.values()) if r.get("mapRunArn") == arn}
+        if goes_on:  # what was cancelled a moment before the kill is done anew
+            earlier = {index: record for index, record in earlier.items() if record["status"] != "ABORTED"}
         return MapRun(self, run, run["stateMachineArn"].rpartition("/")[2], earlier)
 
 
@@ -95,10 +102,22 @@ class MapRun:
         arn = record["executionArn"]
         past = Past(whole(self.runs.database, arn))
         begin_again(record, self.runs.clock.now())
-        history = History.reopened(self.runs.database, arn, self.runs.clock)
+        history = History.reopened(self.runs.database, arn, self.runs.clock, suspended=self.runs.suspended)
+        history.forget_notes()
         history.add(history.last, "ExecutionRedriven", {"redriveCount": record["redriveCount"]})
         self.runs.save(self.runs.database, record)
         return history, past
+
+    def settled(self, record: dict[str, Any]) -> bool:
+        """Whether the execution of an item ended in the life of the run that goes on: it is not done again."""
+        ended = record["status"] not in ("RUNNING", "ABORTED")
+        return ended and record["stopDate"] >= self.run.get("redriveDate", 0)
+
+    def go_on(self, record: dict[str, Any]) -> tuple[History, Past]:
+        """An execution that a killed cloud left: its history, and where it stands."""
+        arn = record["executionArn"]
+        history = History.reopened(self.runs.database, arn, self.runs.clock, suspended=self.runs.suspended)
+        return history, past_of(self.runs.database, arn)
 
     def begin(self, value: Any, index: int) -> tuple[dict[str, Any], History]:
         """The execution of one item, RUNNING, and its history."""
@@ -110,18 +129,24 @@ class MapRun:
             "status": "RUNNING", "startDate": self.runs.clock.now(), "input": dump(value), "mapRunArn": self.run["mapRunArn"],
             "machine": self.runs.record["machine"], "index": index,
         }  # fmt: skip
-        history = History(self.runs.database, record["executionArn"], clock=self.runs.clock)
+        history = History(
+            self.runs.database, record["executionArn"], clock=self.runs.clock, suspended=self.runs.suspended
+        )
         history.add(0, "ExecutionStarted", {**data_details(input=record["input"]), "roleArn": machine["roleArn"]})
         self.runs.keep(record)
         self.runs.save(self.runs.database, record)
         return record, history
 
-    def finish(self, record: dict[str, Any], history: History, status: str, **told: str) -> None:
+    def finish(
+        self, record: dict[str, Any], history: History, status: str, past: Past | None = None, **told: str
+    ) -> None:  # fmt: skip
         """The execution of one item has ended."""
         kind = {"SUCCEEDED": "ExecutionSucceeded", "FAILED": "ExecutionFailed", "ABORTED": "ExecutionAborted"}[status]
-        history.add(history.last, kind, data_details(**told) if status == "SUCCEEDED" else told)
+        if not (past and past.end):  # else the kill came between this event and the record
+            history.add(history.last, kind, data_details(**told) if status == "SUCCEEDED" else told)
         record.update(status=status, stopDate=self.runs.clock.now(), **told)
         self.runs.save(self.runs.database, record)
+        history.forget_notes()
 
     def end(self, status: str) -> None:
         """The run has ended; executions that never began count as aborted."""
@@ -156,9 +181,10 @@ def run(branch: Branch, state: dict[str, Any], query: PathQuery | JsonataQuery, 
     count, percentage = map_items.tolerances(state, query, given)
     label = state.get("Label") or str(uuid.uuid4())
     if stood and stood.map_run:
-        made = branch.map_runs.again(stood.map_run)
-        told = {"mapRunArn": made.run["mapRunArn"], "redriveCount": made.run["redriveCount"]}
-        branch.event("MapRunRedriven", told)
+        made = branch.map_runs.again(stood.map_run, branch.past.goes_on)
+        if not branch.past.goes_on:
+            told = {"mapRunArn": made.run["mapRunArn"], "redriveCount": made.run["redriveCount"]}
+            branch.event("MapRunRedriven", told)
     else:
         made = branch.map_runs.start(
             label, maxConcurrency=concurrency, toleratedFailureCount=count, toleratedFailurePercentage=percentage
@@ -178,16 +204,16 @@ def run(branch: Branch, state: dict[str, Any], query: PathQuery | JsonataQuery, 
         )
     except ExecutionCancelled:
         made.end("ABORTED")
-        branch.event("MapRunAborted")
-        branch.event("MapStateAborted")
+        branch.event_once("MapRunAborted")
+        branch.event_once("MapStateAborted")
         raise
     except StateFailure as failure:
         made.end("FAILED")
-        branch.event("MapRunFailed", outcome_of(failure.error, failure.cause))
+        branch.event_once("MapRunFailed", outcome_of(failure.error, failure.cause))
         failure.inside = True
         raise
     made.end("SUCCEEDED")
-    branch.event("MapRunSucceeded")
+    branch.event_once("MapRunSucceeded")
     branch.side_event("MapStateSucceeded")
     return [record_output(record) for record in results] if answer is None else answer
 
@@ -240,18 +266,22 @@ def _child(
 ) -> Outcome:  # fmt: skip
     item = {"Item": {"Index": index, "Value": value}}
     record, past = made.earlier.get(index), None
+    goes_on = branch.past is not None and branch.past.goes_on and record is not None
     if record and record["status"] == "SUCCEEDED":
         made.count({"pending": -1, "succeeded": 1}, size)
         return Outcome(record, 0)
+    if goes_on and made.settled(record):
+        made.count({"pending": -1, "failed": 1}, size)
+        return Outcome(record, 0, failure=StateFailure(record.get("error"), record.get("cause")))
     outer = branch.child(scope, 0, Map=item)
     made.count({"pending": -1, "running": 1}, size)
     if record:
-        history, past = made.redrive(record)
+        history, past = made.go_on(record) if goes_on and record["status"] == "RUNNING" else made.redrive(record)
         entry = json.loads(record["input"])
     else:
         entry = query.item(given, value, outer)
         record, history = made.begin(entry, index)
-    child = branch.child(scope, history.last if past else 0, history, past=past, Map=item)
+    child = branch.child(scope, history.last if past and not past.goes_on else 0, history, past=past, Map=item)
     child.context["Execution"] = {
         **child.context["Execution"],
         "Id": record["executionArn"],
@@ -262,12 +292,12 @@ def _child(
         output = dump(child.run(machine, entry))
     except ExecutionCancelled:
         made.count({"running": -1, "aborted": 1}, size)
-        made.finish(record, history, "ABORTED")
+        made.finish(record, history, "ABORTED", past)
         raise
     except StateFailure as failure:
         made.count({"running": -1, "failed": 1}, size)
-        made.finish(record, history, "FAILED", **outcome_of(failure.error, failure.cause))
+        made.finish(record, history, "FAILED", past, **outcome_of(failure.error, failure.cause))
         return Outcome(record, 0, failure=failure)
     made.count({"running": -1, "succeeded": 1}, size)
-    made.finish(record, history, "SUCCEEDED", output=output)
+    made.finish(record, history, "SUCCEEDED", past, output=output)
     return Outcome(record, 0)

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from local_cloud.errors import AwsError
 from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure
-from local_cloud.stepfunctions.integrations import Target, sdk_metadata
+from local_cloud.stepfunctions.integrations import Target, call_identity, sdk_metadata
 from local_cloud.stepfunctions.payload import dump
 from local_cloud.stepfunctions.scope import Scope
 from local_cloud.stepfunctions.sdk_tasks import SdkTasks, error_parts
@@ -84,6 +84,12 @@ def _with_resources(sent: dict[str, Any], branch: Branch) -> dict[str, Any]:
     return {**sent, "Entries": added}
 
 
+def _started(told: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "ExecutionArn": told["executionArn"], "StartDate": int(told["startDate"].timestamp() * 1000), **sdk_metadata(),
+    }  # fmt: skip
+
+
 def _capital(name: str) -> str:
     return name[0].upper() + name[1:]
 
@@ -126,18 +132,24 @@ class NestedExecutions:
         request = {
             "stateMachineArn": parameters["StateMachineArn"],
             "input": given if isinstance(given, str) else dump(given),
-            **({"name": parameters["Name"]} if "Name" in parameters else {}),
+            "name": parameters.get("Name", call_identity(branch)),
         }
         try:
             started = self._start(request)
         except AwsError as error:
+            if branch.again_since is not None and (known := self._made_before(request, error, branch.again_since)):
+                return known
             cause = _cause(error.message, "AWSStepFunctions", error.status, error.code, str(uuid.uuid4()))
             raise StateFailure(f"StepFunctions.{error.code}Exception", cause) from error
-        return {
-            "ExecutionArn": started["executionArn"],
-            "StartDate": int(started["startDate"].timestamp() * 1000),
-            **sdk_metadata(),
-        }
+        return _started(started)
+
+    def _made_before(self, request: dict[str, Any], error: AwsError, since: float) -> dict[str, Any] | None:
+        """The execution that a killed cloud had started for this very call, and that has ended since."""
+        if error.code != "ExecutionAlreadyExists":
+            return None
+        known = self._describe(error.message.partition("'")[2].rstrip("'"))
+        ours = known["input"] == request["input"] and known["startDate"].timestamp() >= since - 0.001
+        return _started(known) if ours else None
 
     def await_end(self, target: Target, parameters: dict[str, Any], submitted: Any, scope: Scope) -> Any:
         """The other execution's description once it succeeded; stops it when nobody waits for it any more."""

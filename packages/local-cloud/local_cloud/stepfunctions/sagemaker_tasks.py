@@ -82,10 +82,23 @@ class SageMakerTasks:
             request = self._validator.checked("sagemaker", operation, parameters)
             self._authority.check_here("sagemaker", self._needed(target, operation, request))
             with itself():
-                response = self._service.call(operation, request)
+                response = self._made_before(operation, request, branch) or self._service.call(operation, request)
         except AwsError as error:
             raise _failure(error, dump(parameters)) from error
         return {**plain(response), **sdk_metadata()}
+
+    def _made_before(self, operation: str, request: dict[str, Any], branch: Branch) -> dict[str, Any] | None:
+        """The answer of a call that a killed cloud may have made and had no time to note: the resource is there, and ours."""
+        noun = operation.removeprefix("Create")
+        if branch.again_since is None or noun == operation:
+            return None
+        try:
+            found = self._service.call(f"Describe{noun}", {f"{noun}Name": request[f"{noun}Name"]})
+        except AwsError:
+            return None
+        # Times of resources are in whole milliseconds.
+        ours = found["CreationTime"].timestamp() >= branch.again_since - 0.001
+        return {f"{noun}Arn": found[f"{noun}Arn"]} if ours else None
 
     def await_end(self, target: Target, parameters: dict[str, Any], submitted: Any, scope: Scope) -> Any:
         """The job's description once it ended well; stops the job when nobody waits for it any more."""

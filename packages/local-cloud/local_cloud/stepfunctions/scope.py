@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from local_cloud.clock import MACHINE, Clock
-from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure, TaskAnswered
+from local_cloud.stepfunctions.failures import ExecutionCancelled, ExecutionSuspended, StateFailure, TaskAnswered
 
 # The longest that a lock may be waited for differs between machines; a Wait state may take a year.
 LONGEST_WAIT_SECONDS = 3600
@@ -39,6 +39,8 @@ class Scope:
         self._deadline = None if seconds is None else self.clock.ticks() + seconds
         self._timeout_error = timeout_error
         self._answered = False
+        self._root: Scope = parent._root if parent else self
+        self.suspended = False
         if parent is not None:
             parent._children.append(self)
             if parent.cancelled:
@@ -56,6 +58,11 @@ class Scope:
         for child in list(self._children):
             child.cancel()
 
+    def suspend(self) -> None:
+        """End all waiting below this root, without anything being done or written because of it."""
+        self.suspended = True
+        self.cancel()
+
     def answer(self) -> None:
         """End this scope's waiting with TaskAnswered."""
         self._answered = True
@@ -67,7 +74,9 @@ class Scope:
             self._parent._children.remove(self)
 
     def check(self) -> None:
-        """Raise ExecutionCancelled, or the timeout of the nearest scope whose time is over."""
+        """Raise ExecutionCancelled or ExecutionSuspended, or the timeout of the nearest scope whose time is over."""
+        if self._root.suspended:
+            raise ExecutionSuspended
         if self._answered:
             raise TaskAnswered
         if self._event.is_set():

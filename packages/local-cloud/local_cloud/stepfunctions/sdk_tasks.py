@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local_cloud.moto_services import implemented_operations
 from local_cloud.services import SERVICES, service_model
 from local_cloud.stepfunctions.failures import StateFailure
-from local_cloud.stepfunctions.integrations import Target
+from local_cloud.stepfunctions.integrations import Target, call_identity
 from local_cloud.stepfunctions.payload import dump
 from local_cloud.stepfunctions.scope import Scope
 from local_cloud.stepfunctions.sdk_payload import api_name, from_response, step_functions_name, to_request
@@ -75,16 +75,23 @@ class SdkTasks:
         name, prefix = SDK_SERVICES[target.service]
         model = service_model(name)
         try:
-            return self.call(target, parameters, step_functions_name)
+            return self.call(target, parameters, step_functions_name, call_identity(branch))
         except ClientError as error:
             raise _failure(model, prefix, error) from error
 
-    def call(self, target: Target, parameters: dict[str, Any], spelling: Callable[[str], str]) -> Any:
-        """The answer with its members spelled by `spelling`; ClientError when the service refuses."""
+    def call(
+        self, target: Target, parameters: dict[str, Any], spelling: Callable[[str], str], identity: str | None = None
+    ) -> Any:  # fmt: skip
+        """The answer with its members spelled by `spelling`; ClientError when the service refuses.
+
+        `identity` is the client token of services that take one: a call that is made again after a kill does nothing twice.
+        """
         name, _ = SDK_SERVICES[target.service]
         model = service_model(name)
         operation = model.operation_model(_operation(model, target.action))
         request = to_request(operation.input_shape, parameters or {})
+        if identity:
+            request = {**dict.fromkeys(_idempotency_tokens(operation.input_shape), identity), **request}
         if operation.name == "CopyObject" and isinstance(request.get("CopySource"), str):
             # The Java SDK sends the (already encoded) text as it is; botocore would encode it once more.
             request["CopySource"] = unquote(request["CopySource"])
@@ -106,6 +113,11 @@ class SdkTasks:
 def _operation(model: Any, action: str) -> str | None:
     wanted = action[0].upper() + action[1:]
     return wanted if action[0].islower() and wanted in model.operation_names else None
+
+
+def _idempotency_tokens(shape: Any) -> list[str]:
+    members = shape.members if shape else {}
+    return [name for name, member in members.items() if member.metadata.get("idempotencyToken")]
 
 
 def _method(client: Any, operation: str) -> str:

@@ -11,7 +11,6 @@ from local_cloud.own_services import FunctionService, JobService
 from local_cloud.persistence.database import Database
 from local_cloud.services import COVERAGE_PAGE
 from local_cloud.stepfunctions.activity_api import Activities
-from local_cloud.stepfunctions.execution import end_abandoned
 from local_cloud.stepfunctions.execution_api import Executions
 from local_cloud.stepfunctions.integrations import Integration, Integrations
 from local_cloud.stepfunctions.lambda_tasks import LambdaTasks
@@ -37,7 +36,7 @@ class StatesService:
         database: Database,
     ):  # fmt: skip
         self._store = Store(context, database)
-        tokens = Tokens(context.clock)
+        tokens = self._tokens = Tokens(context.clock, database, self._store.suspended)
         self._activities = Activities(self._store, tokens)
         sdk = SdkTasks(clients)
         messages = MessageTasks(sdk)
@@ -61,14 +60,16 @@ class StatesService:
         }
 
     def start(self) -> None:
-        """Read what earlier processes wrote; what still ran then is aborted, and can be redriven."""
+        """Read what earlier processes wrote. From here on the tokens that executions wait for can be answered."""
         self._store.load()
-        for record in self._store.executions.values():
-            if record["status"] == "RUNNING":
-                end_abandoned(self._store.database, record, self._store.clock)
+        self._tokens.expect(self._executions.take_up())
+
+    def go_on(self) -> None:
+        """Go on with what still ran; the services that it calls have started."""
+        self._executions.go_on()
 
     def stop(self) -> None:
-        """Abort what runs, so that its jobs end too."""
+        """Suspend what runs, before its jobs end."""
         self._activities.stop()
         self._executions.stop()
 

@@ -28,6 +28,8 @@ class Store:
         self.lock = threading.RLock()
         self.kept: dict[str, Records] = {kind: {} for kind in KINDS}
         self.executions: Records = {}
+        # Set when the cloud stops: no execution writes any more.
+        self.suspended = threading.Event()
 
     @property
     def machines(self) -> Records:

@@ -15,6 +15,7 @@ from typing import Any
 
 from local_cloud.clock import Clock
 from local_cloud.errors import AwsError
+from local_cloud.persistence.database import Database
 from local_cloud.stepfunctions.failures import HeartbeatMissed, StateFailure
 from local_cloud.stepfunctions.scope import LONGEST_WAIT_SECONDS, Scope
 
@@ -30,23 +31,46 @@ class _Waiting:
         self.failure: StateFailure | None = None
         self.beat = beat
 
+    def take(self, answer: dict[str, Any]) -> None:
+        """What came for the token: a result, or an error and a cause."""
+        self.result = answer.get("result")
+        self.failure = None if "result" in answer else StateFailure(answer["error"], answer["cause"])
+        self.done.set()
+
 
 class Tokens:
-    """The tokens that are waited for now; they do not survive the process, as their executions do not."""
+    """The tokens that are waited for now. An answer is a row before it is acknowledged, and stays until its task has ended."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, database: Database, suspended: threading.Event | None = None) -> None:
+        self._clock, self._database = clock, database
         self._waiting: dict[str, _Waiting] = {}
+        self._suspended = suspended or threading.Event()
 
-    def make(self) -> str:
-        """A new token."""
-        token = uuid.uuid4().hex + uuid.uuid4().hex
-        self._waiting[token] = _Waiting(self._clock.ticks())
+    def make(self, token: str | None = None) -> str:
+        """A new token, or the one that an execution goes on with."""
+        token = token or uuid.uuid4().hex + uuid.uuid4().hex
+        if token not in self._waiting:
+            self._waiting[token] = _Waiting(self._clock.ticks())
         return token
+
+    def expect(self, tokens: set[str]) -> None:
+        """After a start: these are waited for; what was answered and not used yet is answered, what nobody asks for goes."""
+        for token in tokens:
+            self.make(token)
+        for token, text in self._database.read("SELECT token, answer FROM task_answer"):
+            if token in tokens:
+                self._waiting[token].take(json.loads(text))
+            else:
+                self._forget(token)
 
     def drop(self, token: str) -> None:
         """Nobody waits for this token any more."""
-        self._waiting.pop(token, None)
+        waiting = self._waiting.pop(token, None)
+        if waiting and waiting.done.is_set() and not self._suspended.is_set():
+            self._forget(token)
+
+    def _forget(self, token: str) -> None:
+        self._database.write("DELETE FROM task_answer WHERE token=?", (token,))
 
     def begin(self, token: str) -> bool:
         """A worker takes the activity task; False when nobody waits for it any more."""
@@ -65,8 +89,10 @@ class Tokens:
                 pass
 
     def on_answer(self, token: str, tell: Callable[[], None]) -> None:
-        """Call `tell` when the token is answered."""
+        """Call `tell` when the token is answered, at once when it is already."""
         self._waiting[token].answered = tell
+        if self._waiting[token].done.is_set():
+            tell()
 
     def wait(self, token: str, scope: Scope, heartbeat: float | None) -> Any:
         """What SendTaskSuccess brought; fails as SendTaskFailure, timeouts and cancellation say."""
@@ -88,17 +114,18 @@ class Tokens:
         """SendTaskSuccess."""
         waiting = self._find(token)
         try:
-            waiting.result = json.loads(output)
+            result = json.loads(output)
         except ValueError:
             raise AwsError("InvalidOutput", "The output is not JSON.") from None
-        waiting.done.set()
-        waiting.answered()
+        self._answer(token, waiting, {"result": result})
 
     def fail(self, token: str, error: str | None, cause: str | None) -> None:
         """SendTaskFailure."""
-        waiting = self._find(token)
-        waiting.failure = StateFailure(error, cause)
-        waiting.done.set()
+        self._answer(token, self._find(token), {"error": error, "cause": cause})
+
+    def _answer(self, token: str, waiting: _Waiting, answer: dict[str, Any]) -> None:
+        self._database.write("INSERT OR REPLACE INTO task_answer VALUES (?,?)", (token, json.dumps(answer)))
+        waiting.take(answer)
         waiting.answered()
 
     def beat(self, token: str) -> None:
