@@ -85,12 +85,14 @@ class Pipeline:
 
     def undisturbed(self) -> None:
         """One execution from beginning to end: what all others must come to, and how long one takes."""
-        self.run_to_the_end(self.start("first"))  # the cache of features is filled, the bytecode of the images compiled
+        first = self.start("first")  # fills the cache of features, compiles the images' bytecode
+        self.run_to_the_end(first)
         began = time.monotonic()
         arn = self.start("whole")
         self.run_to_the_end(arn)
         self.usual_seconds, self.whole = time.monotonic() - began, self.outcome(arn)
         assert self.whole["status"] == "SUCCEEDED", self.whole
+        assert self.whole == self.outcome(first), "two executions differ that nothing disturbed"
 
     def run_to_the_end(self, arn: str) -> None:
         end = time.monotonic() + PATIENCE

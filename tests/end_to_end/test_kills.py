@@ -18,7 +18,7 @@ from tests.end_to_end.pipeline_kills import Pipeline
 LONG = "DARKROOM_KILLS" in os.environ
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0 if LONG else 900)]
 # What makes an execution long and does not matter here.
-QUICK = {"tuning": {"max_jobs": 2}, "explain": {"enabled": False}, "quality_gate": {"minimum": 0.3}}
+QUICK = {"tuning": {"ranges": {"depths": [1, 2]}}, "explain": {"enabled": False}, "quality_gate": {"minimum": 0.3}}
 
 
 def test_a_pipeline_that_is_killed_at_random_moments_ends_with_the_same_model_and_figures(

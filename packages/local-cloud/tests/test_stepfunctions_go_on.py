@@ -291,3 +291,22 @@ def test_wherever_the_kill_falls_the_execution_ends_as_if_there_had_been_none(tm
         assert len(set(world.messages)) == len(whole.messages)
         writes += 1
     assert writes > 8
+
+
+def test_a_history_that_cannot_be_read_fails_its_execution_and_nothing_else(tmp_path):
+    world = World(tmp_path)
+    service, database = world.cloud(12)
+    with contextlib.suppress(ExecutionSuspended):
+        start(service, MACHINES["a job that is retried, and a pause"])
+    wait_until(database.dead.is_set, 60, "the kill")
+    service.stop()
+    database.close()
+    spoilt = Database(tmp_path / "rows.sqlite")
+    spoilt.write("UPDATE execution_event SET event='{\"id\": 2' WHERE id=2")
+    spoilt.close()
+    service, database = world.cloud()
+    told = service.call("DescribeExecution", {"executionArn": arn_of("m")})
+    assert (told["status"], told["error"]) == ("FAILED", "States.Runtime")
+    assert told["cause"].startswith("Its history cannot be read: ")
+    assert service.call("ListStateMachines", {})["stateMachines"]
+    database.close()

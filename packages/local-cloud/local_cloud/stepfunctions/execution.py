@@ -139,6 +139,11 @@ class Execution:
         else:
             self._in_background()
 
+    def give_up(self, cause: str) -> None:
+        """It cannot go on: its history is not what was written."""
+        self.record.update(status="FAILED", stopDate=self._clock.now(), error="States.Runtime", cause=cause)
+        self._save()
+
     def suspend(self) -> None:
         """The cloud stops: end the thread, and leave everything as it stands."""
         self._scope.suspend()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import uuid
 from typing import Any
 
 from local_cloud import json_text
-from local_cloud.errors import AwsError
+from local_cloud.errors import AwsError, words_for
 from local_cloud.listing import page, start_of, token_for
 from local_cloud.stepfunctions import history
 from local_cloud.stepfunctions.arns import check_arn, check_name, unqualified
@@ -20,6 +21,8 @@ from local_cloud.stepfunctions.map_runs import shown_run
 from local_cloud.stepfunctions.redrive import status_of
 from local_cloud.stepfunctions.store import Store, moment
 from local_cloud.stepfunctions.variables import variable_references
+
+logger = logging.getLogger("local_cloud.stepfunctions")
 
 LISTED = (
     "executionArn", "stateMachineArn", "mapRunArn", "name", "status", "startDate", "stopDate", "redriveCount",
@@ -48,8 +51,12 @@ class Executions:
         tokens: set[str] = set()
         for record in (record for record in left.values() if "mapRunArn" not in record):
             execution = self._again(record)
-            tokens |= execution.take_up()
-            self._remember(execution)
+            try:
+                tokens |= execution.take_up()
+                self._remember(execution)
+            except (KeyError, TypeError, ValueError) as damage:  # one damaged row must not keep everything else away
+                logger.exception("The history of %s cannot be read", record["executionArn"])
+                execution.give_up(f"Its history cannot be read: {words_for(damage)}")
         return tokens | self._item_tokens()
 
     def _item_tokens(self) -> set[str]:
