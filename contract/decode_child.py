@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 
-from contract import exif, jpeg, png
+from contract import exif, jpeg, png, webp
 from contract.decode import Decoded, as_decoded, check_memory, check_size, jpeg_pixels
 from contract.decode_apart import HEADER_MEMORY, LENGTH, REQUEST
 from contract.memory_budget import MEGABYTE
@@ -38,19 +38,19 @@ class Job:
         self._data, self._kind = data, kind
         self._jpeg = jpeg.read_header(data) if kind == "JPEG" else None
         self._chunks = png.check(data) if kind == "PNG" else None
-        self._picture: Any = open_picture(self._chunks.data if self._chunks else data, kind)
+        # A WebP takes the memory of its pixels when it is opened: not before the parent has it.
+        self._picture: Any = None if kind == "WEBP" else open_picture(self._chunks.data if self._chunks else data, kind)
         if _is_preview(self._picture):
             raise UnreadablePhoto(
                 "unsupported_mode",
                 "the TIFF begins with a preview and keeps its photo elsewhere, as raw files of cameras do (DNG, NEF): "
                 "save it as JPEG or PNG",
             )
-        self._size = self._picture.size
+        self._size = webp.size(data) if self._picture is None else self._picture.size
         self._reduction = check_size(*self._size, max_pixels)
         self._deep = self._is_deep()
         self._orientation = self._read_orientation()
         self._turned = kind == "TIFF" and _tags(self._picture).get(_ORIENTATION_TAG, 1) != 1
-        self._animated = kind != "JPEG" and bool(getattr(self._picture, "is_animated", False))
         self.needs = self._estimate()
         check_memory(self.needs, kind)
 
@@ -65,6 +65,8 @@ class Job:
             return self._jpeg.orientation if self._jpeg else self._chunks.orientation  # type: ignore[union-attr]
         if self._kind == "TIFF":  # Pillow turns it upright itself, and OpenCV as well
             return 1
+        if self._picture is None:  # not known yet; this is the one that takes more memory
+            return 6
         block = self._picture.info.get("exif") or b""
         return exif.orientation(bytes(block).removeprefix(b"Exif\0\0"))
 
@@ -83,14 +85,23 @@ class Job:
             return answer + area * (header.bytes_per_pixel if header else 4)
         return answer + _PER_PIXEL[self._kind] * area + 3 * _tile_bytes(self._picture) // 2
 
+    def _open_late(self) -> None:
+        self._picture = open_picture(self._data, self._kind)
+        if self._picture.size != self._size:
+            raise UnreadablePhoto("corrupt", "the header of the WEBP picture is damaged: it gives two sizes")
+        self._orientation = self._read_orientation()
+
     def decode(self) -> Decoded:
+        if self._picture is None:
+            self._open_late()
+        animated = self._kind != "JPEG" and bool(getattr(self._picture, "is_animated", False))
         try:
             pixels, notes = self._pixels()
         except UnreadablePhoto:
             raise
         except Exception as error:  # whatever a damaged photo makes a decoder raise
             raise damaged(f"{self._kind} picture", error) from None
-        notes += ["animated"] if self._animated else []
+        notes += ["animated"] if animated else []
         notes += ["rotated"] if self._turned else []
         return as_decoded(pixels, self._kind, self._size, self._reduction, self._orientation, notes)
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from contract import webp
 from contract.decode import UnreadablePhoto, decode, read_photo
 from tests.inference_code.bombs import many_scans, png
 from tests.inference_code.photos import encode, exif, png_header_only, scene
@@ -351,6 +352,28 @@ def test_pixels_that_unpack_to_more_than_the_picture_are_not_unpacked():
         chunk(b"IDAT", zlib.compress(rows + bytes(300_000_000))),
     )
     assert decode(b"\x89PNG\r\n\x1a\n" + b"".join(parts) + chunk(b"IEND", b"")).shape == (10, 10, 3)
+
+
+# Valid photos: Pillow's opener takes eight bytes a pixel, and they were called damaged.
+@pytest.mark.parametrize(("side", "lossless"), [(6000, False), (6000, True)])
+def test_a_webp_of_36_megapixels_is_decoded(side, lossless):
+    decoded = read_photo(encode(np.zeros((side, side, 3), np.uint8), "WEBP", method=0, lossless=lossless))
+    assert decoded.pixels.shape == (side // 2, side // 2, 3) and "reduced" in decoded.notes
+
+
+def test_a_webp_that_takes_more_than_any_photo_may_is_too_costly_and_not_damaged():
+    assert reason_for(encode(np.zeros((9000, 9000, 3), np.uint8), "WEBP", method=0)) == "too_costly"
+
+
+@pytest.mark.parametrize(("kind", "options"), [("VP8 ", {}), ("VP8L", {"lossless": True}), ("VP8X", {"exif": exif(6)})])
+def test_the_size_of_a_webp_is_read_from_its_first_bytes(kind, options):
+    data = encode(PHOTO, "WEBP", **options)
+    assert data[12:16] == kind.encode() and webp.size(data) == PHOTO.shape[1::-1]
+
+
+def test_a_webp_that_is_cut_in_its_first_chunk_is_corrupt():
+    data = encode(PHOTO, "WEBP")
+    assert {reason_for(data[:end]) for end in range(12, 30)} == {"corrupt"}
 
 
 @pytest.mark.parametrize(("depth", "colour"), [(16, 6)])
