@@ -293,6 +293,34 @@ def test_wherever_the_kill_falls_the_execution_ends_as_if_there_had_been_none(tm
     assert writes > 8
 
 
+def redriven_with_a_kill(folder: Path, writes: float) -> tuple[World, bool]:
+    """An execution that has failed, redriven, killed after so many writes, and gone on with."""
+    world, _ = run_with_a_kill(folder, MACHINES["a failure"], float("inf"))
+    service, database = world.cloud(writes)
+    with contextlib.suppress(ExecutionSuspended):
+        service.call("RedriveExecution", {"executionArn": arn_of("m")})
+    until_ended_or_dead(world, service, database)
+    if not database.dead.is_set():
+        return world, False
+    service, database = world.cloud()
+    if not service.call("DescribeExecution", {"executionArn": arn_of("m")})["redriveCount"]:  # never acknowledged
+        service.call("RedriveExecution", {"executionArn": arn_of("m")})
+    until_ended_or_dead(world, service, database)
+    return world, True
+
+
+def test_a_redrive_goes_on_wherever_the_kill_falls(tmp_path):
+    whole, _ = redriven_with_a_kill(tmp_path / "whole", float("inf"))
+    record, kinds, wrong = told(whole)
+    assert (wrong, record["status"], kinds["ExecutionRedriven "], kinds["FailStateEntered F"]) == ([], "FAILED", 1, 1)
+    writes, died = 0, True
+    while died:
+        world, died = redriven_with_a_kill(tmp_path / str(writes), writes)
+        assert told(world) == (record, kinds, []), f"killed after {writes} writes"
+        writes += 1
+    assert writes > 3
+
+
 def test_a_history_that_cannot_be_read_fails_its_execution_and_nothing_else(tmp_path):
     world = World(tmp_path)
     service, database = world.cloud(12)

@@ -149,40 +149,28 @@ def test_a_stopped_execution_is_redriven_and_a_finished_or_running_one_is_not(st
     assert listed == []
 
 
-def test_what_a_killed_cloud_left_goes_on_by_itself_and_a_redrive_as_well(own_cloud):
+def test_what_a_killed_cloud_left_goes_on_by_itself(own_cloud):
     own_cloud.start()
     states = own_cloud.client("stepfunctions")  # noqa: F811
     definition = {
         "StartAt": "Once",
         "States": {
             "Once": {"Type": "Pass", "Parameters": {"id.$": "States.UUID()"}, "Next": "Wait"},
-            "Wait": {"Type": "Wait", "Seconds": 12, "Next": "End"},
+            "Wait": {"Type": "Wait", "Seconds": 10, "Next": "End"},
             "End": {"Type": "Pass", "End": True},
         },
     }
-
-    def killed_in_the_wait() -> str:
-        wait_until(lambda: kinds(states, arn)[-1] == "WaitStateEntered", 60)
-        events = states.get_execution_history(executionArn=arn)["events"]
-        own_cloud.kill()
-        own_cloud.start()
-        return json.loads(events[2]["stateExitedEventDetails"]["output"])
-
     arn = states.start_execution(stateMachineArn=machine(states, definition))["executionArn"]
-    once = killed_in_the_wait()
-    states = own_cloud.client("stepfunctions")
-    assert states.describe_execution(executionArn=arn)["status"] == "RUNNING"
-    states.stop_execution(executionArn=arn)
-    states.redrive_execution(executionArn=arn)
-    wait_until(lambda: "ExecutionRedriven" in kinds(states, arn), 60)
+    wait_until(lambda: kinds(states, arn)[-1] == "WaitStateEntered", 60)
+    before = states.get_execution_history(executionArn=arn)["events"]
     own_cloud.kill()
     own_cloud.start()
     states = own_cloud.client("stepfunctions")
     ended = finished(states, arn)
-    assert (ended["status"], ended["redriveCount"], json.loads(ended["output"])) == ("SUCCEEDED", 1, once)
-    assert kinds(states, arn) == [
-        "ExecutionStarted", "PassStateEntered", "PassStateExited", "WaitStateEntered", "ExecutionAborted",
-        "ExecutionRedriven", "WaitStateExited", "PassStateEntered", "PassStateExited", "ExecutionSucceeded",
+    once = json.loads(before[2]["stateExitedEventDetails"]["output"])
+    assert (ended["status"], ended["redriveCount"], json.loads(ended["output"])) == ("SUCCEEDED", 0, once)
+    after = states.get_execution_history(executionArn=arn)["events"]
+    assert after[: len(before)] == before
+    assert [event["type"] for event in after[len(before) :]] == [
+        "WaitStateExited", "PassStateEntered", "PassStateExited", "ExecutionSucceeded",
     ]  # fmt: skip
-    events = states.get_execution_history(executionArn=arn)["events"]
-    assert (events[6]["timestamp"] - events[5]["timestamp"]).total_seconds() == pytest.approx(12, abs=5)
