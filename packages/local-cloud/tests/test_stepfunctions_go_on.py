@@ -149,7 +149,7 @@ FAILING = {
         "Fail": {"Type": "Fail", "Error": "Told", "Cause": "as the test says"},
     },
 }
-PAUSING = {"StartAt": "Rest", "States": {"Rest": {**PAUSE, "Seconds": 600, "End": True}}}
+PAUSING = {"StartAt": "Rest", "States": {"Rest": {**PAUSE, "Seconds": 400000, "End": True}}}
 MACHINES = {
     "a job that is retried, and a pause": {
         "StartAt": "Job",
