@@ -14,6 +14,7 @@ from local_cloud.persistence.database import Database
 
 def install(database: Database) -> None:
     """Adjust moto's classes; before any of its services has state."""
+    _leave_out_instance_types()
     _forget_instances()
     _record_log_lines(database)
     _name_the_root_caller()
@@ -24,6 +25,22 @@ def install(database: Database) -> None:
     events_adjustments.install()
     ssm_adjustments.install()
     logs_adjustments.install()
+
+
+def _leave_out_instance_types() -> None:
+    """moto's SSM imports its EC2, which reads every instance type of AWS: 60 MB for a service that is not offered here."""
+    from moto.utilities import utils
+
+    plain = utils.load_resource
+
+    def load_resource(filename: str) -> Any:
+        return {} if filename.startswith("ec2/resources/instance_type") else plain(filename)
+
+    utils.load_resource = load_resource
+    try:
+        import moto.ec2.models.instance_types  # noqa: F401
+    finally:
+        utils.load_resource = plain
 
 
 def _leave_bucket_policies_unenforced() -> None:

@@ -52,6 +52,7 @@ HELD_ELSEWHERE = {
     "CloudWatchBackend.put_metric_alarm": "tests/test_events.py",
     "CloudWatchBackend.put_metric_data": "tests/test_events.py",
     "CloudWatchBackend.get_metric_data": "tests/test_moto_manners.py",
+    "utils.load_resource": "tests/test_moto_manners.py",
     "CloudWatchBackend.get_metric_statistics": "tests/test_moto_manners.py",
     "EventPatternParser.parse": "tests/test_events.py",
     "EventsBackend.put_rule": "tests/test_events.py",

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import psutil
 import pytest
 from botocore.exceptions import ClientError
 
@@ -33,6 +34,11 @@ def test_clients_that_change_a_service_at_once_do_not_trip_over_each_other(cloud
         for role in page["Roles"]
     ]
     assert len([name for name in roles if name.startswith("race-")]) == 72
+
+
+def test_a_cloud_that_has_just_started_takes_less_than_150_megabytes(own_cloud):
+    own_cloud.start()
+    assert psutil.Process(own_cloud.process.pid).memory_info().rss < 150_000_000
 
 
 def query(name: str, period: int = 1, **metric) -> dict:
