@@ -202,9 +202,9 @@ class Integrations:
 
 
 def ended_before(told: dict[str, dict[str, Any]], what: str) -> Callable[[], Any] | None:
-    """How a task or an activity had ended before the kill: its result, or its failure once more. None when it had not."""
+    """How a task, an activity or a function had ended before the kill: its result, or its failure once more. None when it had not."""
     if done := told.get(f"{what}Succeeded"):
-        return lambda: json.loads(done[f"{what.lower()}SucceededEventDetails"]["output"])
+        return lambda: json.loads(done[f"{what[0].lower()}{what[1:]}SucceededEventDetails"]["output"])
     for kind in (f"{what}Failed", f"{what}TimedOut"):
         if kind in told:
             details = told[kind][f"{kind[0].lower()}{kind[1:]}EventDetails"]

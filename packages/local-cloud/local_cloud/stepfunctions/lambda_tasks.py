@@ -20,7 +20,7 @@ from local_cloud.functions.executions import Invocation
 from local_cloud.own_services import FunctionService
 from local_cloud.stepfunctions.failures import StateFailure, outcome_of
 from local_cloud.stepfunctions.history import data_details
-from local_cloud.stepfunctions.integrations import Target
+from local_cloud.stepfunctions.integrations import Target, ended_before
 from local_cloud.stepfunctions.payload import dump, require_size
 from local_cloud.stepfunctions.scope import LONGEST_WAIT_SECONDS, Scope
 
@@ -84,14 +84,16 @@ class LambdaTasks:
         self, resource: str, arguments: Callable[[], Any], branch: Branch, scope: Scope, times: dict[str, Any]
     ) -> Any:
         """A Task whose resource is a function: its input is the event, its result the answer."""
-        parameters = arguments()
-        text = dump(parameters)
+        if ended := ended_before(branch.told, "LambdaFunction"):
+            return ended()
+        begun = branch.told.get("LambdaFunctionScheduled")
+        text = begun["lambdaFunctionScheduledEventDetails"]["input"] if begun else dump(arguments())
         scheduled: dict[str, Any] = {**data_details(input=text), "resource": resource}
         for field, shown in (("TimeoutSeconds", "timeoutInSeconds"), ("HeartbeatSeconds", "heartbeatInSeconds")):
             if times.get(field) is not None:
                 scheduled[shown] = times[field]
-        branch.event("LambdaFunctionScheduled", scheduled)
-        branch.event("LambdaFunctionStarted", {})
+        branch.event_once("LambdaFunctionScheduled", scheduled)
+        branch.event_once("LambdaFunctionStarted", {})
         execution = branch.context["Execution"]
         try:
             with acting(execution["RoleArn"], execution["Name"]):

@@ -21,7 +21,13 @@ ENDS = {
     "ExecutionSucceeded": "SUCCEEDED", "ExecutionFailed": "FAILED", "ExecutionAborted": "ABORTED",
     "ExecutionTimedOut": "TIMED_OUT",
 }  # fmt: skip
-BEGINNINGS = ("TaskScheduled", "ActivityScheduled", "MapStateStarted", "ParallelStateStarted")
+BEGINNINGS = (
+    "TaskScheduled",
+    "ActivityScheduled",
+    "LambdaFunctionScheduled",
+    "MapStateStarted",
+    "ParallelStateStarted",
+)
 
 
 @dataclass
