@@ -60,7 +60,7 @@ class Activities:
         told = {name: seconds for name, seconds in limits.items() if seconds is not None}
         if ended := ended_before(branch.told, "Activity"):
             return ended()
-        token = self._tokens.make(scheduled and scheduled[TOKEN])
+        token = self._tokens.make(scheduled[TOKEN] if scheduled else None)
         try:
             branch.event_once(
                 "ActivityScheduled", {"resource": resource, **data_details(input=given), **told}, _token=token

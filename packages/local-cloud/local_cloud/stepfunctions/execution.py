@@ -120,9 +120,11 @@ class Execution:
 
     def go_on(self) -> None:
         """Go on from there, in the background."""
-        if not self._past.lines:  # killed between the record and its first event
+        past = self._past
+        assert past is not None, "take_up has read it"
+        if not past.lines:  # killed between the record and its first event
             self.start()
-        elif (end := self._past.end) and self.record.get("redriveDate", 0) > end["timestamp"]:
+        elif (end := past.end) and self.record.get("redriveDate", 0) > end["timestamp"]:
             # Killed between the record of a redrive and its event.
             self._past = Past(whole(self._database, self.record["executionArn"]))
             self._note_redrive()

@@ -11,7 +11,7 @@ import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from local_cloud.access.authority import acting
 from local_cloud.services import COVERAGE_PAGE
@@ -116,7 +116,7 @@ class Integrations:
         begun = branch.told.get("TaskScheduled")
         token = None
         if target.pattern:
-            token = self._tokens.make(begun and begun[TOKEN])
+            token = self._tokens.make(begun[TOKEN] if begun else None)
             branch.context["Task"] = {"Token": token}
         try:
             return self._run(target, arguments, branch, scope, times, token)
@@ -186,7 +186,7 @@ class Integrations:
             waiting.close()
 
     def _submitted(
-        self, integration: Integration, target: Target, parameters: Any, branch: Branch, names: dict, scope: Scope
+        self, integration: Integration, target: Target, parameters: Any, branch: Branch, names: dict[str, Any], scope: Scope
     ) -> Any:  # fmt: skip
         execution = branch.context["Execution"]
         try:
@@ -212,7 +212,7 @@ def ended_before(told: dict[str, dict[str, Any]], what: str) -> Callable[[], Any
     return None
 
 
-def _fail(details: dict[str, Any]) -> None:
+def _fail(details: dict[str, Any]) -> NoReturn:
     raise StateFailure(details.get("error"), details.get("cause"))
 
 
