@@ -15,12 +15,12 @@ import pytest
 from contract.failure import JobFailure
 from contract.health_rules import RULE_NAMES
 from training_code.health.chosen import BY_NAME, PROFILER_REPORT, PROFILER_RULES, chosen_rules
-from training_code.health.managed import in_service_terms, read_statuses, with_service_outcomes
+from training_code.health.managed import in_service_terms, read_statuses, with_service_outcomes, write_evaluations
 from training_code.health.observations import Observations, mean, median, percentile
 from training_code.health.report import loss_series
 from training_code.health.rule import Outcome, Rule, healthy, no_data
 from training_code.health.verdict import status_of, stop_of, verdict
-from training_code.health.watch import LiveRules
+from training_code.health.watch import LiveRules, watch
 
 
 def step(number: int, loss: float | None = 1.0, **fields: Any) -> dict[str, Any]:
@@ -728,6 +728,91 @@ def test_in_the_platforms_words_no_data_is_an_error_that_says_so():
     assert in_service_terms({"status": "IssuesFound", "seen": "x" * 2000})["StatusDetails"] == "x" * 1024
 
 
+def test_a_platform_finds_a_folder_for_each_of_its_configurations(tmp_path):
+    (tmp_path / "Mine").mkdir()
+    (tmp_path / "Mine" / "old").write_text("of an earlier evaluation")
+    part = {"name": "BatchSize", "status": "NoData", "seen": "ü"}
+    found = [{"name": "Overfit", "status": "IssuesFound", "seen": "ü"},
+             {"name": PROFILER_REPORT, "status": "NoData", "seen": "none", "values": {"rules": [part]}}]  # fmt: skip
+    pages = {"health.html": "<p>ü", "profiler-report.html": "<p>é"}
+    write_evaluations(tmp_path, [{"RuleConfigurationName": name} for name in ("Mine", "Profile")], found, pages)
+    mine, profile = tmp_path / "Mine", tmp_path / "Profile"
+    assert sorted(path.name for path in mine.iterdir()) == ["Overfit.json", "health.html", "outcome.json"]
+    assert json.loads((mine / "Overfit.json").read_text()) == found[0]
+    assert json.loads((mine / "outcome.json").read_text()) == {
+        "RuleEvaluationStatus": "IssuesFound",
+        "StatusDetails": "ü",
+    }
+    assert (mine / "health.html").read_text(encoding="utf-8") == "<p>ü"
+    reports = profile / "profiler-output"
+    assert (reports / "profiler-report.html").read_text(encoding="utf-8") == "<p>é"
+    assert json.loads((reports / "profiler-reports" / "BatchSize.json").read_text()) == part
+    assert json.loads((profile / "outcome.json").read_text())["StatusDetails"] == "NoData: none"
+    with pytest.raises(ValueError, match="argument 2 is longer"):
+        write_evaluations(tmp_path, [{"RuleConfigurationName": "Mine"}], found, pages)
+
+
+def test_an_outcome_of_the_platform_has_the_form_of_ours(tmp_path):
+    path = tmp_path / "rules.json"
+    path.write_text(
+        json.dumps(
+            {"DebugRuleEvaluationStatuses": [{"RuleConfigurationName": "A", "RuleEvaluationStatus": "NoIssuesFound"}]}
+        )
+    )
+    (outcome,) = read_statuses(path)
+    ours = BY_NAME["Overfit"].evaluate(Observations())
+    assert set(outcome) == set(ours)
+    assert (outcome["parameters"], outcome["values"], outcome["steps"], outcome["gain_seconds"]) == ({}, {}, (), 0.0)
+
+
+def test_the_first_loss_and_whether_it_fell_early():
+    odd = weights(a={"std": 2.1}, b={})
+    lost = [step(0, None, nonfinite=0), *[step(n, 1.0) for n in range(1, 20)]]
+    assert says("PoorWeightInitialization", inside(odd, steps=lost))["values"]["first_loss"] == 1.0
+    late = [step(0, 2.0), step(50, 1.0), *[step(n, 1.0) for n in range(51, 60)]]
+    assert status("PoorWeightInitialization", inside(odd, steps=late)) == "NoIssuesFound", (
+        "its next record is all there is to see"
+    )
+    slow = [step(n, 2.0 - 0.19 * (n == 30)) for n in range(60)]
+    assert status("PoorWeightInitialization", inside(odd, steps=slow)) == "IssuesFound"
+    assert status("PoorWeightInitialization", inside(odd, steps=slow[:1] * 2)) == "NoIssuesFound", (
+        "two steps say nothing"
+    )
+    without = [step(n, None, nonfinite=0) for n in range(20)]
+    assert status("PoorWeightInitialization", inside(odd, steps=without)) == "IssuesFound", (
+        "no loss at all is none that falls"
+    )
+    assert (
+        status("PoorWeightInitialization", Observations(tensors=[{"step": 0, "mode": "TRAIN", **odd}]))
+        == "NoIssuesFound"
+    )
+
+
+def test_noise_of_groups_is_that_of_one_step():
+    steps = [
+        step(0, 1.0, steps=4),
+        step(4, 1.0, steps=4),
+        step(8, 1.0, steps=4),
+        step(12, 1.4, steps=2),
+        step(14, 1.0, steps=2),
+    ]
+    found = says("LossNotDecreasing", Observations(steps=steps))["values"]
+    pairs = [(0.4**2) / (1 / 4 + 1 / 2), (0.4**2) / (1 / 2 + 1 / 2)]
+    assert found["noise"] == pytest.approx(2 * (mean(pairs) * (1 / 1 + 1 / 3.2)) ** 0.5)
+
+
+def test_samples_without_workers_have_none_that_are_busy():
+    system = [{name: value for name, value in sample(n + 1.0).items() if name != "workers_wanted"} for n in range(19)]
+    found = says("CPUBottleneck", Observations(steps=falling(20, data=0.5, data_cpu=0.4), system=system), **LOUD)
+    assert found["values"]["busy_processors"] == pytest.approx(0.8)
+
+
+def test_a_wrong_parameter_of_a_rule_in_the_profiler_report_is_named():
+    ((rule, _),) = chosen_rules({"rules": [{"name": PROFILER_REPORT}]})
+    with pytest.raises(ValueError, match="parameter max_ratio of rule LongEvaluation is 'x'; allowed: a number"):
+        rule.evaluate(Observations(), {"LongEvaluation_max_ratio": "x"})
+
+
 # --- rules beside a training that runs
 
 
@@ -794,3 +879,46 @@ def test_an_evaluation_that_took_long_is_followed_by_a_longer_pause(tmp_path):
     clock.now = began + 50.0
     rules.evaluate_when_due()
     assert (tmp_path / "live.json").exists()
+
+
+class Ended:
+    """The event that ends the watching after so many waits; each wait moves the clock."""
+
+    def __init__(self, clock: Clock, waits: int) -> None:
+        self.clock, self.left, self.waited = clock, waits, []
+
+    def wait(self, seconds: float) -> bool:
+        self.waited.append(round(seconds, 3))
+        self.clock.now += seconds
+        self.left -= 1
+        return self.left < 0
+
+
+class Sampled:
+    """Samples that take so many seconds each."""
+
+    def __init__(self, clock: Clock, *costs: float) -> None:
+        self.clock, self.costs, self.count = clock, list(costs), 0
+
+    def sample(self) -> dict[str, Any]:
+        self.clock.now += self.costs.pop(0) if self.costs else 0.0
+        self.count += 1
+        return {"sample": self.count}
+
+    def evaluate_when_due(self) -> None:
+        pass
+
+
+def test_samples_are_taken_at_even_times_and_late_ones_are_not_made_up_for(tmp_path):
+    clock = Clock()
+    ended, sampler = Ended(clock, 4), Sampled(clock, 0.4, 2.5)
+    watch(str(tmp_path), 7, 1.0, 5.0, [], ended, sampler, sampler, clock, lambda: 7)
+    assert ended.waited == [1.0, 0.6, 0.0, 1.0, 1.0]
+    assert len((tmp_path / "system.jsonl").read_text().splitlines()) == 5, "the last one when it ends"
+
+
+def test_watching_ends_with_the_training(tmp_path):
+    clock, parents = Clock(), iter([7, 7, 1, 1])
+    ended, sampler = Ended(clock, 99), Sampled(clock)
+    watch(str(tmp_path), 7, 1.0, 5.0, [], ended, sampler, sampler, clock, lambda: next(parents))
+    assert sampler.count == 2 and len(ended.waited) == 3

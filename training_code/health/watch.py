@@ -25,17 +25,21 @@ EVALUATION_SHARE = 0.02  # of one processor; an evaluation that took long is fol
 CONFIRMATIONS = 2  # evaluations in a row that must find an issue before a training is stopped
 
 
-def watch(directory: str, pid: int, interval: float, evaluate_every: float, stop_on: list[str], ended: Event) -> None:
+def watch(
+    directory: str, pid: int, interval: float, evaluate_every: float, stop_on: list[str], ended: Event,
+    sampler: SystemSampler | None = None, live: LiveRules | None = None, clock: Callable[[], float] = time.monotonic,
+    parent: Callable[[], int] = os.getppid,
+) -> None:  # fmt: skip
     """Until `ended` is set or the training is gone."""
-    sampler = SystemSampler(pid)
-    live = LiveRules(directory, pid, evaluate_every, stop_on)
+    sampler = sampler or SystemSampler(pid)
+    live = live or LiveRules(directory, pid, evaluate_every, stop_on)
     with open(f"{directory}/system.jsonl", "w", encoding="utf-8", buffering=1) as lines:
-        due = time.monotonic() + interval
-        while not ended.wait(max(0.0, due - time.monotonic())) and os.getppid() == pid:
+        due = clock() + interval
+        while not ended.wait(max(0.0, due - clock())) and parent() == pid:
             lines.write(json.dumps(sampler.sample()) + "\n")
             live.evaluate_when_due()
-            due = max(due + interval, time.monotonic())
-        if os.getppid() == pid:
+            due = max(due + interval, clock())
+        if parent() == pid:
             lines.write(json.dumps(sampler.sample()) + "\n")
 
 
