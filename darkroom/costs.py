@@ -43,7 +43,7 @@ def of_idle(templates: Mapping[str, Any]) -> dict[str, tuple[int, float, str]]:
     """
     table = json.loads(TABLE.read_text(encoding="utf-8"))
     standing, free = table["standing_per_month"], table["free_while_idle"]
-    found: dict[str, tuple[int, float, str]] = {}
+    lines: dict[str, tuple[int, float, str]] = {}
     for template in templates.values():
         for resource in template.get("Resources", {}).values():
             kind = resource["Type"]
@@ -52,9 +52,9 @@ def of_idle(templates: Mapping[str, Any]) -> dict[str, tuple[int, float, str]]:
             each, by_use = (standing[kind], "requests") if kind in standing else (0.0, free[kind])
             if "Condition" in resource:  # an endpoint's, there only while somebody has asked for it
                 continue
-            count = found.get(kind, (0, 0.0, ""))[0] + 1
-            found[kind] = (count, each * count, by_use)
-    return found
+            count = lines.get(kind, (0, 0.0, ""))[0] + 1
+            lines[kind] = (count, each * count, by_use)
+    return lines
 
 
 def of_endpoints(template: Mapping[str, Any]) -> Standing:

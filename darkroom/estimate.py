@@ -44,13 +44,13 @@ class Tables:
             json.loads((FOLDER / name).read_text(encoding="utf-8")) for name in ("prices.json", "durations.json")
         )
         own = _own(override) if override else {}
-        told = f"prices of {prices['region']}, {prices['as_of']}; minutes {durations['as_of']}, never measured on AWS"
+        source = f"prices of {prices['region']}, {prices['as_of']}; minutes {durations['as_of']}, never measured on AWS"
         return cls(
             {**prices["per_hour"], **own.get("per_hour", {})},
             {**durations["start_minutes"], **own.get("start_minutes", {})},
             {**durations["work_seconds"], **own.get("work_seconds", {})},
             own.get("photos", durations["photos"]),
-            f"{told}; {override} on top" if override else told,
+            f"{source}; {override} on top" if override else source,
         )
 
 
@@ -101,15 +101,17 @@ class Step:
 
 def steps(definition: Mapping[str, Any], execution: ExecutionInput, photos: int, tables: Tables) -> list[Step]:
     """The jobs that this input would start, in their order."""
-    asked = {kind: value for kind, value in vars(execution.instances).items() if value != getattr(Instances(), kind)}
-    machines = {**definition["States"]["Set defaults"]["Parameters"]["instances"], **asked}
-    found = []
+    instances = {
+        kind: value for kind, value in vars(execution.instances).items() if value != getattr(Instances(), kind)
+    }
+    machines = {**definition["States"]["Set defaults"]["Parameters"]["instances"], **instances}
+    steps = []
     for name, state in _in_order(definition):
         if _runs(name, execution):
-            found.append(_step(name, state, machines, execution, photos, tables))
+            steps.append(_step(name, state, machines, execution, photos, tables))
             if name == EXPLAIN:
-                found.append(_endpoint_of(found[-1], machines, tables))
-    return found
+                steps.append(_endpoint_of(steps[-1], machines, tables))
+    return steps
 
 
 def _in_order(definition: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
@@ -154,10 +156,10 @@ def _endpoint_of(explain: Step, machines: Mapping[str, Any], tables: Tables) -> 
     return Step(f"{explain.name}: its endpoint", str(machines["transform"]), "endpoint", 1, 1, 0.0, minutes)
 
 
-def quotas(found: Iterable[Step]) -> dict[str, int]:
+def quotas(steps: Iterable[Step]) -> dict[str, int]:
     """How many machines of each quota a run needs at once; its steps run one after the other."""
     needed: dict[str, int] = {}
-    for step in found:
+    for step in steps:
         for name, count in step.quotas.items():
             needed[name] = max(count, needed.get(name, 0))
     return needed

@@ -281,8 +281,8 @@ def _publish_again(target: Target, package: str, said: dict[str, Any]) -> None:
 def _name_of(target: Target, said: dict[str, Any]) -> str | None:
     """The name under which it was published, for ever written in its description: what the execution wrote expires."""
     execution = said["CustomerMetadataProperties"]["execution"].rpartition(":")[2]
-    name, found, _ = said.get("ModelPackageDescription", "").partition(f", trained by execution {execution}")
-    return name if found else None
+    name, separator, _ = said.get("ModelPackageDescription", "").partition(f", trained by execution {execution}")
+    return name if separator else None
 
 
 def _version(package: str) -> int:

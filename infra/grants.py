@@ -26,15 +26,15 @@ def arn(service: str, resource: str, *, region: str = Aws.REGION, account: str =
 
 def company_rules(scope: Construct, id: str, settings: Settings) -> dict[str, Any]:
     """What `roles` in the settings asks of each role: path, name and boundary, as a role's constructor takes them."""
-    asked = settings.roles
-    rules: dict[str, Any] = {} if asked.path == "/" else {"path": asked.path}
-    if asked.name_prefix:
+    roles = settings.roles
+    rules: dict[str, Any] = {} if roles.path == "/" else {"path": roles.path}
+    if roles.name_prefix:
         name = f"{id}Role" if not id.endswith("Role") else id
         rules["role_name"] = (
-            f"{asked.name_prefix}{settings.prefix}-{Stack.of(scope).stack_name.rpartition('-')[2]}-{name}"
+            f"{roles.name_prefix}{settings.prefix}-{Stack.of(scope).stack_name.rpartition('-')[2]}-{name}"
         )
-    if asked.permissions_boundary:
-        bound = asked.permissions_boundary
+    if roles.permissions_boundary:
+        bound = roles.permissions_boundary
         find = (
             iam.ManagedPolicy.from_managed_policy_arn
             if bound.startswith("arn:")

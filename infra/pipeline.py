@@ -140,8 +140,8 @@ class PipelineStack(Stack):
         days = self.settings.logs.retention_days
         # The enumeration's members are named in words; CloudFormation's property is the number.
         group = logs.LogGroup(self, id, log_group_name=name, removal_policy=self.removal)
-        made = cast(logs.CfnLogGroup, group.node.default_child)
-        made.retention_in_days, made.kms_key_id = days, self.key
+        resource = cast(logs.CfnLogGroup, group.node.default_child)
+        resource.retention_in_days, resource.kms_key_id = days, self.key
         return group
 
     def _parameter(self, name: str, value: str) -> ssm.StringParameter:

@@ -38,13 +38,13 @@ def estimate(context: Context, photos: int, input_file: Path | None, table: Path
     execution = look.check_run(executions.read_input(input_file))
     tables = estimates.Tables.read(table)
     machine = target.client("stepfunctions").describe_state_machine(stateMachineArn=target.parameter(STATE_MACHINE))
-    found = estimates.steps(json.loads(machine["definition"]), execution, photos, tables)
-    needed = estimates.quotas(found)
+    steps = estimates.steps(json.loads(machine["definition"]), execution, photos, tables)
+    needed = estimates.quotas(steps)
     short = [] if target.is_local else _short(context, needed)
     if as_json:
-        context.print_json(_document(found, needed, tables))
+        context.print_json(_document(steps, needed, tables))
     else:
-        _print(context, found, needed, tables)
+        _print(context, steps, needed, tables)
     for name, count, granted, code in short:
         context.console.print(
             f"Too small: {name} is {granted:g}, this run needs {count}. Request it: aws service-quotas "
@@ -70,38 +70,38 @@ def _short(context: Context, needed: dict[str, int]) -> list[tuple[str, int, flo
     return estimates.lacking(needed, granted)
 
 
-def _document(found: list[estimates.Step], needed: dict[str, int], tables: estimates.Tables) -> dict[str, Any]:
-    priced = [step.dollars(tables) for step in found]
+def _document(steps: list[estimates.Step], needed: dict[str, int], tables: estimates.Tables) -> dict[str, Any]:
+    priced = [step.dollars(tables) for step in steps]
     return {
         "steps": [
             {"step": step.name, "machine": step.machine, "jobs": step.jobs, "at_once": step.at_once,
              "minutes": round(step.minutes, 1), "machine_minutes": round(step.machine_minutes, 1), "dollars": dollars}
-            for step, dollars in zip(found, priced, strict=True)
+            for step, dollars in zip(steps, priced, strict=True)
         ],
-        "minutes": round(sum(step.minutes for step in found), 1),
+        "minutes": round(sum(step.minutes for step in steps), 1),
         "dollars": None if None in priced else round(sum(one or 0 for one in priced), 2),
         "quotas": needed,
         "tables": tables.told,
     }  # fmt: skip
 
 
-def _print(context: Context, found: list[estimates.Step], needed: dict[str, int], tables: estimates.Tables) -> None:
+def _print(context: Context, steps: list[estimates.Step], needed: dict[str, int], tables: estimates.Tables) -> None:
     shown = Table(box=None, padding=(0, 2))
     for column in ("step", "machine", "jobs", "minutes", "dollars"):
         shown.add_column(column, justify="left" if column in ("step", "machine") else "right")
-    for step in found:
+    for step in steps:
         dollars = step.dollars(tables)
         price = "unknown" if dollars is None else f"{dollars:.3f}"
         shown.add_row(step.name, step.machine, str(step.jobs), f"{step.minutes:.1f}", price)
-    document = _document(found, needed, tables)
+    document = _document(steps, needed, tables)
     total = "unknown, a machine has no price" if document["dollars"] is None else f"{document['dollars']:.2f}"
-    shown.add_row("All of it", "", str(sum(step.jobs for step in found)), f"{document['minutes']:.1f}", total)
+    shown.add_row("All of it", "", str(sum(step.jobs for step in steps)), f"{document['minutes']:.1f}", total)
     context.console.print(shown)
     context.console.print(f"Tables: {tables.told}.", markup=False, soft_wrap=True)
     context.console.print("Quotas (Service Quotas, SageMaker), at least:", markup=False)
     for name, count in sorted(needed.items()):
         context.console.print(f"  {count} × {name}", markup=False)
-    if not found:
+    if not steps:
         raise DarkroomError(
             "The deployed state machine starts no job.", f"Deploy again: {context.target.say('deploy')}"
         )

@@ -89,8 +89,8 @@ class ComparisonStack(Stack):
             log_group_name=self.settings.names.log_group_of_machine(name, of_this_stack()),
             removal_policy=self.pipeline.removal,
         )
-        made = cast(logs.CfnLogGroup, group.node.default_child)
-        made.retention_in_days, made.kms_key_id = self.settings.logs.retention_days, key
+        resource = cast(logs.CfnLogGroup, group.node.default_child)
+        resource.retention_in_days, resource.kms_key_id = self.settings.logs.retention_days, key
         machine = sfn.StateMachine(
             self, "StateMachine", state_machine_name=name,
             definition_body=sfn.DefinitionBody.from_chainable(
