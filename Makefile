@@ -205,7 +205,7 @@ kills: .venv/.installed-dev node_modules/.installed-dev ## Kill the local cloud 
 	@LOCAL_CLOUD_KILLS=$(or $(KILLS),60) .venv/bin/python -m pytest -q -p no:xdist packages/local-cloud/tests/test_kills.py && status=0 || status=$$?; \
 	  printf '%s\n' "| work | kills | acknowledged | cut off | wrong afterwards | processes | left over |" "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"; cat build/kills.md; exit $$status
 
-kills-demo: .venv/.installed-dev node_modules/.installed-dev ## Kill the local cloud 100 times over the demo's pipeline (KILLS=100), and show what it came to
+kills-demo: .venv/.installed-dev .venv/.installed-demo node_modules/.installed-dev ## Kill the local cloud 100 times over the demo's pipeline (KILLS=100), and show what it came to
 	@mkdir -p build; rm -f build/pipeline_kills.md
 	@DARKROOM_KILLS=$(or $(KILLS),100) .venv/bin/python -m pytest -q -s -p no:xdist tests/end_to_end/test_kills.py && status=0 || status=$$?; \
 	  printf '%s\n' "| work | kills | executions | wrong afterwards | processes | left over |" "| --- | ---: | ---: | ---: | ---: | ---: |"; cat build/pipeline_kills.md; exit $$status

@@ -1,6 +1,6 @@
 """Training jobs: what CreateTrainingJob accepts, and the describe, list and stop operations."""
 
-from collections.abc import Callable
+from typing import Any
 
 from local_cloud.errors import AwsError
 from local_cloud.sagemaker.channels import check_channels
@@ -118,9 +118,7 @@ def check_training(runtime: Runtime, request: Document) -> None:
     check_channels(request.get("InputDataConfig", []), algorithm["TrainingInputMode"], runtime.context.objects)
 
 
-def start_training(
-    runtime: Runtime, request: Document, fields: Document | None = None, **listeners: Callable[..., None]
-) -> str:
+def start_training(runtime: Runtime, request: Document, fields: Document | None = None, **listeners: Any) -> str:
     """Records a checked job, with more fields, and starts its run; a tuning job listens to it (`on_metric`, `on_end`)."""
     name = request["TrainingJobName"]
     arn = runtime.arn(NOUN, name)

@@ -213,7 +213,8 @@ def ended_before(told: dict[str, dict[str, Any]], what: str) -> Callable[[], Any
 
 
 def _fail(details: dict[str, Any]) -> NoReturn:
-    raise StateFailure(details.get("error"), details.get("cause"))
+    error: Any = details.get("error")  # whoever answers a token may leave it out
+    raise StateFailure(error, details.get("cause"))
 
 
 def call_identity(branch: Branch) -> str:
