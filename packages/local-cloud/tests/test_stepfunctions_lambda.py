@@ -61,6 +61,10 @@ def test_a_text_as_payload_is_the_event_itself_and_an_error_is_written_anew(clou
     invoke = {"Resource": "arn:aws:states:::lambda:invoke", "OutputPath": "$.Payload"}
     execution, _ = ran(cloud, {**invoke, "Parameters": {"FunctionName": echo, "Payload": "[1, true]"}})
     assert json.loads(execution["output"]) == [1, True]
+    execution, _ = ran(
+        cloud, {"Resource": ARN.format(make(cloud, "def handler(event, context):\n    return b'[1]'\n"))}
+    )
+    assert json.loads(execution["output"]) == [1], "bytes are the answer as it stands"
     fails = make(cloud, "def handler(event, context):\n    raise ValueError('no')\n")
     execution, _ = ran(cloud, {**invoke, "Parameters": {"FunctionName": fails}})
     assert execution["cause"].startswith('{"errorMessage":"no","errorType":"ValueError",')

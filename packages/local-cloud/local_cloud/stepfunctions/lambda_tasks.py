@@ -74,7 +74,7 @@ class LambdaTasks:
             log = base64.b64encode(done.tail.encode()).decode()
             headers["X-Amz-Log-Result"], answer["LogResult"] = log, log
         told = _metadata(200, done.request_id, headers, len(done.payload.encode()))
-        return {**answer, "Payload": json.loads(done.payload), **told, "StatusCode": 200}
+        return {**answer, "Payload": _value(done.payload), **told, "StatusCode": 200}
 
     def await_end(self, target: Target, parameters: dict[str, Any], submitted: Any, scope: Scope) -> Any:
         """Functions have no end of their own."""
@@ -100,7 +100,7 @@ class LambdaTasks:
                 done = self._wait({"FunctionName": resource, "Payload": text.encode()}, scope)
             if done.error:
                 raise _failed(done)
-            result = json.loads(done.payload)
+            result = _value(done.payload)
             output = require_size(result, resource)
         except StateFailure as failure:
             kind = "LambdaFunctionTimedOut" if failure.error == "States.Timeout" else "LambdaFunctionFailed"
@@ -146,6 +146,14 @@ class LambdaTasks:
             return call()
         except AwsError as fault:
             raise _refused(fault) from fault
+
+
+def _value(payload: str) -> Any:
+    """What a function answered; a text where its bytes are not JSON."""
+    try:
+        return json.loads(payload)
+    except ValueError:
+        return payload
 
 
 def _failed(done: Invocation, compact: bool = False) -> StateFailure:

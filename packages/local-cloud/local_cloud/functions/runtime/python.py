@@ -155,6 +155,8 @@ def answer_of(handler, order):
     except Exception as fault:
         return False, described(type(fault).__name__, str(fault), stack_of(fault), request_id)
     try:
+        if isinstance(result, bytes):  # the answer as it stands (recorded on AWS)
+            return True, result.decode()
         return True, json.dumps(result, default=plain, ensure_ascii=False)
     except Exception as fault:
         return False, described("Runtime.MarshalError", f"Unable to marshal response: {fault}", None, request_id)
