@@ -1,8 +1,9 @@
-"""What the local cloud's state costs: a write, a page, memory, idling, with few objects in it and with many.
+"""What the local cloud's state costs: a write, a page, memory, idling, with few things in it and with many.
 
-    python benchmarks/local_cloud_state.py [--objects 20000]
+    python benchmarks/local_cloud_state.py [--objects 20000] [--items 0 1000 20000]
 
-A cloud of its own in a temporary folder; times are medians of one client that waits for each answer.
+A cloud of its own in a temporary folder; times are medians of one client that waits for each answer. Beside a write's time stands the
+processor time that the cloud took for it: the other depends on what else the machine does.
 """
 
 from __future__ import annotations
@@ -26,17 +27,78 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--objects", type=int, default=20_000)
-    objects = parser.parse_args().objects
+    parser.add_argument("--items", type=int, nargs="*", default=[0, 1_000, 20_000])
+    given = parser.parse_args()
+    if given.objects:
+        with_cloud(lambda cloud: print_table(["empty", f"{given.objects:,} objects"], measured(cloud, given.objects)))
+    if given.items:
+        with_cloud(lambda cloud: print_table([f"{n:,}" for n in given.items], by_items(cloud, given.items)))
+
+
+def with_cloud(work: Callable[[RunningCloud], None]) -> None:
+    """Do it with a new cloud."""
     with tempfile.TemporaryDirectory() as folder:
         cloud = RunningCloud(Path(folder) / "state")
         cloud.start()
         try:
-            rows = measured(cloud, objects)
+            work(cloud)
         finally:
             cloud.stop()
-    print(f"| | empty | {objects:,} objects |\n| --- | ---: | ---: |")
-    for name, before, after in rows:
-        print(f"| {name} | {before} | {after} |")
+
+
+def print_table(columns: list[str], rows: list[tuple[str, ...]]) -> None:
+    """A table in Markdown."""
+    print(f"| | {' | '.join(columns)} |\n| --- |{' ---: |' * len(columns)}")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+
+
+def by_items(cloud: RunningCloud, sizes: list[int]) -> list[tuple[str, ...]]:
+    """Milliseconds of a write to each service that already has so many of what it makes."""
+    calls, there = item_writes(cloud), 0
+    cells: dict[str, list[str]] = {name: [] for name in calls}
+    for size in sizes:
+        for name, write in calls.items():
+            for number in range(there, size):
+                write(number)
+            cells[name].append(costs(cloud, lambda n, write=write, size=size: write(10**6 + size * 100 + n)))
+        there = size
+    return [(f"`{name}`", *row) for name, row in cells.items()]
+
+
+def item_writes(cloud: RunningCloud) -> dict[str, Callable[[int], Any]]:
+    """A write for each service, which makes one more of something."""
+    sqs, ssm, logs = cloud.client("sqs"), cloud.client("ssm"), cloud.client("logs")
+    metrics, iam, events = cloud.client("cloudwatch"), cloud.client("iam"), cloud.client("events")
+    queue = sqs.create_queue(QueueName="q")["QueueUrl"]
+    stream = {"logGroupName": "g", "logStreamName": "s"}
+    logs.create_log_group(logGroupName="g")
+    logs.create_log_stream(**stream)
+    trust = '{"Version": "2012-10-17", "Statement": []}'
+    iam.create_role(RoleName="r", AssumeRolePolicyDocument=trust)
+    policy = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
+
+    def line(n: int) -> None:
+        event = {"timestamp": int(time.time() * 1000), "message": f"line {n}"}
+        logs.put_log_events(logEvents=[event], **stream)
+
+    return {
+        "sqs send-message": lambda n: sqs.send_message(QueueUrl=queue, MessageBody=f"message {n}"),
+        "ssm put-parameter": lambda n: ssm.put_parameter(Name=f"/p/{n}", Value="v", Type="String", Overwrite=True),
+        "logs put-log-events": line,
+        "cloudwatch put-metric-data": lambda n: metrics.put_metric_data(
+            Namespace="n", MetricData=[{"MetricName": f"m{n % 7}", "Value": 1.0}]
+        ),
+        "iam put-role-policy": lambda n: iam.put_role_policy(RoleName="r", PolicyName=f"p{n}", PolicyDocument=policy),
+        "events put-rule": lambda n: events.put_rule(Name=f"r{n}", EventPattern='{"source": ["x"]}'),
+    }
+
+
+def costs(cloud: RunningCloud, call: Callable[[int], Any]) -> str:
+    """The median of a call, and the cloud's processor time for each."""
+    began = processor(cloud)
+    middle = median(call)
+    return f"{middle:.1f} ms ({(processor(cloud) - began) / (REPEATS + 1) * 1000:.1f})"
 
 
 def measured(cloud: RunningCloud, objects: int) -> list[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
-from local_cloud import rest_json
+from local_cloud import rest_json, sqs_query
 from local_cloud.access.authority import Authority, itself
 from local_cloud.access.decision import Caller
 from local_cloud.access.entry import permissions_of
@@ -30,7 +30,8 @@ from local_cloud.moto_services import (
 )
 from local_cloud.own_services import OwnServices
 from local_cloud.persistence.snapshot import Snapshot
-from local_cloud.s3 import list_answer
+from local_cloud.s3 import list_answer, preconditions
+from local_cloud.s3.checksum_type import with_type
 from local_cloud.s3.content import ContentStore
 from local_cloud.s3.encryption import ENCRYPTED, with_encryption
 from local_cloud.s3.entry import check_names, named, take_body
@@ -100,6 +101,8 @@ class Application:
             named = self._guard.service_name(request)
             service = SERVICES.get(named)
             protocol = spoken(request, protocol_of(named, request.raw_path == "/"))
+            if sqs_query.speaks(request, named):
+                protocol = "query"
             signed_for = self._guard.admit(request)
             if request.raw_path == "/_local/shutdown" and request.method == "POST":
                 self.on_shutdown()
@@ -116,9 +119,9 @@ class Application:
             self._permit(request, service, self._authority.holder(request.holder))
             return self.dispatch(request, service)
         except AwsError as error:
-            return error_answer(protocol, error, request.raw_path)
+            return error_answer(protocol, error)
         except Exception as fault:
-            return error_answer(protocol, refusal_of(fault) or _internal(request), request.raw_path)
+            return error_answer(protocol, refusal_of(fault) or _internal(request))
 
     def _permissions(self, request: Request) -> Answer:
         """What was asked and how it was judged; a POST changes the mode and forgets the questions."""
@@ -143,10 +146,10 @@ class Application:
             with itself():
                 return self.dispatch(request, service)
         except AwsError as error:
-            return error_answer(spoken(request, service.protocol), error, request.raw_path)
+            return error_answer(spoken(request, service.protocol), error)
         except Exception as fault:
             refused = refusal_of(fault) or _internal(request)
-            return error_answer(spoken(request, service.protocol), refused, request.raw_path)
+            return error_answer(spoken(request, service.protocol), refused)
 
     def _permit(self, request: Request, service: Service, caller: Caller | None) -> None:
         if caller is not None:
@@ -169,10 +172,13 @@ class Application:
             asked = query_request(service, operation, request)
             return query_answer(service, operation, self._authority.simulated(operation, asked))
         require_supported(service, operation)
-        self._check_form(request, service, operation)
+        if sqs_query.speaks(request, service.signing_name):
+            sqs_query.as_form(request)
+        else:
+            self._check_form(request, service, operation)
         if not changes_state(operation):
             return self._moto.answer(request, service, operation)
-        with self._snapshot.change(service.moto):
+        with self._snapshot.change():
             return self._moto.answer(request, service, operation)
 
     def _check_form(self, request: Request, service: Service, operation: str) -> None:
@@ -194,7 +200,7 @@ class Application:
         require_supported(service, operation)
         if operation == "ListObjectsV2":
             return list_answer.answer(request, self._fast_path.backend)
-        answer = self._s3_by_moto(request, service, operation)
+        answer = with_type(request, operation, self._s3_by_moto(request, service, operation))
         return with_encryption(answer) if operation in ENCRYPTED else answer
 
     def _s3_by_moto(self, request: Request, service: Service, operation: str) -> Answer:
@@ -207,15 +213,16 @@ class Application:
         bucket, _, key = request.raw_path.lstrip("/").partition("/")
         with self._content.reading():
             if key or operation == "DeleteObjects":
-                return self._change_objects(request, service, bucket, unquote(key))
-            with self._snapshot.change(service.moto), self._rows.change():
+                return self._change_objects(request, service, operation, bucket, unquote(key))
+            with self._snapshot.change(), self._rows.change():
                 return self._moto.answer(request, service)
 
-    def _change_objects(self, request: Request, service: Service, bucket: str, key: str) -> Answer:
+    def _change_objects(self, request: Request, service: Service, operation: str, bucket: str, key: str) -> Answer:
         """moto's answer; what it did is committed, or undone where it is a refusal."""
         try:
             with self._rows.change():
                 if key:
+                    preconditions.require(request, operation, self._fast_path.backend, bucket, key)
                     self._rows.touch(bucket, key)
                 answer = self._moto.answer(request, service)
                 if answer.status >= 400:

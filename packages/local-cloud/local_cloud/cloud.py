@@ -67,7 +67,7 @@ class Cloud:
         self.database = Database(state_dir / "rows.sqlite")
         self.content = ContentStore(state_dir / "objects")
         self.rows = ObjectRows(self.database, self._versions_of, self._put_back, self.content.discard)
-        self.snapshot = Snapshot(state_dir / "services.snapshot", ACCOUNT_ID, self._load_rows)
+        self.snapshot = Snapshot(self.database, ACCOUNT_ID, self._load_rows)
         keys.install(self.content, self.rows)
         moto_adjustments.install(self.database)
         self.authority = Authority(ACCOUNT_ID, region, state_dir / "permissions.json", clock)
@@ -91,9 +91,7 @@ class Cloud:
         )
         self.clients = Clients(self.application, region)
         self.bus = EventBus(ACCOUNT_ID, region, self.clients, clock)
-        self.alarms = Alarms(
-            ACCOUNT_ID, region, self.clients, self.bus, clock, lambda: self.snapshot.save("cloudwatch")
-        )
+        self.alarms = Alarms(ACCOUNT_ID, region, self.clients, self.bus, clock, self.snapshot.save)
         self.context = self._context()
         self._services: list[Stoppable] = []
         self._ready = False
@@ -111,6 +109,7 @@ class Cloud:
         stacks = CloudFormationService(self.context, self.clients, self.database, self.capabilities)
         self.application.services = OwnServices(sagemaker, states, stacks, functions)
         deliveries.install(functions, self.authority, self.bus)
+        self.authority.tags_of_own = self.application.services.tags_of
         # Stopped from the last to the first: what jobs and executions tell while they end is still delivered.
         self._services = [self.bus, self.alarms, sagemaker, functions, states, stacks]
         sagemaker.recover()
@@ -173,7 +172,7 @@ class Cloud:
             endpoint=self.endpoint,
             objects=Objects(ACCOUNT_ID, self.content, self.rows, self.authority),
             authority=self.authority,
-            logs=Logs(ACCOUNT_ID, self.region, on_new_stream=lambda: self.snapshot.save("logs")),
+            logs=Logs(ACCOUNT_ID, self.region, on_new_stream=self.snapshot.save),
             metrics=Metrics(ACCOUNT_ID, self.region, self.database, self.alarms.metrics_changed),
             images=ImageStore(self.state_dir, self.settings),
             clock=self.clock,

@@ -17,6 +17,8 @@ class AwsError(Exception):
 
     # Set when the log says more under this id.
     request_id = ""
+    # What AWS says beside code and message, by name.
+    details: dict[str, str] = {}  # noqa: RUF012 (never changed: an error that has some gets its own)
 
     def __init__(self, code: str, message: str, status: int = 400):
         super().__init__(f"{code}: {message}")

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from local_cloud import events_adjustments, logs_adjustments, metric_queries, sns_adjustments, ssm_adjustments
+from local_cloud import (
+    events_adjustments,
+    kms_adjustments,
+    logs_adjustments,
+    metric_queries,
+    sns_adjustments,
+    sqs_adjustments,
+    ssm_adjustments,
+)
 from local_cloud.persistence.database import Database
 
 
@@ -22,6 +30,8 @@ def install(database: Database) -> None:
     metric_queries.install()
     _leave_bucket_policies_unenforced()
     sns_adjustments.install()
+    sqs_adjustments.install()
+    kms_adjustments.install()
     events_adjustments.install()
     ssm_adjustments.install()
     logs_adjustments.install()

@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any, cast
 from xml.parsers.expat import ExpatError
 
+from local_cloud import sqs_query
 from local_cloud.errors import AwsError
 from local_cloud.form import form_values
 from local_cloud.services import COVERAGE_PAGE, REFUSED_OPERATIONS, Service, service_model
@@ -30,6 +31,8 @@ UNDERSCORE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 def operation_of(request: Request, service: Service) -> str:
     """The operation that a request names, or whose path and method it has; "" when there is none."""
     target = request.header("x-amz-target")
+    if sqs_query.speaks(request, service.signing_name):
+        return sqs_query.action_of(request)
     if service.protocol == "rest-xml":
         return _rest_operation(request, service)
     if target:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from local_cloud.errors import AwsError
 from local_cloud.functions.executions import Invocation
 from local_cloud.functions.invoke_api import Queued
 from local_cloud.sagemaker.invocation import InvocationResponse
@@ -77,3 +78,17 @@ class OwnServices:
             "lambda": self.functions,
         }  # fmt: skip
         return own[signing_name]
+
+    def tags_of(self, signing_name: str, arn: str) -> dict[str, str]:
+        """The tags of one of their resources; none of what is not there, or has none."""
+        asked = (
+            ("ListTags", {"ResourceArn": arn})
+            if signing_name == "sagemaker"
+            else ("ListTagsForResource", {"resourceArn": arn})
+        )
+        try:
+            answer = self.named(signing_name).call(*asked)
+        except AwsError:
+            return {}
+        pairs = answer.get("Tags") or answer.get("tags") or ()
+        return {pair.get("Key") or pair["key"]: pair.get("Value", pair.get("value", "")) for pair in pairs}

@@ -188,7 +188,7 @@ def host_id() -> str:
     return base64.b64encode(os.urandom(56)).decode()
 
 
-def error_answer(protocol: str, error: AwsError, resource: str = "") -> Answer:
+def error_answer(protocol: str, error: AwsError) -> Answer:
     """AWS's error as the client of that protocol expects it."""
     request_id = error.request_id or str(uuid.uuid4())
     message = _xml(error.message)
@@ -203,9 +203,10 @@ def error_answer(protocol: str, error: AwsError, resource: str = "") -> Answer:
         headers = {"Content-Type": "application/cbor", "smithy-protocol": "rpc-v2-cbor", "x-amzn-RequestId": request_id}
         return Answer(error.status, headers, _cbor_map({"__type": error.code, "message": error.message}))
     if protocol == "rest-xml":
+        details = "".join(f"<{name}>{_xml(value)}</{name}>" for name, value in error.details.items())
         body = (
             f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{_xml(error.code)}</Code>'
-            f"<Message>{message}</Message><Resource>{_xml(resource)}</Resource>"
+            f"<Message>{message}</Message>{details}"
             f"<RequestId>{request_id}</RequestId><HostId>{host_id()}</HostId></Error>"
         )
         return Answer(error.status, {"Content-Type": "application/xml", "x-amz-request-id": request_id}, body.encode())

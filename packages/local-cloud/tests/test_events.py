@@ -228,7 +228,7 @@ def test_test_event_pattern_answers(cloud):
     assert events.test_event_pattern(EventPattern='{"source": ["t"]}', Event=json.dumps(event))["Result"] is False
     with pytest.raises(ClientError, match="InvalidEventPatternException"):
         events.test_event_pattern(EventPattern='{"source": "t"}', Event=json.dumps(event))
-    with pytest.raises(ClientError, match="The event has no 'account'"):
+    with pytest.raises(ClientError, match="Parameter Event is not valid"):
         events.test_event_pattern(EventPattern=asked, Event=json.dumps(EVENT))
 
 

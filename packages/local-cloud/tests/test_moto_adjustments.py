@@ -40,9 +40,29 @@ HELD_BY_PROBES = {
 }  # fmt: skip
 # These make moto another thing altogether (bytes on disk, an own event bus): the tests of that thing hold them.
 HELD_ELSEWHERE = {
-    "AccountSpecificBackend.__getitem__": "tests/test_persistence_kill.py",
     "Subscription.publish": "tests/test_lambda.py",
     "notifications._invoke_awslambda": "tests/test_lambda.py",
+    **dict.fromkeys(
+        (
+            "KmsBackend.create_key",
+            "KmsBackend.decrypt",
+            "KmsBackend.rotate_key_on_demand",
+            "KmsBackend.schedule_key_deletion",
+            "KmsBackend.verify",
+            "KmsResponse.re_encrypt",
+            "KmsResponse.tag_resource",
+            "Queue._is_new",
+            "Queue.add_message",
+            "Queue.attributes",
+            "Queue.delete_message",
+            "SQSBackend.change_message_visibility",
+            "SQSBackend.create_queue",
+            "SQSBackend.receive_message",
+            "SQSBackend.send_message",
+            "SQSBackend.set_queue_attributes",
+        ),
+        "tests/test_moto_refusals.py",
+    ),
     "SNSResponse.publish": "tests/test_moto_answers.py",
     "LogsResponse.associate_kms_key": "tests/test_cfn_taken_back.py",
     "LogsResponse.disassociate_kms_key": "tests/test_cfn_taken_back.py",

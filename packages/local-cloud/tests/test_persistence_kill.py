@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import re
 import sqlite3
 import threading
 import time
@@ -14,8 +15,9 @@ import time
 import pytest
 
 from local_cloud.persistence.database import DamagedState, Database
+from local_cloud.persistence.earlier import MAGIC
 from local_cloud.persistence.pickling import RefusedPickle, restricted_loads
-from local_cloud.persistence.snapshot import MAGIC, Snapshot
+from local_cloud.persistence.snapshot import Snapshot
 from local_cloud.testing import wait_until
 
 TRUST = json.dumps(
@@ -192,32 +194,43 @@ def test_the_keys_stay_and_a_clean_stop_ends_with_zero(own_cloud):
 
 @pytest.fixture
 def stopped(tmp_path):
-    """The state files of a cloud without anything in it."""
-    Database(tmp_path / "rows.sqlite").close()
-    from moto.sqs.models import sqs_backends
+    """The state file of a cloud with one queue in it."""
+    database = Database(tmp_path / "rows.sqlite")
+    from moto.backends import get_backend
 
-    assert sqs_backends["000000000000"]["us-east-1"] is not None  # moto makes a service when it is asked for
-    Snapshot(tmp_path / "services.snapshot", "000000000000").save()
-    return tmp_path
+    get_backend("sqs")["000000000000"]["us-east-1"].create_queue("q")
+    Snapshot(database, "000000000000").save()
+    database.close()
+    return tmp_path / "rows.sqlite"
+
+
+def _row(change):
+    """The file after a change of one of its rows."""
+
+    def damage(path):
+        with sqlite3.connect(path) as rows:
+            rows.execute(change)
+        rows.close()
+
+    return damage
 
 
 @pytest.mark.parametrize(
-    ("file", "damage"),
+    "damage",
     [
-        ("services/sqs.us-east-1.state", lambda data: data[: len(data) - 2]),
-        ("services/sqs.us-east-1.state", lambda data: b"something else"),
-        ("services/sqs.us-east-1.state", lambda data: data.replace(b"snapshot 2 ", b"snapshot 9 ", 1)),
-        ("rows.sqlite", lambda data: b"\0" * 100 + data[100:]),
+        _row("UPDATE moto_node SET state=substr(state, 1, length(state) - 2)"),
+        _row("UPDATE moto_node SET class='os:_Environ'"),
+        _row("UPDATE moto_node SET class='builtins:eval'"),
+        _row("DELETE FROM moto_node WHERE number IN (SELECT node FROM moto_root)"),
+        _row("PRAGMA user_version=9"),
+        lambda path: path.write_bytes(b"\0" * 100 + path.read_bytes()[100:]),
     ],
 )
-def test_damaged_state_is_refused_with_what_to_do(stopped, file, damage):
-    path = stopped / file
-    before = damage(path.read_bytes())
-    path.write_bytes(before)
+def test_damaged_state_is_refused_with_what_to_do(stopped, damage):
+    damage(stopped)
     with pytest.raises(DamagedState) as refused:
-        Snapshot(stopped / "services.snapshot", "000000000000").load() if "services" in file else Database(path)
-    assert str(path) in str(refused.value) and "empty" in str(refused.value)
-    assert path.read_bytes() == before
+        Snapshot(Database(stopped), "000000000000").load()
+    assert str(stopped) in str(refused.value) and "empty" in str(refused.value)
 
 
 def test_a_damaged_state_or_a_second_process_does_not_start(own_cloud):
@@ -228,11 +241,11 @@ def test_a_damaged_state_or_a_second_process_does_not_start(own_cloud):
     own_cloud.process = first
     own_cloud.client("sqs").create_queue(QueueName="q")
     own_cloud.kill()
-    snapshot = own_cloud.state / "services" / "sqs.us-east-1.state"
-    snapshot.write_bytes(snapshot.read_bytes()[:100])
+    rows = own_cloud.state / "rows.sqlite"
+    _row("UPDATE moto_node SET state=x'00' WHERE class LIKE '%Queue'")(rows)
     with pytest.raises(AssertionError, match="ended with 2"):
         own_cloud.start()
-    assert str(snapshot) in own_cloud.log()
+    assert str(rows) in own_cloud.log() and "Traceback" not in own_cloud.log()
 
 
 class _Evil:
@@ -257,40 +270,6 @@ def test_a_snapshot_cannot_name_code(data):
         restricted_loads(data)
 
 
-def test_a_change_writes_the_services_that_it_touched_and_no_other(own_cloud):
-    """Else each write costs what all services hold."""
-    own_cloud.start()
-    sns, sqs = own_cloud.client("sns"), own_cloud.client("sqs")
-    queue = sqs.create_queue(QueueName="q")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    own_cloud.client("ssm").put_parameter(Name="/p", Value="v", Type="String")
-
-    def written(change) -> set[str]:
-        files = list((own_cloud.state / "services").glob("*.state"))
-        before = {path.name: path.stat().st_ino for path in files}
-        change()
-        return {
-            path.name
-            for path in (own_cloud.state / "services").glob("*.state")
-            if path.stat().st_ino != before.get(path.name)
-        }
-
-    topic = sns.create_topic(Name="t")["TopicArn"]
-    assert written(lambda: sns.create_topic(Name="u")) == {"sns.us-east-1.state"}
-    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-    assert (
-        {"sns.us-east-1.state", "sqs.us-east-1.state"}
-        >= written(lambda: sns.publish(TopicArn=topic, Message="m"))
-        > set()
-    )
-    assert written(sns.list_topics) == set()
-    own_cloud.kill()
-    own_cloud.start()
-    assert "m" in own_cloud.client("sqs").receive_message(QueueUrl=queue)["Messages"][0]["Body"]
-    assert len(own_cloud.client("sns").list_topics()["Topics"]) == 2
-    assert own_cloud.client("ssm").get_parameter(Name="/p")["Parameter"]["Value"] == "v"
-
-
 class _Layout1(pickle.Pickler):
     """As earlier versions wrote what is not stored."""
 
@@ -299,19 +278,27 @@ class _Layout1(pickle.Pickler):
         return ("fresh", type(value).__name__) if type(value) in locks else None
 
 
-def test_the_one_file_of_an_earlier_version_is_read_and_replaced(tmp_path):
+@pytest.mark.parametrize("layout", [1, 2])
+def test_the_files_of_an_earlier_version_are_read_and_replaced(tmp_path, layout):
     from moto.backends import get_backend
 
-    account = "111111111111"
+    account = f"{layout}" * 12
     queues = get_backend("sqs")[account]["eu-west-1"]
     queues.create_queue("kept")
     buffer = io.BytesIO()
-    _Layout1(buffer, protocol=5).dump({"version": 1, "services": {"sqs": {"eu-west-1": queues}}})
-    payload, old = buffer.getvalue(), tmp_path / "services.snapshot"
-    old.write_bytes(MAGIC + b" 1 " + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+    whole = {"version": 1, "services": {"sqs": {"eu-west-1": queues}}}
+    _Layout1(buffer, protocol=5).dump(whole if layout == 1 else {**queues.__dict__})
+    payload = buffer.getvalue()
+    old = tmp_path / ("services.snapshot" if layout == 1 else "services/sqs.eu-west-1.state")
+    old.parent.mkdir(exist_ok=True)
+    header = MAGIC + b" %d " % layout + hashlib.sha256(payload).hexdigest().encode() + b"\n"
+    old.write_bytes(header + payload[:-5])
+    with pytest.raises(DamagedState, match=re.escape(str(old))):
+        Snapshot(Database(tmp_path / "rows.sqlite"), account).load()
+    old.write_bytes(header + payload)
     queues.delete_queue("kept")
-    Snapshot(old, account).load()
-    assert list(get_backend("sqs")[account]["eu-west-1"].queues) == ["kept"] and not old.exists()
+    Snapshot(Database(tmp_path / "rows.sqlite"), account).load()
+    assert list(queues.queues) == ["kept"] and not old.exists()
     queues.delete_queue("kept")
-    Snapshot(old, account).load()
-    assert list(queues.queues) == ["kept"], "now from the new files"
+    Snapshot(Database(tmp_path / "rows.sqlite"), account).load()
+    assert list(queues.queues) == ["kept"], "now from the rows"

@@ -16,6 +16,7 @@ from typing import Any
 from local_cloud.access.actions import Needed, Place
 from local_cloud.access.decision import Asked, Caller, Verdict, judge
 from local_cloud.access.principals import Principals, of_resource
+from local_cloud.access.resource_tags import tags_of_resource
 from local_cloud.access.simulation import simulate
 from local_cloud.access.unused import Element, elements
 from local_cloud.clock import Clock
@@ -81,6 +82,8 @@ class Authority:
         # Policies at resources of services that are the cloud's own, by the service: a resource's ARN to a document.
         self.resource_policies: dict[str, Callable[[str], str | None]] = {}
         self._clock = clock
+        # The tags of a resource of SageMaker or Step Functions, by service and ARN; the cloud knows once these are there.
+        self.tags_of_own: Callable[[str, str], Mapping[str, str]] = lambda service, arn: {}
         self._lock = threading.Lock()
         self._asked: dict[tuple[str, str, str], dict[str, Any]] = {}
         self._folders: dict[tuple[str, str, str, bool], int] = {}
@@ -114,8 +117,9 @@ class Authority:
 
     def check(self, caller: Caller, service: str, permissions: Iterable[Needed]) -> None:
         """Judges and remembers each permission; raises AWS's AccessDenied for the first that is denied, when enforced."""
+        facts = self.principals.facts(caller)
         for permission in permissions:
-            verdict = self.judge(caller, permission)
+            verdict = self.judge(caller, permission, facts)
             self._note(caller, permission, verdict)
             if not verdict.allowed and self.mode == "enforce":
                 raise denied(service, caller, permission, verdict)
@@ -134,8 +138,8 @@ class Authority:
         for permission in permissions:
             self._note(caller, permission, self.judge(caller, permission))
 
-    def judge(self, caller: Caller, permission: Needed) -> Verdict:
-        """AWS's judgement, with the condition keys that every request has."""
+    def judge(self, caller: Caller, permission: Needed, facts: Mapping[str, list[str]] | None = None) -> Verdict:
+        """AWS's judgement, with the condition keys that every request has; `facts` are those about the caller."""
         if permission.action == "sts:GetCallerIdentity":
             return Verdict(True)  # nobody needs leave for it
         now = self._clock.moment()
@@ -146,7 +150,8 @@ class Authority:
             "aws:resourceaccount": [self.place.account],
             "aws:securetransport": ["true"],  # AWS's endpoints speak TLS; this one is on the loopback interface
             "aws:sourceip": ["127.0.0.1"],
-            **self.principals.facts(caller),
+            **(self.principals.facts(caller) if facts is None else facts),
+            **self._tags(permission),
             **permission.context,
         }
         policy, decides = of_resource(
@@ -154,6 +159,11 @@ class Authority:
         )
         return judge(
             caller, Asked(permission.action, permission.resource, self.place.account, context, policy, decides)
+        )
+
+    def _tags(self, permission: Needed) -> dict[str, list[str]]:
+        return tags_of_resource(
+            permission.action, permission.resource, self.place.account, self.place.region, self.tags_of_own
         )
 
     def check_trust(self, role_arn: str, service: str) -> None:

@@ -6,7 +6,7 @@ import re
 from urllib.parse import parse_qsl, unquote
 from xml.sax.saxutils import unescape
 
-from local_cloud import rest_json
+from local_cloud import rest_json, sqs_query
 from local_cloud.access.actions import Needed, Place, needed, needed_of_s3
 from local_cloud.form import json_body, query_request
 from local_cloud.moto_services import operation_of
@@ -31,6 +31,8 @@ def permissions_of(request: Request, service: Service, place: Place) -> list[Nee
         operation, asked = rest_json.parsed(request, service)
         return needed(service.signing_name, operation, asked, place)
     operation = operation_of(request, service)
+    if sqs_query.speaks(request, service.signing_name):
+        return needed(service.signing_name, operation, sqs_query.parameters(request), place)
     if service.protocol == "query" and "json" not in request.header("content-type"):
         return needed(service.signing_name, operation, query_request(service, operation, request), place)
     return needed(service.signing_name, operation, json_body(request), place)

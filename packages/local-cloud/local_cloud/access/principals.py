@@ -18,6 +18,7 @@ class Principals:
 
     def __init__(self, account_id: str):
         self._account = account_id
+        self._seen: dict[str, Any] = {}
 
     def of_role(self, role_arn: str, session_name: str, session_policy: str | None = None) -> Caller:
         """The caller that a session of this role is; the session of a deleted role may do nothing."""
@@ -50,8 +51,15 @@ class Principals:
         return list(self._iam.roles.values())
 
     def role(self, role_arn: str) -> Any | None:
-        """moto's record of a role."""
-        return next((role for role in self.roles() if role.arn == role_arn), None)
+        """moto's record of a role; one that was found before is looked at first, and is it as long as IAM has it."""
+        roles = self._iam.roles
+        known = self._seen.get(role_arn)
+        if known is not None and known.arn == role_arn and roles.get(known.id) is known:
+            return known
+        found = next((role for role in list(roles.values()) if role.arn == role_arn), None)
+        if found is not None:
+            self._seen[role_arn] = found
+        return found
 
     def facts(self, caller: Caller) -> dict[str, list[str]]:
         """The condition keys that tell about the caller.

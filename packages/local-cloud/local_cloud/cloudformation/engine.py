@@ -10,6 +10,7 @@ import concurrent.futures
 import logging
 from graphlib import TopologicalSorter
 
+from local_cloud.access.authority import become, current
 from local_cloud.cloudformation import evaluate
 from local_cloud.cloudformation.plan import Plan
 from local_cloud.cloudformation.resources import Aws
@@ -20,6 +21,8 @@ from local_cloud.errors import AwsError
 
 logger = logging.getLogger("local_cloud.cloudformation")
 
+# How CloudFormation calls its sessions of a stack's role.
+SESSION = "AWSCloudFormation"
 PARALLEL = 8
 # What a stack whose update failed has from before.
 RESTORED = ("template", "parameters", "resolved", "description", "capabilities", "tags", "role", "policy")
@@ -120,7 +123,7 @@ class Deployment:
         waiting = TopologicalSorter({name: evaluate.dependencies(name, plan.active) for name in order})
         waiting.prepare()
         running: dict[concurrent.futures.Future[None], str] = {}
-        with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
+        with concurrent.futures.ThreadPoolExecutor(PARALLEL, initializer=become, initargs=(current(),)) as pool:
             while waiting.is_active():
                 ready = sorted(waiting.get_ready(), key=order.index)
                 for name in ready:

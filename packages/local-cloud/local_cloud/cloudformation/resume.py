@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
-from local_cloud.cloudformation.engine import Deployment
+from local_cloud.access.authority import acting
+from local_cloud.cloudformation.engine import SESSION, Deployment
 from local_cloud.cloudformation.plan import Plan
 from local_cloud.cloudformation.planning import Planner
 from local_cloud.cloudformation.resources import Aws
@@ -29,7 +30,8 @@ class Resumption:
     def all_of(self, stacks: Iterable[Stack]) -> None:
         for stack in sorted(stacks, key=lambda stack: stack.created):
             try:
-                self._carry_on(stack)
+                with acting(stack.role, SESSION):
+                    self._carry_on(stack)
             except Exception as fault:
                 logger.exception("The update of %s that was cut off could not be carried on", stack.name)
                 self._store.set_status(stack, "UPDATE_ROLLBACK_FAILED", f"{STOPPED_REASON} {reason_of(fault)}")

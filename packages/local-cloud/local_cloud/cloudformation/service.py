@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from local_cloud.access.authority import acting
 from local_cloud.capabilities import Capabilities
 from local_cloud.cloudformation.accepted import refuse_unheeded
 from local_cloud.cloudformation.custom_resources import CustomResources
-from local_cloud.cloudformation.engine import RESTORED, Deployment
+from local_cloud.cloudformation.engine import RESTORED, SESSION, Deployment
 from local_cloud.cloudformation.plan import Plan
 from local_cloud.cloudformation.planning import Planner
 from local_cloud.cloudformation.reading import EXECUTED, StackReader
@@ -119,7 +120,7 @@ class CloudFormationService(StackReader):
             stack.protected = bool(request.get("EnableTerminationProtection"))
             self._store.add(stack)
             self._store.set_status(stack, "CREATE_IN_PROGRESS", "User Initiated")
-        self._run(work)
+        self._run(stack, work)
         return {"StackId": stack.id}
 
     def _op_UpdateStack(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -139,7 +140,7 @@ class CloudFormationService(StackReader):
             stack.change_set = ""
             stack.disable_rollback = bool(request.get("DisableRollback"))
             self._store.set_status(stack, "UPDATE_IN_PROGRESS", "User Initiated")
-        self._run(work)
+        self._run(stack, work)
         return {"StackId": stack.id}
 
     def _op_DeleteStack(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -165,9 +166,10 @@ class CloudFormationService(StackReader):
                     name = output["ExportName"]
                     raise invalid(f"Export {name} cannot be deleted as it is in use by {', '.join(users)}")
             stack.token = request.get("ClientRequestToken", "")
+            stack.role = request.get("RoleARN", stack.role)
             stack.change_set = ""
             self._store.set_status(stack, "DELETE_IN_PROGRESS", "User Initiated")
-        self._run(lambda: Deployment(self._store, stack, self._aws).delete(retain))
+        self._run(stack, lambda: Deployment(self._store, stack, self._aws).delete(retain))
         return {}
 
     def _op_CreateChangeSet(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -241,7 +243,7 @@ class CloudFormationService(StackReader):
             stack.disable_rollback = bool(request.get("DisableRollback")) or on_failure == "DO_NOTHING"
             stack.delete_on_failure = verb == "CREATE" and on_failure == "DELETE"
             self._store.set_status(stack, f"{verb}_IN_PROGRESS", "User Initiated")
-        self._run(work)
+        self._run(stack, work)
         return {}
 
     def _op_UpdateTerminationProtection(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -254,7 +256,7 @@ class CloudFormationService(StackReader):
         with self._lock:
             stack = self._idle(request["StackName"], ("UPDATE_ROLLBACK_FAILED",))
             work = Resumption(self._store, self._planner, self._aws).continued_rollback(stack)
-        self._run(work)
+        self._run(stack, work)
         return {}
 
     def _op_SetStackPolicy(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -349,8 +351,14 @@ class CloudFormationService(StackReader):
         }
         return stack.unsettled or bool(found) or outputs or stack.tags != draft.tags
 
-    def _run(self, work: Callable[[], None]) -> None:
-        thread = threading.Thread(target=work, name="stack", daemon=True)
+    def _run(self, stack: Stack, work: Callable[[], None]) -> None:
+        """What CloudFormation does for a stack it does as the stack's role, if it has one."""
+
+        def in_its_name() -> None:
+            with acting(stack.role, SESSION):
+                work()
+
+        thread = threading.Thread(target=in_its_name, name="stack", daemon=True)
         thread.start()
         thread.join(ANSWER_SECONDS)
 

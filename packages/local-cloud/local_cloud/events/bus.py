@@ -234,7 +234,8 @@ def _install(bus: EventBus) -> None:
     EventsHandler.test_event_pattern = test_event_pattern
 
 
-MANDATORY = ("id", "account", "source", "time", "region", "resources", "detail-type")
+# The page of TestEventPattern has `resources`, too; AWS's recorded answers are there for events without.
+MANDATORY = ("id", "account", "source", "time", "region", "detail-type")
 
 
 def _tested(text: str, refusal: type[Exception]) -> dict[str, Any]:
@@ -243,11 +244,8 @@ def _tested(text: str, refusal: type[Exception]) -> dict[str, Any]:
         event = json.loads(text)
     except ValueError:
         event = None
-    if not isinstance(event, dict):
-        raise refusal("Parameter Event is not valid. Reason: Input is not an object")
-    for name in MANDATORY:
-        if name not in event:
-            raise refusal(f"Parameter Event is not valid. Reason: The event has no {name!r}, which is mandatory.")
+    if not isinstance(event, dict) or not all(name in event for name in MANDATORY):
+        raise refusal("Parameter Event is not valid.")
     return event
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from local_cloud.errors import AwsError
+from local_cloud.events.pattern_check import check, wrong
 
 ABSENT = object()
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
@@ -22,10 +22,6 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">": lambda value, bound: value > bound,
     ">=": lambda value, bound: value >= bound,
 }
-TEXT_OPERATORS = ("prefix", "suffix", "equals-ignore-case", "wildcard")
-OPERATORS = (*TEXT_OPERATORS, "anything-but", "numeric", "exists", "cidr")
-# "The value must be between -5.0e9 and +5.0e9 inclusive."
-LARGEST_NUMBER = 5.0e9
 
 
 def parsed(text: str) -> dict[str, Any]:
@@ -33,12 +29,12 @@ def parsed(text: str) -> dict[str, Any]:
     try:
         pattern = json.loads(text)
     except ValueError:
-        raise _wrong("Filter is not an object") from None
+        raise wrong("Filter is not an object") from None
     if not isinstance(pattern, dict):
-        raise _wrong("Filter is not an object")
+        raise wrong("Filter is not an object")
     if not pattern:
-        raise _wrong("Event pattern must not be empty")
-    _check(pattern)
+        raise wrong("Event pattern must not be empty")
+    check(pattern)
     return pattern
 
 
@@ -136,78 +132,3 @@ def _cidr(argument: Any, value: Any) -> bool:
         return isinstance(value, str) and ipaddress.ip_address(value) in network
     except ValueError:
         return False
-
-
-def _wrong(reason: str) -> AwsError:
-    return AwsError("InvalidEventPatternException", f"Event pattern is not valid. Reason: {reason}")
-
-
-def _check(pattern: dict[str, Any]) -> None:
-    for name, wanted in pattern.items():
-        if (
-            name == "$or"
-            and isinstance(wanted, list)
-            and len(wanted) > 1
-            and all(isinstance(one, dict) for one in wanted)
-        ):
-            for one in wanted:
-                _check(one)
-        elif isinstance(wanted, dict):
-            if not wanted:
-                raise _wrong("Empty objects are not allowed")
-            _check(wanted)
-        elif not isinstance(wanted, list):
-            raise _wrong(f'"{name}" must be an object or an array')
-        elif not wanted:
-            raise _wrong("Empty arrays are not allowed")
-        else:
-            for one in wanted:
-                _check_leaf(one)
-
-
-def _check_leaf(wanted: Any) -> None:
-    if isinstance(wanted, list):
-        raise _wrong("Match value must be String, number, true, false, or null")
-    if not isinstance(wanted, dict):
-        return
-    if len(wanted) != 1:
-        raise _wrong("Only one key allowed in match expression")
-    ((operator, argument),) = wanted.items()
-    if operator not in OPERATORS:
-        raise _wrong(f"Unrecognized match type {operator}")
-    if not _fits_operator(operator, argument):
-        raise _wrong(f"{json.dumps(argument)[:100]} is not what the match type {operator} takes")
-
-
-def _fits_operator(operator: str, argument: Any) -> bool:
-    if operator == "exists":
-        return isinstance(argument, bool)
-    if operator == "numeric":
-        return (
-            isinstance(argument, list)
-            and len(argument) in (2, 4)
-            and all(sign in COMPARISONS for sign in argument[::2])
-            and all(_is_number(bound) and abs(bound) <= LARGEST_NUMBER for bound in argument[1::2])
-        )
-    if operator == "cidr":
-        return isinstance(argument, str) and _is_network(argument)
-    if operator == "anything-but":
-        if isinstance(argument, dict):
-            return len(argument) == 1 and all(
-                name in TEXT_OPERATORS and _fits_operator(name, one)
-                for name, inner in argument.items()
-                for one in (inner if isinstance(inner, list) and inner else [inner])
-            )
-        some = argument if isinstance(argument, list) else [argument]
-        return bool(some) and all(isinstance(one, str) or _is_number(one) for one in some)
-    if isinstance(argument, dict) and operator in ("prefix", "suffix"):
-        return set(argument) == {"equals-ignore-case"} and isinstance(argument["equals-ignore-case"], str)
-    return isinstance(argument, str) and not (operator == "wildcard" and "**" in argument)
-
-
-def _is_network(text: str) -> bool:
-    try:
-        ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return False
-    return True

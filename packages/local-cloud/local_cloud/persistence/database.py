@@ -16,7 +16,7 @@ from typing import Any
 
 from local_cloud.persistence import disk
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # What one commit may need: some pages of 4,096 bytes in the log.
 SQLITE_LEAST_BYTES = 64 * 1024
 
@@ -37,6 +37,12 @@ CREATE TABLE execution_event (arn TEXT, id INTEGER, event TEXT, PRIMARY KEY (arn
 LATER = """
 CREATE TABLE IF NOT EXISTS execution_note (arn TEXT, line TEXT, note TEXT, PRIMARY KEY (arn, line)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS task_answer (token TEXT PRIMARY KEY, answer TEXT) WITHOUT ROWID;
+"""
+# moto's objects: `persistence/graph.py`. With layout 1 they were files.
+ADDED_BY_2 = """
+CREATE TABLE moto_root (service TEXT, region TEXT, node INTEGER, PRIMARY KEY (service, region)) WITHOUT ROWID;
+CREATE TABLE moto_node (number INTEGER PRIMARY KEY, class TEXT, state BLOB);
+CREATE TABLE moto_item (node INTEGER, number INTEGER, value BLOB, PRIMARY KEY (node, number)) WITHOUT ROWID;
 """
 
 
@@ -68,8 +74,9 @@ class Database:
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=OFF")
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+        if version in (0, 1):
+            missing = (SCHEMA if version == 0 else "") + ADDED_BY_2
+            self._connection.executescript(f"BEGIN; {missing} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
         elif version != SCHEMA_VERSION:
             raise DamagedState(
                 f"{self.path} has layout {version}; this version of the local cloud reads layout {SCHEMA_VERSION}. "

@@ -24,7 +24,7 @@ TRUSTED_GLOBALS = {
     "re": {"_compile"},
     "_codecs": {"encode"},
     "werkzeug.datastructures": {"Headers", "ImmutableMultiDict", "MultiDict"},
-    "local_cloud.persistence.snapshot": {"_private_key", "made_anew", "found_lambda"},
+    "local_cloud.persistence.pickled": {"_private_key", "made_anew", "found_lambda"},
     "local_cloud.s3.content": {"StoredContent"},
     "local_cloud.s3.keys": {"DiskKey", "DiskMultipart", "RecordedKeyStore", "_empty_store"},
 }

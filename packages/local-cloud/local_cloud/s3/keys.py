@@ -22,6 +22,7 @@ from moto.s3.utils import _VersionedKeyStore
 
 from local_cloud.errors import AwsError
 from local_cloud.s3 import listing
+from local_cloud.s3.checksum_type import WHOLE
 from local_cloud.s3.checksums import composite_checksum, file_checksum
 from local_cloud.s3.content import ContentStore, StoredContent
 from local_cloud.s3.names import NameIndex
@@ -44,6 +45,15 @@ class DiskKey(FakeKey):
         super().__init__(name, value, **options)
         self._value_buffer.close()
         del self._value_buffer  # moto's temporary file: never used, and it cannot be pickled
+
+    @property
+    def checksum_type(self) -> str | None:
+        """What the checksum is of; moto says it of some multipart uploads only."""
+        return self.__dict__.get("checksum_type") or (WHOLE if self.checksum_algorithm else None)
+
+    @checksum_type.setter
+    def checksum_type(self, new: str | None) -> None:
+        self.__dict__["checksum_type"] = new
 
     @property
     def value(self) -> bytes:

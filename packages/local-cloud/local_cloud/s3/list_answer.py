@@ -70,7 +70,11 @@ def _contents(version: Any, text: Callable[[str], str], owner: str) -> str:
     return (
         f"<Contents><Key>{text(version.name)}</Key><LastModified>{version.last_modified_ISO8601}</LastModified>"
         f"<ETag>&quot;{version.etag.strip(QUOTE)}&quot;</ETag>"
-        + (f"<ChecksumAlgorithm>{checksum}</ChecksumAlgorithm>" if checksum else "")
+        + (
+            f"<ChecksumAlgorithm>{checksum}</ChecksumAlgorithm><ChecksumType>{version.checksum_type}</ChecksumType>"
+            if checksum
+            else ""
+        )
         + f"<Size>{version.size}</Size>{owner}<StorageClass>{version.storage_class}</StorageClass></Contents>"
     )
 

@@ -242,3 +242,101 @@ def test_a_simulation_tells_what_the_policies_of_a_role_allow(platform):
     assert nobody["Code"] == "NoSuchEntity"
     wrong = refusal(iam.simulate_custom_policy, PolicyInputList=["{"], ActionNames=["s3:GetObject"])
     assert wrong["Code"] == "InvalidInput" and "not valid JSON" in wrong["Message"]
+
+
+def test_cloudformation_makes_a_stack_in_the_name_of_its_role(platform, mode):
+    arn = role(platform, policy(("ssm:*", "*")), "cloudformation.amazonaws.com")
+    cfn, name = platform.cloud.client("cloudformation"), new_name("stack")
+    parameter = {"Type": "AWS::SSM::Parameter", "Properties": {"Name": f"/{name}", "Type": "String", "Value": "v"}}
+    queue = {"Type": "AWS::SQS::Queue", "DependsOn": "Parameter", "Properties": {"QueueName": name}}
+    mode("enforce")
+
+    def created(resources: dict[str, Any]) -> str:
+        body = json.dumps({"Resources": resources})
+        cfn.create_stack(StackName=name, TemplateBody=body, RoleARN=arn)
+        return wait_until(
+            lambda: (
+                status
+                if not (status := cfn.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]).endswith("PROGRESS")
+                else ""
+            ),
+            what="an end of the stack",
+        )
+
+    assert created({"Parameter": parameter, "Queue": queue}) == "ROLLBACK_COMPLETE"
+    reasons = [
+        event.get("ResourceStatusReason", "") for event in cfn.describe_stack_events(StackName=name)["StackEvents"]
+    ]
+    session_of_it = (
+        f"assumed-role/{arn.rsplit('/', 1)[1]}/AWSCloudFormation is not authorized to perform: sqs:CreateQueue"
+    )
+    assert any(session_of_it in reason for reason in reasons), reasons
+    cfn.delete_stack(StackName=name)
+    assert created({"Parameter": parameter}) == "CREATE_COMPLETE"
+    asked = [
+        each for each in own_call(platform.cloud)["questions"] if each["principal"].endswith(arn.rsplit("/", 1)[1])
+    ]
+    assert {("ssm:PutParameter", True), ("sqs:CreateQueue", False)} <= {(e["action"], e["allowed"]) for e in asked}
+
+
+TRUST = trust("sagemaker.amazonaws.com")
+DEFINITION = json.dumps({"StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}})
+# Makes something with the tag, and how to read it: the service, both calls.
+TAGGED: dict[str, tuple[Any, Any]] = {
+    "ssm": (
+        lambda c, n, tags: c.put_parameter(Name=f"/{n}", Value="v", Type="String", Tags=tags) and f"/{n}",
+        lambda c, made: c.get_parameter(Name=made),
+    ),
+    "sqs": (
+        lambda c, n, tags: c.create_queue(QueueName=n, tags={t["Key"]: t["Value"] for t in tags})["QueueUrl"],
+        lambda c, made: c.get_queue_attributes(QueueUrl=made, AttributeNames=["All"]),
+    ),
+    "sns": (
+        lambda c, n, tags: c.create_topic(Name=n, Tags=tags)["TopicArn"],
+        lambda c, made: c.get_topic_attributes(TopicArn=made),
+    ),
+    "secretsmanager": (
+        lambda c, n, tags: c.create_secret(Name=n, SecretString="s", Tags=tags)["ARN"],
+        lambda c, made: c.get_secret_value(SecretId=made),
+    ),
+    "iam": (
+        lambda c, n, tags: c.create_role(RoleName=n, AssumeRolePolicyDocument=TRUST, Tags=tags)["Role"]["RoleName"],
+        lambda c, made: c.get_role(RoleName=made),
+    ),
+    "ecr": (
+        lambda c, n, tags: c.create_repository(repositoryName=n, tags=tags)["repository"]["repositoryName"],
+        lambda c, made: c.describe_repositories(repositoryNames=[made]),
+    ),
+    "events": (
+        lambda c, n, tags: c.put_rule(Name=n, EventPattern='{"source": ["s"]}', Tags=tags) and n,
+        lambda c, made: c.describe_rule(Name=made),
+    ),
+    "sagemaker": (
+        lambda c, n, tags: c.create_model_package_group(ModelPackageGroupName=n, Tags=tags) and n,
+        lambda c, made: c.describe_model_package_group(ModelPackageGroupName=made),
+    ),
+    "stepfunctions": (
+        lambda c, n, tags: c.create_activity(
+            name=n, tags=[{"key": t["Key"], "value": t["Value"]} for t in tags]
+        )["activityArn"],
+        lambda c, made: c.describe_activity(activityArn=made),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("service", TAGGED)
+def test_the_tags_of_a_resource_decide_who_may_read_it(platform, mode, service):
+    make, read = TAGGED[service]
+    statement = {
+        "Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"StringEquals": {"aws:ResourceTag/team": "a"}},
+    }  # fmt: skip
+    reader = role(platform, json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    made = {
+        team: make(platform.cloud.client(service), new_name("tagged"), [{"Key": "team", "Value": team}])
+        for team in "ab"
+    }
+    client = session(platform, reader, service)
+    mode("enforce")
+    assert read(client, made["a"])
+    with pytest.raises(ClientError, match="AccessDenied"):
+        read(client, made["b"])
