@@ -93,6 +93,7 @@ INSIDE = {
     },
     "ItemBatcher": {**STATES["Map"], "ItemBatcher": {"MaxItemsPerBatch": 2, "Unread": 1}},
     "ResultWriter": {**STATES["Map"], "ResultWriter": {"Resource": "arn:aws:states:::s3:putObject", "Unread": 1}},
+    "WriterConfig": {**STATES["Map"], "ResultWriter": {"WriterConfig": {"Unread": 1}}},
     "ProcessorConfig": {
         **STATES["Map"],
         "ItemProcessor": {**ITEMS, "ProcessorConfig": {"Mode": "INLINE", "Unread": 1}},
@@ -109,7 +110,6 @@ def test_a_field_that_nobody_reads_is_refused_by_name_inside_a_state_too(holder)
     ("holder", "field", "value"),
     [
         ("ItemBatcher", "MaxInputBytesPerBatch", 1024), ("ItemBatcher", "MaxInputBytesPerBatchPath", "$.bytes"),
-        ("ResultWriter", "WriterConfig", {"OutputType": "JSONL"}),
     ],
 )  # fmt: skip
 def test_what_aws_has_and_nothing_here_does_is_refused_by_name(holder, field, value):

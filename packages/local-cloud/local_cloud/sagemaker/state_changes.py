@@ -10,13 +10,14 @@ from local_cloud.sagemaker.kinds import KINDS
 from local_cloud.sagemaker.store import Document, public
 
 SOURCE = "aws.sagemaker"
-# The detail type of each noun, and the fields whose change is an event.
+# The detail type of each noun, and the fields whose change is an event. A model has no state: it is made, and deleted.
 TOLD = {
     "TrainingJob": ("SageMaker Training Job State Change", ("TrainingJobStatus", "SecondaryStatus")),
     "HyperParameterTuningJob": ("SageMaker HyperParameter Tuning Job State Change", ("HyperParameterTuningJobStatus",)),
     "ProcessingJob": ("SageMaker Processing Job State Change", ("ProcessingJobStatus",)),
     "TransformJob": ("SageMaker Transform Job State Change", ("TransformJobStatus",)),
     "Endpoint": ("SageMaker Endpoint State Change", ("EndpointStatus",)),
+    "Model": ("SageMaker Model State Change", ()),
     "ModelPackage": ("SageMaker Model Package State Change", ("ModelPackageStatus", "ModelApprovalStatus")),
 }
 # Endpoint events spell their states otherwise than DescribeEndpoint.
@@ -32,11 +33,13 @@ class StateChanges:
     def __init__(self, emit: Callable[[str, str, dict[str, Any], list[str]], None]):
         self._emit = emit
 
-    def told(self, noun: str, before: Document | None, after: Document) -> None:
-        """An event, when one of the fields that matter changed."""
-        if noun not in TOLD:
+    def told(self, noun: str, before: Document | None, after: Document | None) -> None:
+        """An event, when one of the fields that matter changed; `after` is None for what was deleted."""
+        if noun not in TOLD or (after is None and (noun != "Model" or before is None)):
             return
         detail_type, fields = TOLD[noun]
+        if after is None:
+            before, after = None, before
         if before is not None and all(before.get(field) == after.get(field) for field in fields):
             return
         detail = {key: value for key, value in public(after).items() if key != "Environment"}

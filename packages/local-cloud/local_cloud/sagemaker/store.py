@@ -36,9 +36,9 @@ class Store:
         region: str,
         account_id: str,
         clock: Clock,
-        on_change: Callable[[str, Document | None, Document], None] = lambda noun, before, after: None,
+        on_change: Callable[[str, Document | None, Document | None], None] = lambda noun, before, after: None,
     ):
-        """`on_change` hears of each document that was written: its noun, what it was, what it is."""
+        """`on_change` hears of each document that was written or removed: its noun, what it was, what it is."""
         self._clock, self._on_change = clock, on_change
         path.parent.mkdir(parents=True, exist_ok=True)
         self._region, self._account_id = region, account_id
@@ -122,8 +122,9 @@ class Store:
         """Deletes a document if it is there."""
         with self._changed:
             self._execute("DELETE FROM resources WHERE kind=? AND name=?", (noun, name))
-            self._documents.get(noun, {}).pop(name, None)
+            before = self._documents.get(noun, {}).pop(name, None)
             self._changed.notify_all()
+            self._on_change(noun, before, None)
 
     def wait_for_change(self, noun: str, name: str, timeout: float) -> None:
         """Returns when the resource's status changed, at once when it is final or gone, else after `timeout`."""

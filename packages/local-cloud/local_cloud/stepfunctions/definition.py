@@ -19,6 +19,7 @@ from local_cloud.stepfunctions import jsonata
 from local_cloud.stepfunctions.definition_fields import LANGUAGES, REQUIRED, fields_of, unread, wrong_types
 from local_cloud.stepfunctions.definition_rules import checked, path_faults, rule_faults, targets
 from local_cloud.stepfunctions.faults import TRANSITION, Fault
+from local_cloud.stepfunctions.map_results import TRANSFORMATIONS, TYPES
 from local_cloud.stepfunctions.moments import timestamp
 from local_cloud.stepfunctions.reading import KINDS, reads
 
@@ -282,6 +283,10 @@ class Checks:
             )
         for field, ending in (("ItemReader", READERS), ("ResultWriter", WRITERS)):
             resource = (state.get(field) or {}).get("Resource")
+            if field == "ResultWriter":
+                yield from _writer_faults(state, f"{place}/ResultWriter")
+                if resource is None and "WriterConfig" in (state.get(field) or {}):
+                    continue
             if field in state and not (isinstance(resource, str) and resource.endswith(ending)):
                 yield Fault(f"The Resource {resource!r} must end in {' or '.join(ending)}", f"{place}/{field}/Resource")
         for part, inner in inner_machines(state):
@@ -293,6 +298,14 @@ class Checks:
                 )
             if self.express and isinstance(config, dict) and config.get("Mode") == "DISTRIBUTED":
                 yield Fault("Express state machine does not support a distributed Map state", f"{place}/{part}")
+
+
+def _writer_faults(state: dict[str, Any], place: str) -> Iterator[Fault]:
+    writer = state.get("ResultWriter")
+    config = writer.get("WriterConfig", {}) if isinstance(writer, dict) else {}
+    for name, allowed in (("Transformation", TRANSFORMATIONS), ("OutputType", TYPES)):
+        if isinstance(config, dict) and config.get(name, next(iter(allowed))) not in allowed:
+            yield Fault(f"{name} {config[name]!r} is none of {', '.join(allowed)}", f"{place}/WriterConfig/{name}")
 
 
 def _wait_faults(state: dict[str, Any], place: str, language: str) -> Iterator[Fault]:

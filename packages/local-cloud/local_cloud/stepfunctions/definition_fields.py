@@ -12,7 +12,8 @@ LANGUAGES = BOTH
 # What nothing acts on, here as on AWS.
 FOR_PEOPLE = ("Comment",)
 # Objects and lists of objects inside a state.
-HOLDERS = ("Retry", "Catch", "ItemReader", "ReaderConfig", "ItemBatcher", "ResultWriter", "ProcessorConfig")
+HOLDERS = ("Retry", "Catch", "ItemReader", "ReaderConfig", "ItemBatcher", "ResultWriter", "WriterConfig",
+           "ProcessorConfig")  # fmt: skip
 REQUIRED = {"Task": ["Resource"], "Choice": ["Choices"], "Parallel": ["Branches"]}
 TEXT = ("Comment", "Type", "Next", "Default", "StartAt", "QueryLanguage", "Resource", "Label", "InputPath", "OutputPath",
         "ResultPath", "ItemsPath", "SecondsPath", "TimestampPath", "TimeoutSecondsPath", "HeartbeatSecondsPath",
@@ -30,7 +31,7 @@ NULLABLE = ("InputPath", "OutputPath", "ResultPath")
 def readers() -> tuple[tuple[Callable[..., Any], Reading], ...]:
     """Every function that reads fields of a state, with what it reads."""
     # Here and not above: the interpreter needs nothing of this module, and definition.py checks what stands in both.
-    from local_cloud.stepfunctions import definition, interpreter, map_items, map_runs, moments, query
+    from local_cloud.stepfunctions import definition, interpreter, map_items, map_results, map_runs, moments, query
 
     owners = (
         interpreter.Branch,
@@ -39,6 +40,7 @@ def readers() -> tuple[tuple[Callable[..., Any], Reading], ...]:
         query.JsonataQuery,
         moments,
         map_items,
+        map_results,
         map_runs,
         definition.Checks,
     )
@@ -74,6 +76,7 @@ def unread(state: dict[str, Any], language: str) -> Iterator[tuple[str, str, str
     machines = [(name, state[name]) for name in ("ItemProcessor", "Iterator") if isinstance(state.get(name), dict)]
     held = [(name, name, state.get(name)) for name in HOLDERS]
     held += [("ReaderConfig", "ItemReader/ReaderConfig", _inside(state.get("ItemReader"), "ReaderConfig"))]
+    held += [("WriterConfig", "ResultWriter/WriterConfig", _inside(state.get("ResultWriter"), "WriterConfig"))]
     held += [
         ("ProcessorConfig", f"{name}/ProcessorConfig", _inside(machine, "ProcessorConfig"))
         for name, machine in machines

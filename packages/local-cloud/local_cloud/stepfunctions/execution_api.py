@@ -14,7 +14,7 @@ from local_cloud.listing import page, start_of, token_for
 from local_cloud.stepfunctions import history
 from local_cloud.stepfunctions.arns import check_arn, check_name, unqualified
 from local_cloud.stepfunctions.event_log import logger_for
-from local_cloud.stepfunctions.execution import Execution
+from local_cloud.stepfunctions.execution import Execution, save
 from local_cloud.stepfunctions.interpreter import TaskRunner
 from local_cloud.stepfunctions.machine_api import KEPT, configured
 from local_cloud.stepfunctions.map_runs import shown_run
@@ -32,6 +32,8 @@ LISTED = (
 OURS = ("machine", "mapRuns", "index", "clientToken")
 # https://docs.aws.amazon.com/step-functions/latest/apireference/API_RedriveExecution.html
 CLIENT_TOKEN_SECONDS = 15 * 60
+# What UpdateMapRun changes.
+CHANGEABLE = ("maxConcurrency", "toleratedFailureCount", "toleratedFailurePercentage")
 BILLED_STEP_MS = 100
 BILLED_MEMORY_MB = 64
 
@@ -285,6 +287,15 @@ class Executions:
 
     def _op_DescribeMapRun(self, request: dict[str, Any]) -> dict[str, Any]:
         return {k: v for k, v in shown_run(self._map_run(request["mapRunArn"])).items() if k != "stateMachineArn"}
+
+    def _op_UpdateMapRun(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Limits of a run that is under way; whoever waits for room looks again within a moment."""
+        run = self._map_run(request["mapRunArn"])
+        if run["status"] != "RUNNING":
+            raise AwsError("ValidationException", f"The map run is {run['status']}; only a running one can be updated.")
+        run.update({name: request[name] for name in CHANGEABLE if name in request})
+        save(self._store.database, self._store.execution(run["executionArn"]))
+        return {}
 
     def _map_run(self, arn: str) -> dict[str, Any]:
         check_arn(arn, "mapRun")

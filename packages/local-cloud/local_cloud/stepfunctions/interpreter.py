@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from local_cloud.stepfunctions import map_runs
 from local_cloud.stepfunctions.choice import holds
-from local_cloud.stepfunctions.concurrently import Outcome, run_all
+from local_cloud.stepfunctions.concurrently import Limits, Outcome, run_all
 from local_cloud.stepfunctions.failures import ExecutionCancelled, QueryFailed, StateFailure, matches, outcome_of
 from local_cloud.stepfunctions.history import History, data_details
 from local_cloud.stepfunctions.moments import iso
@@ -377,7 +377,9 @@ class Branch:
     ) -> list[Any]:
         """All works' results; this branch goes on behind the one that ended last."""
         try:
-            results, self.last_event = run_all(works, concurrency, scope, tolerated, self.last_event)
+            results, self.last_event = run_all(
+                works, concurrency, scope, Limits.fixed(concurrency, tolerated), self.last_event
+            )
         except StateFailure as failure:
             self.last_event, failure.inside = failure.last_event, True
             raise

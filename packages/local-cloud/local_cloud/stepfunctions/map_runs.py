@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from local_cloud.clock import Clock
 from local_cloud.persistence.database import Database
 from local_cloud.stepfunctions import map_items, map_results
-from local_cloud.stepfunctions.concurrently import Outcome, run_all
+from local_cloud.stepfunctions.concurrently import Limits, Outcome, run_all
 from local_cloud.stepfunctions.failures import ExecutionCancelled, StateFailure, outcome_of
 from local_cloud.stepfunctions.history import History, data_details, past_of, whole
 from local_cloud.stepfunctions.past import Past
@@ -89,6 +89,14 @@ class MapRun:
     ):
         self.runs, self.run, self.label = runs, run, label
         self.earlier = earlier or {}
+
+    def concurrency(self) -> int:
+        """How many executions may run now."""
+        return min(self.run["maxConcurrency"] or DEFAULT_CONCURRENCY, MAXIMUM_THREADS)
+
+    def tolerated(self, total: int) -> float:
+        """How many of so many items may fail."""
+        return max(self.run["toleratedFailureCount"], self.run["toleratedFailurePercentage"] * total / 100)
 
     def count(self, change: dict[str, int], size: int) -> None:
         """Move executions, and the `size` items of each, from one status to another."""
@@ -194,14 +202,8 @@ def run(branch: Branch, state: dict[str, Any], query: PathQuery | JsonataQuery, 
         if items is None:
             items = map_items.read(reader, limit, _where(query, reader, given, "ItemReader"), branch.tasks)
         batches = map_items.batched(state.get("ItemBatcher"), items, query, given)
-        results = _children(
-            branch, state, query, given, made, batches, concurrency, max(count, percentage * len(items) / 100)
-        )
-        answer = (
-            map_results.written(_where(query, state["ResultWriter"], given, "ResultWriter"), results, made, branch)
-            if "ResultWriter" in state
-            else None
-        )
+        results = _children(branch, state, query, given, made, batches, len(items))
+        answer = _result(state.get("ResultWriter"), query, given, results, made, branch)
     except ExecutionCancelled:
         made.end("ABORTED")
         branch.event_once("MapRunAborted")
@@ -215,7 +217,20 @@ def run(branch: Branch, state: dict[str, Any], query: PathQuery | JsonataQuery, 
     made.end("SUCCEEDED")
     branch.event_once("MapRunSucceeded")
     branch.side_event("MapStateSucceeded")
-    return [record_output(record) for record in results] if answer is None else answer
+    return answer
+
+
+def _result(
+    writer: dict[str, Any] | None, query: PathQuery | JsonataQuery, given: Any, records: list[dict[str, Any]], made: MapRun,
+    branch: Branch,
+) -> Any:  # fmt: skip
+    """The map's result: what its executions gave, or where ResultWriter put it."""
+    if writer is None:
+        return [map_results.output_of(record) for record in records]
+    config = map_results.config_of(writer)
+    if "Resource" not in writer:
+        return map_results.transformed(records, config[0])
+    return map_results.written(_where(query, writer, given, "ResultWriter"), records, made, branch, config)
 
 
 @reads("ItemReader.Parameters", "ResultWriter.Parameters", of="Map", by=PATH)
@@ -226,16 +241,9 @@ def _where(query: PathQuery | JsonataQuery, holder: dict[str, Any], given: Any, 
     return query.where(holder.get(name, {}), given, f"{field}/{name}")
 
 
-def record_output(record: dict[str, Any]) -> Any:
-    """What one item's execution gives to the map's result."""
-    if record["status"] == "SUCCEEDED":
-        return json.loads(record["output"])
-    return {name.capitalize(): record[name] for name in ("error", "cause") if name in record}
-
-
 def _children(
     branch: Branch, state: dict[str, Any], query: PathQuery | JsonataQuery, given: Any, made: MapRun, items: list[Any],
-    concurrency: int, tolerated: float,
+    total: int,
 ) -> list[dict[str, Any]]:  # fmt: skip
     machine, together = state.get("ItemProcessor") or state["Iterator"], Scope(branch.scope)
     size = (lambda value: len(value["Items"])) if state.get("ItemBatcher") else (lambda value: 1)
@@ -246,10 +254,11 @@ def _children(
         return lambda _: _child(branch, query, machine, given, made, index, value, size(value), together)
 
     works = [work(index, value) for index, value in enumerate(items)]
+    limits = Limits(made.concurrency, lambda: made.tolerated(total))
     try:
-        records, _ = run_all(works, min(concurrency or DEFAULT_CONCURRENCY, MAXIMUM_THREADS), together, tolerated, 0)
+        records, _ = run_all(works, MAXIMUM_THREADS, together, limits, 0)
     except StateFailure as failure:
-        if not tolerated:
+        if not limits.tolerated():
             raise
         raise StateFailure(
             "States.ExceedToleratedFailureThreshold",
