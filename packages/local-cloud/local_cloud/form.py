@@ -22,7 +22,10 @@ MALFORMED_XML = "The XML you provided was not well-formed or did not validate ag
 
 def json_body(request: Request) -> dict[str, Any]:
     """The body as a JSON object. Raises SerializationException."""
-    raw = request.body()
+    return request.once("json", lambda: _json_body(request.body()))
+
+
+def _json_body(raw: bytes) -> dict[str, Any]:
     try:
         body = json_text.parse(raw) if raw else {}
     except ValueError:
@@ -68,9 +71,12 @@ def query_request(service: Service, operation: str, request: Request) -> dict[st
     model = get_service_model(service.model)
     if operation not in model.operation_names:
         raise AwsError("InvalidAction", f"Could not find operation {operation[:200]!r} of {service.signing_name}.")
-    values = form_values(request)
+
+    def parsed() -> dict[str, Any]:
+        return PROTOCOL_PARSERS["query"](model.operation_model(operation)).parse(cast(Any, {"values": form_values(request)}))
+
     try:
-        return PROTOCOL_PARSERS["query"](model.operation_model(operation)).parse(cast(Any, {"values": values}))
+        return request.once(("query", operation), parsed)
     # RuntimeError is botocore's word for a time that it cannot read.
     except (ValueError, TypeError, OverflowError, AttributeError, RuntimeError):
         raise AwsError("ValidationError", f"A parameter of {operation} is not of the type that it must have.") from None

@@ -30,6 +30,10 @@ UNDERSCORE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 def operation_of(request: Request, service: Service) -> str:
     """The operation that a request names, or whose path and method it has; "" when there is none."""
+    return request.once("operation", lambda: _operation(request, service))
+
+
+def _operation(request: Request, service: Service) -> str:
     target = request.header("x-amz-target")
     if sqs_query.speaks(request, service.signing_name):
         return sqs_query.action_of(request)

@@ -9,7 +9,7 @@ import os
 import re
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
@@ -66,6 +66,8 @@ class Request:
         raw = environ.get("REQUEST_URI") or environ.get("RAW_URI") or environ["PATH_INFO"]
         self.raw_path, _, self.query = raw.partition("?")
         self._body: bytes | None = None
+        # What was read of the body, by who read it: permissions and the service ask for the same.
+        self._read: dict[Any, Any] = {}
         self._headers: dict[str, str] = environ.get(HEADERS) or _from_environ(environ)
         # What the guard found the signature to be; None for requests of this process itself.
         self.seal: Seal | None = None
@@ -101,8 +103,14 @@ class Request:
 
     def replace_body(self, body: bytes) -> None:
         """From now on this is the body, whatever came."""
-        self._body = body
+        self._body, self._read = body, {}
         self.environ["CONTENT_LENGTH"] = self._headers["content-length"] = str(len(body))
+
+    def once(self, what: Any, read: Callable[[], Any]) -> Any:
+        """What `read` finds in this request, found once as long as the body is the same. Nobody may change it."""
+        if what not in self._read:
+            self._read[what] = read()
+        return self._read[what]
 
     def replace_headers(self, changed: dict[str, str | None]) -> None:
         """From now on these headers have these values, or are not there."""
@@ -136,7 +144,7 @@ class Request:
             body = b""
         if unpacker.unconsumed_tail or not unpacker.eof:
             raise AwsError("SerializationException", "The gzip body is damaged or too large.")
-        self._body = body
+        self._body, self._read = body, {}
         self._headers.pop("content-encoding")
         self.environ.pop("HTTP_CONTENT_ENCODING", None)
 

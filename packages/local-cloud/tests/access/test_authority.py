@@ -39,8 +39,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     own.cloud.stop()
 
 
-def own_call(cloud: RunningCloud, method: str = "GET", body: bytes = b"") -> dict[str, Any]:
-    address = f"{cloud.endpoint}/_local/permissions"
+def own_call(cloud: RunningCloud, method: str = "GET", body: bytes = b"", query: str = "") -> dict[str, Any]:
+    address = f"{cloud.endpoint}/_local/permissions{query}"
     request = AWSRequest(method, address, data=body)
     keys = Credentials(cloud.description["access_key_id"], cloud.description["secret_access_key"])
     SigV4Auth(keys, "sagemaker", cloud.region).add_auth(request)
@@ -277,6 +277,69 @@ def test_cloudformation_makes_a_stack_in_the_name_of_its_role(platform, mode):
         each for each in own_call(platform.cloud)["questions"] if each["principal"].endswith(arn.rsplit("/", 1)[1])
     ]
     assert {("ssm:PutParameter", True), ("sqs:CreateQueue", False)} <= {(e["action"], e["allowed"]) for e in asked}
+
+
+def test_a_policy_that_lacks_any_of_its_elements_is_denied_and_what_is_spare_is_named(platform, mode):
+    """The proof that a policy is least: each action and each resource is taken out, and the calls are made again."""
+    name, s3, ssm = new_name("least"), platform.s3, platform.cloud.client("ssm")
+    s3.put_object(Bucket="photos", Key=f"{name}/in/1", Body=b"photo")
+    ssm.put_parameter(Name=f"/{name}/p", Value="v", Type="String")
+    queue = platform.cloud.client("sqs").create_queue(QueueName=name)["QueueUrl"]
+    where = {"in": f"arn:aws:s3:::photos/{name}/in/*", "out": f"arn:aws:s3:::photos/{name}/out/*"}
+    least = [
+        {"Action": ["s3:GetObject"], "Resource": [where["in"], where["out"]]},
+        {"Action": ["s3:PutObject", "s3:DeleteObject"], "Resource": [where["out"]]},
+        {"Action": ["ssm:GetParameter", "ssm:PutParameter"], "Resource": [f"arn:aws:ssm:*:*:parameter/{name}/*"]},
+        {"Action": ["sqs:SendMessage"], "Resource": [f"arn:aws:sqs:*:*:{name}"]},
+    ]
+    document = lambda statements: json.dumps(  # noqa: E731
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **each} for each in statements]}
+    )
+    arn, iam = role(platform, document(least)), platform.cloud.client("iam")
+    mine, settings, sent = (session(platform, arn, service) for service in ("s3", "ssm", "sqs"))
+    calls = [
+        lambda: mine.get_object(Bucket="photos", Key=f"{name}/in/1"),
+        lambda: mine.put_object(Bucket="photos", Key=f"{name}/out/1", Body=b"x"),
+        lambda: mine.get_object(Bucket="photos", Key=f"{name}/out/1"),
+        lambda: mine.delete_object(Bucket="photos", Key=f"{name}/out/1"),
+        lambda: settings.get_parameter(Name=f"/{name}/p"),
+        lambda: settings.put_parameter(Name=f"/{name}/p", Value="w", Type="String", Overwrite=True),
+        lambda: sent.send_message(QueueUrl=queue, MessageBody="m"),
+    ]
+
+    def denied_with(statements: list[dict[str, Any]]) -> list[str]:
+        iam.put_role_policy(RoleName=arn.rsplit("/", 1)[1], PolicyName="own", PolicyDocument=document(statements))
+        found = []
+        for call in calls:
+            try:
+                call()
+            except ClientError as refused:
+                found.append(refused.response["Error"]["Code"])
+        return found
+
+    mode("enforce")
+    assert denied_with(least) == []
+    survived, taken_out = [], 0
+    for number, statement in enumerate(least):
+        for element in ("Action", "Resource"):
+            for value in statement[element]:
+                left = [each for each in statement[element] if each != value]
+                changed = [{**statement, element: left}] if left else []
+                taken_out += 1
+                codes = denied_with([*least[:number], *changed, *least[number + 1 :]])
+                if not any(code.startswith("AccessDenied") for code in codes):
+                    survived.append((element, value))
+    assert (taken_out, survived) == (11, [])
+    spare = {
+        "Action": ["s3:GetObject", "s3:GetObjectAcl"],
+        "Resource": [where["in"], where["out"], "arn:aws:s3:::photos/spare"],
+    }
+    mode("off")  # forgets what was asked until now
+    mode("enforce")
+    assert denied_with([spare, *least[1:]]) == []
+    told = own_call(platform.cloud, query="?unused")["elements"][arn.rsplit("/", 1)[1]]
+    idle = {(each["element"], each["value"]) for each in told if not each["needed"]}
+    assert idle == {("Action", "s3:GetObjectAcl"), ("Resource", "arn:aws:s3:::photos/spare")}
 
 
 TRUST = trust("sagemaker.amazonaws.com")
