@@ -33,7 +33,7 @@ from local_cloud.persistence.snapshot import Snapshot
 from local_cloud.s3 import list_answer, preconditions
 from local_cloud.s3.checksum_type import with_type
 from local_cloud.s3.content import ContentStore
-from local_cloud.s3.encryption import ENCRYPTED, with_encryption
+from local_cloud.s3.encryption import ENCRYPTED, refuse_customer_keys, with_encryption
 from local_cloud.s3.entry import check_names, named, take_body
 from local_cloud.s3.fast_path import FastPath
 from local_cloud.s3.rows import Abandoned, ObjectRows
@@ -193,6 +193,7 @@ class Application:
 
     def _s3(self, request: Request, service: Service) -> Answer:
         check_names(request)
+        refuse_customer_keys(request)
         answer = self._fast_path.answer(request)
         if answer is not None:
             return with_encryption(answer)

@@ -259,6 +259,14 @@ def test_the_type_of_a_checksum_is_said_wherever_the_checksum_is(objects):
     assert (copied["ChecksumSHA256"], copied["ChecksumType"]) == (tagged["ChecksumSHA256"], "FULL_OBJECT")
 
 
+def test_a_key_of_the_request_is_refused_since_the_object_would_be_given_to_whoever_has_none(objects):
+    s3, bucket, _ = objects
+    key = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "k" * 32}
+    code, words = refusal(s3.put_object, Bucket=bucket, Key="secret", Body=b"s", **key)
+    assert code == "NotImplemented" and "SSE-C" in words
+    assert refusal(s3.get_object, Bucket=bucket, Key="secret")[0] == "NoSuchKey"
+
+
 EVENT = {"id": "1", "source": "s", "detail-type": "t", "account": "1", "region": "r", "time": "2022-07-13T13:48:01Z"}
 
 
