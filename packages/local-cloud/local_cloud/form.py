@@ -73,7 +73,9 @@ def query_request(service: Service, operation: str, request: Request) -> dict[st
         raise AwsError("InvalidAction", f"Could not find operation {operation[:200]!r} of {service.signing_name}.")
 
     def parsed() -> dict[str, Any]:
-        return PROTOCOL_PARSERS["query"](model.operation_model(operation)).parse(cast(Any, {"values": form_values(request)}))
+        return PROTOCOL_PARSERS["query"](model.operation_model(operation)).parse(
+            cast(Any, {"values": form_values(request)})
+        )
 
     try:
         return request.once(("query", operation), parsed)

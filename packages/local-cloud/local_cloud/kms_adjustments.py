@@ -57,7 +57,7 @@ def _require_state(key: Any) -> None:
         raise _refused("KMSInvalidStateException", f"{key.arn} is pending deletion.")
 
 
-def _checked(plain: Callable, operation: str, usage: str) -> Callable:
+def _checked(plain: Callable[..., Any], operation: str, usage: str) -> Callable[..., Any]:
     def use(self: Any, *args: Any, **options: Any) -> Any:
         key = _key(self, options["key_id"] if "key_id" in options else args[0])
         if key is not None:
@@ -78,7 +78,7 @@ def _checked(plain: Callable, operation: str, usage: str) -> Callable:
     return use
 
 
-def _checked_decrypt(plain: Callable) -> Callable:
+def _checked_decrypt(plain: Callable[..., Any]) -> Callable[..., Any]:
     def decrypt(
         self: Any, ciphertext_blob: bytes, encryption_context: dict[str, str], key_id: str | None = None
     ) -> Any:
@@ -95,7 +95,7 @@ def _checked_decrypt(plain: Callable) -> Callable:
     return decrypt
 
 
-def _checked_re_encrypt(plain: Callable) -> Callable:
+def _checked_re_encrypt(plain: Callable[..., Any]) -> Callable[..., Any]:
     """moto passes over the source key that a request names."""
 
     def re_encrypt(self: Any) -> Any:
@@ -108,7 +108,7 @@ def _checked_re_encrypt(plain: Callable) -> Callable:
     return re_encrypt
 
 
-def _raising_verify(plain: Callable) -> Callable:
+def _raising_verify(plain: Callable[..., Any]) -> Callable[..., Any]:
     """A signature that is wrong is an error, not an answer that says so."""
 
     def verify(self: Any, *args: Any, **options: Any) -> Any:
@@ -120,7 +120,7 @@ def _raising_verify(plain: Callable) -> Callable:
     return verify
 
 
-def _checked_digest(plain: Callable) -> Callable:
+def _checked_digest(plain: Callable[..., Any]) -> Callable[..., Any]:
     def of_message(self: Any) -> Any:
         algorithm = self._get_param("SigningAlgorithm") or ""
         length = DIGEST_BYTES.get(algorithm.rpartition("_")[2])
@@ -134,7 +134,7 @@ def _checked_digest(plain: Callable) -> Callable:
     return of_message
 
 
-def _checked_deletion(plain: Callable) -> Callable:
+def _checked_deletion(plain: Callable[..., Any]) -> Callable[..., Any]:
     def schedule_key_deletion(self: Any, key_id: str, pending_window_in_days: int) -> float:
         if not LEAST_DAYS <= pending_window_in_days <= MOST_DAYS:
             raise _refused(
@@ -149,7 +149,7 @@ def _checked_deletion(plain: Callable) -> Callable:
     return schedule_key_deletion
 
 
-def _checked_rotation(plain: Callable) -> Callable:
+def _checked_rotation(plain: Callable[..., Any]) -> Callable[..., Any]:
     def rotate_key_on_demand(self: Any, key_id: str) -> str:
         key = _key(self, key_id)
         if key is not None:
@@ -161,7 +161,7 @@ def _checked_rotation(plain: Callable) -> Callable:
     return rotate_key_on_demand
 
 
-def _checked_tags(plain: Callable) -> Callable:
+def _checked_tags(plain: Callable[..., Any]) -> Callable[..., Any]:
     def tag_resource(self: Any) -> str:
         _require_tags(self._get_param("Tags") or [])
         return plain(self)
@@ -169,7 +169,7 @@ def _checked_tags(plain: Callable) -> Callable:
     return tag_resource
 
 
-def _checked_create(plain: Callable) -> Callable:
+def _checked_create(plain: Callable[..., Any]) -> Callable[..., Any]:
     def create_key(self: Any, *args: Any, **options: Any) -> Any:
         _require_tags(options.get("tags") or (args[4] if len(args) > 4 else None) or [])
         return plain(self, *args, **options)

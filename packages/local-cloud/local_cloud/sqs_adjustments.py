@@ -39,6 +39,7 @@ def install() -> None:
     Queue.attributes = property(_Attributes)
     Queue.add_message, Queue.delete_message = _add, _delete
     SQSBackend.receive_message = _receive
+    SQSBackend.purge_queue = _forgetting(SQSBackend.purge_queue)
     _refuse_as_sqs_does()
 
 
@@ -97,6 +98,14 @@ def _is_new(self: Any, message: Any) -> bool:
         return False
     known[name] = message.sent_timestamp
     return True
+
+
+def _forgetting(plain: Callable[..., Any]) -> Callable[..., Any]:
+    def purge_queue(self: Any, queue_name: str) -> None:
+        plain(self, queue_name)
+        self.get_queue(queue_name).deduplicated = {}
+
+    return purge_queue
 
 
 def _delete(self: Any, receipt_handle: str) -> None:
@@ -189,7 +198,7 @@ def _refuse_as_sqs_does() -> None:
         setattr(SQSBackend, name, _checked_batch(getattr(SQSBackend, name)))
 
 
-def _checked_send(plain: Callable) -> Callable:
+def _checked_send(plain: Callable[..., Any]) -> Callable[..., Any]:
     def send_message(self: Any, queue_name: str, message_body: str, *args: Any, **options: Any) -> Any:
         from moto.sqs.exceptions import SQSException
 
@@ -240,7 +249,7 @@ def _size(attribute: tuple[str, dict[str, Any]]) -> int:
     return len(name) + len(value.get("DataType", "")) + len(said.encode() if isinstance(said, str) else said)
 
 
-def _checked_create(plain: Callable) -> Callable:
+def _checked_create(plain: Callable[..., Any]) -> Callable[..., Any]:
     def create_queue(self: Any, name: str, tags: dict[str, str] | None = None, **given: Any) -> Any:
         from moto.sqs.exceptions import InvalidAttributeName, QueueAlreadyExists, SQSException
 
@@ -270,7 +279,7 @@ def _checked_create(plain: Callable) -> Callable:
     return create_queue
 
 
-def _checked_set(plain: Callable) -> Callable:
+def _checked_set(plain: Callable[..., Any]) -> Callable[..., Any]:
     def set_queue_attributes(self: Any, queue_name: str, attributes: dict[str, Any]) -> Any:
         from moto.sqs.exceptions import InvalidAttributeName, SQSException
 
@@ -288,7 +297,7 @@ def _checked_set(plain: Callable) -> Callable:
     return set_queue_attributes
 
 
-def _checked_change(plain: Callable) -> Callable:
+def _checked_change(plain: Callable[..., Any]) -> Callable[..., Any]:
     def change_message_visibility(self: Any, queue_name: str, receipt_handle: str, visibility_timeout: int) -> None:
         from moto.sqs.exceptions import ReceiptHandleIsInvalid, SQSException
 
@@ -306,7 +315,7 @@ def _checked_change(plain: Callable) -> Callable:
     return change_message_visibility
 
 
-def _checked_batch(plain: Callable) -> Callable:
+def _checked_batch(plain: Callable[..., Any]) -> Callable[..., Any]:
     def of_batch(self: Any, queue_name: str, entries: list[dict[str, Any]]) -> Any:
         from moto.sqs.exceptions import InvalidBatchEntryId, TooManyEntriesInBatchRequest
 

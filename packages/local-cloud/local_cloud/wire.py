@@ -230,8 +230,8 @@ def error_answer(protocol: str, error: AwsError) -> Answer:
         "x-amzn-RequestId": request_id,
         "x-amzn-ErrorType": error.code,
     }
-    details = {"__type": error.code, "message": error.message, **error.details}
-    return Answer(error.status, headers, json.dumps(details).encode())
+    said = {"__type": error.code, "message": error.message, **error.details}
+    return Answer(error.status, headers, json.dumps(said).encode())
 
 
 def _cbor_map(texts: dict[str, str]) -> bytes:

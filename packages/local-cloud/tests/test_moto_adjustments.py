@@ -57,6 +57,7 @@ HELD_ELSEWHERE = {
             "Queue.delete_message",
             "SQSBackend.change_message_visibility",
             "SQSBackend.create_queue",
+            "SQSBackend.purge_queue",
             "SQSBackend.receive_message",
             "SQSBackend.send_message",
             "SQSBackend.set_queue_attributes",

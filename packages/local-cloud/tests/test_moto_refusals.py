@@ -61,6 +61,9 @@ def test_a_duplicate_is_not_delivered_even_when_the_first_was_deleted(fifo):
         sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
     sqs.send_message(QueueUrl=url, MessageBody="b", MessageGroupId="g")
     assert bodies(sqs, url) == []
+    sqs.purge_queue(QueueUrl=url)
+    sqs.send_message(QueueUrl=url, MessageBody="b", MessageGroupId="g")
+    assert bodies(sqs, url) == ["b"], "a purge forgets duplicates, too"
 
 
 def test_a_receiver_that_waits_gets_the_message_when_it_comes(cloud):

@@ -175,7 +175,7 @@ class Graph:
             self.node_of(value)
         return value
 
-    def _held(self, container: Tracked, holder: Any) -> Any:
+    def _held(self, container: Any, holder: Any) -> Any:
         if container.items_of is not None:
             if container.items_of.home is self:
                 return container
@@ -194,7 +194,7 @@ class Graph:
                 _put(container, key, kept)
         return container
 
-    def _again(self, holder: Node | Item) -> None:
+    def _again(self, holder: Any) -> None:
         if isinstance(holder, Item):
             holder.container.due[holder] = None
             holder = holder.container
@@ -248,7 +248,7 @@ class Graph:
         known: dict[int, Any] = {number: backends[part] for part, number in roots.items()}
         reader = Reader(known, policies)
         for number, name, _ in rows:
-            kind = reader.class_named(name)
+            kind: Any = reader.class_named(name)
             if number not in known:
                 kind = tracking.tracked_class(kind) or kind
                 known[number] = kind.__new__(kind)
@@ -307,7 +307,7 @@ class Graph:
         for number, _, _ in rows:
             value = known[number]
             if isinstance(value, Tracked):
-                items = value.items_of
+                items: Any = value.items_of
                 for item, key, child in _places(items, value, items.places or items.keys.values()):
                     if (kept := self.adopted(child, item)) is not child:
                         _put(value, key, kept)

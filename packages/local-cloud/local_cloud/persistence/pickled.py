@@ -98,7 +98,10 @@ class Reader:
     """Reads rows; `objects` by their numbers and `policies` by their ARNs are what they name."""
 
     def __init__(self, objects: dict[int, Any], policies: dict[str, Any]):
-        self._named = {"named_object": objects.__getitem__, "named_policy": policies.__getitem__}
+        self._named: dict[str, Callable[..., Any]] = {
+            "named_object": objects.__getitem__,
+            "named_policy": policies.__getitem__,
+        }
 
     def loads(self, blob: bytes) -> Any:
         """What a row holds."""
@@ -118,7 +121,7 @@ class Reader:
 class Unpickler(RestrictedUnpickler):
     """An unpickler that asks `named` for what a row, or a file of an earlier version, names."""
 
-    named: dict[str, Callable]
+    named: dict[str, Callable[..., Any]]
 
     def find_class(self, module: str, name: str) -> Any:
         if module in (__name__, EARLIER):

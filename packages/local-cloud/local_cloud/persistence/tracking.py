@@ -190,7 +190,7 @@ def _everything(items: Items, container: Any) -> None:
         items.all_keys(set.__iter__(container) if isinstance(container, set) else dict.__iter__(container))
 
 
-def _wholly(method: Callable) -> Callable:
+def _wholly(method: Callable[..., Any]) -> Callable[..., Any]:
     """A method after which anything may be different."""
 
     def told(self: Any, *args: Any, **options: Any) -> Any:
@@ -202,7 +202,7 @@ def _wholly(method: Callable) -> Callable:
     return told
 
 
-def _of_key(method: Callable) -> Callable:
+def _of_key(method: Callable[..., Any]) -> Callable[..., Any]:
     """A method whose first argument is the key that may be there afterwards, or not."""
 
     def told(self: Any, key: Any, *args: Any) -> Any:
@@ -231,7 +231,7 @@ def _dictionary(base: type) -> type:
     return type(f"Tracked_{base.__name__}", (Tracked, base), members)
 
 
-class TrackedSet(Tracked, set):
+class TrackedSet(Tracked, set[Any]):
     """A set that tells."""
 
     add, discard, remove = _of_key(set.add), _of_key(set.discard), _of_key(set.remove)
@@ -242,7 +242,7 @@ for _name in ("clear", "pop", "update", "difference_update", "intersection_updat
     setattr(TrackedSet, _name, _wholly(getattr(set, _name)))
 
 
-class TrackedList(Tracked, list):
+class TrackedList(Tracked, list[Any]):
     """A list that tells. A single value that comes or goes costs nothing but itself."""
 
     def append(self, value: Any) -> None:

@@ -68,7 +68,7 @@ def _require_source(request: Request, backend: Any) -> None:
         return
     path, _, query = request.header("x-amz-copy-source").partition("?")
     bucket, _, key = unquote(path).lstrip("/").partition("/")
-    source = _found(backend, bucket, key, (parse_qs(query).get("versionId") or [None])[0])
+    source = _found(backend, bucket, key, next(iter(parse_qs(query).get("versionId", ())), None))
     if source is None:
         return  # moto says so
     changed = source.last_modified.replace(tzinfo=UTC, microsecond=0)

@@ -35,13 +35,18 @@ class StateChanges:
 
     def told(self, noun: str, before: Document | None, after: Document | None) -> None:
         """An event, when one of the fields that matter changed; `after` is None for what was deleted."""
-        if noun not in TOLD or (after is None and (noun != "Model" or before is None)):
+        if noun not in TOLD:
             return
         detail_type, fields = TOLD[noun]
         if after is None:
-            before, after = None, before
+            if noun == "Model" and before is not None:
+                self._tell(noun, detail_type, before)
+            return
         if before is not None and all(before.get(field) == after.get(field) for field in fields):
             return
+        self._tell(noun, detail_type, after)
+
+    def _tell(self, noun: str, detail_type: str, after: Document) -> None:
         detail = {key: value for key, value in public(after).items() if key != "Environment"}
         if noun == "Endpoint":
             detail["EndpointStatus"] = ENDPOINT_STATES.get(detail["EndpointStatus"], detail["EndpointStatus"])
