@@ -69,12 +69,12 @@ node_modules/.installed-dev: .venv/.installed-dev node_modules/.installed
 	@.venv/bin/npm ci --no-audit --no-fund --loglevel=error
 	@touch node_modules/.installed $@
 
-# One environment per image: exactly the packages of the image, plus pytest.
+# One environment per room: exactly the packages of its largest image, plus pytest.
 .SECONDEXPANSION:
-.venv-%/.installed: .venv/bin/uv %/requirements.txt requirements/test-tools.txt $$(wildcard $$*/requirements-test.txt)
+.venv-%/.installed: .venv/bin/uv $$(firstword $$(wildcard $$*/requirements-torch.txt) $$*/requirements.txt) requirements/test-tools.txt $$(wildcard $$*/requirements-test.txt)
 	@echo "Installing the packages of the image $*"
 	@$(UV) venv -q --clear -p $(PYTHON) .venv-$*
-	@$(UV) pip install -q --python .venv-$* --require-hashes -r $*/requirements.txt $(if $(wildcard $*/requirements-test.txt),-r $*/requirements-test.txt) -r requirements/test-tools.txt
+	@$(UV) pip install -q --python .venv-$* --require-hashes -r $(firstword $(wildcard $*/requirements-torch.txt) $*/requirements.txt) $(if $(wildcard $*/requirements-test.txt),-r $*/requirements-test.txt) -r requirements/test-tools.txt
 	@touch $@
 
 # Each worker of the tests has a core: PyTorch's threads of two workers spin for each other, which took twice the processor time.
@@ -180,7 +180,7 @@ lock: .venv/bin/uv ## Resolve and pin every dependency again
 	$(LOCK) requirements/test-tools.in -c requirements/dev.txt -o requirements/test-tools.txt
 	$(LOCK) requirements/coverage.in -o requirements/coverage.txt
 	$(LOCK) requirements/mutants.in -c requirements/dev.txt -o requirements/mutants.txt
-	set -e; for room in $(ROOMS) $(FRAMEWORKS)/*; do for file in $$(ls $$room/requirements*.in 2>/dev/null); do \
+	set -e; for room in $(ROOMS) $(FRAMEWORKS)/*; do for file in $$(ls -r $$room/requirements*.in 2>/dev/null | grep -v -e -test.in; ls $$room/requirements-test.in 2>/dev/null); do \
 	  $(LOCK) $$(grep -q ^torch== $$file && echo --universal) $$file -o $${file%.in}.txt; done; done
 
 walk-settings: .venv/.installed-dev ## Deploy to a local cloud, then change each setting there and back (minutes)

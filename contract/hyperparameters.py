@@ -112,6 +112,11 @@ class Hyperparameters:
         """Whether a head is trained that is solved to the end."""
         return self.solver == "exact" and self.fine_tune == "head"
 
+    @property
+    def needs_pytorch(self) -> bool:
+        """Whether the training needs the image with PyTorch: to train more than a head, or for torch's own profiler."""
+        return self.fine_tune != "head" or self.profiler_steps > 0
+
     def to_strings(self) -> dict[str, str]:
         """What this training reads; a solved head has no steps and therefore no learning rate."""
         unread = OF_STEPS if self.is_exact else OF_EXACT

@@ -60,6 +60,8 @@ PACKAGE_GROUP: Final = "model-package-group"
 WEIGHTS_JOB: Final = "weights-job"  # JSON: network, volume, key and tags of the job that `darkroom weights add` starts
 WEIGHTS_ROLE: Final = "weights-role-arn"
 IMAGE_URIS: Final = "images/"
+# The training image with PyTorch: a few executions need it, and it is ten times as large.
+WITH_PYTORCH: Final = "training-torch"
 ENDPOINT: Final = "-endpoint"  # ends the parameter with the name of an endpoint
 CPU_ENDPOINT: Final = f"cpu{ENDPOINT}"
 MULTI_MODEL_ENDPOINT: Final = f"multi-model{ENDPOINT}"

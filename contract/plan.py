@@ -53,6 +53,15 @@ class Features:
 
 
 @dataclass(frozen=True)
+class PyTorch:
+    """What needs the image that has it: preparing (`reason` says why), and training."""
+
+    prepare: bool
+    training: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Training:
     """Hyperparameters are texts, as SageMaker passes them."""
 
@@ -142,6 +151,7 @@ class Plan:
     dataset: DataSet
     features: Features
     training: Training
+    pytorch: PyTorch
     tuning: Search
     explain: Explanations
     bias: BiasPlan
@@ -182,6 +192,7 @@ def make_plan(
         dataset=dataset,
         features=features,
         training=Training(hyperparameters, execution.instances.training_count),
+        pytorch=PyTorch(prepare=False, training=execution.resolved_hyperparameters.needs_pytorch),
         tuning=tuning,
         explain=Explanations(execution.explain.enabled, explained),
         bias=bias,

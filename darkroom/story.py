@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from contract.architectures import PACKAGED
+from contract.execution_input import ExecutionInput
 from contract.names import APPROVED_PACKAGE, CPU_ENDPOINT, ENDPOINTS, NOTHING, PACKAGE_GROUP, STATE_MACHINE
 from darkroom import costs, executions, jobs, live, look, predictions, stacks, upload
 from darkroom.failure import DarkroomError
@@ -50,13 +52,28 @@ def begin(
     """Look at input and data, upload, start the execution; its ARN, which `left` is told."""
     if name:
         executions.require_name(name)
-    look.check_run(document)
+    execution = look.check_run(document)
     target.parameter(STATE_MACHINE)  # before the upload: a missing deploy should cost nothing
     document = look.look(console, data, document, yes)
     uri, short = upload.provide(target, data, console)
     left.arn = executions.start(target, name or executions.new_name(short), {**document, "dataset": uri})
     console.print(f"  execution {left.arn.rpartition(':')[2]} started", markup=False)
+    if target.is_local and (why := needs_pytorch(execution)):
+        console.print(f"  {why} {PYTORCH_HERE}", markup=False, soft_wrap=True)
     return left.arn
+
+
+# What nobody pays for who does not ask for it.
+PYTORCH_HERE = "If that image's packages are not here yet, its first job installs them: about 3 GB to download, 6 GB on disk, minutes."
+
+
+def needs_pytorch(execution: ExecutionInput) -> str:
+    """Why the execution will, or may, run jobs in the image with PyTorch; empty where it will not."""
+    if execution.resolved_hyperparameters.needs_pytorch:
+        return "This training runs in the image with PyTorch."
+    if execution.model not in PACKAGED or not execution.pretrained:
+        return f"Unless {execution.model} has been traced before, it is traced in the image with PyTorch."
+    return ""
 
 
 def conclude(target: Target, console: Console, arn: str, endpoint: bool) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from contract.names import (
     WEIGHTS_INCOMING,
     WEIGHTS_JOB,
     WEIGHTS_ROLE,
+    WITH_PYTORCH,
     weights_key,
 )
 from contract.validation import InvalidField
@@ -64,7 +65,7 @@ def add_file(target: Target, name: str, path: Path, console: Console, check: boo
     bucket, s3 = target.parameter(ARTIFACTS_BUCKET), target.client("s3")
     if not check:
         return _put(s3, bucket, name, path)
-    image = target.parameter(f"{IMAGE_URIS}training")  # before the upload: a missing deploy should cost nothing
+    image = target.parameter(f"{IMAGE_URIS}{WITH_PYTORCH}")  # before the upload: a missing deploy should cost nothing
     prefix = f"{WEIGHTS_INCOMING}{secrets.token_hex(8)}/"
     key = f"{prefix}{path.name}"
     s3.upload_file(str(path), bucket, key)
@@ -113,7 +114,13 @@ def replaced(before: dict[str, Any], after: dict[str, Any]) -> str:
 def fetch(target: Target, name: str, console: Console) -> str:
     """Let a processing job download the published weights into the store."""
     return _run(
-        target, target.parameter(f"{IMAGE_URIS}training"), "fetch-weights", name, "fetches the weights of", console, []
+        target,
+        target.parameter(f"{IMAGE_URIS}{WITH_PYTORCH}"),
+        "fetch-weights",
+        name,
+        "fetches the weights of",
+        console,
+        [],
     )
 
 

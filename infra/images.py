@@ -1,4 +1,4 @@
-"""The three images, built from the repository by the CDK CLI at deploy time.
+"""The images of the three rooms, built from the repository by the CDK CLI at deploy time.
 
 Each image's build context holds only what it copies, so that a change elsewhere rebuilds nothing. Image URIs go into
 other stacks as text, not as CloudFormation exports: an export in use cannot change, and an image changes often.
@@ -25,13 +25,14 @@ CONTEXTS = {
 
 
 class ImagesStack(Stack):
-    """Images `training`, `analysis`, `inference` and, when the GPU endpoint is wanted, `inference-gpu`."""
+    """Images `training`, `training-torch`, `analysis`, `inference` and, when the GPU endpoint is wanted, `inference-gpu`."""
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings, root: Path, **kwargs: Any) -> None:
         super().__init__(scope, id, description="Darkroom: container images", **kwargs)
         self.settings = settings
         self.root = root
         self.training = self._image("training", "training_code")
+        self.training_torch = self._image("training", "training_code", variant="torch")
         self.analysis = self._image("analysis", "analysis_code")
         self.inference = self._image("inference", "inference_code")
         self.inference_gpu = self._gpu_image() if settings.endpoints.gpu.enabled else None

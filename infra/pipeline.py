@@ -21,6 +21,7 @@ from contract.names import (
     TRANSFORM_LOGS,
     WEIGHTS_JOB,
     WEIGHTS_ROLE,
+    WITH_PYTORCH,
 )
 from infra import managed
 from infra.images import ImagesStack
@@ -81,13 +82,14 @@ class PipelineStack(Stack):
 
     def _platform(self) -> Platform:
         """Names and ARNs for the states; the comparison's state machine takes the same."""
-        training, analysis = self.images.training.image_uri, self.images.analysis.image_uri
+        analysis = self.images.analysis.image_uri
         clarify = managed.image_uri(self, "clarify") if self.settings.clarify == "managed" else analysis
         debugger = managed.debugger(managed.image_uri(self, "debugger")) if self.settings.debugger == "managed" else {}
         return Platform(
             settings=self.settings,
             images={
-                "training": training, "analysis": analysis, "inference": self.images.inference.image_uri, "clarify": clarify,
+                "training": self.images.training.image_uri, WITH_PYTORCH: self.images.training_torch.image_uri,
+                "analysis": analysis, "inference": self.images.inference.image_uri, "clarify": clarify,
             },
             roles={name: role.role_arn for name, role in self.roles.of_jobs.items()},
             artifacts=self.storage.artifacts,

@@ -19,6 +19,7 @@ from contract.names import (
     REGISTERED,
     WEIGHTS,
     WEIGHTS_INCOMING,
+    WITH_PYTORCH,
     execution_key,
     log_group_of_endpoint,
 )
@@ -87,7 +88,7 @@ def role_of(
     statements = [
         grants.reads(storage.artifacts, *of_execution(*reads)) if reads else [],
         grants.writes(storage.artifacts, *of_execution(*writes)) if writes else [],
-        pulls([job.image for job in jobs], settings, images),
+        pulls([image for job in jobs for image in job.images], settings, images),
         *beyond,
     ]
     return JobRole(
@@ -99,7 +100,9 @@ def role_of(
 
 def pulls(names: Sequence[str], settings: Settings, images: ImagesStack) -> list[iam.PolicyStatement]:
     """Pull the images of these names."""
-    known = {"training": images.training, "analysis": images.analysis, "inference": images.inference}
+    known = {
+        "training": images.training, WITH_PYTORCH: images.training_torch, "analysis": images.analysis, "inference": images.inference,
+    }  # fmt: skip
     if settings.clarify == "open":
         known["clarify"] = images.analysis
     elif "clarify" in names:
@@ -128,7 +131,7 @@ class JobRoles(Construct):
             statements=[
                 *grants.reads(storage.artifacts, WEIGHTS_INCOMING),
                 *grants.writes(storage.artifacts, WEIGHTS),
-                *grants.pulls(images.training),
+                *grants.pulls(images.training_torch),
             ],
         )  # fmt: skip
 

@@ -19,6 +19,7 @@ PAGE = ROOT / "docs" / "licences.md"
 # What is locked, by who installs it: the command line, the demo, and the images.
 LOCKS = {
     "command line": "requirements/app.txt", "demo": "requirements/demo.txt", "training": "training_code/requirements.txt",
+    "training (PyTorch)": "training_code/requirements-torch.txt",
     "analysis": "analysis_code/requirements.txt", "inference": "inference_code/requirements.txt",
     "inference (GPU)": "inference_code/requirements-gpu.txt",
 }  # fmt: skip

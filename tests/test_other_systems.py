@@ -96,7 +96,7 @@ def test_the_search_for_such_calls_sees_them(text, seen):
 
 def test_what_needs_a_gpu_of_nvidia_is_pinned_for_linux_only():
     """PyPI has no wheels of CUDA and Triton for macOS: without a marker nothing could be installed there."""
-    lines = (ROOT / "training_code/requirements.txt").read_text().splitlines()
+    lines = (ROOT / "training_code/requirements-torch.txt").read_text().splitlines()
     pinned = [line for line in lines if re.match(r"(nvidia-(?!ml-py)|cuda-|triton==)", line)]
     assert len(pinned) > 10
     assert [line for line in pinned if "sys_platform == 'linux'" not in line] == []

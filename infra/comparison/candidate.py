@@ -134,7 +134,7 @@ def train_request(platform: Platform) -> dict[str, Any]:
             channel["DataSource"]["S3DataSource"]["S3Uri.$"] = jobs.shared("photos").source
     return {
         "TrainingJobName.$": requests.job_name(platform.settings, jobs.TRAIN.id),
-        "AlgorithmSpecification": requests.algorithm(platform),
+        "AlgorithmSpecification": requests.algorithm(platform.images[jobs.TRAIN.image]),
         "HyperParameters.$": "$.candidate.hyperparameters",
         **request,
         "Tags": requests.tags(platform.settings),

@@ -1,11 +1,13 @@
 """The jobs of a comparison, declared as those of the pipeline are: infra/workflow/job.py.
 
 `S` is the comparison's own folder; a candidate works in `S/candidates/<name>/`, and what is measured of it outlives the execution in
-`comparisons/<key>/<name>/`.
+`comparisons/<key>/<name>/`. Its candidates are measured in PyTorch and most are traced in it: all but the serving side runs in the image
+that has it.
 """
 
 from __future__ import annotations
 
+from contract.names import WITH_PYTORCH
 from infra.workflow import requests
 from infra.workflow.job import Folder, ProcessingJob, TrainingJob, folders
 
@@ -29,7 +31,7 @@ def prepare(second: bool) -> ProcessingJob:
         Folder("second-dataset", uri="$.input.evaluate_on", outside=True),
     )
     return ProcessingJob(
-        "Prepare both sets" if second else "Prepare photos", "prepare", role="compare-prepare", image="training",
+        "Prepare both sets" if second else "Prepare photos", "prepare", role="compare-prepare", image=WITH_PYTORCH,
         machine="prepare", limit="prepare", command=("training_code", "prepare-comparison"),
         reads=(Folder("input", channel="request", at="request"), *datasets[: 1 + second]),
         writes=folders(*PREPARED, *(SECOND if second else ())),
@@ -37,7 +39,7 @@ def prepare(second: bool) -> ProcessingJob:
 
 
 EXTRACT = ProcessingJob(
-    "Extract features", "extract", role="compare-extract", image="training", machine="prepare", limit="prepare",
+    "Extract features", "extract", role="compare-extract", image=WITH_PYTORCH, machine="prepare", limit="prepare",
     command=("training_code", "extract"),
     arguments="States.Array('extract', "
     + ", ".join(f"'--{name.replace('_', '-')}', $.candidate.hyperparameters.{name}" for name in ASKED)
@@ -49,7 +51,7 @@ EXTRACT = ProcessingJob(
     ),
 )  # fmt: skip
 TRAIN = TrainingJob(
-    "Train candidate", "train", role="training", image="training", machine="training", limit="training",
+    "Train candidate", "train", role="training", image=WITH_PYTORCH, machine="training", limit="training",
     command=("training_code", "train"),
 )  # fmt: skip
 

@@ -22,7 +22,8 @@ def table(declared: Sequence[Job]) -> str:
 
 
 def _row(job: Job) -> str:
-    command = " ".join((job.image + ":", f"`{' '.join(job.command[1:])}`")) if job.command else job.image
+    image = " or ".join(job.images)
+    command = f"{image}: `{' '.join(job.command[1:])}`" if job.command else image
     reads = ", ".join(dict.fromkeys(f"`{one.name}`" if not one.outside else "the data set" for one in job.reads))
     writes = ", ".join(dict.fromkeys(f"`{one.name}`" for one in job.writes))
     return f"| {job.state} | {command} | {job.role} | `{job.machine}` | `{job.limit}` | {reads} | {writes} |"

@@ -40,7 +40,10 @@ def folders(*names: str) -> tuple[Folder, ...]:
 
 @dataclass(frozen=True)
 class Job:
-    """`state` names the state, `id` stands in the job's name, `role` and `image` are those of Platform."""
+    """`state` names the state, `id` stands in the job's name, `role` and `image` are those of Platform.
+
+    `or_image`: another one that it may run in, by what the plan says.
+    """
 
     state: str
     id: str
@@ -52,10 +55,15 @@ class Job:
     writes: tuple[Folder, ...] = ()
     command: tuple[str, ...] = ()
     isolated: bool = False  # works on its files alone: calls no service, so it needs neither network nor credentials
+    or_image: str = ""
 
     action: ClassVar[str]
     name_field: ClassVar[str]
     logs: ClassVar[str] = PROCESSING_LOGS
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        return (self.image, self.or_image) if self.or_image else (self.image,)
 
     def minutes(self, platform: Platform) -> int:
         return getattr(platform.settings.max_runtime_minutes, self.limit)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from aws_cdk import aws_stepfunctions as sfn
 
-from contract.names import FEATURE_CACHE, WEIGHTS
+from contract.names import FEATURE_CACHE, WEIGHTS, WITH_PYTORCH
 from contract.plan import STATE_FILE
 from infra.settings import Settings
 from infra.workflow import requests
@@ -19,27 +19,32 @@ class PrepareDataset(Step):
     """`$.plan` is what the state machine needs of what `prepare` decided."""
 
     @classmethod
-    def jobs(cls, settings: Settings) -> tuple[ProcessingJob]:
-        return (
-            ProcessingJob(
-                "Prepare dataset", "prepare", role="prepare", image="training", machine="prepare", limit="prepare",
-                command=("training_code", "prepare"),
-                arguments=f"States.Array('prepare', '--model-name', {requests.model_name(settings)})",
-                reads=(
-                    Folder("input", channel="request", at="request"),
-                    Folder("dataset", uri="$.input.dataset", outside=True),
-                ),
-                writes=folders("plan", "prepared", "photos", "features", "weights", "test", "explain"),
+    def jobs(cls, settings: Settings) -> tuple[ProcessingJob, ...]:
+        light = ProcessingJob(
+            "Prepare dataset", "prepare", role="prepare", image="training", machine="prepare", limit="prepare",
+            command=("training_code", "prepare"),
+            arguments=f"States.Array('prepare', '--model-name', {requests.model_name(settings)})",
+            reads=(
+                Folder("input", channel="request", at="request"),
+                Folder("dataset", uri="$.input.dataset", outside=True),
             ),
+            writes=folders("plan", "prepared", "photos", "features", "weights", "test", "explain"),
         )  # fmt: skip
+        return light, replace(light, state="Prepare with PyTorch", id="prepare-torch", image=WITH_PYTORCH)
 
     def states(self) -> sfn.Chain:
-        (job,) = self.jobs(self.platform.settings)
-        return (
-            sfn.Chain.start(run(self, with_caches(job, self.platform), self.platform, result="$.preparation"))
-            .next(read_json(self, "Read plan", self.platform, key=STATE_FILE, result="$.prepared", field="plan"))
-            .next(sfn.Pass(self, "Use plan", input_path="$.prepared.plan", result_path="$.plan"))
+        """The image without PyTorch says at once when it needs the other one; the plan of that one never does."""
+        light, heavy = (
+            run(self, with_caches(job, self.platform), self.platform, result="$.preparation")
+            for job in self.jobs(self.platform.settings)
         )
+        read = read_json(self, "Read plan", self.platform, key=STATE_FILE, result="$.prepared", field="plan")
+        use = sfn.Pass(self, "Use plan", input_path="$.prepared.plan", result_path="$.plan")
+        again = sfn.Condition.boolean_equals("$.prepared.plan.pytorch.prepare", True)
+        light.next(read)
+        heavy.next(read)
+        read.next(sfn.Choice(self, "Is PyTorch needed to prepare?").when(again, heavy).otherwise(use))
+        return sfn.Chain.custom(light, [use], use)
 
 
 def with_caches(job: ProcessingJob, platform: Platform) -> ProcessingJob:

@@ -131,9 +131,10 @@ def by_hand(platform: Platform) -> dict[str, Any]:
     }
 
 
-def algorithm(platform: Platform) -> dict[str, Any]:
+def algorithm(image: str) -> dict[str, Any]:
+    """`image`: a URI, or the JSONPath where one stands."""
     return {
-        "TrainingImage": platform.images["training"],
+        "TrainingImage.$" if image.startswith("$.") else "TrainingImage": image,
         "TrainingInputMode": "File",
         "MetricDefinitions": metric_definitions(),
     }

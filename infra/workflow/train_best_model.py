@@ -10,6 +10,7 @@ from typing import Any
 
 from aws_cdk import aws_stepfunctions as sfn
 
+from contract.names import WITH_PYTORCH
 from infra.settings import Settings
 from infra.workflow import requests
 from infra.workflow.job import Job, TrainingJob, TuningJob, folders
@@ -28,6 +29,7 @@ TUNED = {
     "objective.$": "$.BestTrainingJob.FinalHyperParameterTuningJobObjectiveMetric",
     "trials.$": "$.TrainingJobStatusCounters",
 }
+IMAGE = "$.training_image"
 BEST = "States.JsonMerge($.plan.training.hyperparameters, $.tuning.hyperparameters, false)"
 INPUTS = ("features", "photos", "weights")
 
@@ -40,6 +42,7 @@ class TrainBestModel(Step):
         common: dict[str, Any] = {
             "role": "training",
             "image": "training",
+            "or_image": WITH_PYTORCH,
             "machine": "training",
             "command": ("training_code", "train"),
         }
@@ -79,13 +82,23 @@ class TrainBestModel(Step):
         )  # fmt: skip
         skipped.next(trained)
         searched.next(trained)
-        return (
+        return self._image_of_the_plan().next(
             sfn.Choice(self, "Choose tuning")
             .when(sfn.Condition.boolean_equals("$.plan.tuning.enabled", False), skipped)
             .when(sfn.Condition.string_equals("$.plan.tuning.mode", "single_job"), in_one_job)
             .otherwise(searched)
             .afterwards()
         )
+
+    def _image_of_the_plan(self) -> sfn.Chain:
+        """`$.training_image`: most trainings need no PyTorch, and the image without it is there in a fraction of the time."""
+        images = self.platform.images
+        light, heavy = (
+            sfn.Pass(self, name, result=sfn.Result.from_string(images[image]), result_path=IMAGE)
+            for name, image in (("Train without PyTorch", "training"), ("Train with PyTorch", WITH_PYTORCH))
+        )
+        with_torch = sfn.Condition.boolean_equals("$.plan.pytorch.training", True)
+        return sfn.Choice(self, "Is PyTorch needed to train?").when(with_torch, heavy).otherwise(light).afterwards()
 
     def _train(self, job: Job, hyperparameters: str, checkpoints: str) -> sfn.CustomState:
         settings, minutes = self.platform.settings, job.minutes(self.platform)
@@ -104,7 +117,7 @@ def training_request(
     """CreateTrainingJob; `platform.debugger` adds AWS's rules and profiler in managed mode."""
     return {
         "TrainingJobName.$": requests.job_name(platform.settings, job.id),
-        "AlgorithmSpecification": requests.algorithm(platform),
+        "AlgorithmSpecification": requests.algorithm(IMAGE),
         "HyperParameters.$": hyperparameters,
         **requests.training_base(
             platform, output="training/", checkpoints=checkpoints, instance_count="$.plan.training.instance_count",
@@ -121,7 +134,7 @@ def tuning_request(platform: Platform) -> dict[str, Any]:
         platform, output="tuning/", checkpoints="checkpoints/tuning/", instance_count="$.plan.training.instance_count",
         minutes=platform.settings.max_runtime_minutes.training,
     )  # fmt: skip
-    definition["AlgorithmSpecification"] = requests.algorithm(platform)
+    definition["AlgorithmSpecification"] = requests.algorithm(IMAGE)
     definition["StaticHyperParameters.$"] = "$.plan.tuning.static_hyperparameters"
     return {
         "HyperParameterTuningJobName.$": requests.job_name(platform.settings, "tune"),

@@ -27,7 +27,7 @@ class Account:
     def __init__(
         self, definition: dict[str, Any], evaluation: dict[str, float] | None = None,
         failing: dict[str, TaskFailed | dict[str, Any]] | None = None, verdict: dict[str, Any] | None = None,
-        rule_statuses: Sequence[str] = ("NoIssuesFound",),
+        rule_statuses: Sequence[str] = ("NoIssuesFound",), traced: bool = True,
     ):  # fmt: skip
         self.machine = StateMachine(definition, self.answer)
         self.evaluation = {**EVALUATION, **(evaluation or {})}
@@ -39,6 +39,8 @@ class Account:
         self.verdict = {**VERDICT, **(verdict or {})}
         # What DescribeTrainingJob says each time it is asked; the last answer stays.
         self.rule_statuses = list(rule_statuses)
+        # Whether the backbone is there as ONNX; without, `prepare` says in the image without PyTorch that it needs the other.
+        self.traced = traced
 
     def run(self, given: dict[str, Any]) -> Outcome:
         return self.machine.run(given)
@@ -59,6 +61,10 @@ class Account:
 
     def _getObject(self, request: dict[str, Any]) -> dict[str, Any]:
         folder = request["Key"].split("/")[2]
+        if folder == "plan" and not self.traced:
+            return {
+                "Body": json.dumps({"pytorch": {"prepare": True, "reason": "resnet18 has not been traced to ONNX yet"}})
+            }
         if folder == "plan":
             return {"Body": json.dumps(self._plan().for_state())}
         if folder == "health":
@@ -81,6 +87,7 @@ class Account:
         return {"CopyObjectResult": {"ETag": "e"}}
 
     def _createProcessingJob(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.traced |= "-prepare-torch-" in request["ProcessingJobName"]
         if "-explain-" in request["ProcessingJobName"]:
             id = request["ProcessingJobName"].partition("-explain-")[0]
             self.log_groups |= {f"/aws/sagemaker/Endpoints/{id}-model-1764086400": None, OTHERS_LOG: None}

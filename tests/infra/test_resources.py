@@ -79,7 +79,7 @@ def test_a_user_finds_names_in_parameters(default):
     assert names == {
         "data-bucket": None, "artifacts-bucket": None, "models-bucket": None, "state-machine-arn": None,
         "model-package-group": None, "weights-role-arn": None, "weights-job": None, "no-model": None,
-        "images/training": None, "images/analysis": None, "images/inference": None, "endpoints": None,
+        "images/training": None, "images/training-torch": None, "images/analysis": None, "images/inference": None, "endpoints": None,
         "cpu-endpoint": "ModelIsApproved", "multi-model-endpoint": "ModelIsApproved",
     }  # fmt: skip
 
@@ -272,11 +272,11 @@ def test_a_change_rebuilds_only_the_images_that_contain_it(tmp_path, repository,
 
 
 def test_the_gpu_image_is_built_only_for_the_gpu_endpoint(default, full):
-    assert len(default.resources("Images", "AWS::SSM::Parameter")) == 3
+    assert len(default.resources("Images", "AWS::SSM::Parameter")) == 4
     manifest = json.loads((full.directory / "Darkroom-Full-Images.assets.json").read_text())
     arguments = [a["source"].get("dockerBuildArgs") for a in manifest["dockerImages"].values()]
     assert {"VARIANT": "gpu"} in arguments
-    assert len(manifest["dockerImages"]) == 4
+    assert len(manifest["dockerImages"]) == 5
 
 
 # Managed mode

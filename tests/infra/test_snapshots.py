@@ -14,7 +14,7 @@ from tests.infra.conftest import Synthesis, resolve
 from tests.infra.snapshots import stale
 
 TASKS = [
-    "Save input", "Prepare dataset", "Read plan", "Tune hyperparameters", "Tune in one job", "Read best trial",
+    "Save input", "Prepare dataset", "Prepare with PyTorch", "Read plan", "Tune hyperparameters", "Tune in one job", "Read best trial",
     "Train best model", "Check training health", "Read health", "Create model", "Explain with Clarify", "Skip explanations",
     "Batch transform", "Evaluate predictions", "Read evaluation", "Measure bias", "Skip bias", "Quality gate",
     "Keep model", "Register model", "Publish", "Use target model", "Note target model", "Look for fixed name",

@@ -32,12 +32,12 @@ def test_the_steps_run_in_the_order_of_the_design(default):
 @pytest.mark.parametrize(
     "changes",
     [{}, {"tuning": {"enabled": False}}, {"tuning": {"mode": "single_job"}}, {"tuning": {"strategy": "Hyperband"}},
-     {"explain": {"enabled": False}, "bias": {"enabled": False}}],
-    ids=["everything", "no tuning", "tuning in one job", "hyperband", "nothing explained"],
+     {"explain": {"enabled": False}, "bias": {"enabled": False}}, {"model": "resnet18"}],
+    ids=["everything", "no tuning", "tuning in one job", "hyperband", "nothing explained", "a backbone to be traced"],
 )  # fmt: skip
 def test_every_request_is_one_that_aws_accepts(request, settings, changes):
     definition = request.getfixturevalue(settings).definition
-    outcome = Account(definition).run({**SAMPLE, **changes})
+    outcome = Account(definition, traced="model" not in changes).run({**SAMPLE, **changes})
     assert outcome.status == "SUCCEEDED", (outcome.error, outcome.cause)
     wrong = {
         name: found
@@ -59,6 +59,7 @@ def test_every_request_block_of_the_machine_has_been_walked(default):
     seen: set[str] = set()
     for changes in ({}, {"tuning": {"mode": "single_job"}, "explain": {"enabled": False}, "bias": {"enabled": False}}):
         seen |= set(Account(default.definition).run({**SAMPLE, **changes}).requests)
+    seen |= set(Account(default.definition, traced=False).run(SAMPLE).requests)
     tasks = {name for name, state in default.definition["States"].items() if state["Type"] == "Task"}
     assert "Read health" in tasks
     assert seen == tasks
@@ -91,6 +92,43 @@ def test_an_execution_chooses_its_own_instances(default):
     outcome = Account(default.definition).run({**SAMPLE, "instances": {"training": "ml.g4dn.xlarge"}})
     assert outcome.requests["Train best model"]["ResourceConfig"]["InstanceType"] == "ml.g4dn.xlarge"
     assert outcome.requests["Batch transform"]["TransformResources"]["InstanceType"] == "ml.m5.xlarge"
+
+
+def images(outcome) -> dict[str, str]:
+    """The image of each job, by its state."""
+    found = {}
+    for state, request in outcome.requests.items():
+        definition = request.get("TrainingJobDefinition", request)
+        image = definition.get("AlgorithmSpecification", {}).get("TrainingImage")
+        found[state] = json.dumps(image or request.get("AppSpecification", {}).get("ImageUri"))
+    return found
+
+
+def test_an_execution_that_needs_no_pytorch_starts_no_job_in_the_image_with_it(default):
+    outcome = Account(default.definition).run(SAMPLE)
+    used = images(outcome)
+    light = used["Prepare dataset"]
+    assert light == used["Tune hyperparameters"] == used["Train best model"] == used["Check training health"]
+    assert "Prepare with PyTorch" not in used
+
+
+@pytest.mark.parametrize("tuning", [{}, {"mode": "single_job"}, {"enabled": False}])
+def test_fine_tuning_trains_in_the_image_with_pytorch_and_prepares_without(default, tuning):
+    used = images(Account(default.definition).run({**SAMPLE, "fine_tune": "last_block", "tuning": tuning}))
+    training = {
+        used[state] for state in ("Tune hyperparameters", "Tune in one job", "Train best model") if state in used
+    }
+    assert len(training) == 1 and training != {used["Prepare dataset"]} == {used["Check training health"]}
+
+
+def test_a_backbone_that_is_not_traced_yet_is_prepared_again_in_the_image_with_pytorch_and_trained_without(default):
+    outcome = Account(default.definition, traced=False).run({**SAMPLE, "model": "resnet18"})
+    assert outcome.status == "SUCCEEDED", outcome.cause
+    used = images(outcome)
+    assert used["Prepare with PyTorch"] != used["Prepare dataset"] == used["Train best model"]
+    first, second = (outcome.requests[state] for state in ("Prepare dataset", "Prepare with PyTorch"))
+    for field in ("ProcessingInputs", "ProcessingOutputConfig", "Environment", "RoleArn"):
+        assert first[field] == second[field]
 
 
 def test_the_saved_input_says_on_what_the_jobs_run(synthesize):

@@ -8,7 +8,6 @@ import pytest
 from contract import architectures
 from contract.failure import JobFailure
 from training_code.models import UnknownModel, resolve, weights
-from training_code.models.catalogue import known_names
 
 TORCHVISION = ("resnet18", "densenet121", "googlenet", "squeezenet1_1", "mobilenet_v2")
 
@@ -199,6 +198,9 @@ def test_weights_that_are_standardised_at_every_call_are_exported_standardised(n
     assert np.abs(answers - expected).max() < 1e-3 * np.abs(expected).max()
 
 
-def test_the_names_that_the_command_line_knows_are_those_of_the_libraries():
-    """Otherwise: python -m training_code.models.catalogue > contract/architectures.txt"""
-    assert list(architectures.known()) == sorted(known_names())
+def test_the_table_of_architectures_says_what_the_libraries_say():
+    """Otherwise: python -m training_code.models.libraries > contract/architectures.csv"""
+    from training_code.models.libraries import records
+
+    said = {(row["library"], row["name"]): architectures.USUAL | row for row in records()}
+    assert said == architectures.records()

@@ -54,7 +54,7 @@ def test_the_minimum_is_never_above_that_of_scikit_learn(width, photos, classes,
     matrix, labels = clusters(width, photos, classes, 4.0)
     space = Space.of(matrix)
     objective = Objective(space.features, labels, classes, np.ones((photos, 1)))
-    place = minimised(objective, strength)
+    place = objective.by_class(minimised(objective, strength))
     weight, bias = space.weight(place[:-1, 0]).astype(np.float64), place[-1, 0]
     theirs = LogisticRegression(C=strength, tol=1e-8, max_iter=5000).fit(matrix.astype(np.float64), labels)
     coefficients, intercepts = theirs.coef_.T, theirs.intercept_

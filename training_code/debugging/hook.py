@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from training_code.debugging.smdebug_compatibility import load_smdebug
+from training_code.debugging.smdebug_compatibility import hook_class
 from training_code.observation import Guard, Mode, NoObserver, TensorKind
 
 LOSS_INTERVAL, TENSOR_INTERVAL = "25", "250"
@@ -51,7 +51,7 @@ class SmdebugHook(NoObserver):
     """`configuration`: the path of a debughookconfig.json, or `losses` or `reductions` (written to `directory`)."""
 
     def __init__(self, configuration: Path | str, directory: Path) -> None:
-        pytorch = load_smdebug()
+        kind = hook_class()
         self._within_budget = isinstance(configuration, str)  # what SageMaker configures is saved whatever it costs
         if isinstance(configuration, str):
             directory.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ class SmdebugHook(NoObserver):
             configuration = path
         from smdebug.core.modes import ModeKeys
 
-        self._hook = pytorch.Hook.create_from_json_file(str(configuration))
+        self._hook = kind.create_from_json_file(str(configuration))
         if self._hook is None or not hasattr(self._hook, "out_dir"):
             raise RuntimeError(f"smdebug made no hook from {configuration}; its log above says why")
         self._modes = {"TRAIN": ModeKeys.TRAIN, "EVAL": ModeKeys.EVAL}

@@ -6,6 +6,8 @@
 - it imports `distutils.util.strtobool`, deprecated since Python 3.10: that one import is allowed to warn without being heard.
 - its dependency pyinstrument 3.4 puts a finder of Python 2's time into `sys.meta_path`, over which every later import that fails
   stumbles with an ImportWarning: the finder is taken out, its modules have been loaded by then.
+- its profiler's analysis imports pandas, which nothing here calls: where pandas is not installed, an empty module stands in while it is
+  imported. Only its hook for PyTorch needs PyTorch; without, `numpy_hook` takes its place.
 - its profiler for autograd, Horovod and smdataparallel is not used: steps are driven by `debugging/hook.py`.
 """
 
@@ -15,24 +17,57 @@ import importlib.metadata
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
 
-def load_smdebug() -> ModuleType:
-    """`smdebug.pytorch`, patched. Call before any other import of smdebug."""
+def load_smdebug() -> None:
+    """smdebug's core and trials, patched. Call before any other import of smdebug."""
     if int(importlib.metadata.version("protobuf").split(".")[0]) > 3:
         os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
     os.environ.setdefault("SMDEBUG_LOG_LEVEL", "error")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", ImportWarning)
-        from smdebug import pytorch
+    with _warnings_unheard(), _pandas_stood_in_for():
+        import smdebug.core.hook
+        import smdebug.trials  # noqa: F401
         from smdebug.core.tfevent import util
 
     _remove_old_import_finders()
     _serialise_with_tobytes(util)
-    return pytorch
+
+
+def hook_class() -> Any:
+    """smdebug's hook for PyTorch where PyTorch is installed, else the one for arrays."""
+    load_smdebug()
+    with _warnings_unheard(), _pandas_stood_in_for():
+        if find_spec("torch"):
+            from smdebug.pytorch import Hook
+        else:
+            from training_code.debugging.numpy_hook import NumpyHook as Hook
+    _remove_old_import_finders()
+    return Hook
+
+
+@contextmanager
+def _warnings_unheard() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", ImportWarning)
+        yield
+
+
+@contextmanager
+def _pandas_stood_in_for() -> Iterator[None]:
+    stands_in = sys.modules.get("pandas") is None and find_spec("pandas") is None
+    if stands_in:
+        sys.modules["pandas"] = ModuleType("pandas", "Not installed: nothing of smdebug that is used here calls it.")
+    try:
+        yield
+    finally:
+        if stands_in:
+            del sys.modules["pandas"]
 
 
 def _remove_old_import_finders() -> None:

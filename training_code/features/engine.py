@@ -19,6 +19,7 @@ from contract.failure import JobFailure
 from contract.machine import usable_cores
 from contract.preprocessing import Preprocessing, normalize
 from training_code.models.catalogue import ModelSpec
+from training_code.pytorch import has_torch, require_torch
 
 BATCH = 4  # of the CPU engine: larger batches leave the cache of a core
 GPU_BATCH = 256
@@ -47,6 +48,7 @@ def open_engine(spec: ModelSpec, weights: Path | None, precision: str, seed: int
     """`traced`: the backbone as ONNX, which spares a CPU the import of PyTorch."""
     if traced is not None and not has_gpu():
         return OpenVinoEngine(traced, spec.preprocessing, PRECISIONS[precision])
+    require_torch(f"to run {spec.name}, which is not there as ONNX")
     from training_code.models import backbone
 
     module, width = backbone.load(spec, weights, seed)
@@ -55,9 +57,14 @@ def open_engine(spec: ModelSpec, weights: Path | None, precision: str, seed: int
     return OpenVinoEngine(module, spec.preprocessing, PRECISIONS[precision])
 
 
+def has_gpu_device() -> bool:
+    """The driver's device file: a look at it spares the import of PyTorch where there is no GPU."""
+    return Path("/dev/nvidiactl").exists()
+
+
 def has_gpu() -> bool:
-    # A look at the driver's device file spares the import of PyTorch where there is none.
-    if not Path("/dev/nvidiactl").exists():
+    """Whether PyTorch can use one; never in the image without PyTorch."""
+    if not has_gpu_device() or not has_torch():
         return False
     import torch
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from contract.failure import JobFailure, base_directory
 from contract.whole_file import whole_file
-from training_code.models import catalogue
+from training_code.models import catalogue, libraries
 from training_code.models.weights import RECORD, checksum, key_of, record_of
 
 HUB_FILE = "model.safetensors"
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def fetch(name: str, folder: Path) -> Path:
     """Download, check and store the weights of one architecture; the folder they are in."""
-    published = catalogue.resolve(name).published_weights
+    published = libraries.published_weights(catalogue.resolve(name))
     if not published:
         raise JobFailure(
             f"model: no published weights are known for {name!r}. Give a file: darkroom weights add {name} FILE"

@@ -17,6 +17,7 @@ from training_code.models.export import backbone_name, backbone_to_onnx
 from training_code.models.lite_graph import lite_to_onnx
 from training_code.models.weight_values import values_of
 from training_code.models.weights import Weights, key_of
+from training_code.pytorch import require_torch
 
 if TYPE_CHECKING:
     from training_code.features.cache import Store
@@ -39,6 +40,7 @@ def traced_backbone(
     if weights and spec.library == "efficientnet_lite":
         lite_to_onnx(values_of(weights.path), spec, place)
     else:
+        require_torch(f"to trace {spec.name}")
         from training_code.models import backbone
 
         module, _ = backbone.load(spec, weights.path if weights else None, seed)
@@ -48,11 +50,29 @@ def traced_backbone(
     return place
 
 
+def is_traced(spec: ModelSpec, weights: Weights | None, seed: int = 0, store: Store | None = None) -> bool:
+    """Whether the backbone is there as ONNX, or can be made without PyTorch."""
+    if weights and spec.library == "efficientnet_lite":
+        return True
+    name = (
+        f"{key_of(spec.name)}/{backbone_name(weights.sha256 if weights else '', spec.preprocessing.input_size, seed)}"
+    )
+    return store is not None and _is_held(store, name)
+
+
+def _is_held(store: Store, name: str) -> bool:
+    try:
+        return f"{VERSION}/{name}.sha256" in store.list(f"{VERSION}/{name.partition('/')[0]}/")
+    except Exception as error:
+        _warn(f"the traced backbone could not be looked for in the cache ({error})")
+        return False
+
+
 def _fetched(store: Store, name: str, place: Path) -> bool:
     """A cache saves work and nothing depends on it: what is missing or damaged is made again."""
+    if not _is_held(store, name):
+        return False
     try:
-        if f"{VERSION}/{name}.sha256" not in store.list(f"{VERSION}/{name.partition('/')[0]}/"):
-            return False
         expected, data = store.read(f"{VERSION}/{name}.sha256").decode(), store.read(f"{VERSION}/{name}")
     except Exception as error:
         _warn(f"the traced backbone could not be read from the cache ({error})")

@@ -4,7 +4,8 @@
 
 Reads `<base>/processing/input/`: `request/input.json` (the execution input) and `dataset/` (a tree or one zip). Writes
 below `<base>/processing/output/`: see docs/data.md. What a user can get wrong is checked before the first photo is read.
-`plan/plan.json` comes last: where it is, all else is.
+`plan/plan.json` comes last: where it is, all else is. In the image without PyTorch, a backbone that only PyTorch can run ends the job
+before the first photo, with a `plan/state.json` that says so: the state machine then runs it again in the other image.
 """
 
 from __future__ import annotations
@@ -21,16 +22,20 @@ from typing import Any
 from contract.decode import decode
 from contract.execution_input import ExecutionInput
 from contract.failure import base_directory
+from contract.json_form import to_json
 from contract.photo_set.read import read_set
 from contract.photo_set.sources import open_source
-from contract.plan import EVALUATION_FILE, PLAN_FILE, STATE_FILE, BiasPlan, DataSet, Features, Plan, make_plan
+from contract.plan import EVALUATION_FILE, PLAN_FILE, STATE_FILE, BiasPlan, DataSet, Features, Plan, PyTorch, make_plan
 from contract.state_file import read_state_file
 from contract.whole_file import write_json
-from training_code.features.channel import write_channels
+from training_code.features.cache import open_store
+from training_code.features.channel import FEATURE_CACHE_URI, write_channels
+from training_code.features.engine import has_gpu_device
 from training_code.features.extraction import Sample
 from training_code.features.feature_set import FeatureSet
 from training_code.features.pixel_store import PixelStore
 from training_code.models import catalogue, weights
+from training_code.models.staging import is_traced
 from training_code.prepare import outputs
 from training_code.prepare.data_report import write_report
 from training_code.prepare.duplicates import joined
@@ -39,6 +44,7 @@ from training_code.prepare.findings import findings, note_odd_photos
 from training_code.prepare.inspection import Photo, inspect_all
 from training_code.prepare.selection import SPLITS, select
 from training_code.progress import Progress
+from training_code.pytorch import has_torch
 
 WEIGHTS_URI = "WEIGHTS_URI"
 
@@ -48,7 +54,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--model-name", default="none", help="the SageMaker model that explanations will ask")
     given = parser.parse_args(arguments)
     folder = base_directory() / "processing"
-    prepare(ExecutionInput.from_json(read_request(folder)), given.model_name, folder)
+    execution = ExecutionInput.from_json(read_request(folder))
+    if not in_other_image(execution, folder):
+        prepare(execution, given.model_name, folder)
     return 0
 
 
@@ -65,10 +73,7 @@ def prepare(execution: ExecutionInput, model_name: str, folder: Path) -> Plan:
     settings = execution.resolved_hyperparameters
     _ = execution.ranges  # a wrong range is found now, not after the photos
     with timed("model", seconds):
-        spec = catalogue.resolve(execution.model, execution.image_size)
-        found = (
-            weights.resolve(execution.model, None, os.environ.get(WEIGHTS_URI, "")) if execution.pretrained else None
-        )
+        spec, found = _model(execution)
     source = open_source(folder / "input" / "dataset")
     layout = read_set(source, source.files(), execution.reading)
     placed = layout.photos
@@ -134,6 +139,29 @@ def _plan(
     described = DataSet(dataset["fingerprint"], dataset["counts"], dataset["left_out"], tuple(dataset["classes"]))
     facts = {name: features.facts[name] for name in ("engine", "arithmetic", "from_cache", "computed", "depths")}
     return make_plan(execution, described, bias, Features(features.key, features.width, **facts), tuple(explained))
+
+
+def in_other_image(execution: ExecutionInput, folder: Path) -> bool:
+    """Whether only the image with PyTorch can compute these features; then `state.json` says so. Asked before the first photo is read."""
+    if has_torch():
+        return False
+    spec, found = _model(execution)
+    uri = os.environ.get(FEATURE_CACHE_URI, "")
+    if has_gpu_device():
+        reason = "features are computed with PyTorch on a GPU"
+    elif is_traced(spec, found, execution.seed, open_store(uri) if uri else None):
+        return False
+    else:
+        reason = f"{spec.name} has not been traced to ONNX yet"
+    say(f"this image has no PyTorch, which is needed: {reason}; nothing was prepared")
+    write_json(folder / "output" / STATE_FILE, {"pytorch": to_json(PyTorch(prepare=True, reason=reason))})
+    return True
+
+
+def _model(execution: ExecutionInput) -> tuple[catalogue.ModelSpec, weights.Weights | None]:
+    spec = catalogue.resolve(execution.model, execution.image_size)
+    uri = os.environ.get(WEIGHTS_URI, "")
+    return spec, weights.resolve(execution.model, None, uri) if execution.pretrained else None
 
 
 def describe(photos: Sequence[Photo], classes: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -84,9 +85,18 @@ def write_artifact(job: Job, outcome: Outcome) -> Path:
         fine_tune=job.settings.fine_tune,
         hyperparameters=job.settings.to_strings(),
         calibration=calibration,
-        library_versions={name: metadata.version(name) for name in _LIBRARIES},
+        library_versions=_versions(),
     )
     return manifest.write(job.model_dir / MANIFEST_FILE)
+
+
+def _versions() -> dict[str, str]:
+    """Of what is installed: not every image has PyTorch."""
+    found = {}
+    for name in _LIBRARIES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _staged_backbone(job: Job, weights: Any, scratch: Path) -> Path:

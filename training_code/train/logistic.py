@@ -56,24 +56,58 @@ class Space:
 
 
 class Objective:
-    """Loss and gradient of all problems at once; parameters are (features + 1) × problems × classes, biases last."""
+    """Loss and gradient of all problems at once; parameters are (features + 1) × problems × answers, biases last.
+
+    There is an answer for each class; of two classes the weights of one are those of the other with the other sign (the least
+    penalty has it so), and one answer is enough: half the arithmetic.
+    """
 
     def __init__(self, features: np.ndarray, labels: np.ndarray, classes: int, weights: np.ndarray) -> None:
         self.features, self.labels = np.ascontiguousarray(features, np.float32), labels
         self.weights = np.ascontiguousarray(weights, np.float32)
-        self.shape = (features.shape[1] + 1, weights.shape[1], classes)
-        self.counted = self.weights.sum(axis=0, dtype=np.float64)
-        self._rows = np.arange(len(labels))
+        self.mirrored = classes == 2
+        self.shape = (features.shape[1] + 1, weights.shape[1], 1 if self.mirrored else classes)
+        # How far a gradient's entry of an answer is that of a class.
+        self.counted = self.weights.sum(axis=0, dtype=np.float64) * (2 if self.mirrored else 1)
+        self._rows, self._signs = np.arange(len(labels)), np.where(labels == 1, 1, -1).astype(np.float32)
+
+    def by_class(self, parameters: np.ndarray) -> np.ndarray:
+        """(features + 1) × problems × classes."""
+        return np.concatenate([-parameters, parameters], axis=2) if self.mirrored else parameters
 
     def logits(self, parameters: np.ndarray) -> np.ndarray:
         """photos × problems × classes."""
+        return self.by_class(self._answers(parameters))
+
+    def _answers(self, parameters: np.ndarray) -> np.ndarray:
         flat = parameters[:-1].reshape(self.shape[0] - 1, -1).astype(np.float32)
         found = (self.features @ flat).reshape(-1, *self.shape[1:])
         found += parameters[-1].astype(np.float32)
         return found
 
     def __call__(self, parameters: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
-        scores = self.logits(parameters)
+        return self._of_two(parameters, strength) if self.mirrored else self._of_many(parameters, strength)
+
+    def _of_two(self, parameters: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
+        # Of answers -u and u the truth's logit is ahead by `margin`; a wrong one costs log(1 + e^-margin).
+        margin = 2 * self._signs[:, None] * self._answers(parameters)[:, :, 0]
+        rest = np.exp(-np.abs(margin))
+        surprise = np.log1p(rest, dtype=np.float64) + np.maximum(-margin, 0)
+        loss = (self.weights * surprise).sum(axis=0)
+        wrong = np.where(margin > 0, rest, 1) / (1 + rest)
+        pull = -2 * self._signs[:, None] * self.weights * wrong
+        gradient = self._gradient(pull[:, :, None], 2 * parameters[:-1] / strength)
+        return loss + np.square(parameters[:-1]).sum(axis=(0, 2)) / strength, gradient
+
+    def _gradient(self, pull: np.ndarray, penalty: np.ndarray) -> np.ndarray:
+        gradient = np.empty(self.shape)
+        gradient[:-1] = (self.features.T @ pull.reshape(len(pull), -1)).reshape(-1, *self.shape[1:])
+        gradient[-1] = pull.sum(axis=0, dtype=np.float64)
+        gradient[:-1] += penalty
+        return gradient
+
+    def _of_many(self, parameters: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
+        scores = self._answers(parameters)
         scores -= scores.max(axis=2, keepdims=True)
         truth = scores[self._rows, :, self.labels].astype(np.float64)
         np.exp(scores, out=scores)
@@ -82,10 +116,7 @@ class Objective:
         scores /= total
         scores[self._rows, :, self.labels] -= 1
         scores *= self.weights[:, :, None]
-        gradient = np.empty(self.shape)
-        gradient[:-1] = (self.features.T @ scores.reshape(len(scores), -1)).reshape(-1, *self.shape[1:])
-        gradient[-1] = scores.sum(axis=0, dtype=np.float64)
-        gradient[:-1] += parameters[:-1] / strength
+        gradient = self._gradient(scores, parameters[:-1] / strength)
         loss += np.square(parameters[:-1]).sum(axis=(0, 2)) / (2 * strength)
         return loss, gradient
 
@@ -121,7 +152,7 @@ def minimised(
         pairs.append(Pair.of(there - here, new_gradient - gradient))
         here, loss, gradient = there, new_loss, new_gradient
         if told:
-            told(float(loss[0] / objective.counted[0]))
+            told(float(loss[0] / objective.weights[:, 0].sum(dtype=np.float64)))
     return here
 
 

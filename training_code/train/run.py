@@ -10,6 +10,7 @@ from typing import Any
 from contract.hyperparameters import own_strings
 from training_code.observation import NoObserver, Observer
 from training_code.observers import observers_for
+from training_code.pytorch import require_torch
 from training_code.train.artifact import Outcome, refit_facts, write_artifact, write_validation
 from training_code.train.checkpoints import ArrayCheckpoint, identity_of
 from training_code.train.head import HeadTraining, TrainedHead
@@ -55,6 +56,7 @@ def train(job: Job, stop: StopRequest, observer: Observer, watch: Watch | None =
             print("a head is trained on the first machine; this one has nothing to do", flush=True)
             return None
         return train_head(job, stop, observer, watch)
+    require_torch(f"by fine_tune={job.settings.fine_tune}")
     from training_code.train.fine_tuned import fine_tune
 
     return fine_tune(job, stop, observer, watch)

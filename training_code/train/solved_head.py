@@ -182,7 +182,8 @@ class SolvedHead:
             observer.step(point.metrics["validation:loss"], len(rows.labels))
             observer.epoch(number, {"train:loss": train, **point.metrics})
         self.facts["learnt_from"] = len(rows.labels)
-        return [Layer(space.weight(place[:-1, 0]), place[-1, 0].astype(np.float32))], mean, std
+        found = objective.by_class(place)
+        return [Layer(space.weight(found[:-1, 0]), found[-1, 0].astype(np.float32))], mean, std
 
     def _said(self, choice: Choice, best: Point, points: list[Point]) -> dict[str, Any]:
         """What `training.json` says of the choice."""

@@ -102,6 +102,32 @@ def test_an_interrupted_environment_is_built_again(store, context):
     assert (made(store, context).environment / "bin" / "python").exists()
 
 
+def waiting(context: Path, requirement: str) -> None:
+    """An image whose packages are installed at its first use."""
+    (context / "requirements.txt").write_text(requirement)
+    with (context / "Dockerfile").open("a") as file:
+        file.write("LABEL local-cloud.install=at-first-use\n")
+
+
+def test_packages_that_wait_for_the_first_use_are_installed_by_the_first_process(store, context, tmp_path):
+    waiting(context, "# nothing\n")
+    image = made(store, context)
+    assert not image.environment.exists() and store.find(image.id) == image
+    # What is installed is what was built, whatever became of the folder since.
+    (context / "requirements.txt").write_text("no-such-package-anywhere==1\n")
+    process = store.find(image.id).process(["now"], tmp_path / "ml")
+    ran = subprocess.run(process.argv, env=process.env, cwd=process.cwd, capture_output=True, text=True, check=True)
+    assert str(image.environment) in ran.stdout
+    assert made(store, context).environment != image.environment
+
+
+def test_packages_that_cannot_be_had_fail_the_first_process_in_the_words_of_the_build(store, context, tmp_path):
+    waiting(context, f"absent @ file://{tmp_path}/absent-1.0-py3-none-any.whl\n")
+    image = made(store, context)
+    with pytest.raises(AwsError, match=r"(?s)could not be installed: Dockerfile, line 9: RUN pip install.*absent"):
+        image.process(["now"], tmp_path / "ml")
+
+
 def test_builds_at_the_same_time_make_one_environment(store, context):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         images = list(pool.map(lambda _: made(store, context), range(4)))

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local_cloud.docker import environment, run_command
+from local_cloud.docker.deferred import AT_FIRST_USE, LABEL, Packages
 from local_cloud.docker.dockerfile import BuildError, Instruction, read_dockerfile, stage_chain, substitute
 from local_cloud.docker.dockerignore import Ignore, glob_expression
 
@@ -64,7 +65,7 @@ class Built:
     """A build without a name yet: configuration, environment, files (in a temporary folder) and their hash."""
 
     config: Config
-    environment: Path
+    packages: Packages
     rootfs: Path
     rootfs_digest: str
     notes: tuple[str, ...]
@@ -344,8 +345,13 @@ def build(
         if unused:
             walk.notes.append(f"Build arguments that no ARG declares: {', '.join(unused)}.")
         digest = tree_digest(rootfs)
-        provided = environment.provide(environments, walk.interpreter, walk.installs, used)
-        return Built(walk.config, provided, rootfs, digest, tuple(walk.notes))
+        address = environments / environment.content_key(walk.interpreter, walk.installs, used)
+        packages = Packages(address, walk.interpreter, tuple(walk.installs))
+        if walk.config.labels.get(LABEL) != AT_FIRST_USE:
+            packages.install()
+        elif not packages.are_there:
+            walk.notes.append(f"Its packages are installed when something first runs in it: {LABEL}={AT_FIRST_USE}.")
+        return Built(walk.config, packages, rootfs, digest, tuple(walk.notes))
     except BaseException:
         shutil.rmtree(rootfs, ignore_errors=True)
         raise

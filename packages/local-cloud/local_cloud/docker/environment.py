@@ -111,20 +111,19 @@ def is_complete(environment: Path) -> bool:
     return (environment / ".complete").is_file() and (environment / "bin" / "python").exists()
 
 
-def provide(folder: Path, interpreter: Interpreter, installs: list[Install], build_arguments: dict[str, str]) -> Path:
-    """The environment for these installs below `folder`, built now unless it is there. Safe across processes."""
-    environment = folder / content_key(interpreter, installs, build_arguments)
+def provide(environment: Path, interpreter: Interpreter, installs: list[Install]) -> None:
+    """Build the environment of these installs at its address unless it is there. Safe across processes."""
+    folder = environment.parent
     if is_complete(environment):
-        return environment
+        return
     with exclusive(folder / f"{environment.name}.lock"):
         if is_complete(environment):
-            return environment
+            return
         shutil.rmtree(environment, ignore_errors=True)
         _uv(["venv", "--quiet", "--no-project", "--python", interpreter.executable, str(environment)], folder, None)
         for install in installs:
             _install(environment, install)
         (environment / ".complete").write_text(json.dumps({"python": interpreter.version}), encoding="utf-8")
-    return environment
 
 
 def _install(environment: Path, install: Install) -> None:

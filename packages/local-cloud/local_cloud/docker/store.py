@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from local_cloud.docker.build import Built, Config
-from local_cloud.docker.environment import exclusive, is_complete
+from local_cloud.docker.deferred import AT_FIRST_USE, LABEL, Packages
+from local_cloud.docker.dockerfile import BuildError
+from local_cloud.docker.environment import Interpreter, exclusive
 from local_cloud.environment import ACCOUNT_ID
 from local_cloud.errors import AwsError
 from local_cloud.frameworks.catalogue import Framework, framework_of, repository_of
@@ -52,9 +54,20 @@ class Image:
 
     id: str
     config: Config
-    environment: Path
+    packages: Packages
     rootfs: Path
     created: float
+
+    @property
+    def environment(self) -> Path:
+        return self.packages.environment
+
+    def install(self) -> None:
+        """Its packages, where they wait for the first use; an AwsError says why they cannot be had."""
+        try:
+            self.packages.install()
+        except BuildError as error:
+            raise AwsError("ClientError", f"The packages of image {self.id} could not be installed: {error}") from None
 
     def process(
         self,
@@ -70,6 +83,7 @@ class Image:
         those below /opt/ml do. `port` is where a server binds (SAGEMAKER_BIND_TO_PORT). Paths inside scripts stay.
         `home` is a home of its own that the container has; without one it gets a folder in the tree.
         """
+        self.install()
         base = Path(base_dir)
         own = entrypoint if entrypoint is not None else self.config.entrypoint or []
         default = self.config.cmd or [] if entrypoint is None else []
@@ -154,7 +168,7 @@ class ImageStore:
         """Keep a built image; the same content keeps its id."""
         described = {
             **dataclasses.asdict(built.config),
-            "environment": built.environment.name,
+            "environment": built.packages.environment.name,
             "rootfs": built.rootfs_digest,
         }
         identity = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
@@ -164,11 +178,12 @@ class ImageStore:
                 shutil.rmtree(built.rootfs)
             else:
                 rootfs.parent.mkdir(parents=True, exist_ok=True)
-                _compile(built.environment, built.rootfs, rootfs)
+                _compile(built.packages.interpreter, built.rootfs, rootfs)
                 built.rootfs.chmod(0o755)
                 built.rootfs.rename(rootfs)
             document = {"id": f"sha256:{identity}", "config": dataclasses.asdict(built.config), "created": time.time()}
-            document |= {"environment": str(built.environment), "rootfs": str(rootfs)}
+            document |= {"environment": str(built.packages.environment), "rootfs": str(rootfs)}
+            document |= {"packages": built.packages.document(built.rootfs, rootfs)}
             _replace(self.folder / f"{identity}.json", document)
         return self._load(f"sha256:{identity}")
 
@@ -264,7 +279,7 @@ class ImageStore:
         return self._labelled(STANDS_FOR, repository_of(image_uri))
 
     def _labelled(self, label: str, word: str | None = None) -> str | None:
-        """The newest pushed image with this label (that holds this word)."""
+        """The newest pushed image with this label (that holds this word); sooner one whose packages are there."""
         pushed = set(self._table()["registry"].values())
         images = [self._load(identity) for identity in pushed if self._there(identity)]
         fitting = [
@@ -272,7 +287,7 @@ class ImageStore:
             for image in images
             if label in image.config.labels and (word is None or word in image.config.labels[label].split())
         ]
-        return max(fitting, key=lambda image: image.created).id if fitting else None
+        return max(fitting, key=lambda image: (image.packages.are_there, image.created)).id if fitting else None
 
     def _there(self, identity: str) -> bool:
         try:
@@ -324,9 +339,11 @@ class ImageStore:
         except FileNotFoundError:
             raise KeyError(identity) from None
         environment, rootfs = Path(document["environment"]), Path(document["rootfs"])
-        if not is_complete(environment) or not rootfs.is_dir():
+        config, packages = Config(**document["config"]), Packages.read(environment, document.get("packages"))
+        waits = config.labels.get(LABEL) == AT_FIRST_USE
+        if not (packages.are_there or waits) or not rootfs.is_dir():
             raise KeyError(identity)
-        return Image(identity, Config(**document["config"]), environment, rootfs, document["created"])
+        return Image(identity, config, packages, rootfs, document["created"])
 
     def _table(self) -> dict[str, dict[str, str]]:
         try:
@@ -352,9 +369,9 @@ def _replace(path: Path, document: dict[str, Any]) -> None:
     os.replace(handle.name, path)
 
 
-def _compile(environment: Path, source: Path, final: Path) -> None:
+def _compile(interpreter: Interpreter, source: Path, final: Path) -> None:
     """Byte-compile the image's own modules once, with the paths that tracebacks should name."""
-    command = [environment / "bin" / "python", "-m", "compileall", "-q", "-s", source, "-p", final, source]
+    command = [interpreter.executable, "-m", "compileall", "-q", "-s", source, "-p", final, source]
     subprocess.run(
         [str(word) for word in command], capture_output=True, check=False
     )  # Broken modules fail when imported.

@@ -5,6 +5,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 
 from local_cloud.access.actions import Needed, Place
 from local_cloud.access.authority import acting
@@ -65,6 +66,11 @@ def launch(
     """
     seen = literal_base(runtime, base)
     mounted = seen != base
+    if not image.packages.are_there:
+        on_lines(["The packages of this image are installed now, at its first use. Later jobs find them."])
+        began = monotonic()
+        image.install()
+        on_lines([f"Installed in {monotonic() - began:.0f} s."])
     process = image.process(
         [relocated(argument, base) for argument in arguments],
         base,
