@@ -63,7 +63,7 @@ def test_photos_become_a_model_that_is_judged_without_pytorch(tmp_path):
     done = prepared(preparing, pretrained=True)
     assert done.returncode == 0, done.stderr
     state = state_of(preparing)
-    assert state["pytorch"] == {"prepare": False, "training": False}
+    assert state["pytorch"] == {"prepare": False, "training": False, "reason": ""}
     hyperparameters = {**state["training"]["hyperparameters"], "debug_hook": "reductions"}
     done = trained(training, preparing / "processing/output", **hyperparameters)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -88,9 +88,9 @@ def test_photos_become_a_model_that_is_judged_without_pytorch(tmp_path):
 def test_a_backbone_that_only_pytorch_runs_is_told_before_the_first_photo_until_it_is_there_as_onnx(tmp_path):
     done = prepared(tmp_path, model="squeezenet1_1", pretrained=False)
     assert done.returncode == 0, done.stderr
-    assert state_of(tmp_path) == {
-        "pytorch": {"prepare": True, "reason": "squeezenet1_1 has not been traced to ONNX yet"}
-    } and "photos looked at" not in done.stdout  # fmt: skip
+    reason = "squeezenet1_1 has not been traced to ONNX yet"
+    assert state_of(tmp_path) == {"pytorch": {"prepare": True, "training": False, "reason": reason}}
+    assert "photos looked at" not in done.stdout
     assert not (tmp_path / "processing/output/plan/plan.json").exists()
     in_the_other = subprocess.run(
         [sys.executable, "-m", "training_code", "prepare"], cwd=ROOT, text=True, capture_output=True, timeout=300,
