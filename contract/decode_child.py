@@ -46,8 +46,8 @@ class Job:
                 "the TIFF begins with a preview and keeps its photo elsewhere, as raw files of cameras do (DNG, NEF): "
                 "save it as JPEG or PNG",
             )
-        self._size = webp.size(data) if self._picture is None else self._picture.size
-        self._reduction = check_size(*self._size, max_pixels)
+        self._size: tuple[int, int] = webp.size(data) if self._picture is None else self._picture.size
+        self._reduction = check_size(self._size[0], self._size[1], max_pixels)
         self._deep = self._is_deep()
         self._orientation = self._read_orientation()
         self._turned = kind == "TIFF" and _tags(self._picture).get(_ORIENTATION_TAG, 1) != 1
