@@ -43,8 +43,8 @@ def _leave_out_instance_types() -> None:
 
     plain = utils.load_resource
 
-    def load_resource(filename: str) -> Any:
-        return {} if filename.startswith("ec2/resources/instance_type") else plain(filename)
+    def load_resource(resource: str) -> Any:
+        return {} if resource.startswith("ec2/resources/instance_type") else plain(resource)
 
     utils.load_resource = load_resource
     try:

@@ -36,14 +36,14 @@ def install() -> None:
     """Adjust moto's classes; before SQS has state."""
     from moto.sqs.models import Queue, SQSBackend
 
-    Queue.attributes = property(_Attributes)
+    Queue.attributes = property(_Attributes)  # type: ignore[assignment]
     Queue.add_message, Queue.delete_message = _add, _delete
     SQSBackend.receive_message = _receive
     SQSBackend.purge_queue = _forgetting(SQSBackend.purge_queue)
     _refuse_as_sqs_does()
 
 
-class _Attributes(Mapping):
+class _Attributes(Mapping[str, Any]):
     """A queue's attributes, each looked up when it is asked for: to count all messages takes time."""
 
     def __init__(self, queue: Any):
@@ -189,7 +189,7 @@ def _by_group(messages: list[Any], now: float) -> Iterator[Any]:
 def _refuse_as_sqs_does() -> None:
     from moto.sqs.models import Queue, SQSBackend
 
-    Queue._is_new = _is_new
+    Queue._is_new = _is_new  # type: ignore[attr-defined]
     SQSBackend.send_message = _checked_send(SQSBackend.send_message)
     SQSBackend.create_queue = _checked_create(SQSBackend.create_queue)
     SQSBackend.set_queue_attributes = _checked_set(SQSBackend.set_queue_attributes)

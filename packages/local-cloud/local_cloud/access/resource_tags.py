@@ -34,7 +34,7 @@ def tags_of_resource(action: str, resource: str, account: str, region: str, of_o
     return {f"{prefix}/{key}".lower(): [value] for prefix in prefixes for key, value in (tags or {}).items()}
 
 
-def _backend(service: str, account: str, region: str) -> Any:
+def _backend(service: Any, account: str, region: str) -> Any:
     from moto.backends import get_backend
 
     return get_backend(service)[account][region]

@@ -196,6 +196,8 @@ class Graph:
 
     def _again(self, holder: Any) -> None:
         if isinstance(holder, Item):
+            if holder.container is None:
+                return
             holder.container.due[holder] = None
             holder = holder.container
         self._due.append(holder)

@@ -118,7 +118,7 @@ class Snapshot:
         for service, region in set(self._backends()) - set(backends):
             dict.__delitem__(self._account(service), region)  # moto makes an empty one when it is asked for
 
-    def _account(self, service: str) -> Any:
+    def _account(self, service: Any) -> Any:
         from moto.backends import get_backend
 
         return get_backend(service)[self._account_id]
@@ -127,11 +127,12 @@ class Snapshot:
         return self._account(service)[region]
 
     def _backends(self) -> dict[Part, Any]:
-        from moto.core.base_backend import BackendDict
+        from moto.core import base_backend
 
+        kinds: Any = base_backend.BackendDict
         return {
             (backends.service_name, region): backend
-            for backends in list(BackendDict._instances)
+            for backends in list(kinds._instances)
             if backends.service_name in SNAPSHOT_SERVICES
             for region, backend in list(backends[self._account_id].items())
         }
