@@ -23,7 +23,7 @@ unexport PYTHONPATH
 OURS := packages/local-cloud
 LOCK := $(UV) pip compile --no-emit-package local-cloud --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -q
 
-.PHONY: help demo install tutorial test test-fast test-training test-inference test-analysis test-cloud test-infra test-darkroom test-contract test-end-to-end lint docs licences lock kills kills-demo walk-settings bench-training fuzz-cloud fuzz-decode coverage mutants clean
+.PHONY: help compat demo install tutorial test test-fast test-training test-inference test-analysis test-cloud test-infra test-darkroom test-contract test-end-to-end lint docs licences lock kills kills-demo walk-settings bench-training fuzz-cloud fuzz-decode coverage mutants clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -199,6 +199,9 @@ fuzz-decode: .venv-inference_code/.installed ## Decode 120,000 mutated and gener
 
 tutorial: $(NODE_AND_TOOLS) ## Type docs/tutorial.md into one shell, from `make install` to the endpoint's answer (minutes)
 	@.venv/bin/python -m tests.end_to_end.tutorial
+
+compat: .venv/.installed-dev ## Run the programs of a folder against a local cloud, unchanged, and print a table (PROGRAMS=, SDK=python with the SDK, DEADLINE=900)
+	@.venv/bin/python packages/local-cloud/tests/compat.py --programs "$(PROGRAMS)" --python "$(or $(SDK),.venv/bin/python)" --deadline $(or $(DEADLINE),900)
 
 kills: .venv/.installed-dev node_modules/.installed-dev ## Kill the local cloud 60 times each over S3 writes, runs and `cdk deploy` (KILLS=60), and show what survived
 	@mkdir -p build; rm -f build/kills.md

@@ -112,6 +112,8 @@ def check_training(runtime: Runtime, request: Document) -> None:
     metric_patterns(algorithm.get("MetricDefinitions", []))
     _check_limits(request)
     Location.parse(request["OutputDataConfig"]["S3OutputPath"])
+    if request["OutputDataConfig"].get("CompressionType", "GZIP") != "GZIP":
+        raise invalid("OutputDataConfig.CompressionType NONE is not offered here: models are packed. Leave it out.")
     runtime.context.images.check(algorithm["TrainingImage"])
     check_rules(runtime, request)
     runtime.context.job_environment(request["RoleArn"])
@@ -135,6 +137,8 @@ def start_training(runtime: Runtime, request: Document, fields: Document | None 
         "SecondaryStatusTransitions": [
             {"Status": "Starting", "StartTime": moment, "StatusMessage": "Preparing the instances for training"}
         ],
+        # AWS says both, asked for or not; the SDK's `attach` reads the key.
+        "OutputDataConfig": {"KmsKeyId": "", "CompressionType": "GZIP", **request["OutputDataConfig"]},
         "ModelArtifacts": {"S3ModelArtifacts": f"{_output(request)}/model.tar.gz"},
         "EnableNetworkIsolation": request.get("EnableNetworkIsolation", False),
         "EnableManagedSpotTraining": request.get("EnableManagedSpotTraining", False),
