@@ -94,8 +94,9 @@ def status(state: Path) -> None:
 
 
 @cli.command()
+@click.option("--notebook", is_flag=True, help="Be a SageMaker notebook: its role's keys, for get_execution_role().")
 @_with_state
-def env(state: Path) -> None:
+def env(state: Path, notebook: bool) -> None:
     """Print exports, so that aws, boto3 and cdk reach the local cloud and nothing else.
 
     \b
@@ -104,7 +105,8 @@ def env(state: Path) -> None:
     """
     cloud = _running(state)  # first of all: a shell that gets half of this would reach another account
     lines = [f"unset {name}" for name in sorted(os.environ) if name.startswith(LEADING) and name.isidentifier()]
-    lines += [f"export {name}={shlex.quote(value)}" for name, value in _exports(cloud, state).items()]
+    told = _exports(cloud, state) | (process.notebook_variables(cloud) if notebook else {})
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in told.items()]
     lines.append(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
     click.echo("\n".join(lines))
 

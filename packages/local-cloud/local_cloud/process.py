@@ -35,6 +35,8 @@ SageMaker:
     Modules:
       TelemetryOptOut: true
 """
+NOTEBOOK_ROLE = "AmazonSageMaker-ExecutionRole"
+NOTEBOOK_SECONDS = 12 * 3600  # the longest session that AWS gives
 READY_SECONDS = 60
 STOP_SECONDS = 30
 
@@ -100,6 +102,40 @@ def shell_variables(cloud: LivingCloud, folder: Path, environment: Mapping[str, 
     for name in BUNDLES:
         told[name] = bundle
     return told | {OUTER_PROXY: outer, "NODE_EXTRA_CA_CERTS": cloud.certificate}
+
+
+def notebook_variables(cloud: LivingCloud) -> dict[str, str]:
+    """The keys of a session of NOTEBOOK_ROLE, as a SageMaker notebook has them: `sagemaker.get_execution_role()` is that role.
+
+    The role is made where it is missing: SageMaker may assume it, and it has AWS's policy for notebooks and all of S3.
+    """
+    import boto3
+
+    def client(service: str) -> Any:
+        return boto3.client(
+            service, endpoint_url=cloud.endpoint, region_name=cloud.region, aws_access_key_id=cloud.access_key_id,
+            aws_secret_access_key=cloud.secret_access_key,
+        )  # fmt: skip
+
+    iam = client("iam")
+    owner = {"AWS": f"arn:aws:iam::{cloud.account_id}:root"}
+    trusted = [{"Service": "sagemaker.amazonaws.com"}, owner]
+    statements = [{"Effect": "Allow", "Principal": each, "Action": "sts:AssumeRole"} for each in trusted]
+    with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_role(
+            RoleName=NOTEBOOK_ROLE, MaxSessionDuration=NOTEBOOK_SECONDS, Description="Made by `env --notebook`",
+            AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements}),
+        )  # fmt: skip
+        for policy in ("AmazonSageMakerFullAccess", "AmazonS3FullAccess"):
+            iam.attach_role_policy(RoleName=NOTEBOOK_ROLE, PolicyArn=f"arn:aws:iam::aws:policy/{policy}")
+    arn = iam.get_role(RoleName=NOTEBOOK_ROLE)["Role"]["Arn"]
+    session = client("sts").assume_role(RoleArn=arn, RoleSessionName="SageMaker", DurationSeconds=NOTEBOOK_SECONDS)
+    keys = session["Credentials"]
+    return {
+        "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": keys["SessionToken"],
+    }
 
 
 def _certificate(path: Path) -> bytes:
