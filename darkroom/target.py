@@ -211,9 +211,13 @@ class Target:
         path = {"PATH": os.pathsep.join([*tool_folders(), kept.get("PATH", os.defpath)])}
         return kept | path | (self.exports() if self.is_local else {}) | TOOL_SETTINGS
 
-    def shell_exports(self) -> dict[str, str]:
-        """`exports`, and what stops programs that write AWS's hosts into their code: for shells, not for our own tools."""
-        return self.exports() | process.shell_variables(self.cloud, self.home.folder("aws"), os.environ)
+    def shell_exports(self, notebook: bool = False) -> dict[str, str]:
+        """`exports`, and what stops programs that write AWS's hosts into their code: for shells, not for our own tools.
+
+        `notebook`: with the keys of a SageMaker notebook's role instead of the account's own.
+        """
+        keys = process.notebook_variables(self.cloud) if notebook else {}
+        return self.exports() | process.shell_variables(self.cloud, self.home.folder("aws"), os.environ) | keys
 
     def exports(self) -> dict[str, str]:
         """What a shell needs so that any AWS tool reaches the local cloud and nothing else."""

@@ -59,8 +59,9 @@ def down(context: Context) -> None:
 
 
 @click.command()
+@click.option("--notebook", is_flag=True, help="Be a SageMaker notebook: its role's keys, for get_execution_role().")
 @click.pass_obj
-def env(context: Context) -> None:
+def env(context: Context, notebook: bool) -> None:
     """Print exports, so that aws, boto3 and cdk reach the local cloud and nothing else. Where none runs, the shell is told to fail.
 
     \b
@@ -69,7 +70,9 @@ def env(context: Context) -> None:
     cdk diff
     """
     only_local(context, "env")
-    exports = context.target.shell_exports()  # first of all: a shell that gets half of this would reach another account
+    exports = context.target.shell_exports(
+        notebook
+    )  # first of all: a shell that gets half of this would reach another account
     lines = [f"unset {name}" for name in leading(os.environ) if name.isidentifier()]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
     lines.append(f'export PATH={shlex.quote(":".join(tool_folders()))}:"$PATH"')
