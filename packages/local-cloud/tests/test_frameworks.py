@@ -23,6 +23,7 @@ from local_cloud.docker.build import build
 from local_cloud.docker.store import ImageStore
 from local_cloud.errors import AwsError
 from local_cloud.frameworks.catalogue import IMAGES, framework_of
+from local_cloud.sagemaker.builtin_metrics import metric_definitions
 from local_cloud.settings import Settings
 from local_cloud.testing import wait_until
 
@@ -69,9 +70,8 @@ def test_a_built_in_algorithm_has_metrics_that_nobody_defined():
     """The lines that AWS's own container prints, read by the expressions that DescribeTrainingJob shows for it."""
     import re
 
-    framework = framework_of("683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1", OWN)
-    assert framework is not None
-    expressions = {each["Name"]: each["Regex"] for each in framework.metric_definitions()}
+    image = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
+    expressions = {each["Name"]: each["Regex"] for each in metric_definitions({"TrainingImage": image})}
     line = "[12]\ttrain-auc:0.98765\ttrain-logloss:1e-05\tvalidation-auc:0.5"
     found = {name: match[1] for name, regex in expressions.items() if (match := re.search(regex, line))}
     assert found == {"train:auc": "0.98765", "train:logloss": "1e-05", "validation:auc": "0.5"}

@@ -24,24 +24,7 @@ class Framework:
     title: str
     distribution: str  # the package whose version is told
     names: re.Pattern[str]
-    # What AWS reads from the log of a built-in algorithm, without being told.
-    metrics: tuple[str, ...] = ()
 
-    def metric_definitions(self) -> list[dict[str, str]]:
-        """MetricDefinitions as DescribeTrainingJob has them for the built-in algorithm."""
-        number = r"([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)"
-        return [
-            {"Name": f"{data}:{metric}", "Regex": rf".*\[[0-9]+\].*\t{data}-{metric}:{number}.*"}
-            for data in ("train", "validation")
-            for metric in self.metrics
-        ]
-
-
-# https://docs.aws.amazon.com/sagemaker/latest/dg/xgboost-tuning.html
-XGBOOST_METRICS = (
-    "accuracy", "aft-nloglik", "auc", "aucpr", "balanced_accuracy", "error", "f1", "f1_binary", "f1_macro", "logloss", "mae",
-    "map", "merror", "mlogloss", "mse", "ndcg", "poisson-nloglik", "precision", "r2", "recall", "rmse", "rmsle",
-)  # fmt: skip
 
 FRAMEWORKS = (
     Framework("pytorch", "PyTorch", "torch", re.compile(r"pytorch-(training|inference)")),
@@ -51,7 +34,7 @@ FRAMEWORKS = (
         "scikit_learn",
         re.compile(r"sagemaker-scikit-learn|sagemaker-base-python(-\d+)?"),
     ),
-    Framework("xgboost", "XGBoost", "xgboost_cpu", re.compile(r"sagemaker-xgboost|xgboost"), XGBOOST_METRICS),
+    Framework("xgboost", "XGBoost", "xgboost_cpu", re.compile(r"sagemaker-xgboost|xgboost")),
 )
 
 

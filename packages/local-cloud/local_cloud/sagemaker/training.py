@@ -3,6 +3,7 @@
 from typing import Any
 
 from local_cloud.errors import AwsError
+from local_cloud.sagemaker.builtin_metrics import metric_definitions
 from local_cloud.sagemaker.channels import check_channels
 from local_cloud.sagemaker.cluster import hosts_of
 from local_cloud.sagemaker.job_logs import metric_patterns
@@ -81,18 +82,16 @@ LISTING = Listing(
 
 def create_training_job(runtime: Runtime, request: Document) -> Document:
     """Checks, records and starts a job."""
-    request = with_built_in_metrics(runtime, request)
+    request = with_built_in_metrics(request)
     check_training(runtime, request)
     return {"TrainingJobArn": start_training(runtime, request)}
 
 
-def with_built_in_metrics(runtime: Runtime, request: Document) -> Document:
+def with_built_in_metrics(request: Document) -> Document:
     """The request of a job or of a tuning's trials, with the metrics that AWS defines for a built-in algorithm's image."""
     algorithm = request["AlgorithmSpecification"]
-    framework = runtime.context.images.framework(algorithm.get("TrainingImage", ""))
-    if framework is None or not framework.metrics or algorithm.get("MetricDefinitions"):
-        return request
-    return {**request, "AlgorithmSpecification": {**algorithm, "MetricDefinitions": framework.metric_definitions()}}
+    defined = metric_definitions(algorithm)
+    return {**request, "AlgorithmSpecification": {**algorithm, "MetricDefinitions": defined}} if defined else request
 
 
 def check_training(runtime: Runtime, request: Document) -> None:

@@ -15,7 +15,6 @@ from local_cloud.errors import AwsError
 from local_cloud.frameworks.provision import provide
 from local_cloud.sagemaker.artifacts import pack
 from local_cloud.sagemaker.billing import Bill
-from local_cloud.sagemaker.builtin_metrics import metric_definitions
 from local_cloud.sagemaker.channels import deliver, is_linked, place
 from local_cloud.sagemaker.cluster import Host, hosts_file, hosts_of
 from local_cloud.sagemaker.containers import Container, stop_all
@@ -202,7 +201,7 @@ class TrainingRun(JobRun):
             self.context,
             LOG_GROUP,
             stream_name(self.name, self.clock.now(), host.name),
-            metric_patterns(metric_definitions(algorithm)),
+            metric_patterns(algorithm.get("MetricDefinitions", [])),
             self._metric,
         )
         if host.index == 0:

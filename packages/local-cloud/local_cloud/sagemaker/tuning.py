@@ -1,7 +1,6 @@
 """Tuning jobs: what CreateHyperParameterTuningJob accepts, and the describe, list and stop operations."""
 
 from local_cloud.errors import AwsError
-from local_cloud.sagemaker.builtin_metrics import metric_definitions
 from local_cloud.sagemaker.listing import Listing
 from local_cloud.sagemaker.runtime import Runtime
 from local_cloud.sagemaker.search_space import Parameter, combinations, search_space
@@ -160,7 +159,7 @@ def _check(runtime: Runtime, request: Document) -> list[Parameter]:
     )
     if ("ResourceConfig" in definition) == (RESOURCES in definition):
         raise invalid(f"TrainingJobDefinition needs either ResourceConfig or {RESOURCES}.")
-    request["TrainingJobDefinition"] = definition = with_built_in_metrics(runtime, definition)
+    request["TrainingJobDefinition"] = definition = with_built_in_metrics(definition)
     parameters = search_space(config.get("ParameterRanges", {}))
     _check_config(config, parameters)
     _check_objective(config, definition)
@@ -248,7 +247,7 @@ def _check_objective(config: Document, definition: Document) -> None:
     if "HyperParameterTuningJobObjective" not in config:
         raise invalid("HyperParameterTuningJobObjective is required.")
     wanted = config["HyperParameterTuningJobObjective"]["MetricName"]
-    names = [entry["Name"] for entry in metric_definitions(definition["AlgorithmSpecification"])]
+    names = [entry["Name"] for entry in definition["AlgorithmSpecification"].get("MetricDefinitions", [])]
     if wanted not in names:
         raise invalid(
             f"The objective metric {wanted!r} is not among the MetricDefinitions of AlgorithmSpecification "
