@@ -110,10 +110,9 @@ def _states() -> Iterator[str]:
     ]
     yield from _table(("integration", "actions"), rows)
     yield (
-        "\nA distributed map is a map run with an execution for each item or batch, up to 64 at a time: its items come from an "
-        "array or from S3 (`listObjectsV2`, JSON, JSONL, CSV), its results go back or, with `ResultWriter`, to S3, in the form that "
-        "`WriterConfig` says (what AWS makes of executions that failed is not published: here their error and cause stand for "
-        "them). The executions of a map run are standard ones, whatever `ExecutionType` says."
+        "\nA distributed map is a map run with an execution for each item or batch, up to 64 at a time. Its items come from an "
+        "array or from S3 (`listObjectsV2`, JSON, JSONL, CSV). Its results go back, or to S3 with `ResultWriter`, in the form of "
+        "`WriterConfig`. AWS does not publish what it writes of failed executions; here it is their error and cause. The executions of a map run are standard ones, whatever `ExecutionType` says."
     )
 
 
