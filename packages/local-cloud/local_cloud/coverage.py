@@ -112,7 +112,8 @@ def _states() -> Iterator[str]:
     yield (
         "\nA distributed map is a map run with an execution for each item or batch, up to 64 at a time. Its items come from an "
         "array or from S3 (`listObjectsV2`, JSON, JSONL, CSV). Its results go back, or to S3 with `ResultWriter`, in the form of "
-        "`WriterConfig`. AWS does not publish what it writes of failed executions; here it is their error and cause. The executions of a map run are standard ones, whatever `ExecutionType` says."
+        "`WriterConfig`. AWS does not publish what it writes of failed executions; here it is their error and "
+        "cause. The executions of a map run are standard ones, whatever `ExecutionType` says."
     )
 
 
