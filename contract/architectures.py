@@ -49,6 +49,22 @@ def require(path: str, name: str) -> None:
         raise InvalidField(path, name, f"any of {len(known())} torchvision classifiers and timm models", hint(name))
 
 
+def require_size(name: str, image_size: int) -> None:
+    """0, or a size that the weights of this architecture can look at; InvalidField otherwise. `name` is a known one."""
+    library, _, plain = name.rpartition("/")
+    record = next(
+        (records()[each, plain] for each in ([library] if library else LIBRARIES) if (each, plain) in records()), None
+    )
+    if image_size and record and record["fixed"] and int(record["height"]) != image_size:
+        raise size_refused(name, int(record["height"]), image_size)
+
+
+def size_refused(name: str, own: int, image_size: int) -> InvalidField:
+    """Why a vision transformer takes no other size."""
+    why = f"{own} for {name} (its weights hold one position a patch)"
+    return InvalidField("image_size", image_size, why, "Leave image_size out, or choose a convolutional model.")
+
+
 def hint(name: str) -> str:
     close = difflib.get_close_matches(name.rpartition("/")[2].lower().replace("-", "_"), known(), n=4, cutoff=0.6)
     return f"Did you mean {', '.join(close)}?" if close else "Names are torchvision's and timm's, such as resnet18."

@@ -51,7 +51,10 @@ class Hyperparameters:
         0, 0, 16, "exact: depths of the backbone whose features the head reads; 0: chosen by cross-validation"
     )
     folds: int = integer(5, 2, 20, "exact: folds of the cross-validation")
-    image_size: int = integer(0, 0, 1024, "side of the square input in pixels; 0: as the weights were trained")
+    # Below 32 nothing is left of a photo after the five halvings that nearly all backbones make.
+    image_size: int = integer(
+        0, 32, 1024, "side of the square input in pixels; 0: as the weights were trained", or_zero=True
+    )
     learning_rate: float = number(1e-3, 0, 10, "peak learning rate", above=True)
     batch_size: int = integer(64, 1, 8192, "photos per step, over all machines")
     epochs: int = integer(30, 1, 1000, "passes over the training photos")

@@ -34,6 +34,7 @@ class Rule:
     minimum: float | None = None
     maximum: float | None = None
     above: bool = False
+    or_zero: bool = False  # 0 is allowed below the minimum, too: it leaves the choice to somebody else
     choices: tuple[Any, ...] = ()
     form: str = ""
     noun: str = ""
@@ -44,7 +45,7 @@ class Rule:
         """The value in its own type; InvalidField otherwise."""
         checks: dict[str, Callable[[], Any]] = {
             "number": lambda: a_number(path, value, self.minimum, self.maximum, above=self.above),
-            "integer": lambda: an_integer(path, value, int(self.minimum or 0), int(self.maximum or 0)),
+            "integer": lambda: self._integer(path, value),
             "choice": lambda: a_choice(path, value, self.choices),
             "names": lambda: some_names(path, value, self.choices),
             "boolean": lambda: a_boolean(path, value),
@@ -65,7 +66,7 @@ class Rule:
             return "any of these, separated by commas: " + ", ".join(self.choices)
         if self.kind in ("number", "integer"):
             kind = "a whole number" if self.kind == "integer" else "a number"
-            return kind + interval(self.minimum, self.maximum, above=self.above)
+            return ("0, or " if self.or_zero else "") + kind + interval(self.minimum, self.maximum, above=self.above)
         return {"boolean": "true or false", "text": "text", "texts": A_LIST_OF_TEXTS}[self.kind]
 
     @property
@@ -75,7 +76,8 @@ class Rule:
             return dict(self.schema)
         if self.kind in ("number", "integer"):
             least = {} if self.minimum is None else {"exclusiveMinimum" if self.above else "minimum": self.minimum}
-            return {"type": self.kind, **least, **({} if self.maximum is None else {"maximum": self.maximum})}
+            schema = {"type": self.kind, **least, **({} if self.maximum is None else {"maximum": self.maximum})}
+            return {"anyOf": [{"const": 0}, schema]} if self.or_zero else schema
         one = f"(?:{'|'.join(map(str, self.choices))})"
         schemas: dict[str, dict[str, Any]] = {
             "choice": {"enum": list(self.choices)},
@@ -85,6 +87,14 @@ class Rule:
             "form": {"type": "string", "pattern": f"^(?:{self.form})$"},
         }
         return schemas.get(self.kind, {"type": "string"})
+
+    def _integer(self, path: str, value: Any) -> int:
+        if self.or_zero and value in (0, "0") and not isinstance(value, bool):
+            return 0
+        try:
+            return an_integer(path, value, int(self.minimum or 0), int(self.maximum or 0))
+        except InvalidField:
+            raise InvalidField(path, value, self.allowed) from None
 
     def _in_form(self, path: str, value: Any) -> str:
         if not isinstance(value, str) or not re.fullmatch(self.form, value):
@@ -113,8 +123,8 @@ def number(default: float | None, minimum: float, maximum: float, meaning: str, 
     return ruled(default, Rule("number", meaning, minimum, maximum, above))
 
 
-def integer(default: int, minimum: int, maximum: int, meaning: str) -> Any:
-    return ruled(default, Rule("integer", meaning, minimum, maximum))
+def integer(default: int, minimum: int, maximum: int, meaning: str, or_zero: bool = False) -> Any:
+    return ruled(default, Rule("integer", meaning, minimum, maximum, or_zero=or_zero))
 
 
 def choice(choices: tuple[str, ...], meaning: str, default: str | None = None) -> Any:

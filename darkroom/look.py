@@ -41,6 +41,7 @@ def check_run(document: Mapping[str, Any]) -> ExecutionInput:
         execution = ExecutionInput.from_json({**document, "dataset": "s3://not-known-yet/"})
         _ = execution.ranges, execution.resolved_hyperparameters
         architectures.require("model", execution.model)
+        architectures.require_size(execution.model, execution.image_size)
     except JobFailure as failure:
         raise DarkroomError(
             f"Execution input (--input and options): {failure}", "Nothing was uploaded or started."
@@ -54,6 +55,7 @@ def check_comparison(document: Mapping[str, Any]) -> ComparisonInput:
         comparison = ComparisonInput.from_json({**document, "dataset": "s3://not-known-yet/"})
         for one in comparison.candidates:
             architectures.require("models", one.model)
+            architectures.require_size(one.model, comparison.image_size)
             comparison.hyperparameters_of(one.model, one.pretrained)
     except JobFailure as failure:
         raise DarkroomError(

@@ -39,7 +39,7 @@ NUMBERS = {
     "explain.photos": (1, 0, 50, 51),
     "quality_gate.minimum": (0, -0.001, 1, 1.001),
     "seed": (0, -1, 2**31 - 1, 2**31),
-    "image_size": (0, -1, 1024, 1025),
+    "image_size": (32, 31, 1024, 1025),
     "instances.training_count": (1, 0, 64, 65),
 }
 CHOICES = {

@@ -84,6 +84,8 @@ def test_two_readings_name_the_field_and_an_answer_settles_it(tmp_path, console,
         ({"tuning": {"ranges": {"learning_rate": [1, 0]}}}, "learning_rate"),
         ({"model": "resnet1800"}, r"model: received 'resnet1800'.*Did you mean resnet18"),
         ({"model": "keras/resnet18"}, "model: received 'keras/resnet18'"),
+        ({"image_size": 5}, r"image_size: received 5; allowed: 0, or a whole number from 32 to 1024"),
+        ({"model": "vit_b_16", "image_size": 96}, "image_size: received 96; allowed: 224 for vit_b_16"),
     ],
 )  # fmt: skip
 def test_a_wrong_field_or_range_is_refused_before_anything_is_uploaded(document, words):
@@ -98,6 +100,7 @@ def test_a_wrong_field_or_range_is_refused_before_anything_is_uploaded(document,
         ({"sed": 1}, "sed: no such field.*Did you mean 'seed'"), ({"epochs": 0}, "epochs: received 0"),
         ({"models": 5}, "models: received 5"),
         ({"models": "resnet18,resnet1800"}, "models: received 'resnet1800'.*Did you mean resnet18"),
+        ({"models": "resnet18,torchvision/vit_b_16", "image_size": 96}, "allowed: 224 for torchvision/vit_b_16"),
         ({"models": "jumpstart:resnet18"}, "models: received"), ({"weights": {"beauty": 1}}, "beauty"),
         ({"prices": 5}, "prices: received 5"),
         ({"hyperparameters": [1]}, r"hyperparameters: received \[1\]"), ({"base": "vgg11"}, "base: received 'vgg11'"),
@@ -111,7 +114,13 @@ def test_a_wrong_field_of_a_comparison_is_refused_before_anything_is_uploaded(do
 
 
 def test_a_good_input_of_a_comparison_passes():
-    document = {"models": "offline,random:keras-4", "tune": 3, "hyperparameters": {"dropout": 0.1}, "minimum": 0.9}
+    document = {
+        "models": "offline,random:keras-4",
+        "tune": 3,
+        "hyperparameters": {"dropout": 0.1},
+        "minimum": 0.9,
+        "image_size": 224,
+    }
     assert len(look.check_comparison(document).candidates) == 7
 
 

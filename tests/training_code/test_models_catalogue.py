@@ -40,7 +40,7 @@ def test_another_input_size_keeps_the_proportion_of_the_crop():
 
 
 def test_an_input_size_that_the_architecture_cannot_take_is_refused():
-    with pytest.raises(JobFailure, match=r"image_size: received 96; vit_b_16 takes 224 only"):
+    with pytest.raises(JobFailure, match=r"image_size: received 96; allowed: 224 for vit_b_16"):
         resolve("vit_b_16", 96)
 
 

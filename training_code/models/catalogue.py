@@ -40,10 +40,7 @@ class ModelSpec:
         if not image_size or (height, width) == (image_size, image_size):
             return self
         if self.fixed_size:
-            raise JobFailure(
-                f"image_size: received {image_size}; {self.name} takes {height} only (its weights hold one position a "
-                "patch). Leave image_size out, or choose a convolutional model."
-            )
+            raise architectures.size_refused(self.name, height, image_size)
         resize = self.preprocessing.resize
         if resize.mode == "shorter_side":
             resize = replace(resize, size=max(image_size, round(resize.size * image_size / max(height, width))))

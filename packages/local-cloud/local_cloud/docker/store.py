@@ -239,9 +239,7 @@ class ImageStore:
 
     def framework_name(self, framework: Framework) -> str:
         """The local name of a framework's image; it changes with what the image is made from."""
-        from local_cloud.frameworks.provision import digest_of
-
-        return f"local-cloud/{framework.folder}:{digest_of(framework)}"
+        return f"local-cloud/{framework.folder}:{framework.digest}"
 
     def built_framework(self, framework: Framework) -> Image | None:
         """A framework's image, if it has been built."""

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from local_cloud.docker.build import tree_digest
+
 IMAGES = Path(__file__).parent / "images"
 REGISTRY = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<repository>[^:@]+)(?P<version>[:@].+)?"
@@ -24,6 +26,11 @@ class Framework:
     title: str
     distribution: str  # the package whose version is told
     names: re.Pattern[str]
+
+    @property
+    def digest(self) -> str:
+        """What the image is made from."""
+        return "".join(tree_digest(IMAGES / name)[:12] for name in ("script_mode", "cures", self.folder))
 
 
 FRAMEWORKS = (

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from local_cloud.docker.build import build, tree_digest
+from local_cloud.docker.build import build
 from local_cloud.docker.dockerfile import BuildError
 from local_cloud.docker.environment import exclusive
 from local_cloud.docker.store import Image, ImageStore
@@ -55,9 +55,3 @@ def _built(store: ImageStore, framework: Framework, say: Callable[[list[str]], N
     finally:
         done.set()
         teller.join()
-
-
-def digest_of(framework: Framework) -> str:
-    """What the image is made from."""
-    shared = "".join(tree_digest(IMAGES / name) for name in ("script_mode", "cures", framework.folder))
-    return shared[:12] + shared[64:76] + shared[128:140]

@@ -8,6 +8,7 @@ import selectors
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ HEAD_SECONDS = 30.0
 CONNECT_SECONDS = 20.0
 BLOCK = 256 * 1024
 CONNECTIONS = 512
+PAUSE_SECONDS = 0.1
 logger = logging.getLogger("local_cloud")
 
 
@@ -64,8 +66,14 @@ class Relay:
 
     def serve(self, listening: socket.socket) -> None:
         while True:
-            connection, _ = listening.accept()
             self._places.acquire()
+            try:
+                connection, _ = listening.accept()
+            except OSError as error:  # no descriptor is free for a moment, or the client has gone again
+                self._places.release()
+                logger.warning("The proxy could not take a connection: %s", error)
+                time.sleep(PAUSE_SECONDS)
+                continue
             threading.Thread(target=self._served, args=(connection,), daemon=True).start()
 
     def _served(self, client: socket.socket) -> None:
