@@ -94,8 +94,9 @@ class Job:
     def decode(self) -> Decoded:
         if self._picture is None:
             self._open_late()
-        animated = self._kind != "JPEG" and bool(getattr(self._picture, "is_animated", False))
         try:
+            # A GIF's second picture is looked for, and may be damaged.
+            animated = self._kind != "JPEG" and bool(getattr(self._picture, "is_animated", False))
             pixels, notes = self._pixels()
         except UnreadablePhoto:
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -87,9 +88,8 @@ def test_the_rules_are_listed_for_whoever_offers_them(capsys):
 
 
 def test_the_image_says_by_which_command_it_evaluates_rules():
-    (line,) = [one for one in (ROOT / "training_code/Dockerfile").read_text().splitlines() if one.startswith("LABEL")]
-    name, _, command = line.removeprefix("LABEL ").partition("=")
-    assert name == "local-cloud.rule-evaluator"
+    labels = dict(re.findall(r"^LABEL (\S+?)=(.+)$", (ROOT / "training_code/Dockerfile").read_text(), re.MULTILINE))
+    command = labels["local-cloud.rule-evaluator"]
     assert shlex.split(shlex.split(command)[0]) == ["python", "-m", "training_code", "health"]
 
 
