@@ -26,6 +26,7 @@ def install(database: Database) -> None:
     _forget_instances()
     _record_log_lines(database)
     _name_the_root_caller()
+    _scan_registries_without_rules()
     _deliver_no_access_logs()
     metric_queries.install()
     _leave_bucket_policies_unenforced()
@@ -51,6 +52,20 @@ def _leave_out_instance_types() -> None:
         import moto.ec2.models.instance_types  # noqa: F401
     finally:
         utils.load_resource = plain
+
+
+def _scan_registries_without_rules() -> None:
+    """`rules` may be left out of PutRegistryScanningConfiguration; moto kept the missing list, and no repository could be made."""
+    from moto.ecr.models import ECRBackend
+
+    plain = ECRBackend.put_registry_scanning_configuration
+
+    def put_registry_scanning_configuration(
+        self: ECRBackend, scan_type: str, rules: list[dict[str, Any]] | None
+    ) -> None:
+        plain(self, scan_type or "BASIC", rules or [])
+
+    ECRBackend.put_registry_scanning_configuration = put_registry_scanning_configuration
 
 
 def _leave_bucket_policies_unenforced() -> None:

@@ -25,7 +25,7 @@ def parsed(request: Request, service: Service) -> tuple[str, dict[str, Any]]:
     seen = BackendRequest(environ)
     try:
         operation, labels = get_service_router(service.model).match(seen)
-    except HTTPException:
+    except (HTTPException, NotImplementedError):  # no such path, or a body of another protocol
         raise AwsError(
             "UnknownOperationException",
             f"{service.signing_name} has no operation {request.method} {request.raw_path}.",

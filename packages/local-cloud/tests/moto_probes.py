@@ -7,6 +7,7 @@ prints each probe's observation as JSON. `test_moto_adjustments.py` says what bo
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -94,6 +95,15 @@ def unknown_caller() -> str:
     return sts_backends[ACCOUNT]["aws"].get_caller_identity("AKIAUNKNOWN", REGION)[1]
 
 
+def registry_without_rules() -> str:
+    from moto.ecr.models import ecr_backends
+
+    backend = ecr_backends[ACCOUNT][REGION]
+    with contextlib.suppress(TypeError):  # moto alone; what it kept is what matters
+        backend.put_registry_scanning_configuration("BASIC", None)
+    return type(backend.registry_scanning_configuration["rules"]).__name__
+
+
 def topic(**attributes: str) -> Any:
     from moto.sns.models import sns_backends
 
@@ -150,7 +160,7 @@ def message_of(call: Callable[[], Any]) -> str:
 
 PROBES = (
     policy_with_a_condition, access_logs, objects_remembered, rows_of_log_lines, unknown_caller, signature_version, missing_topic,
-    message_without_a_group, detail_that_is_no_object, deletion_where_versioning_is_suspended,
+    registry_without_rules, message_without_a_group, detail_that_is_no_object, deletion_where_versioning_is_suspended,
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -159,7 +159,8 @@ def test_functions_versions_aliases_permissions_and_sources_are_resources(cloud:
     assert "sns.amazonaws.com" in functions.get_policy(FunctionName=name)["Policy"]
     stack.delete()
     assert name not in {one["FunctionName"] for one in functions.list_functions()["Functions"]}
-    assert not functions.list_event_source_mappings()["EventSourceMappings"]
+    sources = functions.list_event_source_mappings()["EventSourceMappings"]
+    assert not [one for one in sources if one["FunctionArn"].endswith(f":{name}")]
 
 
 def test_a_bucket_notifies_functions_and_queues_as_its_template_says(cloud: RunningCloud) -> None:

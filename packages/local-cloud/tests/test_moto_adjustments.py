@@ -28,6 +28,7 @@ HELD_BY_PROBES = {
     "unknown_caller": (
         "arn:aws:sts::123456789012:user/moto", "arn:aws:iam::123456789012:root", ["STSBackend.get_caller_identity"],
     ),
+    "registry_without_rules": ("NoneType", "list", ["ECRBackend.put_registry_scanning_configuration"]),
     "signature_version": ("2", "1", ["Subscription.get_post_data"]),
     "missing_topic": ("Endpoint does not exist", "Topic does not exist", ["SNSBackend.publish"]),
     "message_without_a_group": (

@@ -16,7 +16,7 @@ from local_cloud.errors import AwsError
 from local_cloud.http.inbound import GRACE_SECONDS, MINIMUM_RATE, Inbound
 from local_cloud.http.lobby import FRESH_SECONDS, HEADER_SECONDS, Lobby
 from local_cloud.http.workers import MAXIMUM, Workers
-from local_cloud.testing import wait_until
+from local_cloud.testing import RunningCloud, wait_until
 from tests.test_server_http import signed
 
 HALF_HEADER = b"GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Half: "
@@ -75,18 +75,24 @@ def test_more_signed_half_uploads_than_there_are_threads_stop_nobody(bucket):
     assert "half" not in {entry["Key"] for entry in listed}
 
 
-def test_more_connections_than_the_process_may_have_close_the_oldest_half_request(own_cloud):
+def test_more_connections_than_the_process_may_have_close_the_oldest_half_request(tmp_path):
+    own_cloud = RunningCloud(tmp_path / "cloud", region="eu-west-1")  # a child of this process has its limit
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (400, hard))
     try:
         own_cloud.start()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    own_cloud.client("s3").create_bucket(Bucket="slow")
-    with _held(own_cloud, HALF_HEADER, 500) as held:
-        _still_answers(own_cloud)
-        held[0].settimeout(10)
-        assert held[0].recv(100) == b""
+    try:
+        own_cloud.client("s3").create_bucket(
+            Bucket="slow", CreateBucketConfiguration={"LocationConstraint": own_cloud.region}
+        )
+        with _held(own_cloud, HALF_HEADER, 500) as held:
+            _still_answers(own_cloud)
+            held[0].settimeout(60)
+            assert held[0].recv(100) == b""
+    finally:
+        own_cloud.stop()
 
 
 def test_an_open_connection_that_is_idle_holds_no_thread(bucket):

@@ -10,7 +10,7 @@ import sys
 import psutil
 import pytest
 
-from local_cloud.testing import RunningCloud
+from local_cloud.testing import RunningCloud, wait_until
 from local_cloud.testing_start import Forked
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each cloud is started by itself")
@@ -40,7 +40,7 @@ def test_it_has_the_variables_and_the_folder_of_the_test_and_no_file_of_anothers
     assert process.cwd() == str(tmp_path)
     opened = {os.readlink(f"/proc/{process.pid}/fd/{number}") for number in (0, 1, 2)}
     assert opened == {os.devnull, str(own_cloud.state / "cloud.log")}
-    assert "Ready at" in own_cloud.log()
+    wait_until(lambda: "Ready at" in own_cloud.log())
     with pytest.raises(subprocess.TimeoutExpired):
         own_cloud.process.wait(timeout=0.01)
     assert own_cloud.stop() == 0
