@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import contract
+from contract.architectures import PACKAGED
 from contract.execution_input import ExecutionInput
 from contract.instances import Instances
 from darkroom.failure import DarkroomError
@@ -22,8 +23,8 @@ KINDS = {
     "createProcessingJob": "processing", "createTrainingJob": "training", "createTransformJob": "transform",
     "createHyperParameterTuningJob": "training",
 }  # fmt: skip
-TUNE, SINGLE, TRAIN, EXPLAIN, BIAS = (
-    "Tune hyperparameters", "Tune in one job", "Train best model", "Explain with Clarify", "Measure bias",
+TUNE, SINGLE, TRAIN, EXPLAIN, BIAS, TRACE = (
+    "Tune hyperparameters", "Tune in one job", "Train best model", "Explain with Clarify", "Measure bias", "Prepare with PyTorch",
 )  # fmt: skip
 
 
@@ -126,6 +127,8 @@ def _runs(name: str, execution: ExecutionInput) -> bool:
     return {
         TUNE: searches and not single, SINGLE: searches and single, TRAIN: not (searches and single),
         EXPLAIN: execution.explain.enabled, BIAS: execution.bias.enabled,
+        # The first run with an architecture that is not packaged traces it; later ones find it in the store.
+        TRACE: execution.model not in PACKAGED,
     }.get(name, True)  # fmt: skip
 
 

@@ -41,9 +41,19 @@ def test_every_job_of_the_state_machine_has_a_line_and_minutes_of_its_own(defini
         for name, state in definition["States"].items()
         if state["Type"] == "Task" and state["Resource"].endswith(".sync")
     }
-    both = estimated(definition, tables) + estimated(definition, tables, **SINGLE)
-    assert {step.name for step in both if step.kind != "endpoint"} == jobs == set(tables.work_seconds)
-    assert all(step.minutes >= tables.start_minutes[step.kind] for step in both if step.kind != "endpoint")
+    all_of_them = [
+        step for given in ({}, SINGLE, {"model": "resnet18"}) for step in estimated(definition, tables, **given)
+    ]
+    assert {step.name for step in all_of_them if step.kind != "endpoint"} == jobs == set(tables.work_seconds)
+    assert all(step.minutes >= tables.start_minutes[step.kind] for step in all_of_them if step.kind != "endpoint")
+
+
+def test_only_an_architecture_that_is_not_packaged_is_traced(definition, tables):
+    traced = {
+        model: "Prepare with PyTorch" in {step.name for step in estimated(definition, tables, model=model)}
+        for model in ("efficientnet_lite0", "resnet18")
+    }
+    assert traced == {"efficientnet_lite0": False, "resnet18": True}
 
 
 def test_a_search_in_one_job_costs_less_than_half_of_one_with_a_machine_for_each_trial(definition, tables):

@@ -43,6 +43,9 @@ class Outcome:
             self.visited.append((details or {})["name"])
         return previous + 1
 
+    def note(self, line: str, noted: dict[str, Any]) -> None:
+        """What a real execution keeps for the case of a kill."""
+
 
 class Unhurried(Scope):
     """A scope in which waiting takes no time."""

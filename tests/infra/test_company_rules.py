@@ -248,7 +248,7 @@ def test_the_job_that_weights_add_starts_has_the_deployments_network_key_volume_
         describe_processing_job=lambda **_: {"ProcessingJobStatus": "Completed"},
     )
     parameters = {
-        "weights-job": said, "artifacts-bucket": "artifacts-of-full", "images/training": IMAGE,
+        "weights-job": said, "artifacts-bucket": "artifacts-of-full", "images/training": IMAGE, "images/training-torch": IMAGE,
         "weights-role-arn": "arn:aws:iam::000000000000:role/weights",
     }  # fmt: skip
     target = SimpleNamespace(

@@ -12,8 +12,11 @@ SINGLE = {"tuning": {"mode": "single_job"}}
 NOTHING = {"explain": {"enabled": False}, "bias": {"enabled": False}}
 
 
-def fail(definition, failing, **given):
-    return Account(definition, failing=failing).run({**SAMPLE, **given})
+TRACE = "Prepare with PyTorch"
+
+
+def fail(definition, failing, traced=True, **given):
+    return Account(definition, failing=failing, traced=traced).run({**SAMPLE, **given})
 
 
 @pytest.mark.parametrize("settings", ["default", "full"])
@@ -26,7 +29,7 @@ def test_every_state_that_calls_a_service_fails_by_itself(request, settings):
     for name in tasks:
         given = {**(SINGLE if name in ("Tune in one job", "Read best trial") else {}),
                  **(NOTHING if name.startswith("Skip") else {})}  # fmt: skip
-        outcome = fail(definition, {name: TaskFailed("Some.Error", "because")}, **given)
+        outcome = fail(definition, {name: TaskFailed("Some.Error", "because")}, traced=name != TRACE, **given)
         assert (outcome.status, outcome.visited[-1]) == ("FAILED", name)
         assert (outcome.error, outcome.cause) == ("Some.Error", "because")
 
