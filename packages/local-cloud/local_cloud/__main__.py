@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from local_cloud.environment import isolate
-from local_cloud.lock import AlreadyOwned, StateLock, owning
+from local_cloud.lock import AlreadyOwned, StateLock, again, owning
 from local_cloud.settings import SettingRefused, Settings, unknown
 
 # How long a stop may take: jobs of one process are given some of it to end, requests another part.
@@ -140,7 +140,7 @@ def _server(port: int, last: int, application: Callable[..., Any]) -> Any:
 
     if port == 0 and last:
         try:
-            return make_server(last, application)
+            return again(lambda: make_server(last, application))
         except OSError:
             logging.getLogger("local_cloud").info("Port %d of the last time is taken; another one is used", last)
     return make_server(port, application)

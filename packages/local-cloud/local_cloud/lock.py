@@ -10,16 +10,17 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 # Whoever looks takes the lock for an instant; a start must not mistake that for another cloud.
 TRY_SECONDS = 1.0
 RECORD_SECONDS = 5.0
 PAUSE = 0.01
+Bound = TypeVar("Bound")
 
 
 class AlreadyOwned(Exception):
@@ -38,6 +39,18 @@ class StateLock:
         record = json.dumps({"pid": os.getpid(), "port": port}).encode()
         os.pwrite(self.descriptor, record, 0)
         os.ftruncate(self.descriptor, len(record))
+
+
+def again(bind: Callable[[], Bound]) -> Bound:
+    """What `bind` gives, tried for a second: the kernel frees the port of a killed process a moment after its lock."""
+    deadline = time.monotonic() + TRY_SECONDS
+    while True:
+        try:
+            return bind()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(PAUSE)
 
 
 @contextmanager

@@ -143,6 +143,13 @@ class _Server(wsgi.Server):
         super().prepare()
         self.lobby.start()
 
+    @classmethod
+    def prepare_socket(cls, *words: Any, **options: Any) -> socket.socket:
+        """cheroot leaves this out for a port of the kernel's choice; the next cloud could then not have the same one for a minute."""
+        made = super().prepare_socket(*words, **options)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return made
+
     def process_conn(self, conn: _Connection) -> None:
         self.lobby.enter(conn)
 

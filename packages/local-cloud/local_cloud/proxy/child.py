@@ -11,6 +11,7 @@ from pathlib import Path
 
 from local_cloud.documents import write_json
 from local_cloud.environment import PROXIES
+from local_cloud.lock import again
 from local_cloud.proxy.certificates import CERTIFICATE
 
 FOLDER = "proxy"
@@ -64,14 +65,19 @@ class ProxyProcess:
             last = int(json.loads((self._folder / PORT_FILE).read_text(encoding="utf-8"))["port"])
         except (OSError, ValueError, KeyError, TypeError):
             last = 0
-        for port in (last, 0):
-            made = socket.socket()
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                made.bind(("127.0.0.1", port))
-            except (OSError, OverflowError):
-                made.close()
-                continue
-            made.listen(128)
-            return made
-        raise OSError("no port of 127.0.0.1 is free")
+        try:
+            return again(lambda: _listening(last)) if last else _listening(0)
+        except (OSError, OverflowError):
+            return _listening(0)
+
+
+def _listening(port: int) -> socket.socket:
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind(("127.0.0.1", port))
+        made.listen(128)
+    except BaseException:
+        made.close()
+        raise
+    return made
