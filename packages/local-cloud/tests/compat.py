@@ -87,6 +87,8 @@ def main() -> None:
             living = process.announced(cloud.state)
             assert living is not None
             environment = cloud.environment() | process.shell_variables(living, Path(scratch) / "shell", os.environ)
+            # A notebook's kernel is the `python` of the path.
+            environment["PATH"] = f"{Path(options.python).absolute().parent}{os.pathsep}{environment['PATH']}"
             environment |= process.notebook_variables(living) | {
                 "MPLBACKEND": "agg",
                 "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
