@@ -94,6 +94,8 @@ class Rule:
         try:
             return an_integer(path, value, int(self.minimum or 0), int(self.maximum or 0))
         except InvalidField:
+            if not self.or_zero:
+                raise
             raise InvalidField(path, value, self.allowed) from None
 
     def _in_form(self, path: str, value: Any) -> str:

@@ -20,7 +20,7 @@ WRONG = [
     ({"dataset": "photos/"}, "dataset", "s3://bucket"),
     ({**DATASET, "modle": "x"}, "modle", "Did you mean 'model'?"),
     ({**DATASET, "fine_tune": "heads"}, "fine_tune", "head, last_block, all"),
-    ({**DATASET, "image_size": 5000}, "image_size", "from 0 to 1024"),
+    ({**DATASET, "image_size": 5000}, "image_size", "from 32 to 1024"),
     ({**DATASET, "name": "Bees & Ants"}, "name", "small letters"),
     ({**DATASET, "split": {"test": 0.9}}, "split.test", "from 0.02 to 0.5"),
     ({**DATASET, "split": 0.2}, "split", "an object with validation, test"),

@@ -69,6 +69,16 @@ def run(path: Path, python: str, environment: dict[str, str], deadline: float) -
     return Outcome(path.name, "refused by name" if REFUSED.search(" ".join(said.split())) else "fails", seconds, last)
 
 
+def version_of_the_sdk(python: str) -> str:
+    command = [python, "-c", "import importlib.metadata as m; print(m.version('sagemaker'))"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(
+            f"{python} has no SageMaker SDK: {done.stderr.strip().splitlines()[-1]}. Install it there: pip install sagemaker"
+        )
+    return done.stdout.strip()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="make compat", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -89,6 +99,10 @@ def main() -> None:
             environment = cloud.environment() | process.shell_variables(living, Path(scratch) / "shell", os.environ)
             # A notebook's kernel is the `python` of the path.
             environment["PATH"] = f"{Path(options.python).absolute().parent}{os.pathsep}{environment['PATH']}"
+            # Many begin with `pip install --upgrade sagemaker`, which would put version 3 in the place of 2, for which they were written.
+            kept = Path(scratch) / "constraints.txt"
+            kept.write_text(f"sagemaker=={version_of_the_sdk(options.python)}\n", encoding="utf-8")
+            environment["PIP_CONSTRAINT"] = str(kept)
             environment |= process.notebook_variables(living) | {
                 "MPLBACKEND": "agg",
                 "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
