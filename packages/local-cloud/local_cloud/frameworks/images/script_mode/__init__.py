@@ -13,6 +13,7 @@ from pathlib import Path
 BASE = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
 CODE = BASE / "code"
 MODEL = BASE / "model"
+MANY = os.environ.get("SAGEMAKER_MULTI_MODEL", "").lower() == "true"
 FRAMEWORK = os.environ.get("SCRIPT_MODE_FRAMEWORK", "")
 
 

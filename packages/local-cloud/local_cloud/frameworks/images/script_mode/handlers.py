@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from script_mode import FRAMEWORK, UserError, formats
+from script_mode import FRAMEWORK, MANY, UserError, formats
 from script_mode.code import python_path
 
 TEXTS = (formats.CSV, formats.JSON, formats.LINES)
@@ -141,6 +141,9 @@ class ScikitLearn:
     @staticmethod
     def input_fn(body: Any, content_type: str) -> Any:
         array = formats.decode(body, content_type)
+        # AWS's container takes one record without its outer brackets where it serves several models, and only there.
+        if array.ndim == 1 and MANY:
+            array = array.reshape(1, -1)
         return array.astype("float32") if content_type in TEXTS else array
 
     @staticmethod

@@ -13,11 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
-from script_mode import BASE, FRAMEWORK, MODEL, UserError, formats
+from script_mode import BASE, FRAMEWORK, MANY, MODEL, UserError, formats
 from script_mode.code import fetch, install_requirements
 from script_mode.handlers import DEFAULTS, BuiltInXGBoost, Handler
-
-MANY = os.environ.get("SAGEMAKER_MULTI_MODEL", "").lower() == "true"
 
 
 def serve() -> None:
