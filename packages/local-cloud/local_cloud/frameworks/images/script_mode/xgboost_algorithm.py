@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from script_mode import BASE, MODEL, UserError
+from script_mode import BASE, MANY, MODEL, UserError
 from script_mode.formats import CSV, JSON, LINES
 from script_mode.surroundings import Surroundings
 
@@ -196,6 +196,9 @@ def written(answer: Any, accept: str) -> tuple[bytes, str]:
     if os.environ.get("SAGEMAKER_BATCH"):
         return ("\n".join(map(str, scores)) + "\n").encode(), CSV
     kind = accept.split(";")[0].strip()
+    if MANY:  # AWS's multi-model container writes another form: all scores in one line, or a plain list
+        plain = kind == JSON
+        return (json.dumps(scores) if plain else ",".join(map(str, scores))).encode(), JSON if plain else CSV
     if kind == JSON:
         return json.dumps({"predictions": [{"score": score} for score in scores]}).encode(), JSON
     if kind == LINES:
