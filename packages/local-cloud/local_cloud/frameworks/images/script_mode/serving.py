@@ -45,7 +45,8 @@ def loaded(model_dir: Path) -> Handler:
     if not program:
         if FRAMEWORK == "xgboost":
             DEFAULTS["xgboost"] = BuiltInXGBoost
-            os.environ.setdefault("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", formats.CSV)
+            # AWS's multi-model container answers JSON where nothing is asked for, the other one CSV.
+            os.environ.setdefault("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", formats.JSON if MANY else formats.CSV)
         return Handler(model_dir, None, "")
     elsewhere = submitted.startswith("s3://") or not inside.is_dir()
     folder = fetch(submitted or str(inside), program) if elsewhere else inside
