@@ -75,7 +75,11 @@ def test_a_parameter_of_the_profiler_report_reaches_its_rule(tmp_path):
     train(tmp_path / "job", perceptron(), photos(), epochs=2, evaluations=200)
     source = tmp_path / "job" / "output"
     strict = configuration(
-        "Report", "ProfilerReport", LongEvaluation_min_seconds="0", LongEvaluation_min_gain_seconds="0"
+        "Report",
+        "ProfilerReport",
+        LongEvaluation_min_seconds="0",
+        LongEvaluation_min_gain_seconds="0",
+        LongEvaluation_max_ratio="0.001",
     )
     lenient = configuration("Report", "ProfilerReport", LongEvaluation_max_ratio="1e9")
     assert "LongEvaluation" in evaluate(source, tmp_path / "strict", strict)["issues"]
