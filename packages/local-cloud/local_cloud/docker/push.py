@@ -8,7 +8,9 @@ import json
 from urllib.parse import urlsplit
 
 from local_cloud.docker.dockerfile import BuildError
-from local_cloud.docker.store import LOCAL_ACCOUNT, REGISTRY, ImageStore, normalise
+from local_cloud.docker.store import ImageStore, normalise
+from local_cloud.environment import ACCOUNT_ID
+from local_cloud.frameworks.catalogue import REGISTRY
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 
@@ -19,10 +21,10 @@ def push(store: ImageStore, uri: str, endpoint: str, command: str, docker_comman
     `command` is what a person types to start the cloud (`up`) and to reach it (`env`), `docker_command` this command itself.
     """
     match = REGISTRY.fullmatch(normalise(uri))
-    if not match or match["account"] != LOCAL_ACCOUNT:
+    if not match or match["account"] != ACCOUNT_ID:
         raise BuildError(
             f"Cannot push {uri}: only the local registry is allowed, "
-            f"{LOCAL_ACCOUNT}.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG. "
+            f"{ACCOUNT_ID}.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG. "
             f"What to do: tag it so; or let it stand for that name: {docker_command} alias '{uri}' IMAGE; or use the real docker "
             "command for a real registry."
         )
@@ -37,7 +39,7 @@ def push(store: ImageStore, uri: str, endpoint: str, command: str, docker_comman
         raise BuildError(f"There is no image tagged {uri}. What to do: build it with --tag {uri}, or tag it.") from None
     document = manifest(image.id, image.rootfs.name, json.dumps(image.config.__dict__, sort_keys=True))
     digest = f"sha256:{hashlib.sha256(document.encode()).hexdigest()}"
-    _put(match["repository"], match["region"], document, digest, command)
+    _put(match["repository"] + match["version"], match["region"], document, digest, command)
     store.published(uri, digest)
     return digest
 
@@ -66,7 +68,7 @@ def _put(repository: str, region: str, document: str, digest: str, command: str)
     name, _, tag = repository.rpartition(":")
     try:
         boto3.client("ecr", region_name=region).put_image(
-            registryId=LOCAL_ACCOUNT, repositoryName=name, imageManifest=document, imageManifestMediaType=MANIFEST_TYPE,
+            registryId=ACCOUNT_ID, repositoryName=name, imageManifest=document, imageManifestMediaType=MANIFEST_TYPE,
             imageTag=tag, imageDigest=digest,
         )  # fmt: skip
     except ClientError as error:

@@ -26,13 +26,9 @@ from local_cloud.docker.dockerfile import BuildError
 from local_cloud.docker.environment import Interpreter, exclusive
 from local_cloud.environment import ACCOUNT_ID
 from local_cloud.errors import AwsError
-from local_cloud.frameworks.catalogue import Framework, framework_of, repository_of
+from local_cloud.frameworks.catalogue import REGISTRY, Framework, framework_of, repository_of
 from local_cloud.settings import Settings
 
-REGISTRY = re.compile(
-    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<repository>.+)"
-)
-LOCAL_ACCOUNT = ACCOUNT_ID
 # An image with this label runs in the place of AWS's images of these repositories: `LABEL local-cloud.stands-for="a b"`.
 STANDS_FOR = "local-cloud.stands-for"
 HOST_PATH = ["/usr/local/bin", "/usr/bin", "/bin"]
@@ -235,7 +231,7 @@ class ImageStore:
     def framework(self, image_uri: str) -> Framework | None:
         """What is built here for AWS's `image_uri`; None where it was pushed, or something else stands for it."""
         table = self._table()
-        return None if self._pushed(image_uri, table) else framework_of(image_uri, LOCAL_ACCOUNT)
+        return None if self._pushed(image_uri, table) else framework_of(image_uri, ACCOUNT_ID)
 
     def framework_name(self, framework: Framework) -> str:
         """The local name of a framework's image; it changes with what the image is made from."""
@@ -272,7 +268,7 @@ class ImageStore:
             if fnmatchcase(image_uri, pattern) or fnmatchcase(repository_of(image_uri), pattern):
                 return table["tags"].get(target) or table["registry"].get(target)
         match = REGISTRY.fullmatch(name)
-        if match is None or match["account"] == LOCAL_ACCOUNT:
+        if match is None or match["account"] == ACCOUNT_ID:
             return None
         return self._labelled(STANDS_FOR, repository_of(image_uri))
 
@@ -317,7 +313,7 @@ class ImageStore:
     def _missing(self, image_uri: str, name: str, table: dict[str, dict[str, str]]) -> str:
         match = REGISTRY.fullmatch(name)
         known = ", ".join(sorted(key for key in table["registry"] if "@" not in key)) or "none"
-        if match and match["account"] != LOCAL_ACCOUNT:
+        if match and match["account"] != ACCOUNT_ID:
             return (
                 f"The image {image_uri} is one of another account, and nothing here stands for it. Build one with "
                 f"`{self._command} build`, then name it: `{self._command} alias '{repository_of(image_uri)}' IMAGE`. "
